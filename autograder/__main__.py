@@ -1,0 +1,35 @@
+"""python -m autograder COMMAND: what an instructor does with the course from a terminal."""
+
+import argparse
+import importlib
+import sys
+
+# name -> (module with `arguments(parser)` and `run(args)`, what it does); only the chosen module is imported
+COMMANDS = {
+    "build": ("autograder.build", "make the solved notebooks from the lesson texts"),
+    "release": ("autograder.release", "make the learners' notebooks from the solved ones"),
+}
+
+
+def main(words=None):
+    words = sys.argv[1:] if words is None else words
+    parser = argparse.ArgumentParser(prog="python -m autograder", description=__doc__)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, (module, help_text) in COMMANDS.items():
+        command = commands.add_parser(name, help=help_text, description=help_text)
+        if words[:1] == [name]:
+            importlib.import_module(module).arguments(command)
+    args = parser.parse_args(words)
+    module = importlib.import_module(COMMANDS[args.command][0])
+    from autograder.lesson import LessonError
+    from autograder.tree import CourseError
+
+    try:
+        return module.run(args)
+    except (LessonError, CourseError) as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

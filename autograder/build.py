@@ -208,7 +208,10 @@ def failure(lesson, index, notebook, error):
     offset = int(inside[0]) - 1 + (cell.role == "demo") if inside else 0
     line = cell.line if cell.role == "check" else cell.first_line + offset
     return Fault(
-        str(lesson.path), line, f"{last.ename}: {last.evalue}", f"correct the {cell.role} cell of line {cell.line}"
+        str(lesson.path),
+        line,
+        f"{last.ename}: {last.evalue.splitlines()[0] if last.evalue else 'no message'}",
+        f"correct the {cell.role} cell of line {cell.line}",
     )
 
 
@@ -282,7 +285,7 @@ def each(args, do, done):
             changed = do(lesson)
         except (LessonError, tree.CourseError) as error:
             failed += 1
-            print("refused")
+            print("refused", flush=True)
             print(error, file=sys.stderr)
         else:
             print(f"{done}{'' if changed else ', unchanged'} ({time.perf_counter() - start:.1f} s)")

@@ -125,7 +125,7 @@ def read_cell(cell):
     blank = next((index for index, text in enumerate(cell.body) if text.strip()), 0)
     cell.first_line = cell.line + 1 + blank
     cell.source = body.strip("\n") if cell.kind == "code" else markdown(cell)
-    if node is not None and cell.source and not cell.torn and not cell.error:
+    if node is not None and node.cell_type == cell.kind and cell.source and not cell.torn and not cell.error:
         compare(cell, node.source.strip("\n"))
 
 
@@ -177,7 +177,7 @@ def read_options(cell, metadata):
     kind, must, may = ROLES[cell.role]
     if cell.kind != kind:
         write = "# %% [markdown] ..." if kind == "markdown" else "# %% ..."
-        note(f"a {cell.role} cell is {kind}, not {cell.kind}", f"write `{write}`")
+        note(f"the {cell.role} cell must be {kind}, not {cell.kind}", f"write `{write}`")
         cell.kind = kind
     for key in must:
         if key not in options:
@@ -188,7 +188,7 @@ def read_options(cell, metadata):
     for key in options:
         if key not in must + may and key not in roles:
             owners = " or a ".join(role for role, (_, a, b) in ROLES.items() if key in a + b)
-            note(f"{key} does not belong to a {cell.role} cell", f"move it to a {owners} cell, or remove it")
+            note(f"{key} does not belong to this {cell.role} cell", f"move it to a {owners} cell, or remove it")
 
 
 def rename_unknown(options, note):

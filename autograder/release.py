@@ -23,6 +23,7 @@ LEAST = 12  # shorter lines, such as `return x` or `else:`, say nothing
 SAYS_NOTHING = (
     *(ast.Module, ast.Expr, ast.Return, ast.Assign, ast.Pass, ast.If, ast.For, ast.Load, ast.Store),
     *(ast.Name, ast.Attribute, ast.Tuple, ast.List, ast.Constant, ast.Compare, ast.Is, ast.IsNot),
+    *(ast.Subscript, ast.UnaryOp, ast.USub),  # head_dim = query.shape[-1]
     *(ast.Import, ast.ImportFrom, ast.alias, ast.FunctionDef, ast.ClassDef, ast.arguments, ast.arg),
 )
 COUNTING = ("range", "len", "enumerate", "zip")

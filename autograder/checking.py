@@ -1,0 +1,121 @@
+"""The front door for learners: `check`, `hint` and `progress`."""
+
+import contextlib
+import io
+import warnings
+
+from . import probes, progress_file, recording
+from .diagnosis import Diagnosis, diagnose
+from .limit import TimeUp, time_limit
+from .result import Hint, Progress, Result
+from .submission import Here
+
+SECONDS = 10.0  # a right answer takes a hundredth of one
+
+
+def check(component, exercise=None, *, seconds=SECONDS):
+    """Check a component and return a `Result`, which shows itself.
+
+    component  the function or class that answers an exercise
+    exercise   name of the exercise, if it is not the component's own name
+    seconds    how long all calls together may take before they are stopped
+    Raises LookupError if there is no such exercise, TypeError if the component cannot be called.
+    """
+    name = exercise or getattr(component, "__name__", None)
+    if not callable(component):
+        raise TypeError(f"check needs the component itself, such as check({name or 'attention_scores'}); "
+                        f"it got a {type(component).__name__}")
+    record = _record(name)
+    result = examine(record, {record.exercise: component}, seconds)
+    progress_file.remember(record, result)
+    return result
+
+
+def examine(record, components, seconds=SECONDS, seed=recording.SEED):
+    """Probe the component that a record is about, within the time allowed, and return the `Result`.
+
+    If it is wrong and calls other components of its lesson, it is probed once more with right ones in their
+    places: another exercise's mistake costs nothing here.
+    """
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed), warnings.catch_warnings():
+        warnings.simplefilter("default")
+        diagnosis, observed = _probe(record, Here(components), seconds, seed)
+        note = ""
+        if record.uses and not diagnosis.passed:
+            alone, seen = _probe(record, Here(components, _parts(record.uses)), seconds, seed, record.uses)
+            if alone.passed:
+                note = (f"Judged with right {' and '.join(record.uses)}, which it calls: "
+                        "yours are not right yet, and cost nothing here.")
+            if alone.passed or not _unsolved(seen):
+                diagnosis, observed = alone, seen
+    return _result(record, diagnosis, observed, printed.getvalue(), note)
+
+
+def _probe(record, submission, seconds, seed, parts=()):
+    observed, stopped = {}, ""
+    run = [name for name, _ in record.probes]
+    try:
+        with time_limit(seconds):
+            for name in run:
+                observed |= probes.observe(record.lesson, record.exercise, submission, seed, parts, only={name})
+                if _unsolved(observed):
+                    break
+    except TimeUp:
+        sentence = dict(record.probes)[run[len(observed)]]
+        stopped = (f"Your code did not come back within {seconds:g} seconds and was stopped. It was asked to show: "
+                   f"{sentence}. Look for a loop whose end is never reached.")
+    if _unsolved(observed):
+        stopped = f"{record.exercise} is not solved yet."
+    return diagnose(record, observed, stopped), observed
+
+
+def _unsolved(observed):
+    return any(seen.fault is not None and seen.fault.unsolved for seen in observed.values())
+
+
+def _parts(names):
+    from workbench import parts
+
+    return {name: getattr(parts, name) for name in names}
+
+
+def _result(record, diagnosis: Diagnosis, observed, printed, note):
+    fault = next((seen.fault for seen in observed.values() if seen.fault), None)
+    return Result(
+        exercise=record.exercise, points=record.points, earned=round(record.points * diagnosis.keeps, 2),
+        passed=diagnosis.passed, mistakes=diagnosis.mistakes, says=diagnosis.says, rows=diagnosis.rows,
+        unsolved=_unsolved(observed), fault=fault, note=note, printed=printed[:2000])
+
+
+def _record(name):
+    try:
+        return recording.read(name)
+    except LookupError:
+        raise LookupError(_no_such_exercise(name)) from None
+
+
+def _no_such_exercise(name):
+    import difflib
+
+    known = list(recording.exercises())
+    near = difflib.get_close_matches(str(name), known, 1)
+    meant = f"did you mean {near[0]!r}?" if near else f"the exercises are {', '.join(known)}"
+    return f"there is no exercise {name!r}; {meant} Or name it: check(component, exercise=\"name\")"
+
+
+def hint(exercise):
+    """Open the next hint of an exercise, and show those opened before it.
+
+    Raises LookupError if there is no such exercise.
+    """
+    name = exercise if isinstance(exercise, str) else getattr(exercise, "__name__", exercise)
+    record = _record(name)
+    opened = min(progress_file.hints_opened(name) + 1, len(record.hints))
+    progress_file.open_hints(name, opened)
+    return Hint(name, record.hints[:opened], len(record.hints))
+
+
+def progress():
+    """Show every exercise: solved, tried or not yet tried, with the points earned."""
+    return Progress([(recording.read(name), progress_file.state(name)) for name in recording.exercises()])

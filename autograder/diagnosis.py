@@ -1,0 +1,115 @@
+"""From observations to a diagnosis: right, a named mistake, or the symptoms that can be seen."""
+
+from dataclasses import dataclass, field
+
+import torch
+
+from . import recording
+from .observation import same
+
+
+@dataclass
+class Diagnosis:
+    """What the observations of an answer mean.
+
+    passed    True: the answer is right
+    mistakes  names of the mistakes that it equals, at most two; empty if it equals none
+    keeps     share of the points, from 0 to 1
+    says      sentences, from symptom to cause to place
+    rows      (sentence, "right" | "differs" | "not run") of each probe
+    """
+
+    passed: bool
+    mistakes: tuple = ()
+    keeps: float = 0.0
+    says: list = field(default_factory=list)
+    rows: list = field(default_factory=list)
+
+
+def diagnose(record, observed, stopped=""):
+    """Compare {probe: Observations} with a record and return the `Diagnosis`.
+
+    stopped  why not all probes were run; empty if they were
+    """
+    seen = recording.values(observed)
+    expected = {probe: {name: record.expected(probe, name) for name in observations}
+                for probe, observations in record.reference.items()}
+    differs = recording.differences(expected, seen)
+    rows = [(sentence, _state(name, seen, differs)) for name, sentence in record.probes]
+    if stopped:
+        return Diagnosis(False, says=[stopped], rows=rows)
+    if not differs or any(recording.agree(differs, accepted) for accepted in record.accepted):
+        return Diagnosis(True, keeps=1.0, rows=[(sentence, "right") for sentence, _ in rows])
+    found = next((known for known in record.behaviours if recording.agree(differs, known["differs"])), None)
+    if found is None:
+        return Diagnosis(False, says=symptoms(record, observed, expected), rows=rows)
+    about = [record.mistakes[name] for name in found["mistakes"]]
+    keeps = 1.0
+    for mistake in about:
+        keeps *= mistake["keeps"]
+    says = [" ".join(mistake[part] for mistake in about) if len(about) == 1 else
+            " ".join(f"{number}. {mistake[part]}" for number, mistake in enumerate(about, 1))
+            for part in ("symptom", "cause", "place")]
+    if len(about) > 1:
+        says[0] = f"Two things at once. {says[0]}"
+    return Diagnosis(False, tuple(found["mistakes"]), keeps, says, rows)
+
+
+def _state(probe, seen, differs):
+    if probe not in seen:
+        return "not run"
+    return "differs" if probe in differs else "right"
+
+
+def symptoms(record, observed, expected, most=3):
+    """Say what can be seen where the answer differs, the first observation of each probe, and claim no cause."""
+    found = []
+    for probe, sentence in record.probes:
+        for name, value in expected[probe].items() if probe in observed else ():
+            seen = observed[probe].values.get(name)
+            if not same(value, seen):
+                given = record.given[probe].get(name, "")
+                label, _, bare = name.rpartition(": ")
+                line = describe(bare if label in given else name, value, seen, observed[probe].fault)
+                found.append(f"Expected: {sentence}. " + (f"For {given}: {line}" if given else line))
+                break
+    raised = [text for text in found if " raised " in text]
+    if raised:  # the same exception under every probe is one symptom
+        found = [text for text in found if " raised " not in text or text is raised[0]]
+    rest = len(found) - most
+    return found[:most] + ([f"{rest} more of these probes differ."] if rest > 0 else [])
+
+
+def describe(name, expected, seen, fault=None):
+    """Return one sentence that tells an observation from what was expected."""
+    if seen is None and fault or isinstance(seen, str) and seen.startswith("raised") and fault:
+        where = "".join(f" In {function}, line {number}: `{text}`." for function, number, text in fault.lines[-1:])
+        message = (fault.message if len(fault.message) <= 300 else fault.message[:300] + " ...").rstrip(".")
+        return f"your code raised {fault.type}: {message}.{where}"
+    if seen is None:
+        return f"{name} is missing."
+    if isinstance(expected, torch.Tensor) and isinstance(seen, torch.Tensor):
+        return _describe_tensors(name, expected, seen.double())
+    if isinstance(expected, torch.Tensor):
+        return f"{name}: {seen}."
+    if isinstance(seen, torch.Tensor):
+        return f"{name} should be: {expected}."
+    return f"{name}: {seen}; expected: {expected}."
+
+
+def _describe_tensors(name, expected, seen):
+    if expected.shape != seen.shape:
+        return f"{name} has shape {list(seen.shape)}, expected {list(expected.shape)}."
+    wrong = ~torch.isclose(seen, expected, rtol=1e-3, atol=1e-4, equal_nan=True)
+    if not wrong.any():
+        wrong = seen != expected
+    if not expected.dim():
+        return f"{name} is {_number(seen)}, expected {_number(expected)}."
+    place = wrong.nonzero()[0].tolist() if wrong.any() else [0] * expected.dim()
+    where = ", ".join(map(str, place))
+    count = f"{int(wrong.sum())} of {expected.numel()} numbers differ" if expected.numel() > 1 else "it differs"
+    return f"{name}[{where}] is {_number(seen[tuple(place)])}, expected {_number(expected[tuple(place)])} ({count})."
+
+
+def _number(value):
+    return f"{value.item():.4g}"

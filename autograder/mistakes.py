@@ -1,0 +1,242 @@
+"""Mistakes: wrong answers that people really give, each an ordinary implementation with its sentences.
+
+A component is written here as a few *steps*: functions that it is given, or the methods of a class. A mistake
+replaces one or more of them, or the whole component. Two mistakes that replace different steps can be made at
+once, and are recognised together.
+"""
+
+import ast
+import importlib.util
+import inspect
+import itertools
+import sys
+import textwrap
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+
+
+@dataclass
+class Mistake:
+    """A belief that leads to wrong answers.
+
+    name        published name: `result.mistake`
+    symptom     what can be seen in the numbers
+    cause       why: the belief, and what is true
+    place       where to look in the code
+    keeps       share of the points that an answer with this mistake alone keeps, 0 unless there is a reason
+    only        exercises that can show it, where not every exercise with its steps can
+    behaviours  ways to write it: {step: function} or {exercise: function}
+    """
+
+    name: str
+    symptom: str
+    cause: str
+    place: str
+    keeps: float = 0.0
+    only: tuple = ()
+    behaviours: list = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """One way to get one exercise wrong: by which mistakes, and with which functions."""
+
+    exercise: str
+    mistakes: tuple
+    replaced: dict
+    call: object
+
+
+class Catalogue:
+    """The steps, components and mistakes of one lesson."""
+
+    def __init__(self):
+        self.steps, self.components, self.mistakes = {}, {}, {}
+
+    def step(self, function):
+        """Declare a right step. It is known by its name."""
+        self.steps[function.__name__] = function
+        return function
+
+    def component(self, *steps):
+        """Declare how a component is made of steps; a function's first argument holds them.
+
+        The steps of a class are its methods, and a mistake is a subclass: write `@component()` above the class,
+        and in a mistake the methods that it replaces (call `Base.method(self)`, not `super()`).
+        """
+        def declare(written):
+            own = tuple(_functions(written)) if inspect.isclass(written) else steps
+            self.components[written.__name__] = (written, own)
+            return written
+
+        return declare
+
+    def mistake(self, *replaces, symptom, cause, place, keeps=0.0, only=()):
+        """Declare a mistake by the function that takes the place of the steps or exercises named.
+
+        What replaces several steps, or methods of a class, is written as a class with one function per step
+        (static methods for steps that are functions). A class component is replaced as a whole by naming it.
+        """
+        def declare(written):
+            name = written.__name__
+            if name in self.mistakes:
+                raise ValueError(f"mistake {name!r} is declared twice; use @also({name!r}, ...) for another way")
+            only_in = (only,) if isinstance(only, str) else tuple(only)
+            self.mistakes[name] = Mistake(name, symptom, cause, place, keeps, only_in)
+            self._add(name, replaces, written)
+            return written
+
+        return declare
+
+    def also(self, name, *replaces):
+        """Declare another way to make the mistake of this name."""
+        def declare(written):
+            self._add(name, replaces, written)
+            return written
+
+        return declare
+
+    def _add(self, name, replaces, written):
+        if inspect.isclass(written) and not replaces:
+            replaced = _functions(written)
+        else:
+            replaced = dict.fromkeys(replaces, written)
+        methods = [step for _, steps in self.components.values() for step in steps]
+        unknown = [part for part in replaced if part not in {*self.steps, *self.components, *methods}]
+        if unknown or not replaced:
+            known = ", ".join([*self.steps, *self.components])
+            raise ValueError(f"mistake {name!r} replaces {unknown or 'nothing'}; choose from {known}")
+        self.mistakes[name].behaviours.append(replaced)
+
+    def right(self, exercise):
+        """Return the component made of right steps only."""
+        return self._build(exercise, {})
+
+    def singles(self, exercise):
+        """Return every way of every mistake that this exercise can show, as `Wrong`."""
+        return [self._wrong(exercise, (mistake.name,), replaced) for mistake in self.mistakes.values()
+                for replaced in mistake.behaviours if self._shows(exercise, mistake, replaced)]
+
+    def pairs(self, exercise):
+        """Return the combinations of two mistakes that replace different steps, the first way of each."""
+        firsts = {}
+        for wrong in self.singles(exercise):
+            if exercise not in wrong.replaced:
+                firsts.setdefault(wrong.mistakes[0], wrong.replaced)
+        return [self._wrong(exercise, (one, other), firsts[one] | firsts[other])
+                for one, other in itertools.combinations(firsts, 2) if not firsts[one].keys() & firsts[other].keys()]
+
+    def source(self, wrong):
+        """Return the mistake as the source of one function, as it would stand in a learner's notebook."""
+        if wrong.exercise in wrong.replaced:
+            whole = wrong.replaced[wrong.exercise]
+            return "\n\n".join([*_helpers(whole), _source(whole, wrong.exercise)])
+        function, steps = self.components[wrong.exercise]
+        if inspect.isclass(function):
+            methods = [textwrap.indent(_source(method, name), "    ") for name, method in wrong.replaced.items()]
+            return "\n\n".join([*_helpers(function), _source(function, f"Right{wrong.exercise}"),
+                                f"class {wrong.exercise}(Right{wrong.exercise}):", *methods])
+        parameters = list(inspect.signature(function).parameters.values())[1:]
+        inner = [_source(wrong.replaced.get(step, self.steps[step]), step) for step in steps]
+        inner += [_source(self.components[name][0], name) for name in self.components
+                  if name != wrong.exercise and name in function.__code__.co_names]
+        inner += ["from types import SimpleNamespace",
+                  f"step = SimpleNamespace({', '.join(f'{step}={step}' for step in steps)})",
+                  _source(function, "compute"),
+                  f"return compute(step, {', '.join(p.name for p in parameters)})"]
+        head = f"def {wrong.exercise}({', '.join(str(p) for p in parameters)}):"
+        return "\n".join([head, textwrap.indent("\n".join(inner), "    ")])
+
+    def _shows(self, exercise, mistake, replaced):
+        steps = self.components[exercise][1]
+        allowed = not mistake.only or exercise in mistake.only
+        return allowed and (exercise in replaced or (bool(replaced) and all(part in steps for part in replaced)))
+
+    def _wrong(self, exercise, names, replaced):
+        return Wrong(exercise, names, replaced, self._build(exercise, replaced))
+
+    def _build(self, exercise, replaced):
+        if exercise in replaced:
+            return replaced[exercise]
+        function, steps = self.components[exercise]
+        if inspect.isclass(function):
+            return type(exercise, (function,), {"__module__": function.__module__} | replaced)
+        chosen = SimpleNamespace(**{step: replaced.get(step, self.steps[step]) for step in steps})
+
+        def component(*arguments):
+            return function(chosen, *arguments)
+
+        return component
+
+
+def _functions(written):
+    """Return the functions that a class body defines, static methods unwrapped, by name."""
+    plain = {name: value.__func__ if isinstance(value, staticmethod) else value for name, value in vars(written).items()}
+    return {name: value for name, value in plain.items() if inspect.isfunction(value)}
+
+
+class Alternatives:
+    """Right answers in other styles: every one of them must earn full points."""
+
+    def __init__(self):
+        self.accepted = {}
+
+    def __call__(self, exercise):
+        """Declare a function or class as a right answer to an exercise."""
+        def declare(written):
+            self.accepted.setdefault(exercise, {})[written.__name__] = written
+            return written
+
+        return declare
+
+    def of(self, exercise):
+        """Return [(name, component)] of an exercise."""
+        return list(self.accepted.get(exercise, {}).items())
+
+    def source(self, exercise, name):
+        """Return an alternative as it would stand in a learner's notebook."""
+        written = self.accepted[exercise][name]
+        return "\n\n".join([*_helpers(written), _source(written, exercise)])
+
+
+def _helpers(function):
+    """Return the sources of the functions of its own module that a function calls, and of those that they call."""
+    codes = _functions(function).values() if inspect.isclass(function) else [function]
+    names = [name for code in codes for name in code.__code__.co_names]
+    module = vars(sys.modules[function.__module__])
+    called = [other for name in names if inspect.isfunction(other := module.get(name)) or inspect.isclass(other)]
+    called = [other for other in called if other.__module__ == function.__module__ and other is not function]
+    texts = [text for other in called for text in (*_helpers(other), _source(other, other.__name__))]
+    return list(dict.fromkeys(texts))
+
+
+def _source(function, name):
+    """Return a function's source without decorators, dedented, under another name."""
+    text = textwrap.dedent(inspect.getsource(function))
+    node = ast.parse(text).body[0]
+    node.decorator_list, node.name = [], name
+    if ast.get_docstring(node):
+        node.body = node.body[1:]
+    return ast.unparse(node)
+
+
+def read(path):
+    """Import a module of mistakes and return its `catalogue`. Raises FileNotFoundError if there is none."""
+    return _module(path).catalogue
+
+
+def read_alternatives(path):
+    """Import a module of alternatives and return its `alternatives`; none are declared where there is no file."""
+    return _module(path).alternatives if Path(path).exists() else Alternatives()
+
+
+def _module(path):
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no mistakes are written for this lesson; add the file with a `catalogue`")
+    spec = importlib.util.spec_from_file_location(f"_{path.parent.name}_of_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,44 @@
+"""Inputs for probes: numbers that are the same on every platform."""
+
+import random
+
+import torch
+
+
+class Numbers:
+    """A stream of tensors that depends on nothing but its seed.
+
+    Values lie on a grid of 1/64, so every float format from bfloat16 upwards holds them exactly, and an
+    input that is shifted by 30 000 is still exact in float32. Only `random.Random.random` is used: the
+    Python documentation promises the same sequence for it in every version.
+    """
+
+    def __init__(self, seed):
+        self._random = random.Random(f"transformer taxonomy {seed}")
+
+    def tensor(self, *shape, low=-2.0, high=2.0, dtype=torch.float32):
+        """Return a tensor of this shape, uniform on the grid between `low` and `high`."""
+        steps = int((high - low) * 64)
+        count = torch.Size(shape).numel()
+        values = [low + int(self._random.random() * steps) / 64 for _ in range(count)]
+        return torch.tensor(values, dtype=dtype).reshape(shape)
+
+    def mask(self, *shape):
+        """Return a boolean mask in which every row holds both a True (may attend) and a False."""
+        keys = shape[-1]
+        rows = torch.Size(shape[:-1]).numel()
+        mask = torch.empty(rows, keys, dtype=torch.bool)
+        for row in mask:
+            order = self.permutation(keys)
+            hidden = 1 + int(self._random.random() * (keys - 1))
+            row[:] = True
+            row[order[:hidden]] = False
+        return mask.reshape(shape)
+
+    def permutation(self, count):
+        """Return the integers below `count` in a random order, as a list."""
+        order = list(range(count))
+        for last in range(count - 1, 0, -1):
+            other = int(self._random.random() * (last + 1))
+            order[last], order[other] = order[other], order[last]
+        return order

@@ -1,0 +1,69 @@
+"""Observations: what a probe saw, whether two of them are the same, and a short signature to keep of one.
+
+An observation is a tensor or a string. Values are compared, never types: a right answer may compute in
+another order or precision, so numbers are equal when they agree to about four digits.
+"""
+
+import functools
+import hashlib
+import math
+import random
+
+import torch
+
+RELATIVE, ABSOLUTE = 1e-4, 1e-5
+
+
+def same(expected, seen):
+    """Return True if two observations are equal: same shape, NaN and infinities in the same places, close numbers."""
+    if not isinstance(expected, torch.Tensor) or not isinstance(seen, torch.Tensor):
+        return type(expected) is type(seen) and expected == seen
+    if expected.shape != seen.shape:
+        return False
+    expected, seen = expected.double(), seen.double()
+    return torch.allclose(seen, expected, rtol=RELATIVE, atol=ABSOLUTE * _scale(expected), equal_nan=True)
+
+
+def signature(expected, seen):
+    """Return a few plain numbers that two answers share if a probe shows the same of both: [text, sum, sum, sum, size].
+
+    expected  {observation: value} of the reference; it sets the unit of each observation
+    seen      {observation: value} of the answer
+
+    The text stands for names, shapes, strings, NaN and infinities; three weighted sums stand for all numbers,
+    and a difference in any number moves them. A whole mistake takes some hundred bytes, and reveals no answers.
+    """
+    words, numbers = [], []
+    for name, value in seen.items():
+        if not isinstance(value, torch.Tensor):
+            words.append(f"{name}={value}")
+            continue
+        flat = value.double().flatten()
+        odd = [int(torch.isnan(flat).sum()), int((flat == math.inf).sum()), int((flat == -math.inf).sum())]
+        words.append(f"{name}={list(value.shape)}{odd}")
+        numbers.append(torch.nan_to_num(flat, nan=0.0, posinf=0.0, neginf=0.0) / _scale(expected.get(name)))
+    flat = torch.cat(numbers) if numbers else torch.zeros(0, dtype=torch.float64)
+    sums = [*(_weights(len(flat)) @ flat).tolist(), flat.norm().item()]
+    text = hashlib.sha256("\n".join(words).encode()).hexdigest()[:12]
+    return [text, *(float(f"{number:.6g}") for number in sums)]
+
+
+def same_signature(one, other):
+    """Return True if two signatures can belong to the same observations."""
+    scale = max(one[-1], other[-1], 1e-2)
+    return one[0] == other[0] and all(abs(a - b) <= RELATIVE * scale for a, b in zip(one[1:], other[1:], strict=True))
+
+
+def _scale(expected):
+    """Return the unit in which an observation is measured: the largest finite number of the reference's."""
+    if not isinstance(expected, torch.Tensor):
+        return 1.0
+    finite = expected[torch.isfinite(expected)].abs()
+    return max(finite.max().item() if finite.numel() else 0.0, 1e-2)
+
+
+@functools.cache
+def _weights(count):
+    numbers = random.Random("signature")
+    return torch.tensor([[(0.5 + numbers.random()) * (-1) ** int(numbers.random() * 2) for _ in range(count)]
+                         for _ in range(3)], dtype=torch.float64).reshape(3, count)

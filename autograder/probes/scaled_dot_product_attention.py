@@ -1,0 +1,408 @@
+"""What is observed of the components of lesson 7. Sizes are distinct primes, so a swapped axis shows."""
+
+import torch
+
+from workbench import broken, parts
+
+from . import forbid, kind, probe
+
+for _exercise in ("attention_scores", "attention_weights", "scaled_dot_product_attention", "streaming_attention"):
+    forbid(_exercise, "scaled_dot_product_attention", "multi_head_attention_forward",
+           "_native_multi_head_attention", "_scaled_dot_product_attention_math")
+
+
+def unchanged(seen, reply):
+    """Note whether the call left its arguments as they were."""
+    seen.note("arguments changed in place", ", ".join(reply.changed) or "none", reply.given)
+
+
+def device_and_dtype(component, seen, **arguments):
+    """Note the dtype for float64 inputs, and whether the answer is made where the inputs are."""
+    double = {name: value.double() if isinstance(value, torch.Tensor) and value.is_floating_point() else value
+              for name, value in arguments.items()}
+    reply = component(**double)
+    seen.note("answer for float64", _formats(reply), reply.given)
+    # The meta device holds shapes and no numbers: whoever makes a tensor elsewhere is found without a GPU.
+    reply = component(**arguments, device="meta")
+    fixed = reply.fault and "device" in reply.fault.message and "item()" not in reply.fault.message
+    seen.note("made on the inputs' device", "no" if fixed else "yes", reply.given)
+
+
+def _formats(reply):
+    if reply.fault:
+        return f"raised {reply.fault.type}"
+    outputs = reply.output if isinstance(reply.output, (tuple, list)) else (reply.output,)
+    return ", ".join(str(o.dtype).removeprefix("torch.") if isinstance(o, torch.Tensor) else str(o) for o in outputs)
+
+
+def library_calls(component, seen, **arguments):
+    """Note which forbidden library functions the answer calls."""
+    reply = component(**arguments, watch_functions=True)
+    seen.note("library calls that this exercise forbids", ", ".join(reply.used) or "none", reply.given)
+
+
+def see_weights(seen, weights, mask, given, label=""):
+    """Note what makes attention weights right, from the most telling observation to the numbers."""
+    start = f"{label}: " if label else ""
+    if mask is not None:
+        hidden = weights.masked_fill(mask.expand_as(weights), 0.0) if _fits(mask, weights) else weights
+        seen.note(f"{start}largest weight on a hidden key", hidden.abs().max(), given)
+    seen.note(f"{start}sum of each row of weights", weights.sum(-1), given)
+    seen.note(f"{start}weights", weights, given)
+
+
+def _fits(mask, weights):
+    try:
+        return torch.broadcast_shapes(mask.shape, weights.shape) == weights.shape
+    except RuntimeError:
+        return False
+
+
+# attention_scores
+
+@probe("attention_scores", "a score is the dot product of a query and a key, divided by the root of head_dim")
+def scores_are_scaled_dot_products(component, numbers, seen):
+    reply = component(query=numbers.tensor(2, 3, 7), key=numbers.tensor(2, 5, 7))
+    for name, value in seen.see(reply, "scores").items():
+        seen.note(name, value, reply.given)
+
+
+@probe("attention_scores", "any leading axes and any sizes are welcome")
+def scores_take_leading_axes(component, numbers, seen):
+    for leading in ((), (2, 5), (3, 2, 1)):
+        reply = component(query=numbers.tensor(*leading, 3, 11), key=numbers.tensor(*leading, 7, 11))
+        label = f"{len(leading) + 2} axes"
+        for name, value in seen.see(reply, "scores", label=label).items():
+            seen.note(f"{label}: {name}", value, reply.given)
+
+
+@probe("attention_scores", "gradients reach the query and the key")
+def scores_pass_gradients(component, numbers, seen):
+    seen.gradients(component(query=numbers.tensor(2, 3, 7), key=numbers.tensor(2, 5, 7), gradients=True))
+
+
+@probe("attention_scores", "the arguments stay as they were")
+def scores_change_nothing(component, numbers, seen):
+    unchanged(seen, component(query=numbers.tensor(2, 3, 7), key=numbers.tensor(2, 5, 7)))
+
+
+@probe("attention_scores", "dtype and device are those of the inputs")
+def scores_follow_the_inputs(component, numbers, seen):
+    device_and_dtype(component, seen, query=numbers.tensor(2, 3, 7), key=numbers.tensor(2, 5, 7))
+
+
+@probe("attention_scores", "the work is your own")
+def scores_call_no_library_attention(component, numbers, seen):
+    library_calls(component, seen, query=numbers.tensor(2, 3, 7), key=numbers.tensor(2, 5, 7))
+
+
+# attention_weights
+
+@probe("attention_weights", "without a mask, each row of weights is a softmax over the keys")
+def weights_are_a_softmax_over_keys(component, numbers, seen):
+    reply = component(scores=numbers.tensor(2, 3, 5))
+    for value in seen.see(reply, "weights").values():
+        see_weights(seen, value, None, reply.given)
+
+
+@probe("attention_weights", "a key that the mask hides gets no weight, and the others share it")
+def hidden_keys_get_no_weight(component, numbers, seen):
+    for shape in ((3, 5), (2, 1, 5), (2, 3, 5)):
+        mask = numbers.mask(*shape)
+        reply = component(scores=numbers.tensor(2, 3, 5), mask=mask)
+        label = f"mask {list(shape)}"
+        for value in seen.see(reply, "weights", label=label).values():
+            see_weights(seen, value, mask, reply.given, label)
+
+
+@probe("attention_weights", "a query that may attend to nothing gets weights of exactly 0, and no NaN in the gradient")
+def empty_rows_get_zero_weights(component, numbers, seen):
+    mask = numbers.mask(3, 5)
+    mask[1] = False
+    reply = component(scores=numbers.tensor(2, 3, 5), mask=mask, gradients=True)
+    for value in seen.see(reply, "weights").values():
+        see_weights(seen, value, mask, reply.given)
+    if reply.gradients:
+        gradient = reply.gradients["scores"]
+        seen.note("gradient of scores", "none arrives" if gradient is None else gradient, reply.given)
+
+
+@probe("attention_weights", "large scores do not overflow")
+def large_scores_do_not_overflow(component, numbers, seen):
+    for size in (1e3, 1e5):
+        reply = component(scores=numbers.tensor(2, 3, 5) * size)
+        label = f"scores near {size:g}"
+        for value in seen.see(reply, "weights", label=label).values():
+            see_weights(seen, value, None, reply.given, label)
+
+
+@probe("attention_weights", "a hidden key gets no weight, however low the scores of the others")
+def low_scores_do_not_leak(component, numbers, seen):
+    # All scores of a row are low, the hidden ones lowest, and neighbours lie far apart: a finite fill shows,
+    # and neither rounding in float32 nor renormalising after the softmax spoils a right answer.
+    for shift, step in ((-3e4, 16.0), (-4e9, 1024.0)):
+        mask = numbers.mask(3, 5)
+        reply = component(scores=ranks(numbers, mask.expand(2, 3, 5)) * step + shift, mask=mask)
+        label = f"scores near {shift:g}"
+        for value in seen.see(reply, "weights", label=label).values():
+            see_weights(seen, value, mask, reply.given, label)
+
+
+def ranks(numbers, mask):
+    """Return the ranks 0, 1, 2 ... of the keys of each row, in random order, every hidden key below the others."""
+    rows = []
+    for row in mask.reshape(-1, mask.shape[-1]).tolist():
+        order = sorted(numbers.permutation(len(row)), key=lambda key, row=row: row[key])
+        rows.append([order.index(key) for key in range(len(row))])
+    return torch.tensor(rows, dtype=torch.float32).reshape(mask.shape)
+
+
+@probe("attention_weights", "any leading axes and any sizes are welcome")
+def weights_take_leading_axes(component, numbers, seen):
+    for leading in ((), (2, 5), (3, 2, 1)):
+        mask = numbers.mask(3, 7)
+        reply = component(scores=numbers.tensor(*leading, 3, 7), mask=mask)
+        label = f"{len(leading) + 2} axes"
+        for value in seen.see(reply, "weights", label=label).values():
+            see_weights(seen, value, mask, reply.given, label)
+
+
+@probe("attention_weights", "gradients reach the scores")
+def weights_pass_gradients(component, numbers, seen):
+    seen.gradients(component(scores=numbers.tensor(2, 3, 5), gradients=True), label="no mask")
+    seen.gradients(component(scores=numbers.tensor(2, 3, 5), mask=numbers.mask(3, 5), gradients=True), label="mask")
+
+
+@probe("attention_weights", "the arguments stay as they were")
+def weights_change_nothing(component, numbers, seen):
+    unchanged(seen, component(scores=numbers.tensor(2, 3, 5), mask=numbers.mask(2, 3, 5)))
+
+
+@probe("attention_weights", "dtype and device are those of the inputs")
+def weights_follow_the_inputs(component, numbers, seen):
+    device_and_dtype(component, seen, scores=numbers.tensor(2, 3, 5), mask=numbers.mask(3, 5))
+
+
+@probe("attention_weights", "the work is your own")
+def weights_call_no_library_attention(component, numbers, seen):
+    library_calls(component, seen, scores=numbers.tensor(2, 3, 5), mask=numbers.mask(3, 5))
+
+
+# scaled_dot_product_attention
+
+def inputs(numbers, *leading, queries=3, keys=5, head_dim=7, value_dim=11):
+    """Return query, key and value as keyword arguments."""
+    return dict(query=numbers.tensor(*leading, queries, head_dim), key=numbers.tensor(*leading, keys, head_dim),
+                value=numbers.tensor(*leading, keys, value_dim))
+
+
+def see_attention(seen, reply, mask, label=""):
+    """Note weights and output of an attention function."""
+    found = seen.see(reply, "output", "weights", label=label)
+    if found:
+        see_weights(seen, found["weights"], mask, reply.given, label)
+        seen.note(f"{label}: output" if label else "output", found["output"], reply.given)
+
+
+@probe("scaled_dot_product_attention", "each output is the mean of the values, weighted by softmax of the scores")
+def output_is_a_weighted_mean_of_values(component, numbers, seen):
+    see_attention(seen, component(**inputs(numbers, 2)), None)
+
+
+@probe("scaled_dot_product_attention", "a key that the mask hides has no influence")
+def hidden_keys_have_no_influence(component, numbers, seen):
+    for shape in ((3, 5), (2, 1, 5), (2, 3, 5)):
+        mask = numbers.mask(*shape)
+        see_attention(seen, component(**inputs(numbers, 2), mask=mask), mask, f"mask {list(shape)}")
+
+
+@probe("scaled_dot_product_attention",
+       "a query that may attend to nothing gets an output of 0, and no NaN in the gradients")
+def empty_rows_give_zero_output(component, numbers, seen):
+    mask = numbers.mask(3, 5)
+    mask[1] = False
+    reply = component(**inputs(numbers, 2), mask=mask, gradients=True)
+    see_attention(seen, reply, mask)
+    for name, gradient in reply.gradients.items():
+        seen.note(f"gradient of {name}", "none arrives" if gradient is None else gradient, reply.given)
+
+
+@probe("scaled_dot_product_attention", "as many queries as keys is nothing special")
+def square_inputs_are_nothing_special(component, numbers, seen):
+    see_attention(seen, component(**inputs(numbers, 5, queries=5, keys=5, head_dim=5, value_dim=5)), None)
+
+
+@probe("scaled_dot_product_attention", "large scores do not overflow, and hidden keys leak nothing")
+def extreme_scores_are_safe(component, numbers, seen):
+    for shift, step in ((1e5, 256.0), (-3e4, 256.0), (-4e9, 8192.0)):
+        mask = numbers.mask(1, 5)
+        given = inputs(numbers, 2) | far_apart(numbers, mask[0].expand(2, 5), shift, step)
+        see_attention(seen, component(**given, mask=mask), mask, f"scores near {shift:g}")
+
+
+def far_apart(numbers, mask, shift, step, queries=3, head_dim=7):
+    """Return query and key whose scores lie about `shift`, far from each other, the hidden keys lowest.
+
+    Only the first feature counts. One key takes all the weight, so rounding of large scores does not matter.
+    """
+    query, key = torch.zeros(2, queries, head_dim), torch.zeros(2, mask.shape[-1], head_dim)
+    query[..., 0] = 1.0
+    key[..., 0] = ranks(numbers, mask) * step + shift * head_dim**0.5
+    return dict(query=query, key=key)
+
+
+@probe("scaled_dot_product_attention", "any leading axes and any sizes are welcome")
+def attention_takes_leading_axes(component, numbers, seen):
+    for leading in ((), (2, 5), (3, 2, 1)):
+        mask = numbers.mask(3, 7)
+        reply = component(**inputs(numbers, *leading, keys=7, head_dim=11, value_dim=5), mask=mask)
+        see_attention(seen, reply, mask, f"{len(leading) + 2} axes")
+
+
+@probe("scaled_dot_product_attention", "gradients reach query, key and value")
+def attention_passes_gradients(component, numbers, seen):
+    seen.gradients(component(**inputs(numbers, 2), gradients=True), label="no mask")
+    seen.gradients(component(**inputs(numbers, 2), mask=numbers.mask(3, 5), gradients=True), label="mask")
+
+
+@probe("scaled_dot_product_attention", "the arguments stay as they were")
+def attention_changes_nothing(component, numbers, seen):
+    unchanged(seen, component(**inputs(numbers, 2), mask=numbers.mask(2, 3, 5)))
+
+
+@probe("scaled_dot_product_attention", "dtype and device are those of the inputs")
+def attention_follows_the_inputs(component, numbers, seen):
+    device_and_dtype(component, seen, **inputs(numbers, 2), mask=numbers.mask(3, 5))
+
+
+@probe("scaled_dot_product_attention", "the work is your own")
+def attention_calls_no_library_attention(component, numbers, seen):
+    library_calls(component, seen, **inputs(numbers, 2), mask=numbers.mask(3, 5))
+
+
+# streaming_attention
+
+@probe("streaming_attention", "blocks of any size give what full attention gives")
+def streaming_equals_full_attention(component, numbers, seen):
+    given = inputs(numbers, 2, keys=13)
+    for block_size in (1, 5, 13, 17):
+        reply = component(**given, block_size=block_size)
+        label = f"block_size {block_size}"
+        for name, value in seen.see(reply, "output", label=label).items():
+            seen.note(f"{label}: {name}", value, reply.given)
+
+
+@probe("streaming_attention", "the whole score matrix is never held")
+def streaming_never_holds_all_scores(component, numbers, seen):
+    # Copies of key and value hold 4 x 499 numbers, one block of scores 11 x 7, the score matrix 11 x 499.
+    # Seven rows of scores are too many already: blocks run over the keys, not over the queries.
+    queries, keys, block_size = 11, 499, 7
+    given = inputs(numbers, queries=queries, keys=keys, head_dim=2, value_dim=2)
+    reply = component(**given, block_size=block_size, watch_memory=True)
+    seen.see(reply, "output")
+    whole = reply.held is not None and reply.held >= block_size * keys
+    seen.note("rows of scores over all keys are held at once", "yes" if whole else "no", reply.given)
+
+
+@probe("streaming_attention", "large scores do not overflow, in whatever block they come")
+def streaming_is_stable(component, numbers, seen):
+    given = inputs(numbers, 2, keys=13)
+    for shift in (0.0, 1e5):
+        given |= far_apart(numbers, torch.ones(2, 13, dtype=torch.bool), shift, 512.0)
+        reply = component(**given, block_size=5)
+        label = f"scores from {shift:g}"
+        for name, value in seen.see(reply, "output", label=label).items():
+            seen.note(f"{label}: {name}", value, reply.given)
+
+
+@probe("streaming_attention", "scores far below zero are as good as others")
+def streaming_starts_below_every_score(component, numbers, seen):
+    # Every score lies near -150, where a running maximum that starts at 0 makes every exp vanish in float32.
+    given = inputs(numbers, 2, keys=13)
+    given["query"][..., 0], given["key"][..., 0] = -32.0, 12.5
+    reply = component(**given, block_size=5)
+    for name, value in seen.see(reply, "output").items():
+        seen.note(name, value, reply.given)
+
+
+@probe("streaming_attention", "any leading axes and any sizes are welcome")
+def streaming_takes_leading_axes(component, numbers, seen):
+    for leading in ((), (2, 5), (3, 2, 1)):
+        reply = component(**inputs(numbers, *leading, keys=7, head_dim=11, value_dim=5), block_size=3)
+        label = f"{len(leading) + 2} axes"
+        for name, value in seen.see(reply, "output", label=label).items():
+            seen.note(f"{label}: {name}", value, reply.given)
+
+
+@probe("streaming_attention", "the arguments stay as they were")
+def streaming_changes_nothing(component, numbers, seen):
+    unchanged(seen, component(**inputs(numbers, 2, keys=13), block_size=5))
+
+
+@probe("streaming_attention", "dtype and device are those of the inputs")
+def streaming_follows_the_inputs(component, numbers, seen):
+    device_and_dtype(component, seen, **inputs(numbers, 2, keys=13), block_size=5)
+
+
+@probe("streaming_attention", "the work is your own")
+def streaming_calls_no_library_attention(component, numbers, seen):
+    library_calls(component, seen, **inputs(numbers, 2, keys=13), block_size=5)
+
+
+# bug_input: the learner supplies an input, the probe runs the broken component and a right one on it
+
+@probe("bug_input", "query, key, value and mask fit together and hold finite numbers")
+def bug_input_fits(component, numbers, seen):
+    reply = component()
+    seen.note("answer", kind(reply), reply.given)
+    seen.fault = reply.fault
+    seen.note("what you return", _misfit(reply.output) or "fits")
+
+
+@probe("bug_input", "the broken attention gives a wrong output for it")
+def bug_input_shows_the_bug(component, numbers, seen):
+    output = component().output
+    seen.note("broken_attention on your input", "is not run" if _misfit(output) else _effect(*output))
+
+
+def _misfit(given):
+    """Return what is wrong with an input for attention, or nothing."""
+    if not isinstance(given, (tuple, list)) or len(given) != 4:
+        return "is not (query, key, value, mask)"
+    query, key, value, mask = given
+    if not all(isinstance(tensor, torch.Tensor) and tensor.is_floating_point() and tensor.dim() >= 2 and
+               0 < tensor.numel() <= 100_000 for tensor in (query, key, value)):
+        return "query, key and value have to be floating point tensors, two axes or more, at most 100000 numbers"
+    if query.shape[-1] != key.shape[-1] or key.shape[-2] != value.shape[-2]:
+        return "query and key have to end in the same head_dim, key and value to have as many keys"
+    if not query.shape[:-2] == key.shape[:-2] == value.shape[:-2]:
+        return "query, key and value have to have the same leading axes"
+    scores = query.new_zeros(*query.shape[:-1], key.shape[-2])
+    if isinstance(mask, torch.Tensor) and (mask.dtype != torch.bool or not _fits(mask, scores)):
+        return "mask has to be boolean and to broadcast to [..., queries, keys]"
+    if not isinstance(mask, torch.Tensor) and mask != "None":
+        return "mask has to be a boolean tensor or None"
+    if not all(torch.isfinite(tensor).all() for tensor in (query, key, value)):
+        return "query, key and value have to hold finite numbers"
+    return ""
+
+
+def _effect(query, key, value, mask):
+    """Say whether the bug shows on an input, and if not, what kind of input it is."""
+    mask = mask if isinstance(mask, torch.Tensor) else None
+    scores = parts.attention_scores(query.double(), key.double())
+    visible = torch.ones_like(scores, dtype=torch.bool) if mask is None else mask.expand_as(scores)
+    right = parts.attention_weights(scores, visible) @ value.double()
+    wrong = broken.broken_attention(query, key, value, mask)[0].double()
+    some = visible.any(-1)
+    apart = torch.nan_to_num(wrong - right, nan=float("inf")).abs()[some]
+    if apart.numel() and apart.max() > 0.01 * value.abs().max():
+        return "gives a wrong output"
+    largest = scores.masked_fill(~visible, float("-inf")).amax(-1)[some]
+    if not some.all():
+        return "is right: a query without a visible key gets 0"
+    if largest.numel() == 1:
+        return "is right: there is one query only"
+    if largest.min() > 80:
+        return "is right: all queries have large scores"
+    return "is right: the scores are as usual"

@@ -1,0 +1,191 @@
+"""Recorded answers: what the reference, accepted alternatives and mistakes of an exercise show under its probes.
+
+They are made once from the instructor's side and travel with the learner's copy of the course. The learner's
+side needs neither solutions nor mistakes, and gets its answer as fast as the probes run.
+"""
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from . import probes
+from .observation import same, same_signature, signature
+from .submission import Here
+
+FOLDER = Path(__file__).parent / "recorded"
+SEED = "recorded"
+
+
+@dataclass
+class Record:
+    """What a check has to know of one exercise.
+
+    probes      [name, sentence] of each probe
+    reference   {probe: {observation: value}}, tensors as {"shape", "values"}
+    given       {probe: {observation: the inputs in words}}
+    accepted    how accepted alternatives differ from the reference: {probe: signature}
+    mistakes    {name: {"symptom", "cause", "place", "keeps"}}
+    behaviours  ways to be wrong: {"mistakes": names, "differs": {probe: signature}}
+    """
+
+    lesson: str
+    exercise: str
+    points: float
+    uses: list
+    hints: list
+    probes: list
+    reference: dict
+    given: dict
+    accepted: list
+    mistakes: dict
+    behaviours: list
+
+    def expected(self, probe, observation):
+        """Return the reference's observation, as a tensor or a string; None if it makes none of this name."""
+        value = self.reference[probe].get(observation)
+        if isinstance(value, dict):
+            return torch.tensor(value["values"], dtype=torch.float64).reshape(value["shape"])
+        return value
+
+
+def differences(reference, seen):
+    """Return {probe: signature} of every probe that shows anything else than for the reference.
+
+    reference  {probe: {observation: tensor or string}}
+    seen       {probe: {observation: tensor or string}}, of as many probes as were run
+    """
+    return {probe: signature(reference[probe], observations) for probe, observations in seen.items()
+            if any(not same(reference[probe].get(name), observations.get(name))
+                   for name in {**reference[probe], **observations})}
+
+
+def agree(one, other):
+    """Return True if two sets of differences can come from the same answer."""
+    return one.keys() == other.keys() and all(same_signature(one[name], other[name]) for name in one)
+
+
+def values(observed):
+    """Return {probe: {observation: value}} of what `probes.observe` returned."""
+    return {probe: observations.values for probe, observations in observed.items()}
+
+
+def record(lesson, exercise, reference, catalogue, accepted=(), seed=SEED, pairs=True):
+    """Return the `Record` of one exercise.
+
+    lesson     the `Lesson` that was read
+    exercise   one of its `Exercise`s
+    reference  the component that is right
+    catalogue  the lesson's mistakes
+    accepted   [(name, component)]: other right answers
+    Raises ValueError if a mistake cannot be told from a right answer or from another mistake.
+    """
+    def observed(component):
+        return probes.observe(lesson.name, exercise.name, Here({exercise.name: component}), seed)
+
+    right = observed(reference)
+    if not right:
+        raise ValueError(f"{lesson.path}: exercise {exercise.name!r} has no probe; write one in autograder/probes")
+    expected = values(right)
+    found = Record(
+        lesson.name, exercise.name, exercise.points, list(exercise.uses), list(exercise.hints),
+        [[probe.name, probe.sentence] for probe in probes.probes_of(lesson.name, exercise.name)],
+        {probe: {name: _plain(value) for name, value in seen.items()} for probe, seen in expected.items()},
+        {probe: seen.given for probe, seen in right.items()}, [], {}, [])
+    if differences(expected, values(observed(catalogue.right(exercise.name)))):
+        raise ValueError(f"{lesson.name}: {exercise.name!r} made of the right steps in mistakes/ differs from the "
+                         "reference; mend the steps")
+    for _, component in accepted:
+        differs = differences(expected, values(observed(component)))
+        if differs and not any(agree(differs, known) for known in found.accepted):
+            found.accepted.append(differs)
+    _add_mistakes(found, catalogue, lambda wrong: differences(expected, values(observed(wrong.call))), pairs)
+    return found
+
+
+def _add_mistakes(found, catalogue, differs_of, pairs):
+    for wrong in catalogue.singles(found.exercise):
+        differs, name = differs_of(wrong), wrong.mistakes[0]
+        if not differs:
+            raise ValueError(f"{found.exercise}: mistake {name!r} ({_written(wrong)}) shows nothing under the probes; "
+                             "add a probe that tells it from a right answer, or exclude the exercise with only=")
+        for known in found.behaviours:
+            if agree(differs, known["differs"]) and known["mistakes"] != [name]:
+                other = known["mistakes"][0]
+                raise ValueError(f"{found.exercise}: mistakes {name!r} ({_written(wrong)}) and {other!r} look the same "
+                                 "under the probes; add a probe, or make them one")
+        about = asdict(catalogue.mistakes[name])
+        found.mistakes[name] = {key: about[key] for key in ("symptom", "cause", "place", "keeps")}
+        if not any(agree(differs, known["differs"]) for known in found.behaviours):
+            found.behaviours.append({"mistakes": [name], "differs": differs})
+    if pairs:
+        _add_pairs(found, catalogue, differs_of)
+
+
+def _add_pairs(found, catalogue, differs_of):
+    """Add pairs of mistakes, except where one hides the other, or where two pairs look the same."""
+    made = []
+    for wrong in catalogue.pairs(found.exercise):
+        differs = differs_of(wrong)
+        alike = [known for known in (*found.behaviours, *made) if agree(differs, known["differs"])]
+        made.append({"mistakes": list(wrong.mistakes), "differs": differs, "alone": bool(differs) and not alike})
+        for known in alike:
+            known["alone"] = False
+    found.behaviours += [{"mistakes": pair["mistakes"], "differs": pair["differs"]} for pair in made if pair["alone"]]
+    for known in found.behaviours:
+        known.pop("alone", None)
+
+
+def _written(wrong):
+    return ", ".join(f"{step}: {function.__qualname__}" for step, function in wrong.replaced.items())
+
+
+def _plain(value):
+    if not isinstance(value, torch.Tensor):
+        return value
+    return {"shape": list(value.shape), "values": [float(f"{number:.7g}") for number in value.flatten().tolist()]}
+
+
+def write(found, folder=FOLDER):
+    """Write a record as JSON text, one behaviour a line, so that a change shows as a short diff."""
+    path = Path(folder) / found.lesson / f"{found.exercise}.json"
+    about = asdict(found)
+    behaviours = about.pop("behaviours")
+    dump = json.dumps
+    lines = [f"  {dump(key)}: {dump(value, ensure_ascii=False)}," for key, value in about.items()]
+    rows = ",\n".join(f"    {dump(behaviour, separators=(',', ':'))}" for behaviour in behaviours)
+    text = "{\n" + "\n".join(lines) + '\n  "behaviours": [\n' + rows + "\n  ]\n}\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")
+    return path
+
+
+def read(exercise, folder=FOLDER):
+    """Return the `Record` of an exercise. Raises LookupError if no lesson has an exercise of this name."""
+    paths = sorted(Path(folder).glob(f"*/{exercise}.json"))
+    if not paths:
+        raise LookupError(exercise)
+    return Record(**json.loads(paths[0].read_text(encoding="utf-8")))
+
+
+def exercises(folder=FOLDER):
+    """Return {exercise: lesson} of all that is recorded."""
+    return {path.stem: path.parent.name for path in sorted(Path(folder).glob("*/*.json"))}
+
+
+def close_enough(one, other):
+    """Return True if two records say the same, up to the last digits of their numbers.
+
+    Another processor may add in another order; what a record means does not change by that.
+    """
+    if isinstance(one, dict):
+        return isinstance(other, dict) and one.keys() == other.keys() and all(
+            close_enough(one[key], other[key]) for key in one)
+    if isinstance(one, list):
+        return isinstance(other, list) and len(one) == len(other) and all(map(close_enough, one, other))
+    if isinstance(one, float) and isinstance(other, float):
+        return (math.isnan(one) and math.isnan(other)) or math.isclose(one, other, rel_tol=1e-3, abs_tol=1e-3)
+    return one == other

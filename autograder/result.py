@@ -1,0 +1,197 @@
+"""What learners see: a result, a hint, their progress. Calm tables that read without colour, as HTML and as text."""
+
+import os
+import textwrap
+from dataclasses import dataclass, field
+from html import escape
+
+MARKS = {"right": "✓", "differs": "✗", "not run": "·"}
+STEPS = ("What can be seen", "Why", "Where to look")
+BOX = ("border:1px solid rgba(128,128,128,.45);border-left-width:4px;border-radius:4px;padding:.5em 1em;"
+       "max-width:56em;line-height:1.45")
+CELL = "text-align:left;vertical-align:top;padding:.1em .8em .1em 0;background:transparent;border:0;white-space:normal"
+
+
+@dataclass
+class Result:
+    """The result of a check. It shows itself as the last line of a cell; `print` shows it as text.
+
+    exercise  name of the exercise
+    points    what it is worth
+    earned    points earned
+    passed    True: the answer is right
+    mistakes  names of the mistakes made, at most two; empty if it is right or equals no known mistake
+    says      sentences: symptom, cause, place of a known mistake, or the symptoms that can be seen
+    rows      (sentence, "right" | "differs" | "not run") of each probe
+    unsolved  True: the skeleton has not been filled in
+    fault     the first exception in the learner's code, or None
+    note      a remark on how it was judged
+    printed   what the learner's code printed and warned meanwhile
+    """
+
+    exercise: str
+    points: float
+    earned: float
+    passed: bool
+    mistakes: tuple = ()
+    says: list = field(default_factory=list)
+    rows: list = field(default_factory=list)
+    unsolved: bool = False
+    fault: object = None
+    note: str = ""
+    printed: str = ""
+    opened: int = 1
+
+    @property
+    def mistake(self):
+        """Name of the mistake, "one + other" for two at once, or None."""
+        return " + ".join(self.mistakes) or None
+
+    def more(self):
+        """Open the next step of the diagnosis, for those who read it as text. Returns the result."""
+        self.opened = min(self.opened + 1, len(STEPS))
+        return self
+
+    def grade(self):
+        """Show the result and return the points earned, the number that nbgrader reads from a check's cell."""
+        show(self)
+        return float(self.earned)
+
+    def _head(self):
+        verdict = "right" if self.passed else "not solved yet" if self.unsolved else "not right yet"
+        return f"{self.exercise}: {verdict}, {self.earned:g} of {self.points:g} points"
+
+    def _repr_html_(self):
+        mark = MARKS["right" if self.passed else "not run" if self.unsolved else "differs"]
+        head = f"<div><b>{mark} {escape(self._head())}</b></div>"
+        if self.unsolved:
+            return f'<div style="{BOX}">{head}{_next_hint(self.exercise, as_html=True)}</div>'
+        rows = "".join(_html_row(f"{MARKS[state]} {state}", sentence) for sentence, state in self.rows)
+        table = f'<table style="border-collapse:collapse;margin:.4em 0;font-size:inherit">{rows}</table>'
+        if self.passed:
+            table = f"<details><summary>{len(self.rows)} probes</summary>{table}</details>"
+        parts = [head, table, *self._html_says()]
+        if self.note:
+            parts.append(f"<p>{escape(self.note)}</p>")
+        if self.printed.strip():
+            parts.append("<details><summary>Your code printed</summary>"
+                         f"<pre>{escape(_first_lines(self.printed))}</pre></details>")
+        return f'<div style="{BOX}">{"".join(parts)}</div>'
+
+    def _html_says(self):
+        if not self.mistakes:
+            return [f"<p>{_marked_up(sentence)}</p>" for sentence in self.says]
+        symptom, cause, place = map(_marked_up, self.says)
+        named = escape(" + ".join(name.replace("_", " ") for name in self.mistakes))
+        # Nested, so that the place cannot be opened before the cause has been read.
+        return [f"<p>{symptom}</p><details><summary>{STEPS[1]}?</summary><p><b>{named}.</b> {cause}</p>"
+                f"<details><summary>{STEPS[2]}</summary><p>{place}</p></details></details>"]
+
+    def __repr__(self):
+        if self.unsolved:
+            return f"{self._head()}. {_next_hint(self.exercise)}"
+        lines = [self._head()]
+        if not self.passed:
+            lines += [_wrapped(f"  {state:<8} ", sentence) for sentence, state in self.rows]
+        if self.mistakes:
+            lines += [_wrapped(f"{step}: ", sentence)
+                      for step, sentence in list(zip(STEPS, self.says, strict=True))[:self.opened]]
+            if self.opened < len(STEPS):
+                lines.append(f"(.more() opens the next step: {STEPS[self.opened].lower()})")
+        else:
+            lines += [_wrapped("- ", sentence) for sentence in self.says]
+        if self.note:
+            lines.append(_wrapped("", self.note))
+        if self.printed.strip() and not self.passed:
+            lines.append("Your code printed:\n" + textwrap.indent(_first_lines(self.printed), "  "))
+        return "\n".join(lines)
+
+
+@dataclass
+class Hint:
+    """The hints of an exercise that are open so far."""
+
+    exercise: str
+    opened: list
+    count: int
+
+    def _rest(self):
+        left = self.count - len(self.opened)
+        return f"{left} more: hint(\"{self.exercise}\") opens the next." if left else "That was the last hint."
+
+    def _repr_markdown_(self):
+        hints = "\n\n".join(f"**Hint {number} of {self.count}.** {text}" for number, text in enumerate(self.opened, 1))
+        return f"{hints}\n\n*{self._rest()}*"
+
+    def __repr__(self):
+        hints = "\n".join(f"Hint {number} of {self.count}. {text}" for number, text in enumerate(self.opened, 1))
+        return f"{hints}\n{self._rest()}"
+
+
+@dataclass
+class Progress:
+    """Every exercise with its state: [(record, {"tries", "earned", "passed", "mistake", "hints"})]."""
+
+    exercises: list
+
+    def _rows(self):
+        for record, state in self.exercises:
+            said = "solved" if state.get("passed") else "tried" if state.get("tries") else "not yet"
+            yield record.lesson, record.exercise, said, f"{state.get('earned', 0):g} of {record.points:g}"
+
+    def _total(self):
+        earned = sum(state.get("earned", 0) for _, state in self.exercises)
+        return f"{earned:g} of {sum(record.points for record, _ in self.exercises):g} points"
+
+    def _repr_html_(self):
+        rows = "".join(_html_row(f"{MARKS['right'] if said == 'solved' else '·'} {said}", lesson, exercise, points)
+                       for lesson, exercise, said, points in self._rows())
+        return (f'<div style="{BOX}"><b>{self._total()}</b><table style="border-collapse:collapse;font-size:inherit">'
+                f"{rows}</table></div>")
+
+    def __repr__(self):
+        rows = [f"  {said:<8} {lesson:<32} {exercise:<32} {points}" for lesson, exercise, said, points in self._rows()]
+        return "\n".join([self._total(), *rows])
+
+
+def show(thing):
+    """Show it where IPython displays rich output; print it elsewhere."""
+    try:
+        from IPython import get_ipython
+        from IPython.display import display
+    except ImportError:
+        print(thing)
+        return
+    if get_ipython() is None:
+        print(thing)
+    else:
+        display(thing)
+
+
+def _html_row(*texts):
+    cells = "".join(f'<td style="{CELL}">{escape(text)}</td>' for text in texts)
+    return f'<tr style="background:transparent">{cells}</tr>'
+
+
+def _next_hint(exercise, as_html=False):
+    call = f'hint("{exercise}")'
+    return f" <code>{escape(call)}</code> opens a hint." if as_html else f"{call} opens a hint."
+
+
+def _first_lines(text, most=5):
+    """Return the first lines of what was printed; every probe prints it again."""
+    lines = text.strip().splitlines()
+    return "\n".join(lines[:most] + ([f"... and {len(lines) - most} more lines"] if len(lines) > most else []))
+
+
+def _marked_up(sentence):
+    """Escape a sentence, and set what stands between backquotes as code."""
+    parts = escape(sentence).split("`")
+    if len(parts) % 2 == 0:
+        return escape(sentence)
+    return "".join(f"<code>{part}</code>" if index % 2 else part for index, part in enumerate(parts))
+
+
+def _wrapped(start, text):
+    width = max(40, min(100, int(os.environ.get("COLUMNS", "100") or 100)))
+    return textwrap.fill(text, width, initial_indent=start, subsequent_indent=" " * len(start))

@@ -172,7 +172,7 @@ class Catalogue:
 
 def _functions(written):
     """Return the functions that a class body defines, static methods unwrapped, by name."""
-    plain = {name: value.__func__ if isinstance(value, staticmethod) else value for name, value in vars(written).items()}
+    plain = {name: getattr(value, "__func__", value) for name, value in vars(written).items()}
     return {name: value for name, value in plain.items() if inspect.isfunction(value)}
 
 

@@ -49,7 +49,7 @@ class Rough:
     first_line: int = 0
     tree: ast.Module | None = None  # of the body, with the line numbers of the file
     error: SyntaxError | None = None
-    torn: bool = False  # a `# %%` line inside a string cut this cell off: its contents are not judged
+    torn: bool = False  # a string is still open at its end: its contents are not judged
     faults: list = field(default_factory=list)  # (line, fact, remedy)
 
     @property
@@ -84,13 +84,14 @@ def split(lines):
     """Return the cells, not yet read, and the faults of the lines that begin them."""
     cells, faults, parser = [], [], StringParser("python")
     for number, text in enumerate(lines, 1):
-        if MARKER.fullmatch(text):
-            torn = bool(parser.is_quoted())
-            if torn:
-                fact = f"this `# %%` line is inside a string that began in the cell of line {cells[-1].line}"
-                faults.append((number, fact, "close the string, or begin the line with something else"))
-                cells[-1].torn = True
-            cells.append(Rough(number, text[4:].strip(), [], torn=torn))
+        quoted = bool(parser.is_quoted())
+        if MARKER.fullmatch(text) and quoted:
+            fact = f"this `# %%` line is inside a string that began in the cell of line {cells[-1].line}"
+            faults.append((number, fact, "close the string, or begin the line with something else"))
+        if MARKER.fullmatch(text) and not (quoted and closes(lines[cells[-1].line :])):
+            if cells:
+                cells[-1].torn = quoted
+            cells.append(Rough(number, text[4:].strip(), []))
             parser = StringParser("python")
         elif MARKER_LIKE.match(text) and not parser.is_quoted():
             fact = f"`{text.strip()}` would begin a cell in the notebook"
@@ -101,9 +102,24 @@ def split(lines):
             continue
         elif text.strip() and not faults:
             faults.append((number, "this line stands before the first cell", "begin the text with the lesson's cell"))
-        if cells and not MARKER.fullmatch(text):
+        if cells and cells[-1].line != number:
             cells[-1].body.append("")  # keeps the line numbers of what follows
     return cells, faults
+
+
+def closes(lines):
+    """Tell whether the cell whose body begins here is Python once its strings, `# %%` lines and all, are closed."""
+    parser, body = StringParser("python"), []
+    for text in lines:
+        if MARKER.fullmatch(text) and not parser.is_quoted():
+            break
+        parser.read_line(text)
+        body.append(text)
+    try:
+        ast.parse("\n".join(body))
+    except (SyntaxError, ValueError, RecursionError):
+        return False
+    return True
 
 
 def read_cell(cell):
@@ -116,8 +132,6 @@ def read_cell(cell):
         node, metadata = None, {"incorrectly_encoded_metadata": cell.header}
         cell.kind = "markdown" if "[markdown]" in cell.header else "code"
     read_options(cell, metadata)
-    if cell.torn and cell.faults:  # then it is no cell, but a line of a string
-        cell.faults, cell.role, cell.options = [], "", {}
     try:
         cell.tree = ast.parse("\n" * cell.line + body)
     except (SyntaxError, ValueError, RecursionError) as error:

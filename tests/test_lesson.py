@@ -177,6 +177,12 @@ FAULTY = {
     "narrow cell": (CODE_CELL, "#%%\nimport math", "#%%", "would begin a cell"),
     "old cell": ("    # numbers, doubled", "# In[3]:", "# In[3]:", "would begin a cell"),
     "cell in a string": ("FACTOR = 2", 'TEXT = """\n# %% a\n"""\nFACTOR = 2', "# %% a", "inside a string"),
+    "open string": (
+        "FACTOR = 2",
+        'TEXT = """',
+        '# %% exercise="double"',
+        "inside a string that began in the cell of line 8",
+    ),
     "text before": (
         "# %% [markdown] lesson",
         "import os\n# %% [markdown] lesson",
@@ -363,6 +369,7 @@ def test_one_fault_is_not_reported_as_many(text):
         "variable",
         "points in words",
         "cell in a string",
+        "open string",
         "name of a check",
     )
     for case in one:

@@ -749,7 +749,7 @@ if __name__ == "__main__":
 # %% [markdown]
 r"""
 What to see: the plain line is twice as steep, because it grows with the square. At 2048 tokens the plain table has
-2048 · 2048 numbers of 4 bytes, which is 16 MiB; a block has 2048 · 64 of them, 0.5 MiB. The outputs are the same.
+2048 × 2048 numbers of 4 bytes, which is 16 MiB; a block has 2048 × 64 of them, 0.5 MiB. The outputs are the same.
 
 Two things that the picture does not show. The *work* is still queries × keys dot products: streaming saves memory, not
 arithmetic. And while PyTorch records for a backward pass, it keeps the blocks of all steps: to save memory in training

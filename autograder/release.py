@@ -159,7 +159,7 @@ def leaks(lesson, notebook, folder):
     for line, name, text in secrets(lesson):
         for place, content in places.items():
             if squeezed(text) in content:
-                fact = f"`{text.strip()}`, of the solution of {name}, would be released in {place}"
+                fact = f"`{text}`, of the solution of {name}, would be released in {place}"
                 yield Fault(str(lesson.path), line, fact, "remove it there, or write one of the two in another way")
     for cell in notebook.cells:
         for text in cell.source.split("\n"):
@@ -173,7 +173,8 @@ def secrets(lesson):
     for owners, tells in ((lesson.exercises, code_tells), (lesson.questions, text_tells)):
         for owner in owners.values():
             for line, text in owner.solution:
-                for part in dict.fromkeys([text, text.split("  # ")[0]]):
+                code = text.strip().split("  # ")[0]
+                for part in dict.fromkeys([text.strip(), code, code.removeprefix("return ")]):
                     if tells(part):
                         yield line, owner.name, part
 

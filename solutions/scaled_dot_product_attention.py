@@ -274,7 +274,7 @@ before the softmax (section 3.2.3), since $e^{-\infty} = 0$.
 
 One row needs thought: a query that may attend to nothing, such as a position in a batch whose keys are all padding.
 A softmax over nothing is $0 / 0$. In this course such a query gets weights of 0, so it receives nothing, and no NaN
-may reach its gradient either, because a single NaN would spoil all parameters at the next training step.
+may reach its gradient either, because a single NaN spreads to the parameters with the next training step.
 
 ## Exercise 2: the weights
 """

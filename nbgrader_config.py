@@ -1,0 +1,59 @@
+"""nbgrader on this repository: where things lie, and the steps that grade a submission.
+
+nbgrader reads this file when one of its commands, or the Jupyter server with the formgrader and the
+Validate button, is started in this folder. Classes are named as text, so that reading it imports nothing.
+"""
+
+import os
+import sysconfig
+
+c = get_config()  # noqa: F821  (traitlets puts it here)
+
+# nbgrader starts `alembic` by its bare name when it makes a gradebook, also where no environment is activated.
+_programs = sysconfig.get_path("scripts")
+if _programs not in os.environ.get("PATH", "").split(os.pathsep):
+    os.environ["PATH"] = os.pathsep.join([_programs, os.environ.get("PATH", "")])
+
+c.CourseDirectory.course_id = "transformer_taxonomy"
+c.CourseDirectory.source_directory = "solutions"
+c.CourseDirectory.release_directory = "course"
+
+# What lies beside a notebook is copied along, except these. Code is among them: a learner's `torch.py` would
+# be imported instead of PyTorch when the notebook is graded, and an instructor's would be published.
+c.CourseDirectory.ignore = [
+    ".ipynb_checkpoints", "__pycache__", "feedback", "*.py", "*.pyc", "*.pyd", "*.so",
+]
+
+# What a learner finds in place of a solution.
+c.ClearSolutions.code_stub = {
+    "python": '# YOUR CODE HERE\nraise NotImplementedError("this exercise is not solved yet")',
+}
+c.ClearSolutions.text_stub = "YOUR ANSWER HERE"
+
+# Autograde: read what arrived, put its answers into the released notebook, run that, read the scores.
+c.Autograde.pre_convert_hook = "autograder.arrivals.expect_released_notebooks"
+c.Autograde.exporter_class = "autograder.arrivals.SubmissionExporter"
+c.Autograde.sanitize_preprocessors = [
+    "autograder.rebuild.Rebuild",
+    "nbgrader.preprocessors.OverwriteKernelspec",
+    "nbgrader.preprocessors.OverwriteCells",
+    "nbgrader.preprocessors.CheckCellMetadata",
+]
+c.Autograde.autograde_preprocessors = [
+    "autograder.judge.RunAnswers",
+    "nbgrader.preprocessors.LimitOutput",
+    "autograder.judge.Score",
+    "nbgrader.preprocessors.SaveAutoGrades",
+    "autograder.judge.SaveReasons",
+    "nbgrader.preprocessors.AssignLatePenalties",
+    "nbgrader.preprocessors.CheckCellMetadata",
+]
+
+# These hold for grading and for the Validate button. The kernel is ours and never the one a notebook asks for.
+c.Execute.kernel_name = "python3"
+c.Execute.timeout = 60          # seconds for one cell
+c.Execute.startup_timeout = 120
+c.Execute.interrupt_on_timeout = True
+c.Execute.iopub_timeout = 30    # for the last output of a cell that ended, also on a machine that is busy
+c.Execute.shutdown_kernel = "immediate"
+c.RunAnswers.budget = 600       # seconds for one submission

@@ -1,0 +1,183 @@
+"""A tiny course and its class, for the tests of grading: two exercises, one written question, many learners."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from nbgrader.api import Gradebook
+from nbgrader.apps import NbGraderAPI
+from nbgrader.coursedir import CourseDirectory
+from traitlets.config import PyFileConfigLoader
+
+REPOSITORY = Path(__file__).parent.parent
+LESSON, OTHER_LESSON = "07_doubling", "08_halving"
+NOTEBOOK, OTHER_NOTEBOOK = "doubling", "halving"
+
+# A stand-in for `from autograder import check`: a table for the learner, and the points as a number.
+CHECK = '''
+from IPython.display import HTML, display
+
+FACTORS, POINTS = {"double": 2, "triple": 3, "halve": 0.5}, {"double": 2, "triple": 1, "halve": 1}
+
+class check:
+    def __init__(self, component):
+        self.name, self.component = component.__name__, component
+
+    def grade(self):
+        try:
+            right = [self.component(x) == FACTORS[self.name] * x for x in (2, 3, 5, -7)]
+        except NotImplementedError:
+            right = [False]
+        earned = POINTS[self.name] * sum(right) / len(right)
+        display(HTML(f"<table><tr><td>diagnosis of {self.name}: {sum(right)} right</td></tr></table>"))
+        return earned
+'''
+DOUBLE = "def double(x):\n    return 2 * x\n"
+TRIPLE = "def triple(x):\n    return 3 * x\n"
+
+
+def graded(cell, name, points=None, solution=True):
+    """Give a cell nbgrader's metadata: an answer, a check (with points), or a written answer (both)."""
+    cell.id = f"{name}-cell"
+    cell.metadata.nbgrader = {
+        "grade_id": name, "grade": points is not None, "solution": solution, "locked": not solution,
+        "schema_version": 3, "task": False,
+    } | ({} if points is None else {"points": points})
+    return cell
+
+
+def solved(source):
+    return f"### BEGIN SOLUTION\n{source}### END SOLUTION\n"
+
+
+def lesson():
+    """Return the solved notebook of the lesson, as an instructor writes it."""
+    return notebook(
+        new_markdown_cell("# Doubling\n\nTwice as much.", id="prose"),
+        new_code_cell(CHECK, id="imports"),
+        graded(new_code_cell(solved(DOUBLE)), "double"),
+        graded(new_code_cell("check(double).grade()"), "check-double", 2, solution=False),
+        new_code_cell("print('a demonstration')", id="demo"),
+        graded(new_code_cell(solved(TRIPLE)), "triple"),
+        graded(new_code_cell("check(triple).grade()"), "check-triple", 1, solution=False),
+        graded(new_markdown_cell("Why?\n\n" + solved("Because.\n")), "why", 3),
+    )
+
+
+def other_lesson():
+    return notebook(
+        new_code_cell(CHECK, id="imports"),
+        graded(new_code_cell(solved("def halve(x):\n    return x / 2\n")), "halve"),
+        graded(new_code_cell("check(halve).grade()"), "check-halve", 1, solution=False),
+    )
+
+
+def notebook(*cells):
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    return new_notebook(cells=list(cells), metadata={"kernelspec": kernel})
+
+
+def cell_of(notebook, name):
+    return next(c for c in notebook.cells if c.metadata.get("nbgrader", {}).get("grade_id") == name)
+
+
+class Course:
+    """A course folder that is graded with the repository's own nbgrader_config.py.
+
+    root      an empty folder
+    settings  lines that are added to the configuration, such as shorter timeouts
+    source    the folder of the solved notebooks, if another one is to be tried
+    """
+
+    def __init__(self, root, settings="", source=None):
+        self.root = Path(root)
+        self.source = source or "solutions"
+        config = f"load_subconfig('nbgrader_config.py', path={str(REPOSITORY)!r})\nc = get_config()\n{settings}\n"
+        if source:
+            config += f"c.CourseDirectory.source_directory = {source!r}\n"
+        (self.root / "nbgrader_config.py").write_text(config)
+        self.write(lesson(), self.source, LESSON, NOTEBOOK)
+        self.write(other_lesson(), self.source, OTHER_LESSON, OTHER_NOTEBOOK)
+
+    def environment(self):
+        """Return an environment without this machine's Jupyter settings, and with no program on PATH."""
+        names = ("HOME", "IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR")
+        return os.environ | {name: str(self.root / "home") for name in names} | {"PATH": "/usr/bin:/bin"}
+
+    def nbgrader(self, *arguments, check=True):
+        """Run one of nbgrader's commands, as its user does, and return what it logged."""
+        done = subprocess.run(
+            [sys.executable, "-m", "nbgrader", *arguments], cwd=self.root, env=self.environment(),
+            capture_output=True, text=True, timeout=300,
+        )
+        assert done.returncode == 0 or not check, done.stderr
+        return done.stderr
+
+    def settings(self):
+        return PyFileConfigLoader("nbgrader_config.py", path=str(self.root)).load_config()
+
+    def coursedir(self, **names):
+        return CourseDirectory(config=self.settings(), root=str(self.root), **names)
+
+    def api(self):
+        """Return nbgrader's commands for this process, which is how the formgrader page calls them."""
+        return NbGraderAPI(self.coursedir(), config=self.settings())
+
+    def write(self, notebook, *parts):
+        path = self.root.joinpath(*parts).with_suffix(".ipynb")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        nbformat.write(notebook, path)
+
+    def released(self, lesson=LESSON, notebook=NOTEBOOK):
+        return nbformat.read(self.root / "course" / lesson / f"{notebook}.ipynb", 4)
+
+    def answers(self, double=DOUBLE, triple=TRIPLE):
+        """Return the released notebook as a learner saves it with these two answers."""
+        submission = self.released()
+        cell_of(submission, "double").source = double
+        cell_of(submission, "triple").source = triple
+        return submission
+
+    def submit(self, learner, content, name=f"{NOTEBOOK}.ipynb", timestamp="2026-01-01 00:00:00 UTC"):
+        """Put a file into a learner's submission: a notebook, bytes, or any JSON."""
+        folder = self.root / "submitted" / learner / LESSON
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "timestamp.txt").write_text(timestamp)
+        if isinstance(content, bytes):
+            (folder / name).write_bytes(content)
+        else:
+            # Not nbformat.write: what a learner hands in need not be valid.
+            (folder / name).write_text(json.dumps(content))
+
+    def gradebook(self):
+        return Gradebook(f"sqlite:///{self.root / 'gradebook.db'}", "transformer_taxonomy")
+
+    def scores(self, learner):
+        """Return the points of each graded cell, by name; None for what a person has yet to grade."""
+        with self.gradebook() as gradebook:
+            submission = gradebook.find_submission_notebook(NOTEBOOK, LESSON, learner)
+            return {grade.name: grade.auto_score for grade in submission.grades}
+
+    def comment(self, learner, answer):
+        with self.gradebook() as gradebook:
+            return gradebook.find_comment(answer, NOTEBOOK, LESSON, learner).comment
+
+    def autograded(self, learner):
+        return nbformat.read(self.root / "autograded" / learner / LESSON / f"{NOTEBOOK}.ipynb", 4)
+
+    def said(self, learner, check):
+        """Return what a learner reads under a check cell."""
+        outputs = cell_of(self.autograded(learner), check).outputs
+        return "".join(o.get("text", "") + o.get("data", {}).get("text/html", "") for o in outputs)
+
+    def feedback(self, learner):
+        return (self.root / "feedback" / learner / LESSON / f"{NOTEBOOK}.html").read_text()
+
+    def exported(self):
+        with open(self.root / "grades.csv", newline="") as file:
+            return list(csv.DictReader(file))

@@ -1,0 +1,228 @@
+"""nbgrader's own commands grade a class: release, autograde, feedback and export, on the repository's settings."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from nbgrader_course import LESSON, NOTEBOOK, OTHER_LESSON, REPOSITORY, Course, cell_of
+from nbgrader_learners import UNREADABLE, WRONG, executed, from_other_lesson, without
+from traitlets.config import PyFileConfigLoader
+
+from autograder.arrivals import RELEASE_DIRECTORY, AutogradeAll
+
+SHORT = """
+c.Execute.timeout = 2
+c.Execute.iopub_timeout = 2
+c.RunAnswers.max_output = 20_000
+c.SubmissionExporter.max_bytes = 300_000
+"""
+
+
+class Graded:
+    """The class after nbgrader's commands, and what was handed in before them."""
+
+    def __init__(self, root):
+        self.course = course = Course(root, SHORT)
+        course.nbgrader("generate_assignment", LESSON)
+        assert course.api().generate_assignment(OTHER_LESSON)["success"]
+        for learner, submission in executed(course).items():
+            course.submit(learner, submission)
+        for learner, (content, _) in UNREADABLE.items():
+            course.submit(learner, content)
+        course.submit("other_lesson", from_other_lesson(course))
+        course.submit("misnamed", course.answers(), name="<b>mine.ipynb")
+        course.submit("shadows", course.answers(double=WRONG))
+        course.submit("shadows", b"def display(x): print(1/0)\n", name="IPython.py")
+        course.submit("linked", b"", name="notes.txt")
+        course.submit("nothing", b"my answer is 4", name="answers.txt")
+        solved = course.root / "solutions" / LESSON / f"{NOTEBOOK}.ipynb"
+        (course.root / "submitted" / "linked" / LESSON / f"{NOTEBOOK}.ipynb").symlink_to(solved)
+        self.handed_in = self.submitted()
+        self.log = course.nbgrader("autograde", LESSON)
+        course.nbgrader("generate_feedback", LESSON)
+        course.nbgrader("export")
+
+    def submitted(self):
+        files = sorted(p for p in (self.course.root / "submitted").rglob("*") if p.is_file())
+        return {path: path.read_bytes() for path in files}
+
+
+@pytest.fixture(scope="module")
+def graded(tmp_path_factory):
+    return Graded(tmp_path_factory.mktemp("course"))
+
+
+@pytest.fixture(scope="module")
+def course(graded):
+    return graded.course
+
+
+def points(course, learner):
+    scores = course.scores(learner)
+    return scores["check-double"], scores["check-triple"]
+
+
+@pytest.mark.parametrize(("learner", "expected"), [
+    ("right", (2, 1)),
+    ("half", (1.5, 1)),
+    ("unsolved", (0, 0)),
+    ("warns", (2, 1)),
+    ("tampered", (0, 1)),
+    ("copied", (2, 1)),
+    ("deleted", (0, 1)),
+    ("own_cells", (2, 1)),
+    ("without_metadata", (2, 1)),
+    ("raises", (2, 0)),
+    ("endless", (2, 0)),
+    ("stubborn", (2, 0)),
+    ("dies", (2, 0)),
+    ("floods", (2, 1)),
+    ("odd_output", (2, 1)),
+    ("shadows", (0, 1)),
+])
+def test_a_submission_earns_what_its_answers_earn(course, learner, expected):
+    assert points(course, learner) == expected
+
+
+@pytest.mark.parametrize(("learner", "reason"), [
+    *[(learner, reason) for learner, (_, reason) in UNREADABLE.items()],
+    ("other_lesson", f"This notebook belongs to lesson {OTHER_LESSON}, not to {LESSON}."),
+    ("misnamed", f"No file with the name {NOTEBOOK}.ipynb was handed in."),
+    ("linked", "is a link"),
+])
+def test_what_cannot_be_graded_scores_0_with_the_reason(course, learner, reason):
+    assert set(course.scores(learner).values()) == {0}
+    assert reason in course.said(learner, "check-double")
+    assert reason in course.said(learner, "check-triple")
+    assert reason in course.comment(learner, "double")
+    assert reason in course.feedback(learner)
+
+
+def test_what_was_handed_in_stays_as_it_was(graded):
+    assert graded.submitted() == graded.handed_in
+
+
+@pytest.mark.parametrize(("learner", "reason"), [
+    ("endless", "did not end in time"),
+    ("stubborn", "an earlier cell did not end"),
+    ("dies", "the Python process ended"),
+    ("raises", "ended with KeyError"),
+])
+def test_a_check_without_a_score_says_why(course, learner, reason):
+    assert reason in course.said(learner, "check-triple")
+    assert reason in course.feedback(learner)
+
+
+def test_message_and_partial_credit_are_both_in_the_feedback(course):
+    page = course.feedback("half")
+    assert "diagnosis of double: 3 right" in page
+    assert "Score: 1.5 / 2.0" in page
+
+
+def test_a_warning_costs_nothing_and_is_shown(course):
+    assert "careful" in course.said("warns", "check-double")
+
+
+def test_what_a_learner_prints_is_text_in_the_feedback(course):
+    assert "<script>alert(1)" not in course.feedback("warns")
+    assert "alert(1)" in course.feedback("warns")
+
+
+def test_too_much_output_is_cut_off(course):
+    said = course.said("floods", "check-double")
+    assert len(said) < 30_000 and "left out" in said
+    assert "diagnosis of triple: 4 right" in course.said("floods", "check-triple")
+
+
+def test_each_check_is_in_the_graded_notebook_once_as_it_was_released(course):
+    released, rebuilt = course.released(), course.autograded("tampered")
+    for name in ("check-double", "check-triple"):
+        checks = [c for c in rebuilt.cells if c.metadata.get("nbgrader", {}).get("grade_id") == name]
+        assert [c.source for c in checks] == [cell_of(released, name).source]
+        assert checks[0].metadata.nbgrader == cell_of(released, name).metadata.nbgrader
+        assert [o.output_type for o in checks[0].outputs].count("execute_result") == 1
+    assert rebuilt.metadata.kernelspec.name == "python3"
+
+
+def test_a_copied_answer_says_which_copy_counts(graded, course):
+    assert "there 2 times. The last one counts" in course.comment("copied", "double")
+    assert "there 2 times. The last one counts" in course.feedback("copied")
+    assert "there 2 times. The last one counts" in graded.log
+
+
+def test_a_deleted_answer_counts_as_not_solved(course):
+    assert "missing" in course.comment("deleted", "double")
+    assert course.scores("deleted")["why"] == 0
+    assert "NotImplementedError" in cell_of(course.autograded("deleted"), "double").source
+
+
+def test_own_cells_stay_where_the_learner_put_them(course):
+    sources = [cell.source for cell in course.autograded("own_cells").cells]
+    assert [sources.index(source) for source in ("TWO = 2", "my own note")] == [3, 5]
+
+
+def test_the_export_has_every_learner_who_handed_in_a_notebook(course):
+    totals = {row["student_id"]: float(row["score"]) for row in course.exported() if row["assignment"] == LESSON}
+    assert totals["right"] == 3 and totals["half"] == 2.5 and totals["broken"] == 0
+    assert set(os.listdir(course.root / "submitted")) - set(totals) == {"nothing"}
+
+
+def test_a_new_submission_replaces_the_score_of_the_old_one(course):
+    course.submit("again", course.answers())
+    grade(course, "again")
+    assert points(course, "again") == (2, 1)
+    submission = without(course.answers(double=WRONG), "check-double", "check-triple", "triple")
+    course.submit("again", submission, timestamp="2026-01-02 00:00:00 UTC")
+    grade(course, "again")
+    assert points(course, "again") == (0, 0)
+    course.submit("again", b"", timestamp="2026-01-03 00:00:00 UTC")
+    grade(course, "again")
+    assert "file is empty" in course.comment("again", "double")
+
+
+def test_a_written_answer_waits_for_a_person(course):
+    submission = course.answers()
+    cell_of(submission, "why").source = "Because it is."
+    course.submit("writes", submission)
+    grade(course, "writes")
+    assert course.scores("writes")["why"] is None
+
+
+def test_a_folder_without_a_notebook_scores_0_with_the_reason(course):
+    coursedir = course.coursedir(assignment_id=LESSON, student_id="nothing")
+    AutogradeAll(coursedir=coursedir, config=course.settings()).start()
+    assert course.api().generate_feedback(LESSON, "nothing")["success"]
+    assert set(course.scores("nothing").values()) == {0}
+    assert "In its place: answers.txt" in course.feedback("nothing")
+
+
+def test_a_lesson_that_was_not_released_is_refused(tmp_path):
+    course = Course(tmp_path)
+    assert course.api().generate_assignment(LESSON)["success"]
+    course.submit("right", course.answers())
+    Path(tmp_path, "course", LESSON, f"{NOTEBOOK}.ipynb").unlink()
+    result = course.api().autograde(LESSON, "right")
+    assert not result["success"]
+    assert "There is no released notebook" in result["log"]
+    assert f"run `nbgrader generate_assignment {LESSON}` first" in result["log"]
+
+
+def test_python_beside_the_notebook_is_not_published(tmp_path):
+    course = Course(tmp_path)
+    for name in ("doubling.py", "picture.svg"):
+        (tmp_path / "solutions" / LESSON / name).write_text("x")
+    assert course.api().generate_assignment(LESSON)["success"]
+    assert sorted(os.listdir(tmp_path / "course" / LESSON)) == ["doubling.ipynb", "picture.svg"]
+
+
+def test_code_and_configuration_name_the_same_release_folder():
+    config = PyFileConfigLoader("nbgrader_config.py", path=str(REPOSITORY)).load_config()
+    assert config.CourseDirectory.release_directory == RELEASE_DIRECTORY
+    # The formgrader page shows the configuration as JSON.
+    json.dumps(config)
+
+
+def grade(course, learner):
+    result = course.api().autograde(LESSON, learner)
+    assert result["success"], result

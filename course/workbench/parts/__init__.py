@@ -4,9 +4,19 @@ Lessons import from here what they need and do not build themselves. A check put
 a learner's other components, so that one mistake costs the points of one exercise only.
 """
 
-from .scaled_dot_product_attention import attention_scores, attention_weights
+from .multi_head_attention import GroupedQueryAttention, MultiHeadAttention, merge_heads, split_heads
+from .scaled_dot_product_attention import attention_scores, attention_weights, scaled_dot_product_attention
+from .self_attention import RelativeSelfAttention, SelfAttention, padding_mask
 
 __all__ = [
+    "SelfAttention",
+    "padding_mask",
+    "RelativeSelfAttention",
     "attention_scores",
     "attention_weights",
+    "scaled_dot_product_attention",
+    "split_heads",
+    "merge_heads",
+    "MultiHeadAttention",
+    "GroupedQueryAttention",
 ]

@@ -26,3 +26,15 @@ def attention_weights(scores, mask=None):
         return torch.nn.functional.softmax(scores, dim=-1)
     weights = torch.masked.softmax(scores, dim=-1, mask=mask.expand_as(scores))
     return torch.nan_to_num(weights) * mask
+
+
+def scaled_dot_product_attention(query, key, value, mask=None):
+    """Return (output [..., queries, value_dim], weights [..., queries, keys]); see lesson 7.
+
+    query  [..., queries, head_dim]
+    key    [..., keys, head_dim]
+    value  [..., keys, value_dim]
+    mask   boolean, broadcasts to the weights, True where a query may attend; None: everywhere
+    """
+    weights = attention_weights(attention_scores(query, key), mask)
+    return torch.matmul(weights, value), weights

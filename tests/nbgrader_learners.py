@@ -5,7 +5,12 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 from nbgrader_course import OTHER_LESSON, OTHER_NOTEBOOK, cell_of
 
 HALF_RIGHT = "def double(x):\n    return 2 * abs(x)\n"
-WARNING = "import sys\nprint('<script>alert(1)</script>')\ndef double(x):\n    print('careful', file=sys.stderr)\n    return 2 * x\n"
+WARNING = """import sys
+print('<script>alert(1)</script>')
+def double(x):
+    print('careful', file=sys.stderr)
+    return 2 * x
+"""
 WRONG = "def double(x):\n    return x\n"
 
 

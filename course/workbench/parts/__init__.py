@@ -4,7 +4,14 @@ Lessons import from here what they need and do not build themselves. A check put
 a learner's other components, so that one mistake costs the points of one exercise only.
 """
 
+from .layer_normalization import LayerNorm, ResidualConnection, RMSNorm, layer_norm
 from .multi_head_attention import GroupedQueryAttention, MultiHeadAttention, merge_heads, split_heads
+from .positional_embeddings import (
+    LearnedPositionalEmbedding,
+    TransformerEmbedding,
+    rotary_embedding,
+    sinusoidal_encoding,
+)
 from .scaled_dot_product_attention import attention_scores, attention_weights, scaled_dot_product_attention
 from .self_attention import RelativeSelfAttention, SelfAttention, padding_mask
 
@@ -19,4 +26,12 @@ __all__ = [
     "merge_heads",
     "MultiHeadAttention",
     "GroupedQueryAttention",
+    "LayerNorm",
+    "ResidualConnection",
+    "RMSNorm",
+    "layer_norm",
+    "LearnedPositionalEmbedding",
+    "TransformerEmbedding",
+    "rotary_embedding",
+    "sinusoidal_encoding",
 ]

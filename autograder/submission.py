@@ -151,8 +151,8 @@ class Here:
 def _module(component, request, reply):
     """Build a learner's class, note its parameters, load the weights, and return it ready to be called.
 
-    A parameter that gets no weight from the request is filled with a pattern of its own, so that what a wrong
-    answer computes is the same every time.
+    A trained parameter that gets no weight from the request is filled with a pattern of its own, so that what a
+    wrong answer computes is the same every time.
     """
     build = {name: value.make() if isinstance(value, Stub) else value for name, value in request.build.items()}
     module = component(**build)
@@ -160,9 +160,10 @@ def _module(component, request, reply):
         return module
     state = module.state_dict(keep_vars=True)
     reply.shapes = {name: list(tensor.shape) for name, tensor in state.items()}
-    reply.trained = tuple(name for name, _ in module.named_parameters(remove_duplicate=False))
+    parameters = {name: parameter for name, parameter in module.named_parameters(remove_duplicate=False)
+                  if parameter.requires_grad}
+    reply.trained = tuple(parameters)
     reply.shared = tuple(sorted(tuple(group) for group in _groups(module) if len(group) > 1))
-    parameters = dict(module.named_parameters(remove_duplicate=False))
     with torch.no_grad():
         for name, tensor in state.items():
             given = request.weights.get(name)
@@ -239,12 +240,13 @@ def _plain(output):
 def _gradients(output, leaves):
     """Differentiate a weighted sum of all outputs; the weights follow a fixed pattern, so no two count the same."""
     tensors = [t for t in tree_flatten(output)[0] if isinstance(t, torch.Tensor) and t.requires_grad]
-    if not tensors or not leaves:
+    trained = {name: leaf for name, leaf in leaves.items() if leaf.requires_grad}
+    if not tensors or not trained:
         return dict.fromkeys(leaves)
     total = sum((t * (torch.arange(t.numel(), dtype=t.dtype).reshape(t.shape) * 37 % 64 - 31) / 32).sum()
                 for t in tensors)
-    found = torch.autograd.grad(total, list(leaves.values()), allow_unused=True)
-    return dict(zip(leaves, found, strict=True))
+    found = torch.autograd.grad(total, list(trained.values()), allow_unused=True)
+    return dict.fromkeys(leaves) | dict(zip(trained, found, strict=True))
 
 
 @contextmanager

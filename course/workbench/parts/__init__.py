@@ -4,6 +4,8 @@ Lessons import from here what they need and do not build themselves. A check put
 a learner's other components, so that one mistake costs the points of one exercise only.
 """
 
+from .decoder import Decoder, DecoderLayer, causal_mask, sliding_window_mask
+from .encoder import Encoder, EncoderLayer, FeedForward, GatedFeedForward
 from .layer_normalization import LayerNorm, ResidualConnection, RMSNorm, layer_norm
 from .multi_head_attention import GroupedQueryAttention, MultiHeadAttention, merge_heads, split_heads
 from .positional_embeddings import (
@@ -16,6 +18,14 @@ from .scaled_dot_product_attention import attention_scores, attention_weights, s
 from .self_attention import RelativeSelfAttention, SelfAttention, padding_mask
 
 __all__ = [
+    "FeedForward",
+    "GatedFeedForward",
+    "EncoderLayer",
+    "Encoder",
+    "causal_mask",
+    "sliding_window_mask",
+    "DecoderLayer",
+    "Decoder",
     "SelfAttention",
     "padding_mask",
     "RelativeSelfAttention",

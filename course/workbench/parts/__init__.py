@@ -6,6 +6,7 @@ a learner's other components, so that one mistake costs the points of one exerci
 
 from .decoder import Decoder, DecoderLayer, causal_mask, sliding_window_mask
 from .encoder import Encoder, EncoderLayer, FeedForward, GatedFeedForward
+from .encoder_decoder import EncoderDecoder, beam_search, greedy_decode, shift_right
 from .layer_normalization import LayerNorm, ResidualConnection, RMSNorm, layer_norm
 from .multi_head_attention import GroupedQueryAttention, MultiHeadAttention, merge_heads, split_heads
 from .positional_embeddings import (
@@ -26,6 +27,10 @@ __all__ = [
     "sliding_window_mask",
     "DecoderLayer",
     "Decoder",
+    "shift_right",
+    "EncoderDecoder",
+    "greedy_decode",
+    "beam_search",
     "SelfAttention",
     "padding_mask",
     "RelativeSelfAttention",

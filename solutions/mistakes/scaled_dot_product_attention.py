@@ -758,7 +758,8 @@ def ordinary_input():
 
 @mistake("bug_input",
          symptom="On your input the broken attention is right.",
-         cause="There is one query only. The bug lies between queries: what one of them does to another.",
+         cause="There is one query only, and what it may attend to is treated well. The bug is in what one query does "
+               "to another.",
          place="Give it at least two queries that differ.")
 def one_query_only():
     return torch.tensor([[1000.0]]), torch.tensor([[1.0], [2.0]]), torch.tensor([[3.0], [5.0]]), None
@@ -786,7 +787,7 @@ def query_without_visible_keys():
 
 # Habits
 
-@mistake("product", keeps=0.5, only=("attention_scores", "attention_weights", "scaled_dot_product_attention"),
+@mistake("product", keeps=0.5, only=("attention_scores", "scaled_dot_product_attention"),
          symptom="No gradient reaches the inputs: nothing before this function could ever be trained.",
          cause="The result was cut from autograd by detach, .data, torch.no_grad, numpy or a new torch.tensor.",
          place="Look for one of these, and compute with the tensors as they come.")
@@ -816,7 +817,14 @@ def scores_changed_in_place(scores, mask=None):
     return torch.nan_to_num(torch.softmax(scores, dim=-1))
 
 
-@mistake("scale", keeps=0.5, only=("attention_scores", "attention_weights", "scaled_dot_product_attention"),
+@also("arguments_changed_in_place", "scaled_dot_product_attention")
+def query_changed_in_place(query, key, value, mask=None):
+    query *= query.shape[-1] ** -0.5
+    weights = settle(normalise(hide(product(query, key), mask)), mask)
+    return weights @ value, weights
+
+
+@mistake("scale", keeps=0.5, only=("attention_scores", "scaled_dot_product_attention"),
          symptom="float64 goes in and float32 comes out.",
          cause="The dtype is fixed in the code, so precision is lost without a word.",
          place="Look for .float(), dtype=torch.float32 or a new tensor that does not follow the inputs.")
@@ -829,12 +837,22 @@ def weights_of_fixed_dtype(scores):
     return torch.softmax(scores, dim=-1, dtype=torch.float32)
 
 
+@also("fixed_dtype", "close")
+def output_of_fixed_dtype(output, total):
+    return (output / total).to(torch.float32)
+
+
 @mistake("hide", keeps=0.5,
          symptom="It fails as soon as the inputs live on another device, such as a GPU.",
          cause="A new tensor was made on the default device, whatever the inputs are on.",
          place="Make it with zeros_like, full_like or device=scores.device, or use masked_fill, which needs none.")
 def fixed_device(scores, mask):
     return scores if mask is None else torch.where(mask, scores, torch.full(scores.shape, -math.inf))
+
+
+@also("fixed_device", "first_maximum")
+def maximum_on_a_fixed_device(query):
+    return torch.full((*query.shape[:-1], 1), -math.inf, dtype=query.dtype)
 
 
 @mistake(symptom="The numbers may be right, but the code calls a library function that does the whole exercise.",
@@ -846,3 +864,14 @@ class library_attention:
         function = torch.nn.functional.scaled_dot_product_attention
         eye = torch.eye(key.shape[-2], dtype=key.dtype, device=key.device).expand(*key.shape[:-1], key.shape[-2])
         return function(query, key, value, attn_mask=mask), function(query, key, eye, attn_mask=mask)
+
+
+@also("library_attention", "attention_weights")
+def library_attention_on_scores(scores, mask=None):
+    eye = torch.eye(scores.shape[-1], dtype=scores.dtype, device=scores.device).expand(*scores.shape[:-2], -1, -1)
+    return torch.nn.functional.scaled_dot_product_attention(scores, eye, eye, attn_mask=mask, scale=1.0)
+
+
+@also("library_attention", "streaming_attention")
+def library_attention_in_one_block(query, key, value, block_size):
+    return torch.nn.functional.scaled_dot_product_attention(query, key, value)

@@ -1,0 +1,38 @@
+"""The course of this repository, for tests: its lessons, references, mistakes and alternatives."""
+
+import functools
+from pathlib import Path
+
+from autograder import lesson, mistakes, record, tree
+from autograder.definitions import load
+
+REPOSITORY = Path(__file__).parent.parent
+TEXTS = tree.texts(REPOSITORY)
+LESSONS = sorted(TEXTS)
+
+
+@functools.cache
+def read(name):
+    """Return a lesson of the course."""
+    return lesson.read(TEXTS[name])
+
+
+@functools.cache
+def reference(name):
+    """Return the module that holds a lesson's reference solutions."""
+    return load(TEXTS[name])
+
+
+@functools.cache
+def catalogue(name):
+    """Return the mistakes of a lesson."""
+    return mistakes.read(record.beside(read(name), "mistakes"))
+
+
+@functools.cache
+def alternatives(name):
+    """Return the accepted alternatives of a lesson."""
+    return mistakes.read_alternatives(record.beside(read(name), "alternatives"))
+
+
+EXERCISES = [(name, exercise) for name in LESSONS for exercise in read(name).exercises]

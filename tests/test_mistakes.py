@@ -1,0 +1,86 @@
+"""Every known mistake is rejected and named as itself, every right answer earns all points: proven by running them."""
+
+import warnings
+
+import pytest
+import tables
+from lessons import EXERCISES, LESSONS, alternatives, catalogue, read, reference
+
+from autograder import record, recording
+from autograder.checking import examine
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # mistakes may use what PyTorch warns of
+
+
+def examined(exercise, component):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return examine(recording.read(exercise), {exercise: component}, seconds=60)
+
+
+def unsolved(*arguments, **keywords):
+    raise NotImplementedError("this exercise is not solved yet")
+
+
+@pytest.mark.parametrize(("lesson", "exercise"), EXERCISES)
+def test_every_mistake_is_rejected_and_named_and_every_right_answer_passes(lesson, exercise):
+    points = read(lesson).exercises[exercise].points
+    wrong = catalogue(lesson).singles(exercise)
+    results = [(one.mistakes[0], examined(exercise, one.call)) for one in wrong]
+    right = [getattr(reference(lesson), exercise), *(call for _, call in alternatives(lesson).of(exercise))]
+    right = [examined(exercise, component) for component in right]
+    nothing = examined(exercise, unsolved)
+    tables.row(
+        "mistakes and right answers", exercise=exercise, mistakes=len({one.mistakes[0] for one in wrong}),
+        ways=len(wrong), rejected=sum(not result.passed for _, result in results),
+        named_correctly=sum(result.mistake == name for name, result in results),
+        named_wrongly=sum(result.mistake not in (name, None) for name, result in results),
+        right_answers=len(right), full_points=sum(result.earned == points for result in right),
+        unsolved_at_0=int(nothing.unsolved and nothing.earned == 0),
+    )
+    assert wrong, "an exercise without a mistake has a check that nothing is known to fail"
+    assert [name for name, result in results if result.passed] == []
+    assert [(name, result.mistake) for name, result in results if result.mistake != name] == []
+    for name, result in results:
+        assert result.earned == round(points * catalogue(lesson).mistakes[name].keeps, 2), name
+        assert len(result.says) == 3, name
+    assert [result for result in right if not result.passed or result.earned != points] == []
+    assert nothing.unsolved and nothing.earned == 0 and not nothing.passed
+
+
+@pytest.mark.parametrize(("lesson", "exercise"), EXERCISES)
+def test_two_mistakes_at_once_are_named_together(lesson, exercise):
+    known = {tuple(one["mistakes"]) for one in recording.read(exercise).behaviours if len(one["mistakes"]) == 2}
+    pairs = [one for one in catalogue(lesson).pairs(exercise) if one.mistakes in known]
+    for one in pairs[:: max(1, len(pairs) // 25)]:  # each costs as much as a check, and there are hundreds
+        result = examined(exercise, one.call)
+        assert result.mistakes == one.mistakes
+        assert result.says[0].startswith("Two things at once.")
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_every_probe_is_failed_by_some_mistake(lesson):
+    for exercise in read(lesson).exercises:
+        known = recording.read(exercise)
+        failed = {probe for behaviour in known.behaviours for probe in behaviour["differs"]}
+        assert {probe for probe, _ in known.probes} - failed == set(), exercise
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_fresh_numbers_tell_the_same_mistakes_apart(lesson):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for found in record.records(read(lesson), seed="another day", pairs=False):
+            assert found.accepted == recording.read(found.exercise).accepted == []
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_the_recorded_answers_are_those_of_the_present_lesson(lesson):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        made = {one.exercise: vars(one) for one in record.records(read(lesson), pairs=False)}
+    assert {exercise for exercise, known in recording.exercises().items() if known == lesson} == set(made)
+    for exercise, fresh in made.items():
+        kept = vars(recording.read(exercise))
+        kept["behaviours"] = [one for one in kept["behaviours"] if len(one["mistakes"]) == 1]
+        assert recording.close_enough(kept, fresh), f"{exercise}: run `python -m autograder record {lesson}`"

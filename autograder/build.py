@@ -116,8 +116,8 @@ def solved(lesson):
 
 
 def notebook_path(lesson):
-    """Return the place of the lesson's solved notebook, beside its text."""
-    return lesson.path.parent / lesson.folder / f"{lesson.name}.ipynb"
+    """Return the place of the lesson's solved notebook, in nbgrader's source folder below its text."""
+    return lesson.path.parent / "notebooks" / lesson.folder / f"{lesson.name}.ipynb"
 
 
 def build(lesson):

@@ -91,15 +91,13 @@ class Course:
 
     root      an empty folder
     settings  lines that are added to the configuration, such as shorter timeouts
-    source    the folder of the solved notebooks, if another one is to be tried
     """
 
-    def __init__(self, root, settings="", source=None):
+    source = "solutions/notebooks"
+
+    def __init__(self, root, settings=""):
         self.root = Path(root)
-        self.source = source or "solutions"
         config = f"load_subconfig('nbgrader_config.py', path={str(REPOSITORY)!r})\nc = get_config()\n{settings}\n"
-        if source:
-            config += f"c.CourseDirectory.source_directory = {source!r}\n"
         (self.root / "nbgrader_config.py").write_text(config)
         self.write(lesson(), self.source, LESSON, NOTEBOOK)
         self.write(other_lesson(), self.source, OTHER_LESSON, OTHER_NOTEBOOK)

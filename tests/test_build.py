@@ -15,7 +15,7 @@ from autograder import build, lesson, lesson_draft, release, tree
 
 CONFIG = """\
 c = get_config()
-c.CourseDirectory.source_directory = "solutions"
+c.CourseDirectory.source_directory = "solutions/notebooks"
 c.CourseDirectory.release_directory = "course"
 c.ClearSolutions.code_stub = {"python": '# YOUR CODE HERE\\nraise NotImplementedError("not solved yet")'}
 """
@@ -76,7 +76,7 @@ def cells(path):
     return {cell.id: cell for cell in nbformat.read(path, as_version=4).cells}
 
 
-SOLVED = Path("solutions/07_small/small.ipynb")
+SOLVED = Path("solutions/notebooks/07_small/small.ipynb")
 RELEASED = Path("course/07_small/small.ipynb")
 
 
@@ -260,9 +260,9 @@ def test_a_release_that_tells_an_answer_is_refused_and_the_old_one_stays(case, c
 
 
 def test_a_release_is_refused_for_each_file_beside_the_notebook(course):
-    (course / "solutions" / "07_small" / "answers.py").write_text("answer = 1\n")
+    (course / "solutions" / "notebooks" / "07_small" / "answers.py").write_text("answer = 1\n")
     before = files(course)
-    with pytest.raises(lesson.LessonError, match="solutions/07_small/answers.py would be published"):
+    with pytest.raises(lesson.LessonError, match="solutions/notebooks/07_small/answers.py would be published"):
         release.release(small(course), course)
     assert files(course) == before
 
@@ -347,7 +347,7 @@ def test_two_lessons_of_one_number_are_refused(course, capsys):
     assert "solutions/twin.py:1: there are two lessons 7; renumber one" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("word", ["7", "07", "small", "solutions/small.py", "solutions/07_small", "07_small"])
+@pytest.mark.parametrize("word", ["7", "07", "small", "solutions/small.py", "solutions/notebooks/07_small", "07_small"])
 def test_a_lesson_is_chosen_by_number_name_or_path(word, course):
     assert tree.select(course, [word, "small"]) == [Path("solutions/small.py")]
 
@@ -374,7 +374,7 @@ def test_the_command_fails_without_a_traceback_and_goes_on_with_the_next_lesson(
     (course / "solutions" / "zero.py").write_text(SMALL.replace("lesson=7", "lesson=8"))
     path = course / "solutions" / "small.py"
     path.write_text(path.read_text().replace("Why twice?", "Why two times?"))
-    build.write(course / "solutions/08_zero/zero.ipynb", build.as_bytes(build.solved(lesson.read("solutions/zero.py"))))
+    build.write(course / "solutions/notebooks/08_zero/zero.ipynb", build.as_bytes(build.solved(lesson.read("solutions/zero.py"))))
     assert run("release") == 1
     said = capsys.readouterr()
     assert "is not built from this text" in said.err and "Traceback" not in said.err

@@ -63,8 +63,7 @@ class Server:
 
 @pytest.fixture(scope="module")
 def course(tmp_path_factory):
-    # The sources need a folder that holds nothing but lessons: nbgrader lists every folder beside them.
-    course = Course(tmp_path_factory.mktemp("course"), source="solutions/notebooks")
+    course = Course(tmp_path_factory.mktemp("course"))
     for other in ("mistakes", "alternatives", "__pycache__"):
         (course.root / "solutions" / other).mkdir()
     return course

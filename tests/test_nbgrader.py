@@ -36,7 +36,7 @@ class Graded:
         course.submit("shadows", b"def display(x): print(1/0)\n", name="IPython.py")
         course.submit("linked", b"", name="notes.txt")
         course.submit("nothing", b"my answer is 4", name="answers.txt")
-        solved = course.root / "solutions" / LESSON / f"{NOTEBOOK}.ipynb"
+        solved = course.root / "solutions" / "notebooks" / LESSON / f"{NOTEBOOK}.ipynb"
         (course.root / "submitted" / "linked" / LESSON / f"{NOTEBOOK}.ipynb").symlink_to(solved)
         self.handed_in = self.submitted()
         self.log = course.nbgrader("autograde", LESSON)
@@ -211,7 +211,7 @@ def test_a_lesson_that_was_not_released_is_refused(tmp_path):
 def test_python_beside_the_notebook_is_not_published(tmp_path):
     course = Course(tmp_path)
     for name in ("doubling.py", "picture.svg"):
-        (tmp_path / "solutions" / LESSON / name).write_text("x")
+        (tmp_path / "solutions" / "notebooks" / LESSON / name).write_text("x")
     assert course.api().generate_assignment(LESSON)["success"]
     assert sorted(os.listdir(tmp_path / "course" / LESSON)) == ["doubling.ipynb", "picture.svg"]
 

@@ -757,6 +757,24 @@ def ordinary_input():
 
 
 @mistake("bug_input",
+         symptom="What comes back cannot be given to an attention function.",
+         cause="query and key end in the same head_dim, and there is one value for each key. The rest is free.",
+         place="Compare the shapes with the docstring, and return all four: query, key, value, mask (or None).")
+def input_that_does_not_fit():
+    return torch.ones(2, 3), torch.ones(5, 3), torch.ones(7, 3), None
+
+
+@also("input_that_does_not_fit", "bug_input")
+def input_of_two_lengths():
+    return torch.ones(2, 3), torch.ones(5, 7), torch.ones(5, 3), None
+
+
+@also("input_that_does_not_fit", "bug_input")
+def input_without_a_mask():
+    return torch.ones(2, 3), torch.ones(5, 3), torch.ones(5, 3)
+
+
+@mistake("bug_input",
          symptom="On your input the broken attention is right.",
          cause="There is one query only, and what it may attend to is treated well. The bug is in what one query does "
                "to another.",

@@ -1,0 +1,526 @@
+"""What is observed of the components of lesson 1. Sizes are distinct primes, so a swapped axis shows."""
+
+import torch
+
+from ..stubs import Activation
+from . import kind, probe
+
+SIZES = dict(embed_dim=10, num_heads=2, ff_dim=11)
+BATCH, TIME = 3, 7
+
+
+# Numbers for the parameters, by the names of the contract
+
+def linear(numbers, name, inputs, outputs, bias=True):
+    """Return weight and bias of a linear layer, small enough that a softmax behind it does not saturate."""
+    weights = {f"{name}.weight": numbers.tensor(outputs, inputs, low=-0.5, high=0.5)}
+    return weights | ({f"{name}.bias": numbers.tensor(outputs, low=-0.5, high=0.5)} if bias else {})
+
+
+def norm(numbers, name, embed_dim):
+    """Return weight and bias of a layer norm, the weight near 1."""
+    return {f"{name}.weight": numbers.tensor(embed_dim, low=0.5, high=1.5),
+            f"{name}.bias": numbers.tensor(embed_dim, low=-1.0, high=1.0)}
+
+
+def attention(numbers, name, embed_dim):
+    """Return the weights of a multi-head attention."""
+    return {key: value for projection in ("q_proj", "k_proj", "v_proj", "out_proj")
+            for key, value in linear(numbers, f"{name}.{projection}", embed_dim, embed_dim).items()}
+
+
+def feed_forward(numbers, name, embed_dim, ff_dim):
+    """Return the weights of a feed-forward network; `name` ends in a dot or is empty."""
+    return linear(numbers, f"{name}up_proj", embed_dim, ff_dim) | linear(numbers, f"{name}down_proj", ff_dim, embed_dim)
+
+
+def layer(numbers, name="", *, attentions=("self_attention",), norms=2, embed_dim=10, ff_dim=11, **_):
+    """Return the weights of an encoder layer, or of a decoder layer with two attentions and three norms."""
+    weights = {}
+    for one in attentions:
+        weights |= attention(numbers, f"{name}{one}", embed_dim)
+    weights |= feed_forward(numbers, f"{name}feed_forward.", embed_dim, ff_dim)
+    for number in range(1, norms + 1):
+        weights |= norm(numbers, f"{name}norm{number}", embed_dim)
+    return weights
+
+
+def stack(numbers, num_layers, norm_first=False, **sizes):
+    """Return the weights of a stack of layers, with a final norm in the pre-norm form."""
+    weights = {}
+    for index in range(num_layers):
+        weights |= layer(numbers, f"layers.{index}.", **sizes)
+    return weights | (norm(numbers, "final_norm", sizes.get("embed_dim", 10)) if norm_first else {})
+
+
+def doubled(tensors):
+    """Return the same tensors in float64, where the digits of gradients are beyond doubt."""
+    return {name: tensor.double() for name, tensor in tensors.items()}
+
+
+# Ways to look at a reply
+
+def see_parameters(seen, reply, weights, label=""):
+    """Note which parameters of the contract are missing, superfluous, of another shape, or one and the same."""
+    start = f"{label}: " if label else ""
+    wrong = [f"{name} {shape}" for name, shape in reply.shapes.items()
+             if name in weights and shape != list(weights[name].shape)]
+    seen.note(f"{start}missing parameters", _listed(name for name in weights if name not in reply.shapes), reply.given)
+    seen.note(f"{start}parameters of another shape", _listed(wrong), reply.given)
+    seen.note(f"{start}superfluous parameters", _listed(name for name in reply.trained if name not in weights),
+              reply.given)
+    seen.note(f"{start}parameters that are one and the same", _listed(" = ".join(group) for group in reply.shared),
+              reply.given)
+
+
+def _listed(names):
+    return ", ".join(sorted(names)) or "none"
+
+
+def see_all(seen, reply, *names, label="", mask=None):
+    """Note everything that a module returned: tensors, lists of one tensor per layer, and None.
+
+    names  what the outputs are called, in order
+    mask   for weights: {name: mask}, to tell how much of a query's weight lies on hidden keys
+    Returns {name: value}, empty if the reply is not what the names promise.
+    """
+    start = f"{label}: " if label else ""
+    seen.note(start + "answer", kind(reply), reply.given)
+    if reply.fault:
+        seen.fault = seen.fault or reply.fault
+        return {}
+    outputs = reply.output if isinstance(reply.output, (tuple, list)) else (reply.output,)
+    if len(outputs) != len(names):
+        return {}
+    found = dict(zip(names, outputs, strict=True))
+    for name, value in found.items():
+        seen.note(f"{start}form of {name}", _form(value), reply.given)
+    for name, value in _tensors(found):
+        if (mask or {}).get(name.split(" of layer")[0]) is not None:
+            hidden = _on_hidden_keys(value, mask[name.split(" of layer")[0]])
+            seen.note(f"{start}largest weight on a hidden key in {name}", hidden, reply.given)
+        seen.note(start + name, value, reply.given)
+    return found
+
+
+def _form(value):
+    if isinstance(value, torch.Tensor):
+        odd = ", with NaN" if torch.isnan(value).any() else ""
+        return f"a tensor {list(value.shape)}{odd}"
+    if isinstance(value, (tuple, list)):
+        return f"a list of {len(value)}: " + "; ".join(map(_form, value))
+    return str(value)
+
+
+def _tensors(found):
+    for name, value in found.items():
+        if isinstance(value, torch.Tensor):
+            yield name, value
+        elif isinstance(value, (tuple, list)):
+            yield from ((f"{name} of layer {index}", one) for index, one in enumerate(value)
+                        if isinstance(one, torch.Tensor))
+
+
+def _on_hidden_keys(weights, mask):
+    """Return the largest weight [batch, heads, queries, keys] on a key that the mask hides."""
+    mask = mask.unsqueeze(-3) if mask.dim() == 3 else mask
+    try:
+        return weights.masked_fill(mask, 0.0).abs().max()
+    except RuntimeError:
+        return "cannot be told, the shape is wrong"
+
+
+def see_gradients(seen, reply, label=""):
+    """Note the gradient that arrives at each argument and parameter."""
+    start = f"{label}: " if label else ""
+    seen.note(start + "answer", kind(reply), reply.given)
+    seen.fault = seen.fault or reply.fault
+    for name, gradient in reply.gradients.items():
+        # A bias of the key adds the same to all scores of a query, so what arrives there is rounding and no more.
+        if not name.endswith("k_proj.bias"):
+            seen.note(f"{start}gradient of {name}", "none arrives" if gradient is None else gradient, reply.given)
+
+
+def moved(before, after, index=0):
+    """Say at which positions an output [batch, time, embed_dim] differs between two replies: "0, 3", or "none"."""
+    one, other = first(before, index), first(after, index)
+    if one is None or other is None or one.shape != other.shape or one.dim() < 2:
+        return "cannot be told"
+    apart = (one - other).abs().amax(dim=-1)
+    places = (apart > 1e-4).reshape(-1, apart.shape[-1]).any(dim=0).nonzero().flatten().tolist()
+    return ", ".join(map(str, places)) or "none"
+
+
+def first(reply, index=0):
+    """Return an output of a reply if it is a tensor, or None."""
+    outputs = reply.output if isinstance(reply.output, (tuple, list)) else (reply.output,)
+    ours = outputs[index] if len(outputs) > index else None
+    return ours if isinstance(ours, torch.Tensor) else None
+
+
+def nudged(x, position):
+    """Return a copy of x [..., time, features] in which one position is another."""
+    x = x.clone()
+    x[..., position, :] = 1.5 - x[..., position, :].flip(-1)
+    return x
+
+
+def dropout_stages(component, numbers, seen, weights, biases, exercise, **more):
+    """Note how often the numbers of a sublayer can be doubled by dropout of one half: once per place where it acts.
+
+    weights  all parameters, here taken as 0
+    biases   {sublayer: the parameters that are 1 instead, so that the sublayer gives 1 everywhere}
+    """
+    for name, ones in biases.items():
+        given = {key: torch.ones_like(value) if key in ones else torch.zeros_like(value)
+                 for key, value in weights.items()}
+        sizes = dict(embed_dim=2, num_heads=1, ff_dim=1)
+        reply = component(x=torch.zeros(300, 1, 2), **more, build=exercise | sizes | dict(dropout=0.5, norm_first=True),
+                          weights=given, training=True)
+        seen.note(f"{name}: answer", kind(reply), reply.given)
+        seen.fault = seen.fault or reply.fault
+        output = first(reply)
+        if output is not None:
+            seen.note(f"{name}: a 1 that is doubled wherever dropout keeps it becomes", output.abs().max(), reply.given)
+
+
+# FeedForward
+
+FEED_FORWARD = dict(embed_dim=5, ff_dim=11)
+
+
+@probe("FeedForward", "it has two linear layers, up_proj and down_proj")
+def feed_forward_has_two_layers(component, numbers, seen):
+    weights = feed_forward(numbers, "", **FEED_FORWARD)
+    reply = component(x=numbers.tensor(BATCH, TIME, 5), build=FEED_FORWARD, weights=weights)
+    seen.note("answer", kind(reply), reply.given)
+    seen.fault = reply.fault
+    see_parameters(seen, reply, weights)
+
+
+@probe("FeedForward", "up, activation, down: in this order")
+def feed_forward_computes(component, numbers, seen):
+    weights = feed_forward(numbers, "", **FEED_FORWARD)
+    for leading in ((BATCH, TIME), (TIME,)):
+        reply = component(x=numbers.tensor(*leading, 5), build=FEED_FORWARD, weights=weights)
+        see_all(seen, reply, "output", label=f"{len(leading) + 1} axes")
+
+
+@probe("FeedForward", "each position is treated alone")
+def feed_forward_treats_positions_alone(component, numbers, seen):
+    # As many positions as features: whoever mixes positions meets no error here.
+    weights, x = feed_forward(numbers, "", **FEED_FORWARD), numbers.tensor(BATCH, 5, 5)
+    before, after = (component(x=given, build=FEED_FORWARD, weights=weights) for given in (x, nudged(x, 3)))
+    seen.note("positions that move if position 3 is changed", moved(before, after), before.given)
+    see_all(seen, before, "output")
+
+
+@probe("FeedForward", "the activation is the one that was asked for")
+def feed_forward_takes_an_activation(component, numbers, seen):
+    weights = feed_forward(numbers, "", **FEED_FORWARD)
+    for name in ("gelu", "tanh"):
+        reply = component(x=numbers.tensor(BATCH, TIME, 5), build=FEED_FORWARD | dict(activation=Activation(name)),
+                          weights=weights)
+        see_all(seen, reply, "output", label=name)
+
+
+@probe("FeedForward", "dropout acts on the hidden numbers, in training only")
+def feed_forward_drops_hidden_numbers(component, numbers, seen):
+    weights, x = feed_forward(numbers, "", **FEED_FORWARD), numbers.tensor(BATCH, TIME, 5)
+    build = FEED_FORWARD | dict(dropout=1.0)
+    for label, training in (("evaluation", False), ("training, all dropped", True)):
+        see_all(seen, component(x=x, build=build, weights=weights, training=training), "output", label=label)
+    # tanh(3) = 0.995. Dropout doubles what it keeps: behind tanh this gives 1.99, in front of it tanh(6) = 1.
+    one = {"up_proj.weight": torch.zeros(1, 1), "up_proj.bias": torch.full((1,), 3.0),
+           "down_proj.weight": torch.ones(1, 1), "down_proj.bias": torch.zeros(1)}
+    build = dict(embed_dim=1, ff_dim=1, dropout=0.5, activation=Activation("tanh"))
+    output = first(component(x=torch.zeros(100, 1, 1), build=build, weights=one, training=True))
+    if output is not None:
+        seen.note("tanh(3), where dropout keeps it, becomes", output.abs().max(), "dropout 0.5, activation tanh")
+
+
+@probe("FeedForward", "gradients reach the input and all parameters")
+def feed_forward_passes_gradients(component, numbers, seen):
+    weights = doubled(feed_forward(numbers, "", **FEED_FORWARD))
+    see_gradients(seen, component(x=numbers.tensor(BATCH, TIME, 5).double(), build=FEED_FORWARD, weights=weights,
+                                  gradients=True))
+
+
+@probe("FeedForward", "the argument stays as it was")
+def feed_forward_changes_nothing(component, numbers, seen):
+    weights = feed_forward(numbers, "", **FEED_FORWARD)
+    reply = component(x=numbers.tensor(BATCH, TIME, 5), build=FEED_FORWARD, weights=weights)
+    seen.note("arguments changed in place", ", ".join(reply.changed) or "none", reply.given)
+
+
+# GatedFeedForward
+
+def gated(numbers, embed_dim, ff_dim):
+    """Return the weights of a gated feed-forward network."""
+    return (linear(numbers, "gate_proj", embed_dim, ff_dim, bias=False)
+            | linear(numbers, "up_proj", embed_dim, ff_dim, bias=False)
+            | linear(numbers, "down_proj", ff_dim, embed_dim, bias=False))
+
+
+@probe("GatedFeedForward", "it has three linear layers without bias: gate_proj, up_proj and down_proj")
+def gated_has_three_layers(component, numbers, seen):
+    weights = gated(numbers, **FEED_FORWARD)
+    reply = component(x=numbers.tensor(BATCH, TIME, 5), build=FEED_FORWARD, weights=weights)
+    seen.note("answer", kind(reply), reply.given)
+    seen.fault = reply.fault
+    see_parameters(seen, reply, weights)
+
+
+@probe("GatedFeedForward", "the activated gate multiplies the other branch")
+def gated_computes(component, numbers, seen):
+    weights = gated(numbers, **FEED_FORWARD)
+    for leading in ((BATCH, TIME), (TIME,)):
+        reply = component(x=numbers.tensor(*leading, 5), build=FEED_FORWARD, weights=weights)
+        see_all(seen, reply, "output", label=f"{len(leading) + 1} axes")
+
+
+@probe("GatedFeedForward", "the activation is the one that was asked for")
+def gated_takes_an_activation(component, numbers, seen):
+    weights = gated(numbers, **FEED_FORWARD)
+    for name in ("gelu", "sigmoid"):
+        reply = component(x=numbers.tensor(BATCH, TIME, 5), build=FEED_FORWARD | dict(activation=Activation(name)),
+                          weights=weights)
+        see_all(seen, reply, "output", label=name)
+
+
+@probe("GatedFeedForward", "dropout acts on the hidden numbers, in training only")
+def gated_drops_hidden_numbers(component, numbers, seen):
+    weights, x = gated(numbers, **FEED_FORWARD), numbers.tensor(BATCH, TIME, 5)
+    build = FEED_FORWARD | dict(dropout=1.0)
+    for label, training in (("evaluation", False), ("training, all dropped", True)):
+        see_all(seen, component(x=x, build=build, weights=weights, training=training), "output", label=label)
+    # Where dropout acts on the hidden numbers, it halves or doubles what all features share; behind down_proj it
+    # would take every feature alone.
+    one = {name: torch.ones_like(tensor) for name, tensor in gated(numbers, 2, 1).items()}
+    reply = component(x=torch.ones(300, 1, 2), build=dict(embed_dim=2, ff_dim=1, dropout=0.5), weights=one,
+                      training=True)
+    output = first(reply)
+    if output is not None and output.shape == (300, 1, 2):
+        apart = (output[..., 0] != output[..., 1]).any()
+        seen.note("features of one position are dropped", "each alone" if apart else "together", reply.given)
+
+
+@probe("GatedFeedForward", "gradients reach the input and all parameters")
+def gated_passes_gradients(component, numbers, seen):
+    weights = doubled(gated(numbers, **FEED_FORWARD))
+    see_gradients(seen, component(x=numbers.tensor(BATCH, TIME, 5).double(), build=FEED_FORWARD, weights=weights,
+                                  gradients=True))
+
+
+@probe("GatedFeedForward", "the argument stays as it was")
+def gated_changes_nothing(component, numbers, seen):
+    weights = gated(numbers, **FEED_FORWARD)
+    reply = component(x=numbers.tensor(BATCH, TIME, 5), build=FEED_FORWARD, weights=weights)
+    seen.note("arguments changed in place", ", ".join(reply.changed) or "none", reply.given)
+
+
+# EncoderLayer
+
+FORMS = (("post-norm", False), ("pre-norm", True))
+
+
+@probe("EncoderLayer", "it has the parameters of the contract, each of its own")
+def encoder_layer_has_its_parameters(component, numbers, seen):
+    weights = layer(numbers, **SIZES)
+    reply = component(x=numbers.tensor(BATCH, TIME, 10), build=SIZES, weights=weights)
+    seen.note("answer", kind(reply), reply.given)
+    seen.fault = reply.fault
+    see_parameters(seen, reply, weights)
+
+
+@probe("EncoderLayer", "with silent sublayers the residual path alone is left")
+def encoder_layer_keeps_the_residual_path(component, numbers, seen):
+    silent = ("self_attention.out_proj", "feed_forward.down_proj")
+    weights = {name: torch.zeros_like(tensor) if name.startswith(silent) else tensor
+               for name, tensor in layer(numbers, **SIZES).items()}
+    for label, norm_first in FORMS:
+        reply = component(x=numbers.tensor(BATCH, TIME, 10), build=SIZES | dict(norm_first=norm_first), weights=weights)
+        see_all(seen, reply, "x", "weights", label=label)
+
+
+@probe("EncoderLayer", "post-norm: each sublayer's output is added to its input, and the sum is normalised")
+def encoder_layer_in_post_norm_form(component, numbers, seen):
+    weights = layer(numbers, **SIZES)
+    see_all(seen, component(x=numbers.tensor(BATCH, TIME, 10), build=SIZES, weights=weights), "x", "weights")
+
+
+@probe("EncoderLayer", "pre-norm: each sublayer gets the normalised input, and its output is added to the input itself")
+def encoder_layer_in_pre_norm_form(component, numbers, seen):
+    weights, build = layer(numbers, **SIZES), SIZES | dict(norm_first=True)
+    see_all(seen, component(x=numbers.tensor(BATCH, TIME, 10), build=build, weights=weights), "x", "weights")
+
+
+@probe("EncoderLayer", "without a mask every position sees every position")
+def encoder_layer_sees_everything(component, numbers, seen):
+    weights, x = layer(numbers, **SIZES), numbers.tensor(BATCH, TIME, 10)
+    for position in (0, TIME - 1):
+        before, after = (component(x=given, build=SIZES, weights=weights) for given in (x, nudged(x, position)))
+        seen.note(f"positions that move if position {position} is changed", moved(before, after), before.given)
+
+
+@probe("EncoderLayer", "what the mask hides has no influence")
+def encoder_layer_obeys_the_mask(component, numbers, seen):
+    weights = layer(numbers, **SIZES)
+    shapes = ((TIME, TIME), (BATCH, 1, TIME), (BATCH, TIME, TIME), (TIME, TIME))
+    for (label, norm_first), shape in zip(FORMS * 2, shapes, strict=True):
+        mask, x = numbers.mask(*shape), numbers.tensor(BATCH, TIME, 10)
+        reply = component(x=x, mask=mask, build=SIZES | dict(norm_first=norm_first), weights=weights)
+        see_all(seen, reply, "x", "weights", label=f"{label}, mask {list(shape)}", mask=dict(weights=mask))
+
+
+@probe("EncoderLayer", "padding changes nothing for the tokens in front of it")
+def encoder_layer_ignores_padding(component, numbers, seen):
+    weights, x = layer(numbers, **SIZES), numbers.tensor(BATCH, TIME, 10)
+    tokens = torch.arange(TIME).expand(BATCH, 1, TIME) < 5
+    padded = component(x=x, mask=tokens, build=SIZES, weights=weights)
+    short = component(x=x[:, :5], build=SIZES, weights=weights)
+    one, other = first(padded), first(short)
+    if one is not None and other is not None and one.dim() == 3:
+        same = one[:, :5].shape == other.shape and torch.allclose(one[:, :5], other, atol=1e-4)
+        seen.note("tokens change if padding follows", "no" if same else "yes", padded.given)
+    see_all(seen, padded, "x", "weights", label="padded", mask=dict(weights=tokens))
+
+
+@probe("EncoderLayer", "as many positions as sequences, heads and features is nothing special")
+def encoder_layer_with_equal_sizes(component, numbers, seen):
+    sizes = dict(embed_dim=4, num_heads=4, ff_dim=4)
+    mask = numbers.mask(4, 4, 4)
+    reply = component(x=numbers.tensor(4, 4, 4), mask=mask, build=sizes, weights=layer(numbers, **sizes))
+    see_all(seen, reply, "x", "weights", mask=dict(weights=mask))
+
+
+@probe("EncoderLayer", "the feed-forward network gets the activation")
+def encoder_layer_passes_the_activation(component, numbers, seen):
+    weights, build = layer(numbers, **SIZES), SIZES | dict(activation=Activation("gelu"))
+    see_all(seen, component(x=numbers.tensor(BATCH, TIME, 10), build=build, weights=weights), "x", "weights")
+
+
+@probe("EncoderLayer", "dropout takes the sublayers' outputs, in training only")
+def encoder_layer_drops_outputs(component, numbers, seen):
+    weights, x = layer(numbers, **SIZES), numbers.tensor(BATCH, TIME, 10)
+    for label, norm_first in FORMS:
+        build = SIZES | dict(dropout=1.0, norm_first=norm_first)
+        for when, training in (("evaluation", False), ("training, all dropped", True)):
+            reply = component(x=x, build=build, weights=weights, training=training)
+            see_all(seen, reply, "x", "weights", label=f"{label}, {when}")
+
+
+@probe("EncoderLayer", "dropout acts inside the sublayers as well")
+def encoder_layer_drops_inside(component, numbers, seen):
+    weights = layer(numbers, embed_dim=2, ff_dim=1)
+    dropout_stages(component, numbers, seen, weights, {
+        "self-attention": ("self_attention.v_proj.bias", "self_attention.out_proj.weight"),
+        "feed-forward": ("feed_forward.up_proj.bias", "feed_forward.down_proj.weight")}, {})
+
+
+@probe("EncoderLayer", "gradients reach the input and all parameters")
+def encoder_layer_passes_gradients(component, numbers, seen):
+    weights, x = doubled(layer(numbers, **SIZES)), numbers.tensor(BATCH, TIME, 10).double()
+    for label, norm_first in FORMS:
+        reply = component(x=x, build=SIZES | dict(norm_first=norm_first), weights=weights, gradients=True)
+        see_gradients(seen, reply, label)
+
+
+@probe("EncoderLayer", "the arguments stay as they were")
+def encoder_layer_changes_nothing(component, numbers, seen):
+    weights = layer(numbers, **SIZES)
+    for label, norm_first in FORMS:
+        reply = component(x=numbers.tensor(BATCH, TIME, 10), mask=numbers.mask(TIME, TIME),
+                          build=SIZES | dict(norm_first=norm_first), weights=weights)
+        seen.note(f"{label}: arguments changed in place", ", ".join(reply.changed) or "none", reply.given)
+
+
+# Encoder
+
+def see_stack(seen, reply, *names, label="", **how):
+    """Note what a stack returned, unless PyTorch knows of no layers in it: their numbers would be random."""
+    if reply.fault or any(name.startswith("layers.") for name in reply.shapes):
+        return see_all(seen, reply, *names, label=label, **how)
+    seen.note(f"{label}: answer" if label else "answer", "nothing of which PyTorch knows a layer", reply.given)
+    return {}
+
+@probe("Encoder", "it has as many layers as asked for, each with parameters of its own, and a final norm if pre-norm")
+def encoder_has_its_parameters(component, numbers, seen):
+    for label, norm_first, num_layers in (("post-norm", False, 3), ("pre-norm", True, 2)):
+        weights = stack(numbers, num_layers, norm_first, **SIZES)
+        reply = component(x=numbers.tensor(BATCH, TIME, 10), weights=weights,
+                          build=SIZES | dict(num_layers=num_layers, norm_first=norm_first))
+        seen.note(f"{label}: answer", kind(reply), reply.given)
+        seen.fault = seen.fault or reply.fault
+        see_parameters(seen, reply, weights, label)
+
+
+@probe("Encoder", "post-norm: each layer works on the output of the one before it")
+def encoder_in_post_norm_form(component, numbers, seen):
+    weights = stack(numbers, 3, **SIZES)
+    reply = component(x=numbers.tensor(BATCH, TIME, 10), build=SIZES | dict(num_layers=3), weights=weights)
+    see_stack(seen, reply, "x", "weights")
+
+
+@probe("Encoder", "pre-norm: the final norm comes after the last layer")
+def encoder_in_pre_norm_form(component, numbers, seen):
+    weights, build = stack(numbers, 2, True, **SIZES), SIZES | dict(num_layers=2, norm_first=True)
+    see_stack(seen, component(x=numbers.tensor(BATCH, TIME, 10), build=build, weights=weights), "x", "weights")
+
+
+@probe("Encoder", "one layer is a stack, too")
+def encoder_of_one_layer(component, numbers, seen):
+    weights, build = stack(numbers, 1, **SIZES), SIZES | dict(num_layers=1)
+    see_stack(seen, component(x=numbers.tensor(BATCH, TIME, 10), build=build, weights=weights), "x", "weights")
+
+
+@probe("Encoder", "every layer obeys the mask")
+def encoder_obeys_the_mask(component, numbers, seen):
+    weights = stack(numbers, 2, **SIZES)
+    for shape in ((BATCH, 1, TIME), (TIME, TIME)):
+        mask, x = numbers.mask(*shape), numbers.tensor(BATCH, TIME, 10)
+        reply = component(x=x, mask=mask, build=SIZES | dict(num_layers=2), weights=weights)
+        see_stack(seen, reply, "x", "weights", label=f"mask {list(shape)}", mask=dict(weights=mask))
+
+
+@probe("Encoder", "padding changes nothing for the tokens in front of it")
+def encoder_ignores_padding(component, numbers, seen):
+    weights, x, build = stack(numbers, 2, **SIZES), numbers.tensor(BATCH, TIME, 10), SIZES | dict(num_layers=2)
+    tokens = torch.arange(TIME).expand(BATCH, 1, TIME) < 5
+    padded = component(x=x, mask=tokens, build=build, weights=weights)
+    short = component(x=x[:, :5], build=build, weights=weights)
+    one, other = first(padded), first(short)
+    if one is not None and other is not None and one.dim() == 3:
+        same = one[:, :5].shape == other.shape and torch.allclose(one[:, :5], other, atol=1e-4)
+        seen.note("tokens change if padding follows", "no" if same else "yes", padded.given)
+    seen.note("answer", kind(padded), padded.given)
+
+
+@probe("Encoder", "the layers get the activation")
+def encoder_passes_the_activation(component, numbers, seen):
+    weights, build = stack(numbers, 2, **SIZES), SIZES | dict(num_layers=2, activation=Activation("gelu"))
+    see_stack(seen, component(x=numbers.tensor(BATCH, TIME, 10), build=build, weights=weights), "x", "weights")
+
+
+@probe("Encoder", "the layers get the dropout, which acts in training only")
+def encoder_passes_the_dropout(component, numbers, seen):
+    weights, x = stack(numbers, 2, **SIZES), numbers.tensor(BATCH, TIME, 10)
+    build = SIZES | dict(num_layers=2, dropout=1.0)
+    for label, training in (("evaluation", False), ("training, all dropped", True)):
+        see_stack(seen, component(x=x, build=build, weights=weights, training=training), "x", "weights", label=label)
+
+
+@probe("Encoder", "gradients reach the input and all parameters")
+def encoder_passes_gradients(component, numbers, seen):
+    weights = doubled(stack(numbers, 2, True, **SIZES))
+    reply = component(x=numbers.tensor(BATCH, TIME, 10).double(), build=SIZES | dict(num_layers=2, norm_first=True),
+                      weights=weights, gradients=True)
+    see_gradients(seen, reply)
+
+
+@probe("Encoder", "the arguments stay as they were")
+def encoder_changes_nothing(component, numbers, seen):
+    weights = stack(numbers, 2, **SIZES)
+    reply = component(x=numbers.tensor(BATCH, TIME, 10), mask=numbers.mask(TIME, TIME),
+                      build=SIZES | dict(num_layers=2), weights=weights)
+    seen.note("arguments changed in place", ", ".join(reply.changed) or "none", reply.given)

@@ -1,0 +1,302 @@
+"""What is observed of the components of lesson 8. Sizes are distinct primes, or all equal, where each tells more."""
+
+import re
+
+import torch
+
+from . import forbid, kind, probe
+from .scaled_dot_product_attention import device_and_dtype, library_calls, see_weights, unchanged
+
+for _exercise in ("MultiHeadAttention", "GroupedQueryAttention"):
+    forbid(_exercise, "scaled_dot_product_attention", "multi_head_attention_forward",
+           "_native_multi_head_attention", "_scaled_dot_product_attention_math")
+
+
+def refusal(seen, reply, sizes, label):
+    """Note whether sizes that do not fit are refused by a ValueError that names them."""
+    seen.note(f"{label}: answer", kind(reply), reply.given)
+    if reply.fault and reply.fault.type == "ValueError":
+        named = {str(size) for size in sizes} <= set(re.findall(r"\d+", reply.fault.message))
+        seen.note(f"{label}: the message names both sizes", "yes" if named else "no", reply.given)
+    else:
+        seen.fault = seen.fault or reply.fault
+
+
+def see_parameters(seen, reply, expected):
+    """Note the parameters of a module: the shape of each expected one, and whether there are others, or shared ones.
+
+    expected  their names
+    """
+    seen.fault = seen.fault or reply.fault
+    for name in expected:
+        found = reply.shapes.get(name)
+        words = "missing" if found is None else str(found)
+        seen.note(f"shape of {name}", words if found is None or name in reply.trained else f"{words}, not learned")
+    others = sorted(str(reply.shapes[name]) for name in reply.trained if name not in expected)
+    seen.note("shapes of further parameters", ", ".join(others) or "none", reply.given)
+    shared = "; ".join(" is ".join(group) for group in reply.shared)
+    seen.note("parameters that are one and the same", shared or "none", reply.given)
+
+
+def see_gradients(seen, reply, label="", without=("k_proj.bias",)):
+    """Note the gradients that arrive.
+
+    without  parameters whose right gradient is 0, so that only rounding could be compared: a bias of the key adds
+             the same to all scores of a query, and the softmax takes it away again
+    """
+    for name in without:
+        gradient = reply.gradients.pop(f"weights.{name}", None)
+        seen.note(f"{label}: gradient of {name}" if label else f"gradient of {name}",
+                  "none arrives" if gradient is None else "arrives", reply.given)
+    seen.gradients(reply, label)
+
+
+# split_heads
+
+@probe("split_heads", "each head gets its own part of the features of every position")
+def split_shares_out_the_features(component, numbers, seen):
+    for shape, num_heads in (((2, 5, 21), 3), ((3, 3, 9), 3)):
+        reply = component(x=numbers.tensor(*shape), num_heads=num_heads)
+        label = f"{num_heads} heads of {list(shape)}"
+        for name, value in seen.see(reply, "split x", label=label).items():
+            seen.note(f"{label}: {name}", value, reply.given)
+
+
+@probe("split_heads", "one head takes all features, and as many heads as features take one each")
+def split_into_one_and_into_all(component, numbers, seen):
+    for num_heads in (1, 7):
+        reply = component(x=numbers.tensor(2, 5, 7), num_heads=num_heads)
+        label = f"num_heads {num_heads}"
+        for name, value in seen.see(reply, "split x", label=label).items():
+            seen.note(f"{label}: {name}", value, reply.given)
+
+
+@probe("split_heads", "a number of heads that does not divide embed_dim is a ValueError that names both")
+def split_refuses_what_does_not_divide(component, numbers, seen):
+    for embed_dim, num_heads in ((10, 3), (5, 7)):
+        # As many positions as heads: then a reshape of all numbers at once would fit.
+        reply = component(x=numbers.tensor(2, num_heads, embed_dim), num_heads=num_heads)
+        refusal(seen, reply, (embed_dim, num_heads), f"{num_heads} heads of {embed_dim} features")
+
+
+@probe("split_heads", "gradients reach x")
+def split_passes_gradients(component, numbers, seen):
+    seen.gradients(component(x=numbers.tensor(2, 5, 21), num_heads=3, gradients=True))
+
+
+@probe("split_heads", "x stays as it was")
+def split_changes_nothing(component, numbers, seen):
+    unchanged(seen, component(x=numbers.tensor(2, 5, 21), num_heads=3))
+
+
+@probe("split_heads", "dtype and device are those of x")
+def split_follows_x(component, numbers, seen):
+    device_and_dtype(component, seen, x=numbers.tensor(2, 5, 21), num_heads=3)
+
+
+# merge_heads
+
+@probe("merge_heads", "the features of all heads stand side by side for every position")
+def merge_joins_the_features(component, numbers, seen):
+    for shape in ((2, 3, 5, 7), (3, 3, 3, 3)):
+        reply = component(x=numbers.tensor(*shape))
+        label = str(list(shape))
+        for name, value in seen.see(reply, "merged x", label=label).items():
+            seen.note(f"{label}: {name}", value, reply.given)
+
+
+@probe("merge_heads", "one head, and one position, are nothing special")
+def merge_of_one(component, numbers, seen):
+    for shape in ((2, 1, 5, 7), (2, 3, 1, 7)):
+        reply = component(x=numbers.tensor(*shape))
+        label = str(list(shape))
+        for name, value in seen.see(reply, "merged x", label=label).items():
+            seen.note(f"{label}: {name}", value, reply.given)
+
+
+@probe("merge_heads", "gradients reach x")
+def merge_passes_gradients(component, numbers, seen):
+    seen.gradients(component(x=numbers.tensor(2, 3, 5, 7), gradients=True))
+
+
+@probe("merge_heads", "x stays as it was")
+def merge_changes_nothing(component, numbers, seen):
+    unchanged(seen, component(x=numbers.tensor(2, 3, 5, 7)))
+
+
+@probe("merge_heads", "dtype and device are those of x")
+def merge_follows_x(component, numbers, seen):
+    device_and_dtype(component, seen, x=numbers.tensor(2, 3, 5, 7))
+
+
+# MultiHeadAttention and GroupedQueryAttention: the same is asked of both
+
+SIZES = {
+    "MultiHeadAttention": dict(embed_dim=14, num_heads=2),
+    "GroupedQueryAttention": dict(embed_dim=30, num_heads=6, num_groups=2),
+}
+EQUAL = {
+    "MultiHeadAttention": dict(embed_dim=9, num_heads=3),
+    "GroupedQueryAttention": dict(embed_dim=16, num_heads=4, num_groups=2),
+}
+
+
+def shapes(embed_dim, num_heads, num_groups=None, **other):
+    """Return {name: shape} of the parameters."""
+    shared = embed_dim // num_heads * (num_heads if num_groups is None else num_groups)
+    outputs = dict(q_proj=embed_dim, k_proj=shared, v_proj=shared, out_proj=embed_dim)
+    return {f"{name}.{part}": shape for name, size in outputs.items()
+            for part, shape in (("weight", [size, embed_dim]), ("bias", [size]))}
+
+
+def module(numbers, build, **more):
+    """Return how to build a module, and its weights, as keyword arguments of a call."""
+    # Small enough that no softmax saturates, large enough that no two weights are nearly equal.
+    weights = {name: numbers.tensor(*shape, low=-0.5, high=0.5) for name, shape in shapes(**build).items()}
+    return dict(build=build | more, weights=weights)
+
+
+def inputs(numbers, build, batch=5, queries=3, keys=7):
+    """Return query, key and value as keyword arguments."""
+    embed_dim = build["embed_dim"]
+    return dict(query=numbers.tensor(batch, queries, embed_dim), key=numbers.tensor(batch, keys, embed_dim),
+                value=numbers.tensor(batch, keys, embed_dim))
+
+
+def see_heads(seen, reply, mask=None, label=""):
+    """Note weights and output."""
+    found = seen.see(reply, "output", "weights", label=label)
+    if found:
+        see_weights(seen, found["weights"], None if mask is None else mask.unsqueeze(-3), reply.given, label)
+        seen.note(f"{label}: output" if label else "output", found["output"], reply.given)
+
+
+def asked_of_both(sentence):
+    """Declare a probe of both modules."""
+    def declare(observe):
+        for exercise in SIZES:
+            probe(exercise, sentence)(observe)
+        return observe
+
+    return declare
+
+
+@asked_of_both("the parameters have the names and shapes of the docstring")
+def parameters_are_as_agreed(component, numbers, seen):
+    build = SIZES[component.name]
+    see_parameters(seen, component(**module(numbers, build), **inputs(numbers, build)), shapes(**build))
+
+
+@asked_of_both("every head has weights of its own, and the output is made of all heads")
+def every_head_attends(component, numbers, seen):
+    build = SIZES[component.name]
+    see_heads(seen, component(**module(numbers, build), **inputs(numbers, build)))
+
+
+@asked_of_both("a key that the mask hides has no influence in any head")
+def hidden_keys_have_no_influence(component, numbers, seen):
+    build = SIZES[component.name]
+    call = module(numbers, build) | inputs(numbers, build)
+    for shape in ((3, 7), (5, 1, 7), (5, 3, 7)):
+        mask = numbers.mask(*shape)
+        see_heads(seen, component(**call, mask=mask), mask, f"mask {list(shape)}")
+
+
+@asked_of_both("batch, heads, queries and keys may be equally many")
+def equal_sizes_are_nothing_special(component, numbers, seen):
+    build = EQUAL[component.name]
+    size = build["num_heads"]
+    call = module(numbers, build) | inputs(numbers, build, size, size, size)
+    see_heads(seen, component(**call), label="no mask")
+    for shape in ((size, size), (size, 1, size), (size, size, size)):
+        mask = numbers.mask(*shape)
+        see_heads(seen, component(**call, mask=mask), mask, f"mask {list(shape)}")
+
+
+@asked_of_both("a query that may attend to nothing gets weights of exactly 0, and no NaN in the gradients")
+def empty_rows_get_zero_weights(component, numbers, seen):
+    build = SIZES[component.name]
+    mask = numbers.mask(3, 7)
+    mask[1] = False
+    reply = component(**module(numbers, build), **inputs(numbers, build), mask=mask, gradients=True)
+    see_heads(seen, reply, mask)
+    for name in ("query", "key", "value"):
+        gradient = reply.gradients.get(name)
+        seen.note(f"gradient of {name}", "none arrives" if gradient is None else gradient, reply.given)
+
+
+@probe("MultiHeadAttention", "one head, and heads of a single feature, are nothing special")
+def one_head_and_single_features(component, numbers, seen):
+    for embed_dim, num_heads in ((7, 1), (5, 5)):
+        build = dict(embed_dim=embed_dim, num_heads=num_heads)
+        reply = component(**module(numbers, build), **inputs(numbers, build, batch=2))
+        see_heads(seen, reply, label=f"num_heads {num_heads}")
+
+
+@probe("GroupedQueryAttention", "there may be one group, or as many groups as heads")
+def one_group_and_as_many_as_heads(component, numbers, seen):
+    for num_groups in (1, 3):
+        build = dict(embed_dim=15, num_heads=3, num_groups=num_groups)
+        reply = component(**module(numbers, build), **inputs(numbers, build, batch=2))
+        see_heads(seen, reply, label=f"num_groups {num_groups}")
+
+
+@asked_of_both("gradients reach the arguments and all parameters")
+def gradients_reach_everything(component, numbers, seen):
+    build = SIZES[component.name]
+    see_gradients(seen, component(**module(numbers, build), **inputs(numbers, build), gradients=True))
+
+
+@asked_of_both("dropout acts between the returned weights and the value, and in training only")
+def dropout_acts_on_the_weights_in_training(component, numbers, seen):
+    build = SIZES[component.name]
+    call = module(numbers, build, dropout=1.0) | inputs(numbers, build)
+    for training in (False, True):
+        label = "all dropped, in training" if training else "all dropped, in evaluation"
+        see_heads(seen, component(**call, training=training), label=label)
+    # Every value is 1, so each head hands over the sum of what dropout left of its weights.
+    call["build"] = build | {"dropout": 0.5}
+    weights, embed_dim = call["weights"], build["embed_dim"]
+    weights["v_proj.weight"].zero_()
+    weights["v_proj.bias"].fill_(1.0)
+    weights["out_proj.weight"].copy_(torch.eye(embed_dim))
+    weights["out_proj.bias"].zero_()
+    reply = component(**call, training=True)
+    label = "half dropped, in training"
+    found = seen.see(reply, "output", "weights", label=label)
+    if found and found["output"].shape == (5, 3, embed_dim):
+        heads = found["output"].unflatten(-1, (build["num_heads"], -1))
+        together = (heads - heads[..., :1]).abs().max() < 1e-4
+        seen.note(f"{label}: the features of a head are dropped one by one", "no" if together else "yes", reply.given)
+        acts = (heads - 1).abs().max() > 1e-3
+        seen.note(f"{label}: dropout changes the output", "yes" if acts else "no", reply.given)
+
+
+@asked_of_both("sizes that do not divide are a ValueError that names both")
+def indivisible_sizes_are_refused(component, numbers, seen):
+    if component.name == "MultiHeadAttention":
+        cases = [((10, 3), dict(embed_dim=10, num_heads=3)), ((5, 7), dict(embed_dim=5, num_heads=7))]
+    else:
+        cases = [((10, 4), dict(embed_dim=10, num_heads=4, num_groups=2)),
+                 ((6, 4), dict(embed_dim=30, num_heads=6, num_groups=4))]
+    for sizes, build in cases:
+        reply = component(build=build, **inputs(numbers, build, batch=2))
+        refusal(seen, reply, sizes, " and ".join(map(str, sizes)))
+
+
+@asked_of_both("the arguments stay as they were")
+def modules_change_nothing(component, numbers, seen):
+    build = SIZES[component.name]
+    unchanged(seen, component(**module(numbers, build), **inputs(numbers, build), mask=numbers.mask(5, 3, 7)))
+
+
+@asked_of_both("dtype and device are those of the inputs")
+def modules_follow_the_inputs(component, numbers, seen):
+    build = SIZES[component.name]
+    device_and_dtype(component, seen, **module(numbers, build), **inputs(numbers, build), mask=numbers.mask(3, 7))
+
+
+@asked_of_both("the work is your own")
+def modules_call_no_library_attention(component, numbers, seen):
+    build = SIZES[component.name]
+    library_calls(component, seen, **module(numbers, build), **inputs(numbers, build), mask=numbers.mask(3, 7))

@@ -15,7 +15,8 @@ if _programs not in os.environ.get("PATH", "").split(os.pathsep):
     os.environ["PATH"] = os.pathsep.join([_programs, os.environ.get("PATH", "")])
 
 c.CourseDirectory.course_id = "transformer_taxonomy"
-c.CourseDirectory.source_directory = "solutions"
+# A folder with nothing but lessons: the formgrader takes every folder in it for an assignment.
+c.CourseDirectory.source_directory = "solutions/notebooks"
 c.CourseDirectory.release_directory = "course"
 
 # What lies beside a notebook is copied along, except these. Code is among them: a learner's `torch.py` would
@@ -56,4 +57,6 @@ c.Execute.startup_timeout = 120
 c.Execute.interrupt_on_timeout = True
 c.Execute.iopub_timeout = 30    # for the last output of a cell that ended, also on a machine that is busy
 c.Execute.shutdown_kernel = "immediate"
+if os.name == "posix":
+    c.Execute.kernel_manager_class = "autograder.judge.SocketKernelManager"
 c.RunAnswers.budget = 600       # seconds for one submission

@@ -6,6 +6,8 @@ import sys
 
 # name -> (module with `arguments(parser)` and `run(args)`, what it does); only the chosen module is imported
 COMMANDS = {
+    "learn": ("autograder.learn", "open JupyterLab on the lessons"),
+    "class": ("autograder.classroom", "play a whole class through nbgrader"),
     "record": ("autograder.record", "record what checks compare answers with"),
     "build": ("autograder.build", "make the solved notebooks from the lesson texts"),
     "release": ("autograder.release", "make the learners' notebooks from the solved ones"),

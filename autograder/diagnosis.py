@@ -71,11 +71,14 @@ def symptoms(record, observed, expected, most=3):
                 given = record.given[probe].get(name, "")
                 label, _, bare = name.rpartition(": ")
                 line = describe(bare if label in given else name, value, seen, observed[probe].fault)
-                found.append(f"Expected: {sentence}. " + (f"For {given}: {line}" if given else line))
+                raised = " raised " in line
+                told = f"{line} The input was {given}." if given and raised else f"For {given}: {line}" if given else line
+                found.append(f"Expected: {sentence}. {told}")
                 break
     raised = [text for text in found if " raised " in text]
-    if raised:  # the same exception under every probe is one symptom
-        found = [text for text in found if " raised " not in text or text is raised[0]]
+    if raised:  # the same exception under every probe is one symptom, and the first to tell
+        found = [raised[0].partition(". ")[2].replace("your code", "Your code", 1)] + [
+            text for text in found if " raised " not in text]
     rest = len(found) - most
     return found[:most] + ([f"{rest} more of these probes differ."] if rest > 0 else [])
 

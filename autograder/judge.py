@@ -4,16 +4,19 @@ nbgrader alone gives full points to a check that did not run, and none to one th
 earns what it says in its last number, and nothing without one.
 """
 
+import os
+import tempfile
 from html import escape
 from time import monotonic
 
+from jupyter_client.manager import AsyncKernelManager
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import ValidationError
 from nbformat.v4 import new_output
 from nbgrader.api import Gradebook
 from nbgrader.preprocessors import Execute, NbGraderPreprocessor
 from nbgrader.utils import is_grade, is_solution
-from traitlets import Integer
+from traitlets import Integer, default
 
 from .rebuild import NOTES
 
@@ -25,6 +28,24 @@ OUTPUT_KINDS = {"stream", "display_data", "update_display_data", "execute_result
 def is_check(cell):
     """True where nbgrader takes the score from the output of this cell."""
     return cell.cell_type == "code" and is_grade(cell) and not is_solution(cell)
+
+
+class SocketKernelManager(AsyncKernelManager):
+    """Talks to a kernel through socket files that only this user can reach, where others open network ports."""
+
+    @default("transport")
+    def _transport_default(self):
+        return "ipc"
+
+    @default("ip")
+    def _ip_default(self):
+        # An absolute path: the kernel runs in another folder.
+        self._folder = tempfile.TemporaryDirectory(prefix="kernel-")
+        return os.path.join(self._folder.name, "socket")
+
+    def cleanup_ipc_files(self):
+        super().cleanup_ipc_files()
+        self._folder.cleanup()
 
 
 class RunAnswers(Execute):
@@ -113,7 +134,7 @@ def read_score(cell, most, why_not_run=None):
     if any(error.ename == "CellTimeoutError" for error in errors):
         return 0.0, "this check did not end in time."
     if errors:
-        return 0.0, f"this check ended with {errors[-1].ename}."
+        return 0.0, f"this check ended with {errors[-1].ename}: {errors[-1].evalue[:200]}"
     results = [output for output in cell.outputs if output.output_type == "execute_result"]
     points = [number for number in map(_number, results) if number is not None and 0 <= number <= most]
     if points:

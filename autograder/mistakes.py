@@ -131,11 +131,11 @@ class Catalogue:
         """Return the mistake as the source of one function, as it would stand in a learner's notebook."""
         if wrong.exercise in wrong.replaced:
             whole = wrong.replaced[wrong.exercise]
-            return "\n\n".join([*_helpers(whole), _source(whole, wrong.exercise)])
+            return "\n\n".join([*_imports(whole), *_helpers(whole), _source(whole, wrong.exercise)])
         function, steps = self.components[wrong.exercise]
         if inspect.isclass(function):
             methods = [textwrap.indent(_source(method, name), "    ") for name, method in wrong.replaced.items()]
-            return "\n\n".join([*_helpers(function), _source(function, f"Right{wrong.exercise}"),
+            return "\n\n".join([*_imports(function), *_helpers(function), _source(function, f"Right{wrong.exercise}"),
                                 f"class {wrong.exercise}(Right{wrong.exercise}):", *methods])
         parameters = list(inspect.signature(function).parameters.values())[1:]
         inner = [_source(wrong.replaced.get(step, self.steps[step]), step) for step in steps]
@@ -146,7 +146,7 @@ class Catalogue:
                   _source(function, "compute"),
                   f"return compute(step, {', '.join(p.name for p in parameters)})"]
         head = f"def {wrong.exercise}({', '.join(str(p) for p in parameters)}):"
-        return "\n".join([head, textwrap.indent("\n".join(inner), "    ")])
+        return "\n".join([*_imports(function), head, textwrap.indent("\n".join(inner), "    ")])
 
     def _shows(self, exercise, replaced, only):
         steps = self.components[exercise][1]
@@ -198,7 +198,14 @@ class Alternatives:
     def source(self, exercise, name):
         """Return an alternative as it would stand in a learner's notebook."""
         written = self.accepted[exercise][name]
-        return "\n\n".join([*_helpers(written), _source(written, exercise)])
+        return "\n\n".join([*_imports(written), *_helpers(written), _source(written, exercise)])
+
+
+def _imports(function):
+    """Return the import lines of a function's module, but for those of this machine."""
+    tree = ast.parse(inspect.getsource(sys.modules[function.__module__]))
+    lines = [ast.unparse(node) for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
+    return ["\n".join(line for line in lines if "autograder" not in line)]
 
 
 def _helpers(function):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from html import escape
 
 MARKS = {"right": "✓", "differs": "✗", "not run": "·"}
+MIME_TYPE = "application/vnd.transformer-taxonomy.result+json"
 STEPS = ("What can be seen", "Why", "Where to look")
 BOX = ("border:1px solid rgba(128,128,128,.45);border-left-width:4px;border-radius:4px;padding:.5em 1em;"
        "max-width:56em;line-height:1.45")
@@ -60,6 +61,12 @@ class Result:
     def _head(self):
         verdict = "right" if self.passed else "not solved yet" if self.unsolved else "not right yet"
         return f"{self.exercise}: {verdict}, {self.earned:g} of {self.points:g} points"
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        """Return the result as HTML, as text, and as data for whoever reads a graded notebook."""
+        data = {"exercise": self.exercise, "points": self.points, "earned": self.earned, "passed": self.passed,
+                "unsolved": self.unsolved, "mistakes": list(self.mistakes), "says": self.says}
+        return {"text/html": self._repr_html_(), "text/plain": repr(self), MIME_TYPE: data}
 
     def _repr_html_(self):
         mark = MARKS["right" if self.passed else "not run" if self.unsolved else "differs"]

@@ -1,0 +1,57 @@
+# Each command sets up what it needs in .venv and says what it is doing; a second run starts in seconds.
+#
+#   make learn    open JupyterLab on the lessons
+#   make test     run all tests
+#   make class    play a whole class through nbgrader
+#   make build    make recorded answers, solved notebooks and skeletons from the lesson texts
+#   make bench    measure how fast things are
+#   make clean    remove the environment and what `make class` made
+#
+# PYTHON=python3.12 chooses another Python for the environment, PIP_ARGS="..." adds options to every pip install,
+# ARGS="..." hands options on: make test ARGS="-k diagnosis", make learn ARGS="--no-browser --port=9999".
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+
+.PHONY: learn test class build bench clean
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n 's/^#   \{0,1\}//p' Makefile
+
+learn: $(READY)
+	@$(BIN)/python -m autograder learn $(ARGS)
+
+test: $(READY)
+	@$(BIN)/ruff check .
+	@$(BIN)/python -m pytest $(ARGS)
+
+class: $(READY)
+	@$(BIN)/python -m autograder class $(ARGS)
+
+build: $(READY)
+	@$(BIN)/python -m autograder record $(LESSONS)
+	@$(BIN)/python -m autograder build $(LESSONS)
+	@$(BIN)/python -m autograder release $(LESSONS)
+
+bench: $(READY)
+	@$(BIN)/python -m bench $(ARGS)
+
+clean:
+	rm -rf $(VENV) classroom
+
+# torch comes first and by its exact version, so that a build of it that is already at hand is taken.
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "$(PYTHON) is missing or older than 3.11; install a newer one, or name it: make $(MAKECMDGOALS) PYTHON=python3.12"; \
+	  exit 1; }
+	@echo "Setting up $(VENV): a Python environment with everything the course needs (once, some minutes)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "This Python cannot make environments. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	@echo "1 of 2: PyTorch"
+	@$(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS) "$$(grep '^torch==' constraints.txt)"
+	@echo "2 of 2: JupyterLab, nbgrader and the course itself"
+	@$(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[test]'
+	@touch $@

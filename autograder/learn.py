@@ -1,0 +1,34 @@
+"""Open JupyterLab on the lessons."""
+
+import argparse
+import os
+import sys
+
+from .build import with_programs
+from .tree import find_root, texts
+
+
+def arguments(parser):
+    parser.add_argument("--root", help="the course; the folder with nbgrader_config.py, here or above, if not given")
+    parser.add_argument("options", nargs=argparse.REMAINDER,
+                        help="options for JupyterLab, such as --no-browser or --port=9999")
+
+
+def run(args):
+    root = find_root(args.root)
+    first = sorted((root / "course").glob("[01][0-9]_*/*.ipynb"))
+    if not first:
+        print(f"{root / 'course'}: no lesson is here; make them with `python -m autograder build` and `release`",
+              file=sys.stderr)
+        return 1
+    # nbgrader's Validate button and formgrader read nbgrader_config.py from the folder that the server starts in.
+    os.chdir(root)
+    os.environ["PATH"] = with_programs()
+    lab = [sys.executable, "-m", "jupyter", "lab", f"--ServerApp.root_dir={root}",
+           f"--LabApp.default_url=/lab/tree/{first[0].relative_to(root)}", *args.options]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        print("You are root, as in a container; JupyterLab is told to accept that (--allow-root).")
+        lab.append("--allow-root")
+    print(f"Starting JupyterLab on {len(first)} of {max(len(texts(root)), len(first))} lessons. Its address is printed "
+          "below; Control-C twice ends it.", flush=True)
+    os.execv(sys.executable, lab)

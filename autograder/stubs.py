@@ -92,3 +92,88 @@ class _Translator(torch.nn.Module):
         begin = torch.full_like(target[:, :1], self.bos_id)
         memory, _ = self.encode(source)
         return self.decode(torch.cat([begin, target[:, :-1]], dim=1), memory, source)[0]
+
+
+@dataclass
+class RandomGenerator(Stub):
+    """A torch.Generator with this seed. It reports whether anything was drawn from it."""
+
+    seed: int
+
+    def make(self):
+        return torch.Generator().manual_seed(self.seed)
+
+    def report(self, made):
+        untouched = torch.equal(made.get_state(), self.make().get_state())
+        return {"use": "nothing was drawn from it" if untouched else "something was drawn from it"}
+
+
+@dataclass
+class TextModel(Stub):
+    """A language model that is a few sums, so that writing can be judged without a model that was built.
+
+    token     [vocab_size, features]  what a token adds
+    position  [max_len, features]  what every token is multiplied by, according to its place
+    head      [features, vocab_size]  makes logits of the sum of all that was read
+
+    In training mode, in which it begins, all logits have the other sign. It refuses more than max_len tokens, and it
+    reports how it was used.
+    """
+
+    token: torch.Tensor
+    position: torch.Tensor
+    head: torch.Tensor
+
+    def make(self):
+        return _TextModel(self)
+
+    def report(self, made):
+        said = {"modes": {True: "training", False: "evaluation"}, "gradients": {True: "yes", False: "no"}}
+        return {name: ", ".join(sorted({words[use] for use in getattr(made, name)})) or "never called"
+                for name, words in said.items()}
+
+
+class _TextModel(torch.nn.Module):
+    def __init__(self, about):
+        super().__init__()
+        self.about, self.max_len = about, len(about.position)
+        self.modes, self.gradients = [], []
+
+    def forward(self, tokens):
+        batch, time = tokens.shape
+        self.modes.append(self.training)
+        self.gradients.append(torch.is_grad_enabled())
+        if time > self.max_len:
+            raise ValueError(f"a sequence of {time} tokens is longer than max_len {self.max_len}")
+        read = (self.about.token[tokens] * self.about.position[:time]).cumsum(dim=1)
+        logits = read @ self.about.head
+        weights = torch.ones(time, time).tril() / torch.arange(1, time + 1)[:, None]
+        return -logits if self.training else logits, [weights.expand(batch, 1, time, time)]
+
+
+@dataclass
+class Gpt(Stub):
+    """The closed box LanguageModel with these sizes and parameters.
+
+    It begins in training mode, in which dropout takes everything. It reports how many positions went through its
+    layers: the most of any projection to keys, and of any feed-forward network.
+    """
+
+    build: dict
+    weights: dict
+
+    def make(self):
+        from workbench.parts import LanguageModel
+
+        model = LanguageModel(**self.build, dropout=1.0)
+        model.load_state_dict(self.weights)
+        model.positions = []
+        for layer in model.decoder.layers:
+            for module in (layer.self_attention.k_proj, layer.feed_forward.up_proj):
+                model.positions.append([])
+                module.register_forward_hook(
+                    lambda _, given, __, seen=model.positions[-1]: seen.append(given[0].shape[1]))
+        return model
+
+    def report(self, made):
+        return {"positions": max(map(sum, made.positions)), "layers used": sum(map(bool, made.positions))}

@@ -5,6 +5,7 @@ a learner's other components, so that one mistake costs the points of one exerci
 """
 
 from .decoder import Decoder, DecoderLayer, causal_mask, sliding_window_mask
+from .decoder_only import LanguageModel, filter_logits, generate, generate_with_cache, next_token_loss
 from .encoder import Encoder, EncoderLayer, FeedForward, GatedFeedForward
 from .encoder_decoder import EncoderDecoder, beam_search, greedy_decode, shift_right
 from .layer_normalization import LayerNorm, ResidualConnection, RMSNorm, layer_norm
@@ -27,6 +28,11 @@ __all__ = [
     "sliding_window_mask",
     "DecoderLayer",
     "Decoder",
+    "next_token_loss",
+    "LanguageModel",
+    "filter_logits",
+    "generate",
+    "generate_with_cache",
     "shift_right",
     "EncoderDecoder",
     "greedy_decode",

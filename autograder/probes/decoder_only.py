@@ -1,0 +1,522 @@
+"""What is observed of the components of lesson 4. Sizes are distinct primes, so a swapped axis shows."""
+
+import torch
+
+from workbench import parts
+
+from ..stubs import Activation, Gpt, RandomGenerator, TextModel
+from . import kind, probe
+
+
+def token_ids(numbers, *shape, vocab_size):
+    """Return random token ids."""
+    return numbers.tensor(*shape, low=0, high=vocab_size).long()
+
+
+def unchanged(seen, reply):
+    """Note whether the call left its arguments as they were."""
+    seen.note("arguments changed in place", ", ".join(reply.changed) or "none", reply.given)
+
+
+def on_their_device(seen, reply):
+    """Note whether an answer for arguments on the meta device was made there."""
+    fixed = reply.fault and "device" in reply.fault.message and "item()" not in reply.fault.message
+    seen.note("made on the inputs' device", "no" if fixed else "yes", reply.given)
+
+
+def see_loss(seen, reply, label=""):
+    """Note a loss, after the positions whose logits have a part in it."""
+    start = f"{label}: " if label else ""
+    found = seen.see(reply, "loss", label=label)
+    gradient = reply.gradients.get("logits")
+    if reply.gradients:
+        counts = "no gradient arrives" if gradient is None else gradient.abs().sum(-1).gt(0).float()
+        seen.note(f"{start}positions whose logits count", counts, reply.given)
+    for value in found.values():
+        seen.note(f"{start}loss", value, reply.given)
+    if gradient is not None:
+        seen.note(f"{start}gradient of logits", gradient, reply.given)
+
+
+# next_token_loss
+
+@probe("next_token_loss", "each position is asked for the token that follows, and the mean is taken")
+def loss_looks_one_token_ahead(component, numbers, seen):
+    see_loss(seen, component(logits=numbers.tensor(3, 7, 11), tokens=token_ids(numbers, 3, 7, vocab_size=11),
+                             gradients=True))
+
+
+@probe("next_token_loss", "as many positions or targets as tokens in the vocabulary is nothing special")
+def loss_with_equal_sizes(component, numbers, seen):
+    for vocab_size in (6, 7):
+        reply = component(logits=numbers.tensor(3, 7, vocab_size),
+                          tokens=token_ids(numbers, 3, 7, vocab_size=vocab_size), gradients=True)
+        see_loss(seen, reply, f"7 positions, vocabulary of {vocab_size}")
+
+
+@probe("next_token_loss", "sure and right costs nothing")
+def loss_of_a_sure_model(component, numbers, seen):
+    tokens = token_ids(numbers, 2, 5, vocab_size=7)
+    following = torch.cat([tokens[:, 1:], tokens[:, :1]], dim=1)
+    see_loss(seen, component(logits=40.0 * torch.nn.functional.one_hot(following, 7), tokens=tokens))
+
+
+@probe("next_token_loss", "a target that is padding does not count")
+def loss_leaves_padding_out(component, numbers, seen):
+    for pad_id in (5, 0):
+        # Sequences of other lengths, and one that is padded in front: there a target follows a padding.
+        tokens = 1 + token_ids(numbers, 4, 7, vocab_size=4)
+        for row, padding in enumerate((slice(2, None), slice(5, None), slice(0, 3), slice(7, None))):
+            tokens[row, padding] = pad_id
+        reply = component(logits=numbers.tensor(4, 7, 11), tokens=tokens, pad_id=pad_id, gradients=True)
+        see_loss(seen, reply, f"pad_id {pad_id}")
+
+
+@probe("next_token_loss", "without a pad_id every token counts, 0 too")
+def loss_without_padding_counts_all(component, numbers, seen):
+    tokens = token_ids(numbers, 3, 7, vocab_size=11)
+    tokens[:, 2::2] = 0
+    see_loss(seen, component(logits=numbers.tensor(3, 7, 11), tokens=tokens, gradients=True))
+
+
+@probe("next_token_loss", "the arguments stay as they were")
+def loss_changes_nothing(component, numbers, seen):
+    unchanged(seen, component(logits=numbers.tensor(3, 7, 11), tokens=token_ids(numbers, 3, 7, vocab_size=3), pad_id=2))
+
+
+@probe("next_token_loss", "it works where the inputs are")
+def loss_follows_the_inputs(component, numbers, seen):
+    on_their_device(seen, component(logits=numbers.tensor(3, 7, 11), tokens=token_ids(numbers, 3, 7, vocab_size=11),
+                                    pad_id=2, device="meta"))
+
+
+# LanguageModel
+
+SIZES = dict(vocab_size=11, embed_dim=12, num_heads=3, ff_dim=13, num_layers=2, max_len=7)
+
+
+def model_weights(numbers, build):
+    """Return numbers for all parameters of the contract; the tied table stands under both of its names."""
+    shapes = {name: tensor.shape for name, tensor in parts.LanguageModel(**build).state_dict().items()}
+    weights = {}
+    for name, shape in shapes.items():
+        low, high = (0.5, 1.5) if "norm" in name and name.endswith("weight") else (-0.5, 0.5)
+        weights[name] = numbers.tensor(*shape, low=low, high=high)
+    # Far apart, so that another place or another token makes a difference that can be seen.
+    weights["embedding.position.weight"] *= 2
+    weights["head.weight"] = weights["embedding.token.weight"] = weights["embedding.token.weight"] * 2
+    return weights
+
+
+def see_model(seen, reply, label=""):
+    """Note what a model returned: logits, and the weights of each layer."""
+    start = f"{label}: " if label else ""
+    seen.note(f"{start}answer", kind(reply), reply.given)
+    seen.fault = seen.fault or reply.fault
+    output = reply.output if isinstance(reply.output, (tuple, list)) else (reply.output,)
+    for name, value in zip(("logits", "weights"), output, strict=False):
+        seen.note(f"{start}form of {name}", form(value), reply.given)
+    if not reply.fault and isinstance(output[0], torch.Tensor):
+        seen.note(f"{start}logits", output[0], reply.given)
+    if len(output) == 2 and isinstance(output[1], (tuple, list)):
+        for index, weights in enumerate(output[1]):
+            seen.note(f"{start}weights of layer {index}", weights, reply.given)
+
+
+def form(value):
+    """Return the shape of a tensor, or of the tensors in a list, in words."""
+    if isinstance(value, torch.Tensor):
+        return f"a tensor {list(value.shape)}" + (", with NaN" if torch.isnan(value).any() else "")
+    if isinstance(value, (tuple, list)):
+        return f"a list of {len(value)}: " + ", ".join(map(form, value))
+    return str(value)
+
+
+def logits_of(reply):
+    """Return the logits of a reply, or None."""
+    output = reply.output[0] if isinstance(reply.output, (tuple, list)) and reply.output else reply.output
+    return output if isinstance(output, torch.Tensor) else None
+
+
+@probe("LanguageModel", "embedding, decoder and head have the parameters of the contract")
+def model_has_its_parameters(component, numbers, seen):
+    weights = model_weights(numbers, SIZES)
+    reply = component(tokens=token_ids(numbers, 3, 5, vocab_size=11), build=SIZES, weights=weights)
+    seen.note("answer", kind(reply), reply.given)
+    seen.fault = reply.fault
+    del weights["head.weight"]  # a head without a parameter of its own is tied, too
+    seen.note("missing parameters", listed(name for name in weights if name not in reply.shapes), reply.given)
+    other = [f"{name} {shape}" for name, shape in reply.shapes.items()
+             if name in weights and shape != list(weights[name].shape)]
+    seen.note("parameters of another shape", listed(other), reply.given)
+    seen.note("superfluous parameters",
+              listed(name for name in reply.trained if name not in weights and name != "head.weight"), reply.given)
+
+
+def listed(names):
+    """Return names as a line, "none" if there are none."""
+    return ", ".join(sorted(names)) or "none"
+
+
+@probe("LanguageModel", "tokens go through embedding, decoder and head")
+def model_computes(component, numbers, seen):
+    weights = model_weights(numbers, SIZES)
+    see_model(seen, component(tokens=token_ids(numbers, 3, 5, vocab_size=11), build=SIZES, weights=weights))
+
+
+@probe("LanguageModel", "no position sees a later one")
+def model_does_not_see_the_future(component, numbers, seen):
+    weights, tokens = model_weights(numbers, SIZES), token_ids(numbers, 2, 7, vocab_size=11)
+    other = tokens.clone()
+    other[:, 4] = (other[:, 4] + 5) % 11
+    before, after = (component(tokens=given, build=SIZES, weights=weights) for given in (tokens, other))
+    one, two = logits_of(before), logits_of(after)
+    if one is None or two is None or one.shape != two.shape or one.dim() != 3:
+        moved = "cannot be told"
+    else:
+        moved = listed(map(str, (one - two).abs().amax(dim=(0, 2)).gt(1e-4).nonzero().flatten().tolist()))
+    seen.note("positions whose logits change if token 4 is another", moved, before.given)
+
+
+@probe("LanguageModel", "the head and the token embedding are one parameter")
+def model_is_tied(component, numbers, seen):
+    weights = {name: tensor.double() for name, tensor in model_weights(numbers, SIZES).items()}
+    reply = component(tokens=token_ids(numbers, 3, 5, vocab_size=11), build=SIZES, weights=weights, gradients=True)
+    seen.note("answer", kind(reply), reply.given)
+    # One parameter goes by either name; of two, each gets its own part of the gradient.
+    names = [f"weights.{name}" for name in ("embedding.token.weight", "head.weight")]
+    tables = [reply.gradients[name] for name in names if name in reply.gradients]
+    seen.note("tables", str(len(tables)), reply.given)
+    gradient = tables[0] if tables else None
+    seen.note("gradient of the token table", "none arrives" if gradient is None else gradient, reply.given)
+
+
+@probe("LanguageModel", "the activation is GPT-2's, or the one that was asked for")
+def model_passes_the_activation(component, numbers, seen):
+    tokens, weights = token_ids(numbers, 2, 5, vocab_size=11), model_weights(numbers, SIZES)
+    # Hidden numbers near 2 to 3, where the activations differ most.
+    for index in range(2):
+        weights[f"decoder.layers.{index}.feed_forward.up_proj.weight"] *= 4
+    for name in ("its own", "tanh", "silu"):
+        build = SIZES if name == "its own" else SIZES | dict(activation=Activation(name))
+        see_model(seen, component(tokens=tokens, build=build, weights=weights), f"activation {name}")
+
+
+@probe("LanguageModel", "dropout acts in training only, on the embedding and in the decoder")
+def model_drops_in_training(component, numbers, seen):
+    tokens, weights = token_ids(numbers, 2, 5, vocab_size=11), model_weights(numbers, SIZES)
+    build = SIZES | dict(dropout=1.0)
+    for when, training in (("evaluation", False), ("training, all dropped", True)):
+        see_model(seen, component(tokens=tokens, build=build, weights=weights, training=training), when)
+
+
+@probe("LanguageModel", "one layer or three, one head or four, up to max_len tokens")
+def model_comes_in_sizes(component, numbers, seen):
+    for layers, heads, time in ((1, 4, 1), (3, 1, 7)):
+        build = SIZES | dict(num_layers=layers, num_heads=heads)
+        reply = component(tokens=token_ids(numbers, 2, time, vocab_size=11), build=build,
+                          weights=model_weights(numbers, build))
+        see_model(seen, reply, f"{layers} layers, {heads} heads, {time} tokens")
+
+
+@probe("LanguageModel", "a sequence longer than max_len is refused")
+def model_refuses_long_sequences(component, numbers, seen):
+    weights = model_weights(numbers, SIZES)
+    reply = component(tokens=token_ids(numbers, 2, 8, vocab_size=11), build=SIZES, weights=weights)
+    seen.note("answer", kind(reply), reply.given)
+
+
+@probe("LanguageModel", "it works where it was moved to")
+def model_follows_its_device(component, numbers, seen):
+    reply = component(tokens=token_ids(numbers, 2, 5, vocab_size=11), build=SIZES, device="meta")
+    on_their_device(seen, reply)
+
+
+# filter_logits
+
+# Their sums are 0.37, 0.60, 0.76, 0.87, 0.94, 0.98: no limit below lies near one of them, before or after top-k.
+SHARES = (0.37, 0.23, 0.16, 0.11, 0.07, 0.04, 0.02)
+
+
+def rows_of_logits(numbers, *leading):
+    """Return logits [*leading, 7] of the probabilities above, in an order and with a constant of each row's own."""
+    rows = torch.Size(leading).numel()
+    logits = [torch.tensor(SHARES)[numbers.permutation(7)].log() + constant
+              for constant in numbers.tensor(rows).tolist()]
+    return torch.stack(logits).reshape(*leading, 7)
+
+
+def see_filtered(seen, reply, label):
+    """Note which logits are removed, and the probabilities of what stays."""
+    for value in seen.see(reply, "logits", label=label).values():
+        seen.note(f"{label}: removed", (value == -torch.inf).float(), reply.given)
+        seen.note(f"{label}: probabilities", value.double().softmax(-1), reply.given)
+
+
+def settings(temperature=1.0, top_k=None, top_p=None):
+    """Return the arguments of filter_logits after the logits, in order."""
+    return dict(temperature=temperature, top_k=top_k, top_p=top_p)
+
+
+@probe("filter_logits", "nothing asked for, nothing changed")
+def filter_keeps_all(component, numbers, seen):
+    see_filtered(seen, component(logits=rows_of_logits(numbers, 3), **settings()), "defaults")
+    see_filtered(seen, component(logits=rows_of_logits(numbers, 3), **settings(top_p=1.0)), "top_p 1.0")
+
+
+@probe("filter_logits", "logits are divided by the temperature")
+def filter_has_a_temperature(component, numbers, seen):
+    for temperature in (0.5, 3.0):
+        reply = component(logits=rows_of_logits(numbers, 3), **settings(temperature))
+        see_filtered(seen, reply, f"temperature {temperature}")
+
+
+@probe("filter_logits", "top_k keeps the k largest of each row")
+def filter_keeps_the_top_k(component, numbers, seen):
+    for top_k in (1, 3, 6):
+        see_filtered(seen, component(logits=rows_of_logits(numbers, 3), **settings(top_k=top_k)), f"top_k {top_k}")
+
+
+@probe("filter_logits", "a top_k as large as the vocabulary, or larger, keeps all")
+def filter_with_a_large_top_k(component, numbers, seen):
+    for top_k in (7, 12):
+        see_filtered(seen, component(logits=rows_of_logits(numbers, 3), **settings(top_k=top_k)), f"top_k {top_k}")
+
+
+@probe("filter_logits", "what equals the k-th largest logit stays")
+def filter_keeps_equals(component, numbers, seen):
+    logits = torch.stack([torch.tensor([3.0, 2.0, 2.0, 2.0, 1.0, 0.0, -1.0])[numbers.permutation(7)] for _ in range(3)])
+    for top_k in (2, 3):
+        see_filtered(seen, component(logits=logits, **settings(top_k=top_k)), f"top_k {top_k}")
+
+
+@probe("filter_logits", "top_p keeps the likeliest, the one that reaches the limit included")
+def filter_keeps_the_top_p(component, numbers, seen):
+    for top_p in (0.2, 0.5, 0.7, 0.9, 0.97):
+        see_filtered(seen, component(logits=rows_of_logits(numbers, 3), **settings(top_p=top_p)), f"top_p {top_p}")
+
+
+@probe("filter_logits", "temperature, then top-k, then top-p on what is left")
+def filter_in_order(component, numbers, seen):
+    for given in (settings(2.0, None, 0.7), settings(0.4, None, 0.9), settings(1.0, 3, 0.7), settings(2.0, 4, 0.68)):
+        reply = component(logits=rows_of_logits(numbers, 3), **given)
+        see_filtered(seen, reply, ", ".join(f"{name} {value}" for name, value in given.items() if value is not None))
+
+
+@probe("filter_logits", "rows that are spread widely, and any leading axes")
+def filter_takes_leading_axes(component, numbers, seen):
+    spread = torch.tensor([70.0, 9.0, 0.0, -3.0, -8.0, -30.0, -90.0])
+    wide = torch.stack([spread[numbers.permutation(7)] for _ in range(2)])
+    see_filtered(seen, component(logits=wide, **settings(top_p=1.0)), "spread widely, top_p 1.0")
+    for leading in ((), (2, 5)):
+        reply = component(logits=rows_of_logits(numbers, *leading), **settings(0.8, 5, 0.8))
+        see_filtered(seen, reply, f"{len(leading) + 1} axes")
+
+
+@probe("filter_logits", "a temperature of 0 or less is refused")
+def filter_refuses_cold(component, numbers, seen):
+    for temperature in (0.0, -0.5):
+        reply = component(logits=rows_of_logits(numbers, 3), **settings(temperature))
+        seen.note(f"temperature {temperature}: answer", kind(reply), reply.given)
+        if reply.fault:
+            named = str(temperature) in reply.fault.message or f"{temperature:g}" in reply.fault.message
+            seen.note(f"temperature {temperature}: message names it", "yes" if named else "no", reply.given)
+
+
+@probe("filter_logits", "the argument stays as it was")
+def filter_changes_nothing(component, numbers, seen):
+    for name, given in (("temperature", settings(0.5)), ("top_k", settings(top_k=2)), ("top_p", settings(top_p=0.5))):
+        reply = component(logits=rows_of_logits(numbers, 3), **given)
+        seen.note(f"{name}: arguments changed in place", ", ".join(reply.changed) or "none", reply.given)
+
+
+# generate
+
+VOCAB, FEATURES, MAX_LEN = 11, 5, 7
+
+
+def text_model(numbers):
+    """Return a model whose answer depends on every token that it has read, and on its place.
+
+    It is so sure of each answer that whoever draws where nothing should be drawn gets the likeliest token, too: a
+    mistake then looks the same on every machine.
+    """
+    head = numbers.tensor(FEATURES, VOCAB) + torch.arange(VOCAB) / 8192  # so that no two logits are equal
+    return TextModel(numbers.tensor(VOCAB, FEATURES), numbers.tensor(MAX_LEN, FEATURES), 1024 * head)
+
+
+def how(sample=False, temperature=1.0, top_k=None, top_p=None, generator=None):
+    """Return the arguments of generate after max_new_tokens, in order."""
+    return dict(sample=sample, temperature=temperature, top_k=top_k, top_p=top_p, generator=generator)
+
+
+def see_text(seen, reply, tokens, label=""):
+    """Note the shape of a text, whether it begins with what was given, and the text."""
+    start = f"{label}: " if label else ""
+    for value in seen.see(reply, "text", label=label).values():
+        begins = value.dim() == 2 and torch.equal(value[:, :tokens.shape[1]].long(), tokens)
+        seen.note(f"{start}text begins with the given tokens", "yes" if begins else "no", reply.given)
+        seen.note(f"{start}text", value, reply.given)
+
+
+@probe("generate", "greedy: the likeliest token after the last one is appended, again and again")
+def text_is_greedy(component, numbers, seen):
+    for batch, time, new in ((3, 2, 4), (1, 1, 5), (5, 3, 1)):
+        tokens = token_ids(numbers, batch, time, vocab_size=VOCAB)
+        reply = component(model=text_model(numbers), tokens=tokens, max_new_tokens=new, **how())
+        see_text(seen, reply, tokens, f"{batch} x {time} tokens, {new} more")
+
+
+@probe("generate", "the model gets the last max_len tokens of a longer text")
+def text_outgrows_the_context(component, numbers, seen):
+    for time, new in ((5, 6), (7, 3), (10, 3)):
+        tokens = token_ids(numbers, 3, time, vocab_size=VOCAB)
+        reply = component(model=text_model(numbers), tokens=tokens, max_new_tokens=new, **how())
+        see_text(seen, reply, tokens, f"{time} tokens, {new} more, max_len {MAX_LEN}")
+
+
+@probe("generate", "the model is in evaluation mode, and no gradients are recorded")
+def text_without_dropout_and_gradients(component, numbers, seen):
+    reply = component(model=text_model(numbers), tokens=token_ids(numbers, 2, 3, vocab_size=VOCAB), max_new_tokens=3,
+                      **how())
+    use = reply.reports["model"]
+    seen.note("modes in which the model was called", use["modes"], reply.given)
+    seen.note("gradients recorded", use["gradients"], reply.given)
+
+
+# Six tokens with these probabilities, whatever was read. Many texts are drawn at once, and what is noted is which
+# tokens come at all: that is the same on every machine, while the draws themselves are not.
+CHANCES = (0.34, 0.24, 0.18, 0.11, 0.08, 0.05)
+TEXTS, STEPS = 128, 15
+
+
+def drawing_model(numbers):
+    """Return a model with the probabilities above for every next token, and the order of the tokens by them."""
+    order = numbers.permutation(len(CHANCES))
+    head = torch.empty(1, len(CHANCES))
+    head[0, order] = torch.tensor(CHANCES).log()
+    first_only = torch.zeros(MAX_LEN, 1)
+    first_only[0] = 1.0
+    return TextModel(torch.ones(len(CHANCES), 1), first_only, head), order
+
+
+DRAWS = {
+    "plain": dict(),
+    "temperature 0.002": dict(temperature=0.002),
+    "temperature 1000": dict(temperature=1000.0),
+    "top_k 1": dict(top_k=1),
+    "top_k 2": dict(top_k=2),
+    "top_p 0.7": dict(top_p=0.7),
+    "temperature 1000, top_k 3, top_p 0.5": dict(temperature=1000.0, top_k=3, top_p=0.5),
+}
+
+
+@probe("generate", "drawn tokens are those that the filters leave")
+def text_is_drawn_from_what_is_left(component, numbers, seen):
+    tokens = torch.zeros(TEXTS, 2, dtype=torch.long)
+    for label, given in DRAWS.items():
+        model, order = drawing_model(numbers)
+        reply = component(model=model, tokens=tokens, max_new_tokens=STEPS, **how(True, **given), seed=5)
+        for value in seen.see(reply, "text", label=label).values():
+            see_draws(seen, value, order, label, reply.given)
+
+
+def see_draws(seen, text, order, label, given):
+    """Note which tokens come in a text behind the first two, by their places in the order of probability."""
+    new = text[:, 2:] if text.dim() == 2 else text.new_zeros(0, 0)
+    alike = bool((new == new[:1]).all())
+    places = sorted({order.index(token) for token in new.flatten().tolist() if token in order})
+    told = ", ".join(map(str, places)) if places == [0] or not alike else "several, the same in all texts"
+    seen.note(f"{label}: all texts are alike", "yes" if alike else "no", given)
+    seen.note(f"{label}: tokens that come, 0 the likeliest", told, given)
+
+
+@probe("generate", "greedy text is never drawn")
+def greedy_text_is_not_drawn(component, numbers, seen):
+    model, order = drawing_model(numbers)
+    tokens = torch.zeros(TEXTS, 2, dtype=torch.long)
+    reply = component(model=model, tokens=tokens, max_new_tokens=STEPS, **how(), seed=5)
+    for value in seen.see(reply, "text", label="plain").values():
+        see_draws(seen, value, order, "plain", reply.given)
+
+
+@probe("generate", "the draws are those of torch.multinomial with the given generator")
+def text_is_drawn_with_the_generator(component, numbers, seen):
+    tokens = torch.zeros(7, 2, dtype=torch.long)
+    model, _ = drawing_model(numbers)
+    for label, given in (("plain", {}), ("filtered", dict(temperature=1.5, top_k=5, top_p=0.9))):
+        options = how(True, **given, generator=RandomGenerator(11))
+        replies = [component(model=model, tokens=tokens, max_new_tokens=9, **options, seed=seed) for seed in (1, 2)]
+        seen.note(f"{label}: answer", kind(replies[0]), replies[0].given)
+        one, two = (reply.output for reply in replies)
+        if not isinstance(one, torch.Tensor) or not isinstance(two, torch.Tensor):
+            continue
+        seen.note(f"{label}: the same generator gives the same text", "yes" if torch.equal(one, two) else "no",
+                  replies[0].given)
+        seen.note(f"{label}: of the generator", replies[0].reports["generator"]["use"], replies[0].given)
+        right = parts.generate(model.make(), tokens, 9, **options | dict(generator=RandomGenerator(11).make()))
+        seen.note(f"{label}: text is that of torch.multinomial", "yes" if torch.equal(one, right) else "no",
+                  replies[0].given)
+
+
+@probe("generate", "the argument stays as it was")
+def text_changes_nothing(component, numbers, seen):
+    unchanged(seen, component(model=text_model(numbers), tokens=token_ids(numbers, 2, 9, vocab_size=VOCAB),
+                              max_new_tokens=3, **how()))
+
+
+# generate_with_cache
+
+GPT = dict(vocab_size=31, embed_dim=10, num_heads=2, ff_dim=13, num_layers=2, max_len=13)
+
+
+def gpt(numbers):
+    """Return a small GPT-2 whose text changes with every token, every place and every layer."""
+    weights = model_weights(numbers, GPT)
+    for name in weights:
+        if name.endswith(("out_proj.weight", "down_proj.weight", "q_proj.weight", "k_proj.weight")):
+            weights[name] *= 3
+    return Gpt(GPT, weights)
+
+
+@probe("generate_with_cache", "the text is that of the whole model")
+def cached_text_is_the_same(component, numbers, seen):
+    for batch, time, new in ((7, 3, 10), (2, 1, 9), (5, 9, 1)):
+        tokens = token_ids(numbers, batch, time, vocab_size=31)
+        reply = component(model=gpt(numbers), tokens=tokens, max_new_tokens=new, **how())
+        see_text(seen, reply, tokens, f"{batch} x {time} tokens, {new} more")
+
+
+@probe("generate_with_cache", "no token passes through a layer twice")
+def cached_keys_are_kept(component, numbers, seen):
+    tokens = token_ids(numbers, 2, 4, vocab_size=31)
+    reply = component(model=gpt(numbers), tokens=tokens, max_new_tokens=8, **how())
+    use = reply.reports["model"]
+    seen.note("tokens that pass through a layer", "each once" if use["positions"] <= 12 else "some again", reply.given)
+
+
+@probe("generate_with_cache", "once the context slides, everything is computed anew")
+def cached_text_outgrows_the_context(component, numbers, seen):
+    for time, new in ((10, 8), (13, 3), (17, 3)):
+        tokens = token_ids(numbers, 7, time, vocab_size=31)
+        reply = component(model=gpt(numbers), tokens=tokens, max_new_tokens=new, **how())
+        see_text(seen, reply, tokens, f"{time} tokens, {new} more, max_len 13")
+
+
+@probe("generate_with_cache", "drawn text is that of generate")
+def cached_text_is_drawn(component, numbers, seen):
+    tokens, model = token_ids(numbers, 7, 3, vocab_size=31), gpt(numbers)
+    for label, given in (("plain", {}), ("filtered", dict(temperature=1.5, top_k=20, top_p=0.95))):
+        options = how(True, **given, generator=RandomGenerator(11))
+        reply = component(model=model, tokens=tokens, max_new_tokens=7, **options)
+        seen.note(f"{label}: answer", kind(reply), reply.given)
+        right = parts.generate(model.make(), tokens, 7, **options | dict(generator=RandomGenerator(11).make()))
+        if isinstance(reply.output, torch.Tensor):
+            seen.note(f"{label}: text is that of generate", "yes" if torch.equal(reply.output, right) else "no",
+                      reply.given)
+
+
+@probe("generate_with_cache", "the argument stays as it was")
+def cached_text_changes_nothing(component, numbers, seen):
+    unchanged(seen, component(model=gpt(numbers), tokens=token_ids(numbers, 2, 5, vocab_size=31), max_new_tokens=3,
+                              **how()))

@@ -1,0 +1,573 @@
+# %% [markdown] lesson=4 title="Decoder-only"
+r"""
+# 4. Decoder-only
+
+A decoder that reads what has been written so far and says what comes next: this is a language model, and it is all
+that GPT-2 and its successors are. In this lesson you build the loss it is trained with, the model itself, and the loop
+that writes text with it. With the same weights, your model gives the same logits and writes the same text as GPT-2 of
+the `transformers` library.
+
+You need Python, a little PyTorch, and an idea of what a decoder does (lesson 2). Lesson 2 need not be solved: its
+parts are imported below, ready to use.
+
+**How to work.** Run the cells from top to bottom. In an exercise, replace the lines `raise NotImplementedError(...)`
+by your own code and run the cell; the cell below it checks your answer and, if it is wrong, tells you which mistake
+it recognises. If you are stuck, write `hint("next_token_loss")` in a new cell: every call opens one more of three
+hints, and the last one is nearly the answer. `progress()` shows where you stand.
+"""
+
+# %%
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from autograder import check, hint, progress
+from workbench import figures
+from workbench.parts import Decoder, TransformerEmbedding, causal_mask, merge_heads, split_heads
+
+
+def gelu_tanh(x):
+    """Return the activation of GPT-2, the tanh approximation of GELU (Hendrycks and Gimpel 2016, section 2)."""
+    return F.gelu(x, approximate="tanh")
+
+# %% [markdown]
+r"""
+## Where you are
+
+Take the decoder of the paper's picture and remove what connects it with the encoder: the attention to the memory,
+with its residual and its norm. What remains is the model of this lesson: embedding, a stack of masked self-attention
+and feed-forward network, and a linear layer that gives one number per token of the vocabulary.
+"""
+
+# %% demo
+if __name__ == "__main__":
+    figures.transformer_map(lit="decoder")
+
+# %% [markdown]
+r"""
+| exercise | minutes | difficulty | importance | points |
+|---|---|---|---|---|
+| 1. `next_token_loss` | 10 | medium | high: off by one position here, and the model learns to copy | 3 |
+| 2. `LanguageModel` | 15 | medium | high: the whole model | 4 |
+| 3. `filter_logits` | 20 | medium | medium: what every text generator offers | 3 |
+| 4. `generate` | 15 | medium | high: how a model writes | 3 |
+| 5. `generate_with_cache` (stretch) | 30 | hard | high in practice: no language model is served without it | 3 |
+"""
+
+# %% [markdown]
+r"""
+## The idea in words
+
+A text has its own answers in it: what follows "the cat" is the next word of the text. So a language model needs no
+labels. It reads the tokens 0 to $t$ and gives a score, a *logit*, to each token of the vocabulary for the place
+$t + 1$. The causal mask keeps position $t$ from seeing anything later, so *all* positions of a text can be trained in
+a single pass, and each of them has been asked an honest question.
+
+To write, the model is asked for the token after the last one. One token is chosen from its answer and appended, and
+the model is asked again.
+"""
+
+# %% [markdown]
+r"""
+## The formula
+
+The probability of a text is a product, one factor for each token given those before it, and the loss is the mean of
+its negative logarithms:
+
+$$p(x_0, \ldots, x_{n-1}) = p(x_0) \prod_{t=0}^{n-2} p(x_{t+1} \mid x_0, \ldots, x_t), \qquad
+\mathrm{loss} = -\frac{1}{n - 1} \sum_{t=0}^{n-2} \log p(x_{t+1} \mid x_0, \ldots, x_t)$$
+
+A text of $n$ tokens gives $n - 1$ terms: nothing predicts the first token, and what the last position predicts is not
+in the text. The model gives logits, and a softmax makes probabilities of them.
+
+| symbol | name | shape |
+|---|---|---|
+| $x$ | `tokens` | `[batch, time]`, whole numbers below `vocab_size` |
+| the scores at every position | `logits` | `[batch, time, vocab_size]` |
+| $p(\cdot \mid x_0, \ldots, x_t)$ | softmax of `logits[:, t]` | `[batch, vocab_size]` |
+"""
+
+# %% [markdown]
+r"""
+## A worked example
+
+The text is *the cat sat*, three tokens, so there are two predictions. After *the* the model gives the token *cat* the
+probability 1/2; after *the cat* it gives *sat* the probability 1/4. The loss is
+
+$$\frac{-\log \tfrac12 - \log \tfrac14}{2} = \frac{0.693 + 1.386}{2} = 1.040.$$
+
+$e^{1.040} = 2.83$ is called the *perplexity*: on average the model was as undecided as if it had had to choose among
+2.83 equally likely tokens.
+"""
+
+# %% [markdown] predict="untrained_loss"
+r"""
+**Predict.** A model with a vocabulary of 1000 tokens has learned nothing yet and gives all of them the same logit. What
+is its loss, about?
+
+- [ ] 0, because all logits are equal :: A loss of 0 needs the right token to have probability 1. Equal logits spread the probability evenly.
+- [x] 6.9 :: Every token has the probability 1/1000, and −log(1/1000) = log 1000 = 6.9. A new model whose first loss is far from the logarithm of its vocabulary has something wrong with it.
+- [ ] 1000 :: That is its perplexity. The loss is the logarithm of it.
+"""
+
+# %% demo
+if __name__ == "__main__":
+    print(f"{F.cross_entropy(torch.zeros(1, 1000), torch.tensor([7])):.3f}")
+
+# %% [markdown]
+r"""
+## Exercise 1: the loss
+
+`F.cross_entropy` takes logits, applies the logarithm of the softmax itself, and expects the classes on the *second*
+axis: `[rows, classes]` with `[rows]` targets, or `[batch, classes, time]` with `[batch, time]` targets.
+"""
+
+# %% exercise="next_token_loss"
+def next_token_loss(logits, tokens, pad_id=None):
+    """Return the mean cross-entropy of each token given those before it (Radford et al. 2018, section 3.1).
+
+    logits  [batch, time, vocab_size]  floating point: what the model says after each of the tokens, before
+            any softmax
+    tokens  [batch, time]  integer: the text itself, the same that the model has read; the shift by one is
+            done here
+    pad_id  the id that stands for padding, which may be 0; a target that is padding does not count.
+            None: there is no padding, and every target counts
+
+    The result is a tensor without axes, in nats: the sum over all targets that count, of all sequences
+    together, divided by their number. Gradients reach the logits. The arguments are not changed. Nothing
+    has to be raised; a text in which no target counts is never given.
+    """
+    ### BEGIN SOLUTION
+    predictions = logits[:, :-1]  # what follows the last token is unknown
+    targets = tokens[:, 1:]  # the first token is predicted by nothing
+    if pad_id is not None:
+        targets = targets.masked_fill(targets == pad_id, -100)  # the number that cross_entropy leaves out
+    return F.cross_entropy(predictions.transpose(1, 2), targets)
+    ### END SOLUTION
+
+# %% [markdown] hint="next_token_loss"
+r"""
+Write the positions of a text of four tokens in one row and, below each, the token that the logits of this position
+should predict. Which position has nothing below it? Which token is predicted by none?
+"""
+
+# %% [markdown] hint="next_token_loss"
+r"""
+Leave out the last position of the logits and the first of the tokens: `[:, :-1]` and `[:, 1:]`. Then the axes: either
+flatten batch and time of both (`flatten(0, 1)`, `flatten()`), or bring the vocabulary to axis 1. For padding look at
+the argument `ignore_index` of `F.cross_entropy` and at its default.
+"""
+
+# %% [markdown] hint="next_token_loss"
+r"""
+`predictions = logits[:, :-1]` and `targets = tokens[:, 1:]`. If `pad_id is not None`, replace it in a copy of the
+targets by -100 with `masked_fill`. Return `F.cross_entropy(predictions.transpose(1, 2), targets)`.
+"""
+
+# %% check="next_token_loss" points=3
+
+# %% demo
+if __name__ == "__main__":
+    with figures.once_solved():
+        tokens = torch.tensor([[0, 1, 2]])  # the cat sat
+        logits = torch.log(torch.tensor([[[0.25, 0.5, 0.25], [0.5, 0.25, 0.25], [0.8, 0.1, 0.1]]]))
+        print(f"{next_token_loss(logits, tokens):.3f}")
+
+# %% [markdown]
+r"""
+## Exercise 2: the model
+
+Three choices make a decoder a GPT-2 (Radford et al. 2018, section 4.1; 2019, section 2.3): positions are *learned*,
+the norms stand *before* the sublayers with one more at the end, and the activation is GELU in its tanh approximation.
+
+The last layer is **tied** (Press and Wolf 2017; Vaswani et al. 2017, section 3.4). The embedding has one vector per
+token, and the last layer needs one vector per token as well, whose product with the hidden state is the logit. They
+are the same table: one parameter, used twice, and trained from both sides. In GPT-2 this saves 39 million parameters
+of 163.
+
+To tie is to let two names mean one object. `a.weight = b.weight` does that; copying the numbers does not, because two
+copies go separate ways at the first training step.
+"""
+
+# %% exercise="LanguageModel"
+class LanguageModel(nn.Module):
+    """A decoder that predicts the next token (GPT-2: Radford et al. 2019, section 2.3).
+
+    vocab_size  how many tokens there are
+    embed_dim   features of each position
+    num_heads   heads of each attention; a divisor of embed_dim
+    ff_dim      hidden features of each feed-forward network
+    num_layers  how many layers the decoder has
+    max_len     the longest sequence
+    dropout     of the embedding and of the decoder
+    activation  of the feed-forward networks
+
+    It has these parts, under these names:
+    embedding   TransformerEmbedding with learned positions
+    decoder     Decoder with norm_first=True
+    head        nn.Linear from embed_dim to vocab_size, without bias; its weight is the parameter
+                embedding.token.weight itself, not a copy of it
+    """
+
+    def __init__(self, vocab_size, embed_dim, num_heads, ff_dim, num_layers, max_len, dropout=0.0, activation=gelu_tanh):
+        super().__init__()
+        self.max_len, self.num_heads = max_len, num_heads  # generate and generate_with_cache read these
+        ### BEGIN SOLUTION
+        self.embedding = TransformerEmbedding(vocab_size, embed_dim, max_len, positions="learned", dropout=dropout)
+        self.decoder = Decoder(num_layers, embed_dim, num_heads, ff_dim, dropout, norm_first=True, activation=activation)
+        self.head = nn.Linear(embed_dim, vocab_size, bias=False)
+        self.head.weight = self.embedding.token.weight
+        ### END SOLUTION
+
+    def forward(self, tokens):
+        """Return (logits, weights).
+
+        tokens   [batch, time]  integer, time at most max_len
+
+        logits   [batch, time, vocab_size]  for the token after each position, before any softmax
+        weights  a list with the attention weights of each layer, [batch, heads, queries, keys]
+
+        No position sees a later one. The model works on whatever device it was moved to. The embedding
+        raises the ValueError for a sequence that is too long.
+        """
+        ### BEGIN SOLUTION
+        mask = causal_mask(tokens.shape[1]).to(tokens.device)
+        x, weights, _ = self.decoder(self.embedding(tokens), self_mask=mask)
+        return self.head(x), weights
+        ### END SOLUTION
+
+# %% [markdown] hint="LanguageModel"
+r"""
+Three parts in the constructor, and one line each in `forward`: tokens to vectors, vectors through the decoder, vectors
+to logits. Read the signatures first: `help(TransformerEmbedding)` and `help(Decoder)`. Which of their defaults are not
+those of GPT-2?
+"""
+
+# %% [markdown] hint="LanguageModel"
+r"""
+`TransformerEmbedding` takes `positions="learned"`; `Decoder` takes `norm_first=True`, and `dropout` and `activation`
+must be handed on. Without a memory the decoder leaves out its cross-attention by itself, but it adds no mask: give it
+`self_mask=causal_mask(time)`, on the device of the tokens. It returns three things.
+"""
+
+# %% [markdown] hint="LanguageModel"
+r"""
+The head: `self.head = nn.Linear(embed_dim, vocab_size, bias=False)` and then
+`self.head.weight = self.embedding.token.weight`. In `forward`:
+`x, weights, _ = self.decoder(self.embedding(tokens), self_mask=mask)`, and return `self.head(x), weights`.
+"""
+
+# %% check="LanguageModel" points=4
+
+# %% demo
+if __name__ == "__main__":
+    with figures.once_solved():
+        torch.manual_seed(4)
+        model = LanguageModel(vocab_size=65, embed_dim=48, num_heads=4, ff_dim=192, num_layers=3, max_len=32)
+        logits, weights = model(torch.randint(65, (2, 20)))
+        print("logits", list(logits.shape), "weights", len(weights), "layers of", list(weights[0].shape))
+        print("parameters", sum(parameter.numel() for parameter in model.parameters()))
+
+# %% [markdown]
+r"""
+## From logits to a choice
+
+To take the likeliest token each time is called *greedy*. It tends to run in circles. To *draw* a token with the
+probability that the model gives it keeps the text lively, but the thousands of unlikely tokens have a large
+probability together, and sooner or later one of them derails the text. So the logits are changed before a token is
+drawn:
+
+- **temperature** $T$: the logits are divided by $T$. Below 1 the likely tokens gain, above 1 the unlikely ones.
+- **top-k**: only the $k$ likeliest tokens stay.
+- **top-p**, also called nucleus sampling: go through the tokens from the likeliest down, and stop as soon as their
+  probabilities add up to $p$. When the model is sure, one token is enough; when it is not, many stay.
+
+By hand, for four tokens with the probabilities 0.50, 0.25, 0.15, 0.10:
+
+| setting | who stays | probabilities after the next softmax |
+|---|---|---|
+| temperature 0.5 | all | 0.725, 0.181, 0.065, 0.029 (each probability squared, then divided by their sum) |
+| top-k 3 | the first three | 0.556, 0.278, 0.167 |
+| top-p 0.7 | the first alone has 0.50, less than 0.7; with the second it is 0.75: two stay | 0.667, 0.333 |
+
+## Exercise 3: filter the logits
+"""
+
+# %% exercise="filter_logits"
+def filter_logits(logits, temperature=1.0, top_k=None, top_p=None):
+    """Return logits from which a token can be drawn (Holtzman et al. 2020, sections 3.1 to 3.3).
+
+    logits       [..., vocab_size]  floating point: one row per text
+    temperature  positive number: every logit is divided by it
+    top_k        positive integer: the top_k largest logits of each row stay, and whatever equals the
+                 smallest of them; as many as vocab_size or more keep all. None: all stay
+    top_p        number above 0 and at most 1: the likeliest tokens of each row stay until their
+                 probabilities add up to top_p; the token that reaches it stays too, so there is always
+                 one. 1.0 keeps all. None: all stay
+
+    They act in this order, each on what the one before has left: temperature, top-k, top-p. What does
+    not stay has the logit -inf, everything else keeps its place in the row. A constant added to a whole
+    row does not matter. The argument is not changed.
+
+    Raises ValueError if the temperature is 0 or less; the message names the temperature.
+    """
+    ### BEGIN SOLUTION
+    if temperature <= 0:
+        raise ValueError(f"a temperature of {temperature} cannot divide; choose a positive one, or take the largest logit")
+    logits = logits / temperature
+    if top_k is not None:
+        kth_largest = logits.topk(min(top_k, logits.shape[-1])).values[..., -1:]
+        logits = logits.masked_fill(logits < kth_largest, -math.inf)
+    if top_p is not None and top_p < 1.0:
+        ordered, order = logits.sort(dim=-1, descending=True)
+        probabilities = ordered.softmax(dim=-1)
+        likelier = probabilities.cumsum(dim=-1) - probabilities  # what the tokens before this one have together
+        remove = (likelier >= top_p).scatter(-1, order, likelier >= top_p)  # back in the order of the vocabulary
+        logits = logits.masked_fill(remove, -math.inf)
+    return logits
+    ### END SOLUTION
+
+# %% [markdown] hint="filter_logits"
+r"""
+Each of the three settings is a step of its own, and each takes the logits that the step before has left. A token that
+is to go gets the logit -inf, so that every later softmax gives it 0. What has to be computed for top-k is a single
+number per row: the smallest logit that stays.
+"""
+
+# %% [markdown] hint="filter_logits"
+r"""
+`logits.topk(k).values[..., -1:]` is that number, if k is not larger than the row. For top-p sort the row in descending
+order, take the softmax and its `cumsum`. A token goes if the tokens *before* it already have top_p together, so
+compare `cumsum` minus the token's own probability.
+"""
+
+# %% [markdown] hint="filter_logits"
+r"""
+After `ordered, order = logits.sort(dim=-1, descending=True)` you know in sorted order who goes: call it `remove`, boolean.
+`remove.scatter(-1, order, remove)` brings it back to the order of the vocabulary, and `masked_fill` with `-math.inf`
+does the rest. Rounding can lift the sum of all probabilities over 1, so skip this step if `top_p` is 1.
+"""
+
+# %% check="filter_logits" points=3
+
+# %% demo
+if __name__ == "__main__":
+    with figures.once_solved():
+        logits = torch.log(torch.tensor([0.50, 0.25, 0.15, 0.10]))
+        for setting in (dict(temperature=0.5), dict(top_k=3), dict(top_p=0.7)):
+            print(setting, [round(share, 3) for share in filter_logits(logits, **setting).softmax(-1).tolist()])
+
+# %% [markdown]
+r"""
+## Exercise 4: write
+
+The model reads at most `max_len` tokens. A longer text is not refused: the model gets its end, the last `max_len`
+tokens, while the text itself stays whole.
+
+Dropout would disturb the model, and no gradient is needed, so writing happens in evaluation mode and under
+`torch.no_grad()`.
+"""
+
+# %% exercise="generate" uses="filter_logits"
+def generate(model, tokens, max_new_tokens, sample=False, temperature=1.0, top_k=None, top_p=None, generator=None):
+    """Return the tokens with max_new_tokens more behind them, each chosen from the model's answer.
+
+    model           an nn.Module: model(tokens) returns (logits [batch, time, vocab_size], weights), and it
+                    takes at most model.max_len tokens
+    tokens          [batch, time]  integer: the texts to continue, time at least 1
+    max_new_tokens  how many tokens are appended
+    sample          False: the token with the largest logit is appended (greedy), and the arguments below
+                    do not matter. True: the token is drawn
+    temperature, top_k, top_p   what filter_logits takes, for drawing
+    generator       torch.Generator to draw with; None: the global one
+
+    The result is [batch, time + max_new_tokens], the given tokens first; the argument is not changed.
+    Each step gives the model the last model.max_len tokens, or all if there are fewer. The model is put
+    into evaluation mode, in which it may be left, and no gradients are recorded. Tokens are drawn with
+    torch.multinomial from the softmax of the filtered logits, one call per step for the whole batch, so
+    that the same generator gives the same text as in transformers.
+    """
+    ### BEGIN SOLUTION
+    model.eval()
+    with torch.no_grad():
+        for _ in range(max_new_tokens):
+            logits, _ = model(tokens[:, -model.max_len:])
+            logits = logits[:, -1]  # [batch, vocab_size]: what follows the last token
+            if sample:
+                probabilities = filter_logits(logits, temperature, top_k, top_p).softmax(dim=-1)
+                chosen = torch.multinomial(probabilities, num_samples=1, generator=generator)  # [batch, 1]
+            else:
+                chosen = logits.argmax(dim=-1, keepdim=True)
+            tokens = torch.cat([tokens, chosen], dim=1)
+    return tokens
+    ### END SOLUTION
+
+# %% [markdown] hint="generate"
+r"""
+One step: ask the model, look at one position of its answer, choose a token for each text of the batch, append it.
+Which position is it? And before the loop: in which mode does the model have to be?
+"""
+
+# %% [markdown] hint="generate"
+r"""
+`tokens[:, -model.max_len:]` are the last `max_len` tokens, or all of them. Of the logits you need `[:, -1]`. Greedy is
+`argmax`, with `keepdim=True` so that the result can be appended by `torch.cat` along the axis of time. For drawing,
+`filter_logits` comes first, then the softmax, then `torch.multinomial`.
+"""
+
+# %% [markdown] hint="generate"
+r"""
+`model.eval()`, then `with torch.no_grad():` around a loop of `max_new_tokens` steps. In each step
+`logits, _ = model(tokens[:, -model.max_len:])` and `logits = logits[:, -1]`. If `sample`:
+`torch.multinomial(filter_logits(logits, temperature, top_k, top_p).softmax(dim=-1), num_samples=1, generator=generator)`,
+otherwise the argmax. At the end of each step `tokens = torch.cat([tokens, chosen], dim=1)`.
+"""
+
+# %% check="generate" points=3
+
+# %% demo
+if __name__ == "__main__":
+    with figures.once_solved():
+        torch.manual_seed(4)
+        model = LanguageModel(vocab_size=10, embed_dim=16, num_heads=2, ff_dim=32, num_layers=2, max_len=8)
+        start = torch.tensor([[3, 1, 4]])
+        print("greedy", generate(model, start, 9)[0].tolist())
+        for temperature in (0.1, 1.0, 10.0):
+            print(f"temperature {temperature}", generate(model, start, 9, sample=True, temperature=temperature)[0].tolist())
+
+# %% [markdown]
+r"""
+This model has learned nothing, so the text means nothing. That the greedy text repeats its last token again and again
+is no accident: with a tied head, a token's own vector is the direction in which a fresh model points.
+"""
+
+# %% [markdown]
+r"""
+## Stretch: the same with a cache
+
+`generate` computes everything anew for each token: for the hundredth token the 99 before it run through all layers
+once more. But because of the causal mask, nothing about an old position depends on a new one. What a new token needs
+from an old one is its key and its value, in every layer, and these do not change. So they are kept: this is the
+*key-value cache* (Shazeer 2019). Each step then computes a single position, and only attention looks back, at the keys and
+values in the cache.
+
+Three things must be right. The new token has its own *position*, not position 0. Its *mask* has fewer queries than
+keys: the queries are the last positions, which is what `causal_mask(queries, keys)` means by its two sizes. And when
+the text outgrows `max_len`, the context slides: every token gets another position, so all that was cached is wrong and has
+to be computed again.
+
+## Exercise 5: generate with a cache
+"""
+
+# %% exercise="generate_with_cache" uses="filter_logits"
+def generate_with_cache(model, tokens, max_new_tokens, sample=False, temperature=1.0, top_k=None, top_p=None,
+                        generator=None):
+    """Return what generate returns, and compute keys and values of each token only once (Shazeer 2019).
+
+    model   a LanguageModel, from any hand. Of it you may use
+            model.max_len, model.num_heads
+            model.embedding(tokens)  [batch, time, embed_dim], positions counted from 0
+            model.decoder.layers     each with norm1, self_attention (q_proj, k_proj, v_proj, out_proj), norm3 and
+                                     feed_forward; without a memory norm2 and cross_attention are idle
+            model.decoder.final_norm, model.head
+
+    The other arguments and the result are those of generate: the same tokens, greedy or drawn. As long
+    as the text is not longer than model.max_len, no token passes through a layer twice. Once it is
+    longer, every step computes the last model.max_len tokens anew, because their positions have changed.
+    """
+    ### BEGIN SOLUTION
+    def attend(attention, x, cache, mask):
+        query, key, value = (split_heads(project(x), model.num_heads)
+                             for project in (attention.q_proj, attention.k_proj, attention.v_proj))
+        if cache is not None:
+            key, value = torch.cat([cache[0], key], dim=2), torch.cat([cache[1], value], dim=2)
+        output = F.scaled_dot_product_attention(query, key, value, mask)  # [batch, heads, queries, head_dim]
+        return attention.out_proj(merge_heads(output)), (key, value)
+
+    model.eval()
+    cached = model.max_len  # a full cache is thrown away, so the first step begins with none
+    with torch.no_grad():
+        for _ in range(max_new_tokens):
+            context = tokens[:, -model.max_len:]
+            if cached == model.max_len:
+                cached, caches = 0, [None] * len(model.decoder.layers)
+            x = model.embedding(context)[:, cached:]  # the new tokens, each at its own position
+            mask = causal_mask(x.shape[1], context.shape[1]).to(tokens.device)
+            for index, layer in enumerate(model.decoder.layers):
+                attended, caches[index] = attend(layer.self_attention, layer.norm1(x), caches[index], mask)
+                x = x + attended
+                x = x + layer.feed_forward(layer.norm3(x))
+            cached = context.shape[1]
+            logits = model.head(model.decoder.final_norm(x[:, -1]))  # [batch, vocab_size]
+            if sample:
+                probabilities = filter_logits(logits, temperature, top_k, top_p).softmax(dim=-1)
+                chosen = torch.multinomial(probabilities, num_samples=1, generator=generator)
+            else:
+                chosen = logits.argmax(dim=-1, keepdim=True)
+            tokens = torch.cat([tokens, chosen], dim=1)
+    return tokens
+    ### END SOLUTION
+
+# %% [markdown] hint="generate_with_cache"
+r"""
+Begin with your `generate` and replace the call of the model by what the model does: embedding, layers, final norm,
+head. A pre-norm layer without a memory is two lines: `x = x + attention(norm1(x))`, then
+`x = x + feed_forward(norm3(x))`. If this writes the same text, add the cache.
+"""
+
+# %% [markdown] hint="generate_with_cache"
+r"""
+Keep one pair of key and value per layer, `[batch, heads, cached, head_dim]`, and a number that says how many tokens are
+in it. `model.embedding(context)[:, cached:]` gives the new tokens with their right positions. In each layer compute query,
+key and value of the new tokens only, put the cached key and value in front along the axis of time, and keep the
+result as the new cache. The mask is `causal_mask(new, new + cached)`.
+"""
+
+# %% [markdown] hint="generate_with_cache"
+r"""
+In a layer: `query, key, value = (split_heads(project(layer.norm1(x)), model.num_heads) for project in (...))`, then
+`key = torch.cat([cached_key, key], dim=2)` and the value likewise, then
+`layer.self_attention.out_proj(merge_heads(F.scaled_dot_product_attention(query, key, value, mask)))` added to `x`. After
+all layers `cached = context.shape[1]`. At the beginning of a step with `cached == model.max_len`, throw all caches away
+and set `cached = 0`.
+"""
+
+# %% check="generate_with_cache" points=3
+
+# %% demo
+if __name__ == "__main__":
+    import time
+
+    with figures.once_solved():
+        torch.manual_seed(4)
+        model = LanguageModel(vocab_size=50, embed_dim=128, num_heads=4, ff_dim=512, num_layers=4, max_len=256)
+        start = torch.randint(50, (1, 8))
+        for write in (generate, generate_with_cache):
+            begin = time.perf_counter()
+            text = write(model, start, 200)
+            print(f"{write.__name__}: {time.perf_counter() - begin:.1f} seconds, ends in {text[0, -5:].tolist()}")
+
+# %% [markdown]
+r"""
+## What people get wrong here
+
+- **The shift.** Without it the model is asked for the token that it has just read, learns to copy within minutes, and
+  its loss looks wonderful. With two shifts it learns to skip a word.
+- **A softmax in the model.** `F.cross_entropy` contains one. A second one squeezes all logits into the range from 0 to
+  1, and the loss hardly falls.
+- **A copied head.** The numbers agree before training and never again.
+- **The last position.** While a text is written, only the last row of logits is news. The rows before it predict what
+  is already there.
+- **Order of the filters.** Temperature first: it changes how many tokens top-p keeps. After the softmax it would do
+  nothing but multiply all probabilities by the same number.
+
+## What to read next
+
+- Radford et al. (2018), *Improving Language Understanding by Generative Pre-Training*, sections 3.1 and 4.1, and
+  Radford et al. (2019), *Language Models are Unsupervised Multitask Learners*, section 2: GPT and GPT-2.
+- Press and Wolf (2017), *Using the Output Embedding to Improve Language Models*: the tied head.
+- Holtzman et al. (2020), *The Curious Case of Neural Text Degeneration*: why greedy text runs in circles, and top-p.
+- Shazeer (2019), *Fast Transformer Decoding*: what the cache costs, and how to make it smaller (lesson 8's stretch).
+"""

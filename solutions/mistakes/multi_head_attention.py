@@ -576,6 +576,19 @@ class no_heads_axis_at_all:
         return x
 
 
+@mistake(only="MultiHeadAttention",
+         symptom="The projections have heads times as many outputs as agreed.",
+         cause="Each head got embed_dim features of its own. In multi-head attention the embedding is shared out: "
+               "head_dim is embed_dim / num_heads, so that all heads together are as wide as one.",
+         place="Let q_proj, k_proj and v_proj have embed_dim outputs, and out_proj embed_dim inputs.")
+class every_head_as_wide_as_the_embedding:
+    def make_projections(self, embed_dim, shared_dim):
+        self.q_proj = nn.Linear(embed_dim, self.num_heads * embed_dim)
+        self.k_proj = nn.Linear(embed_dim, self.num_heads * embed_dim)
+        self.v_proj = nn.Linear(embed_dim, self.num_heads * embed_dim)
+        self.out_proj = nn.Linear(self.num_heads * embed_dim, embed_dim)
+
+
 # Scores
 
 @mistake("score",
@@ -1162,6 +1175,20 @@ def inputs_without_autograd(self, query, key, value):
          place="Use the form that returns a new tensor, such as ~mask in place of mask.logical_not_().")
 def mask_changed_in_place(self, mask):
     return None if mask is None else ~mask.logical_not_().unsqueeze(-3)
+
+
+@mistake("cut_features", keeps=0.5,
+         symptom="The caller's x is another one after the call.",
+         cause="x was changed in place: a method that ends in an underscore gives the caller's own tensor another shape. "
+               "The caller still needs it as it was, and autograd refuses some of these methods.",
+         place="Use reshape and transpose in place of resize_ and transpose_.")
+def x_changed_in_place(x, num_heads):
+    return x.resize_(x.shape[0], x.shape[1], num_heads, x.shape[2] // num_heads)
+
+
+@also("x_changed_in_place", "move_heads_back")
+def heads_moved_in_place(x):
+    return x.transpose_(1, 2)
 
 
 @mistake("cut_features", keeps=0.5,

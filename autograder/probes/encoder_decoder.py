@@ -1,0 +1,408 @@
+"""What is observed of the components of lesson 5. Sizes are distinct primes, so a swapped axis shows."""
+
+import torch
+
+from ..stubs import TableTranslator
+from . import probe
+from .encoder import doubled, linear, see_all, see_parameters, stack
+
+
+def integers(numbers, *shape, below, without=()):
+    """Return integers under a bound, some of which may be left out."""
+    choices = [number for number in range(below) if number not in without]
+    return torch.tensor(choices)[(numbers.tensor(*shape, low=0.0, high=1.0) * len(choices)).long()]
+
+
+# shift_right
+
+@probe("shift_right", "the begin token comes first, each token moves one place, and the last one falls off")
+def tokens_move_one_place(component, numbers, seen):
+    for bos_id in (13, 17):
+        reply = component(tokens=integers(numbers, 3, 7, below=11), bos_id=bos_id)
+        for name, value in seen.see(reply, "tokens", label=f"bos_id {bos_id}").items():
+            seen.note(f"bos_id {bos_id}: {name}", value, reply.given)
+
+
+@probe("shift_right", "one token in a row, and as many rows as tokens, are nothing special")
+def any_shape_is_shifted(component, numbers, seen):
+    for shape in ((5, 1), (1, 5), (5, 5)):
+        reply = component(tokens=integers(numbers, *shape, below=11), bos_id=13)
+        for name, value in seen.see(reply, "tokens", label=f"tokens {list(shape)}").items():
+            seen.note(f"tokens {list(shape)}: {name}", value, reply.given)
+
+
+@probe("shift_right", "the tokens that are given stay as they were")
+def shift_changes_nothing(component, numbers, seen):
+    reply = component(tokens=integers(numbers, 3, 7, below=11), bos_id=13)
+    seen.note("arguments changed in place", ", ".join(reply.changed) or "none", reply.given)
+
+
+@probe("shift_right", "dtype and device are those of the tokens")
+def shift_follows_the_tokens(component, numbers, seen):
+    tokens = integers(numbers, 3, 7, below=11)
+    for dtype in (torch.int64, torch.int32):
+        reply = component(tokens=tokens.to(dtype), bos_id=13)
+        seen.note(f"answer for {dtype}", _dtype(reply), reply.given)
+    reply = component(tokens=tokens, bos_id=13, device="meta")
+    seen.note("made on the tokens' device", _on_the_device(reply), reply.given)
+
+
+def _dtype(reply):
+    if reply.fault:
+        return f"raised {reply.fault.type}"
+    return str(reply.output.dtype) if isinstance(reply.output, torch.Tensor) else str(reply.output)
+
+
+def _on_the_device(reply):
+    return "no" if reply.fault and "device" in reply.fault.message else "yes"
+
+
+# EncoderDecoder
+
+PAD, BOS = 3, 5
+SIZES = dict(source_vocab_size=11, target_vocab_size=13, embed_dim=6, num_heads=2, ff_dim=7, encoder_layers=1,
+             decoder_layers=2, max_len=19, pad_id=PAD, bos_id=BOS)
+
+
+def weights_of(numbers, build):
+    """Return numbers for all parameters of an EncoderDecoder, by the names of the contract."""
+    width, sizes = build["embed_dim"], {name: build[name] for name in ("embed_dim", "num_heads", "ff_dim")}
+    norm_first = build.get("norm_first", False)
+    encoder = stack(numbers, build["encoder_layers"], norm_first, **sizes)
+    decoder = stack(numbers, build["decoder_layers"], norm_first, norms=3,
+                    attentions=("self_attention", "cross_attention"), **sizes)
+    return {
+        "source_embedding.token.weight": numbers.tensor(build["source_vocab_size"], width, low=-1.0, high=1.0),
+        "target_embedding.token.weight": numbers.tensor(build["target_vocab_size"], width, low=-1.0, high=1.0),
+        **{f"encoder.{name}": value for name, value in encoder.items()},
+        **{f"decoder.{name}": value for name, value in decoder.items()},
+        **linear(numbers, "head", width, build["target_vocab_size"]),
+    }
+
+
+def source_and_target(numbers, build, batch=3, keys=7, queries=5, padded=True):
+    """Return source and target; the second row of each ends in one padding token, the third in two."""
+    source = integers(numbers, batch, keys, below=build["source_vocab_size"], without=(build["pad_id"],))
+    target = integers(numbers, batch, queries, below=build["target_vocab_size"], without=(build["pad_id"],))
+    for row in range(1, batch) if padded else ():
+        source[row, keys - row:], target[row, queries - row:] = build["pad_id"], build["pad_id"]
+    return dict(source=source, target=target)
+
+
+def see_logits(seen, reply, target=None, label=""):
+    """Note logits [batch, queries, vocab_size], except where the target is padding: those places do not matter."""
+    if target is not None and isinstance(reply.output, torch.Tensor) and reply.output.shape[:2] == target.shape:
+        reply.output = reply.output.masked_fill((target == PAD)[:, :, None], 0.0)
+    see_all(seen, reply, "logits", label=label)
+
+
+@probe("EncoderDecoder", "its parts are two embeddings, an encoder, a decoder and a head, by the names of the contract")
+def parts_have_their_names(component, numbers, seen):
+    weights = weights_of(numbers, SIZES)
+    reply = component(build=SIZES, weights=weights, **source_and_target(numbers, SIZES))
+    see_parameters(seen, reply, weights)
+    for side in ("source_embedding", "target_embedding"):
+        tables = [str(shape) for name, shape in reply.shapes.items() if name.startswith(f"{side}.position")]
+        seen.note(f"positions of {side}", ", ".join(tables) or "none", reply.given)
+
+
+@probe("EncoderDecoder", "encode embeds the source and hides its padding")
+def encode_reads_the_source(component, numbers, seen):
+    given = source_and_target(numbers, SIZES)
+    reply = component(build=SIZES, weights=weights_of(numbers, SIZES), method="encode", source=given["source"])
+    see_all(seen, reply, "memory", "weights",
+            mask={"weights": (given["source"] != PAD)[:, None, :]})
+
+
+@probe("EncoderDecoder", "decode takes its tokens as they are, looks at none ahead, and at no padding of the source")
+def decode_reads_tokens_and_memory(component, numbers, seen):
+    given = source_and_target(numbers, SIZES)
+    tokens = integers(numbers, 3, 5, below=13, without=(PAD,))
+    memory = numbers.tensor(3, 7, 6, low=-1.0, high=1.0)
+    reply = component(build=SIZES, weights=weights_of(numbers, SIZES), method="decode", tokens=tokens, memory=memory,
+                      source=given["source"])
+    see_all(seen, reply, "logits", "self_weights", "cross_weights",
+            mask={"self_weights": torch.ones(1, 5, 5, dtype=torch.bool).tril(),
+                  "cross_weights": (given["source"] != PAD)[:, None, :]})
+
+
+@probe("EncoderDecoder", "the logits at each place are for the target's token there, and see only those before it")
+def logits_do_not_see_their_token(component, numbers, seen):
+    given = source_and_target(numbers, SIZES, padded=False)
+    how = dict(build=SIZES, weights=weights_of(numbers, SIZES))
+    before = component(**how, **given)
+    other = given["target"].clone()
+    other[:, 2] = (other[:, 2] + 1 + (other[:, 2] + 1 == PAD).long()) % 13
+    after = component(**how, source=given["source"], target=other)
+    seen.note("places whose logits move with token 2 of the target", _moved(before, after), before.given)
+    see_logits(seen, before)
+
+
+def _moved(before, after):
+    """Return at which places [batch, places, ...] two replies differ."""
+    one, other = before.output, after.output
+    if not isinstance(one, torch.Tensor) or not isinstance(other, torch.Tensor) or one.shape != other.shape:
+        return "cannot be told"
+    if one.dim() != 3:
+        return "cannot be told"
+    places = ((one - other).abs() > 1e-4).any(2).any(0).nonzero().flatten().tolist()
+    return ", ".join(map(str, places)) or "none"
+
+
+@probe("EncoderDecoder", "a source means the same with and without padding behind it")
+def padding_means_nothing(component, numbers, seen):
+    given = source_and_target(numbers, SIZES, padded=False)
+    how = dict(build=SIZES, weights=weights_of(numbers, SIZES))
+    alone = component(**how, **given)
+    padded = torch.cat([given["source"], torch.full((3, 2), PAD)], dim=1)
+    longer = component(**how, source=padded, target=given["target"])
+    moved = _moved(alone, longer)
+    seen.note("logits move with padding behind the source", "no" if moved == "none" else "yes", longer.given)
+    see_logits(seen, longer)
+
+
+@probe("EncoderDecoder", "logits are those of the transformer, for a padded batch")
+def logits_of_a_padded_batch(component, numbers, seen):
+    given = source_and_target(numbers, SIZES)
+    reply = component(build=SIZES, weights=weights_of(numbers, SIZES), **given)
+    see_logits(seen, reply, given["target"])
+
+
+@probe("EncoderDecoder", "a source as long as the target, in a vocabulary of the same size, is nothing special")
+def equal_sizes_are_nothing_special(component, numbers, seen):
+    build = SIZES | dict(source_vocab_size=13, encoder_layers=1, decoder_layers=1)
+    given = source_and_target(numbers, build, batch=5, keys=5, queries=5)
+    given["target"][:, -1] = 7  # here no place of the target is padding, so all are compared
+    given["target"][given["target"] == PAD] = 8
+    see_logits(seen, component(build=build, weights=weights_of(numbers, build), **given))
+
+
+@probe("EncoderDecoder", "encoder and decoder may have different depths")
+def depths_may_differ(component, numbers, seen):
+    for encoder_layers, decoder_layers in ((3, 1), (1, 3)):
+        build = SIZES | dict(encoder_layers=encoder_layers, decoder_layers=decoder_layers)
+        weights = weights_of(numbers, build)
+        reply = component(build=build, weights=weights, **source_and_target(numbers, build, padded=False))
+        label = f"{encoder_layers} encoder layers, {decoder_layers} decoder layers"
+        see_parameters(seen, reply, weights, label)
+        see_logits(seen, reply, label=label)
+
+
+@probe("EncoderDecoder", "norm_first makes both stacks pre-norm")
+def norm_first_reaches_both_stacks(component, numbers, seen):
+    build = SIZES | dict(norm_first=True)
+    weights = weights_of(numbers, build)
+    reply = component(build=build, weights=weights, **source_and_target(numbers, build, padded=False))
+    see_parameters(seen, reply, weights)
+    see_logits(seen, reply)
+
+
+@probe("EncoderDecoder", "other ids for padding and begin are respected")
+def ids_are_respected(component, numbers, seen):
+    for pad_id, bos_id in ((0, 1), (7, 0)):
+        build = SIZES | dict(pad_id=pad_id, bos_id=bos_id, encoder_layers=1, decoder_layers=1)
+        given = source_and_target(numbers, build)
+        given["target"] = integers(numbers, 3, 5, below=13, without=(pad_id,))
+        see_logits(seen, component(build=build, weights=weights_of(numbers, build), **given),
+                   label=f"pad_id {pad_id}, bos_id {bos_id}")
+
+
+@probe("EncoderDecoder", "dropout acts on both sides in training, and nowhere in evaluation")
+def dropout_acts_in_training(component, numbers, seen):
+    # With probability 1 everything is dropped, with 0.5 in evaluation nothing: both leave nothing to chance.
+    given = source_and_target(numbers, SIZES, padded=False)
+    for dropout, training in ((1.0, True), (0.5, False)):
+        build = SIZES | dict(dropout=dropout)
+        weights, label = weights_of(numbers, build), f"dropout {dropout}, {'training' if training else 'evaluation'}"
+        how = dict(build=build, weights=weights, training=training)
+        see_logits(seen, component(**how, **given), label=label)
+        if training:
+            see_all(seen, component(**how, method="encode", source=given["source"]), "memory", "weights",
+                    label=f"encode, {label}")
+
+
+@probe("EncoderDecoder", "gradients reach every parameter")
+def gradients_reach_all_parameters(component, numbers, seen):
+    weights = doubled(weights_of(numbers, SIZES))
+    reply = component(build=SIZES, weights=weights, gradients=True, **source_and_target(numbers, SIZES, padded=False))
+    seen.fault = seen.fault or reply.fault
+    # A bias of the key adds the same to all scores of a query, so what arrives there is rounding and no more.
+    names = [name for name in weights if not name.endswith("k_proj.bias")]
+    arrives = {name: reply.gradients.get(f"weights.{name}") for name in names}
+    seen.note("parameters that no gradient reaches",
+              ", ".join(name for name in names if arrives[name] is None) or "none", reply.given)
+    sizes = [torch.zeros(()) if arrives[name] is None else arrives[name].norm().float() for name in names]
+    seen.note("length of the gradient of each parameter", torch.stack(sizes), reply.given)
+
+
+@probe("EncoderDecoder", "source and target stay as they were, and the model works where they are")
+def model_follows_its_inputs(component, numbers, seen):
+    build = SIZES | dict(decoder_layers=1)
+    given = source_and_target(numbers, build)
+    how = dict(build=build, weights=weights_of(numbers, build))
+    reply = component(**how, **given)
+    seen.note("arguments changed in place", ", ".join(reply.changed) or "none", reply.given)
+    reply = component(**how, **given, device="meta")
+    seen.note("works on another device", _on_the_device(reply), reply.given)
+
+
+# Decoding, with a model that looks its logits up
+
+IDS = dict(bos_id=7, eos_id=4, pad_id=9)
+VOCAB, SOURCE_VOCAB, ROWS = 11, 13, 101
+
+
+def translator(numbers, lengths=None, eos=0.0, flat=0.37):
+    """Return a model whose logits differ in every row, so that no two tokens tie.
+
+    lengths  how long its texts are, one per source token; None: the end of sequence is a token like others
+    eos      what is added to the logit of the end of sequence
+    flat     how far neighbours in a row are apart
+    """
+    rows = [numbers.permutation(VOCAB) for _ in range(ROWS)]
+    table = torch.tensor(rows) * flat + numbers.tensor(ROWS, VOCAB, low=0.0, high=0.25)
+    table[:, IDS["bos_id"]] -= 16.0
+    table[:, IDS["pad_id"]] -= 16.0
+    table[:, IDS["eos_id"]] += eos
+    ends = None
+    if lengths:
+        ends = torch.tensor([lengths[token % len(lengths)] for token in range(SOURCE_VOCAB)])
+    return TableTranslator(table, IDS["bos_id"], IDS["eos_id"], ends)
+
+
+def sources(numbers, batch, keys=3):
+    """Return [batch, keys] source tokens whose first tokens are 0, 1, 2 ...: each row has its own length of text."""
+    source = integers(numbers, batch, keys, below=SOURCE_VOCAB)
+    source[:, 0] = torch.arange(batch)
+    return source
+
+
+def see_tokens(seen, reply, label=""):
+    """Note the tokens that were written."""
+    for name, value in seen.see(reply, "tokens", label=label).items():
+        seen.note(f"{label}: {name}" if label else name, value, reply.given)
+
+
+@probe("greedy_decode", "each token is the most probable one after all that was written before")
+def greedy_takes_the_most_probable(component, numbers, seen):
+    model = translator(numbers, lengths=[5])
+    see_tokens(seen, component(model=model, source=sources(numbers, 1), **IDS, max_len=7))
+
+
+@probe("greedy_decode", "each row of a batch ends by itself, and padding follows its end")
+def greedy_rows_end_by_themselves(component, numbers, seen):
+    model = translator(numbers, lengths=[3, 6, 2, 5, 1])
+    see_tokens(seen, component(model=model, source=sources(numbers, 5), **IDS, max_len=11))
+
+
+@probe("greedy_decode", "writing stops after max_len tokens, whether the texts are at their end or not")
+def greedy_stops_at_max_len(component, numbers, seen):
+    model = translator(numbers, lengths=[3, 9, 5])
+    for max_len in (1, 5, 7):
+        reply = component(model=model, source=sources(numbers, 3), **IDS, max_len=max_len)
+        see_tokens(seen, reply, f"max_len {max_len}")
+
+
+@probe("greedy_decode", "other ids are respected")
+def greedy_respects_ids(component, numbers, seen):
+    model = translator(numbers, lengths=[3, 5])
+    ids = dict(bos_id=0, eos_id=IDS["eos_id"], pad_id=1)
+    see_tokens(seen, component(model=model, source=sources(numbers, 2), **ids, max_len=7))
+
+
+@probe("greedy_decode", "each source is encoded once")
+def greedy_encodes_once(component, numbers, seen):
+    model = translator(numbers, lengths=[3, 6, 2])
+    _encoded(seen, component(model=model, source=sources(numbers, 3), **IDS, max_len=7), 3)
+
+
+def _encoded(seen, reply, batch, beams=0):
+    rows = reply.reports.get("model", {}).get("rows encoded", 0)
+    words = {batch: "once", 0: "never", batch * beams: "once for every beam"} if beams else {batch: "once", 0: "never"}
+    seen.note("each source is encoded", words.get(rows, "again and again"), reply.given)
+
+
+@probe("greedy_decode", "the source stays as it was")
+def greedy_changes_nothing(component, numbers, seen):
+    model = translator(numbers, lengths=[3, 6, 2])
+    reply = component(model=model, source=sources(numbers, 3), **IDS, max_len=7)
+    seen.note("arguments changed in place", ", ".join(reply.changed) or "none", reply.given)
+
+
+# beam_search
+
+def see_texts(seen, reply, label=""):
+    """Note the scores and the tokens of the best texts."""
+    found = seen.see(reply, "tokens", "scores", label=label)
+    for name in reversed(found):
+        seen.note(f"{label}: {name}" if label else name, found[name], reply.given)
+
+
+@probe("beam_search", "the best text of two beams, by its sum of log-probabilities")
+def two_beams_find_the_best_text(component, numbers, seen):
+    for batch in (1, 5):
+        model = translator(numbers, eos=0.75)
+        reply = component(model=model, source=sources(numbers, batch), **IDS, max_len=7, num_beams=2,
+                          length_penalty=0.0)
+        see_texts(seen, reply, f"{batch} sources")
+
+
+@probe("beam_search", "sums are compared per token, to the power of length_penalty")
+def length_penalty_is_an_exponent(component, numbers, seen):
+    for length_penalty in (1.0, 0.5, 2.0):
+        model = translator(numbers, eos=0.5)
+        reply = component(model=model, source=sources(numbers, 7), **IDS, max_len=7, num_beams=3,
+                          length_penalty=length_penalty)
+        see_texts(seen, reply, f"length_penalty {length_penalty:g}")
+
+
+@probe("beam_search", "without a length_penalty, sums are divided by the number of tokens")
+def default_compares_means(component, numbers, seen):
+    model = translator(numbers, eos=0.5)
+    see_texts(seen, component(model=model, source=sources(numbers, 5), **IDS, max_len=5, num_beams=2))
+
+
+@probe("beam_search", "texts that end leave their places to others, and padding follows their end")
+def finished_texts_are_set_aside(component, numbers, seen):
+    model = translator(numbers, eos=2.5)
+    for length_penalty in (0.0, 1.0):
+        reply = component(model=model, source=sources(numbers, 7), **IDS, max_len=7, num_beams=4,
+                          length_penalty=length_penalty)
+        see_texts(seen, reply, f"length_penalty {length_penalty:g}")
+
+
+@probe("beam_search", "each row of the batch is a search of its own, and ends by itself")
+def rows_are_searches_of_their_own(component, numbers, seen):
+    model = translator(numbers, lengths=[3, 6, 2, 5, 1])
+    reply = component(model=model, source=sources(numbers, 5), **IDS, max_len=11, num_beams=3, length_penalty=0.0)
+    see_texts(seen, reply)
+
+
+@probe("beam_search", "a text that reaches max_len counts as finished")
+def texts_at_max_len_count(component, numbers, seen):
+    model = translator(numbers, eos=-16.0)
+    for max_len in (1, 5):
+        reply = component(model=model, source=sources(numbers, 3), **IDS, max_len=max_len, num_beams=3,
+                          length_penalty=1.0)
+        see_texts(seen, reply, f"max_len {max_len}")
+
+
+@probe("beam_search", "one beam without a length penalty is greedy decoding")
+def one_beam_is_greedy(component, numbers, seen):
+    model = translator(numbers, eos=0.75)
+    reply = component(model=model, source=sources(numbers, 5), **IDS, max_len=7, num_beams=1, length_penalty=0.0)
+    see_texts(seen, reply)
+
+
+@probe("beam_search", "each source is encoded once")
+def beams_encode_once(component, numbers, seen):
+    model = translator(numbers, eos=0.5)
+    reply = component(model=model, source=sources(numbers, 3), **IDS, max_len=5, num_beams=2, length_penalty=1.0)
+    _encoded(seen, reply, 3, beams=2)
+
+
+@probe("beam_search", "the source stays as it was")
+def beams_change_nothing(component, numbers, seen):
+    model = translator(numbers, eos=0.5)
+    reply = component(model=model, source=sources(numbers, 3), **IDS, max_len=5, num_beams=2, length_penalty=1.0)
+    seen.note("arguments changed in place", ", ".join(reply.changed) or "none", reply.given)

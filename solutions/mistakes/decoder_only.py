@@ -865,6 +865,15 @@ def top_p_keeps_one_more(probabilities, top_p):
     return F.pad(remove, (2, 0))[..., :-2]
 
 
+@mistake("beyond_top_p", keeps=0.5,
+         symptom="With top_p 1.0 unlikely tokens go when another is almost certain.",
+         cause="Probabilities are rounded. As soon as the first ones add up to 1 in float32, all others seem to lie "
+               "beyond the limit. top_p=1.0 asks for nothing, and has to keep all.",
+         place="Skip this step if top_p is 1.")
+def rounding_at_top_p_1(probabilities, top_p):
+    return probabilities.cumsum(dim=-1) - probabilities >= top_p
+
+
 @mistake("sort",
          symptom="The unlikeliest tokens stay, and the likeliest go.",
          cause="The probabilities are added up from the unlikely end, as if they were sorted the other way.",

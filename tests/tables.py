@@ -4,8 +4,9 @@ _TABLES = {}
 
 
 def row(title, **columns):
-    """Add a row to the table of this title; the keywords are its columns."""
+    """Add a row to the table of this title, the keywords are its columns, and return it, so that it can be updated."""
     _TABLES.setdefault(title, []).append(columns)
+    return columns
 
 
 def written():

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from pytorch_layers import DTYPES, copy_layer, gradients_of_layer, largest, shaken
 from torch import nn
 from witness import witnessed
 
@@ -16,56 +17,7 @@ from workbench import parts
 reference = lesson.load(Path(__file__).parent.parent / "solutions" / "encoder.py")
 SIZES = dict(embed_dim=15, num_heads=3, ff_dim=11)
 BATCH, TIME = 2, 7
-DTYPES = [torch.float32, torch.float64]
 KEPT = torch.arange(TIME) < torch.tensor([[7], [5]])  # [batch, time], the second sequence is padded
-
-# Ours in the order in which PyTorch's layer holds the same numbers.
-LAYER = {"self_attention.out_proj": "self_attn.out_proj", "feed_forward.up_proj": "linear1",
-         "feed_forward.down_proj": "linear2", "norm1": "norm1", "norm2": "norm2"}
-
-
-def copy_layer(ours, theirs, names=LAYER, attentions=(("self_attention", "self_attn"),)):
-    """Give our layer the parameters of PyTorch's."""
-    with torch.no_grad():
-        for our_name, their_name in names.items():
-            for kind in ("weight", "bias"):
-                ours.get_parameter(f"{our_name}.{kind}").copy_(theirs.get_parameter(f"{their_name}.{kind}"))
-        for our_name, their_name in attentions:
-            for kind in ("weight", "bias"):
-                thirds = theirs.get_parameter(f"{their_name}.in_proj_{kind}").chunk(3)
-                for projection, third in zip(("q_proj", "k_proj", "v_proj"), thirds, strict=True):
-                    ours.get_parameter(f"{our_name}.{projection}.{kind}").copy_(third)
-
-
-def gradients_of_layer(ours, theirs, names=LAYER, attentions=(("self_attention", "self_attn"),)):
-    """Yield (ours, PyTorch's) gradient of each parameter."""
-    for our_name, their_name in names.items():
-        for kind in ("weight", "bias"):
-            yield (ours.get_parameter(f"{our_name}.{kind}").grad, theirs.get_parameter(f"{their_name}.{kind}").grad)
-    for our_name, their_name in attentions:
-        for kind in ("weight", "bias"):
-            thirds = theirs.get_parameter(f"{their_name}.in_proj_{kind}").grad.chunk(3)
-            for projection, third in zip(("q_proj", "k_proj", "v_proj"), thirds, strict=True):
-                yield ours.get_parameter(f"{our_name}.{projection}.{kind}").grad, third
-
-
-def shaken(module):
-    """Give every parameter, biases and norms too, numbers that differ from each other."""
-    torch.manual_seed(1)
-    with torch.no_grad():
-        for name, parameter in module.named_parameters():
-            parameter.uniform_(-0.5, 0.5)
-            if "norm" in name and name.endswith("weight"):
-                parameter.add_(1.0)
-    return module
-
-
-def largest(pairs):
-    """Return the largest difference; where PyTorch's numbers exceed 1, as a share of the largest of them.
-
-    Gradients through three layers reach 20 here, and float32 has seven digits, wherever the point stands.
-    """
-    return max((one - other).abs().max().item() / max(1.0, other.abs().max().item()) for one, other in pairs)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -74,7 +26,6 @@ def largest(pairs):
 @pytest.mark.parametrize("norm_first", [False, True])
 @pytest.mark.parametrize("ours", [reference, parts])
 def test_a_layer_computes_what_pytorchs_layer_computes(ours, norm_first, activation, padded, dtype):
-    form = f"{'pre' if norm_first else 'post'}-norm, {activation.__name__}, {'padded' if padded else 'not padded'}"
     theirs = shaken(nn.TransformerEncoderLayer(15, 3, 11, 0.0, activation, batch_first=True, norm_first=norm_first,
                                                dtype=dtype))
     mine = ours.EncoderLayer(**SIZES, norm_first=norm_first, activation=activation).to(dtype)
@@ -88,7 +39,7 @@ def test_a_layer_computes_what_pytorchs_layer_computes(ours, norm_first, activat
     pull = torch.randn_like(x)
     (output * pull).sum().backward()
     (expected * pull).sum().backward()
-    name = f"EncoderLayer ({whose(ours)}), nn.TransformerEncoderLayer, {form}"
+    name = f"EncoderLayer ({whose(ours)}), nn.TransformerEncoderLayer"
     witnessed("encoder", f"{name}: forward", dtype, largest([(output, expected), (weights, heads)]))
     gradients = [(inputs[0].grad, inputs[1].grad), *gradients_of_layer(mine, theirs)]
     witnessed("encoder", f"{name}: gradients", dtype, largest(gradients))
@@ -100,7 +51,6 @@ def test_a_layer_computes_what_pytorchs_layer_computes(ours, norm_first, activat
 @pytest.mark.parametrize("norm_first", [False, True])
 @pytest.mark.parametrize("ours", [reference, parts])
 def test_a_stack_computes_what_pytorchs_stack_computes(ours, norm_first, activation, padded, dtype):
-    form = f"{'pre' if norm_first else 'post'}-norm, {activation}, {'padded' if padded else 'not padded'}"
     one = nn.TransformerEncoderLayer(15, 3, 11, 0.0, activation, batch_first=True, norm_first=norm_first, dtype=dtype)
     norm = nn.LayerNorm(15, dtype=dtype) if norm_first else None
     theirs = shaken(nn.TransformerEncoder(one, 3, norm, enable_nested_tensor=False))
@@ -116,7 +66,7 @@ def test_a_stack_computes_what_pytorchs_stack_computes(ours, norm_first, activat
     pull = torch.randn_like(x)
     (output * pull).sum().backward()
     (expected * pull).sum().backward()
-    name = f"Encoder ({whose(ours)}), nn.TransformerEncoder, {form}"
+    name = f"Encoder ({whose(ours)}), nn.TransformerEncoder"
     witnessed("encoder", f"{name}: forward", dtype, largest([(output, expected)]))
     gradients = [(inputs[0].grad, inputs[1].grad)]
     for layer, their_layer in zip(mine.layers, theirs.layers, strict=True):

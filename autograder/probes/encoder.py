@@ -172,8 +172,7 @@ def dropout_stages(component, numbers, seen, weights, biases, exercise, **more):
     biases   {sublayer: the parameters that are 1 instead, so that the sublayer gives 1 everywhere}
     """
     for name, ones in biases.items():
-        given = {key: torch.ones_like(value) if key in ones else torch.zeros_like(value)
-                 for key, value in weights.items()}
+        given = {key: _passing_on(value) if key in ones else torch.zeros_like(value) for key, value in weights.items()}
         sizes = dict(embed_dim=2, num_heads=1, ff_dim=1)
         reply = component(x=torch.zeros(300, 1, 2), **more, build=exercise | sizes | dict(dropout=0.5, norm_first=True),
                           weights=given, training=True)
@@ -182,6 +181,12 @@ def dropout_stages(component, numbers, seen, weights, biases, exercise, **more):
         output = first(reply)
         if output is not None:
             seen.note(f"{name}: a 1 that is doubled wherever dropout keeps it becomes", output.abs().max(), reply.given)
+
+
+def _passing_on(parameter):
+    """Return a bias of 1, or a weight that hands a 1 on as a 1."""
+    square = parameter.dim() == 2 and len(set(parameter.shape)) == 1
+    return torch.eye(len(parameter)) if square else torch.ones_like(parameter)
 
 
 # FeedForward

@@ -1,0 +1,322 @@
+"""What is observed of the components of lesson 2. Sizes are distinct primes, so a swapped axis shows."""
+
+import torch
+
+from ..stubs import Activation
+from . import kind, probe
+from .encoder import (
+    FORMS,
+    doubled,
+    dropout_stages,
+    layer,
+    moved,
+    norm,
+    nudged,
+    see_all,
+    see_gradients,
+    see_parameters,
+    see_stack,
+)
+
+SIZES = dict(embed_dim=10, num_heads=2, ff_dim=11)
+BATCH, QUERIES, KEYS = 3, 5, 7
+DECODER = dict(attentions=("self_attention", "cross_attention"), norms=3)
+NAMES = ("x", "self_weights", "cross_weights")
+
+
+# causal_mask
+
+def see_mask(seen, reply, label):
+    """Note what a mask of [queries, keys] is, from its type to its entries."""
+    seen.note(f"{label}: answer", kind(reply), reply.given)
+    seen.fault = seen.fault or reply.fault
+    mask = reply.output
+    if isinstance(mask, torch.Tensor):
+        seen.note(f"{label}: dtype", str(mask.dtype).removeprefix("torch."), reply.given)
+        seen.note(f"{label}: shape", str(list(mask.shape)), reply.given)
+        seen.note(f"{label}: mask", mask.double(), reply.given)
+
+
+@probe("causal_mask", "a query sees itself and what came before it, and nothing later")
+def causal_mask_hides_the_future(component, numbers, seen):
+    for queries in (5, 2):
+        see_mask(seen, component(queries=queries), f"{queries} queries")
+
+
+@probe("causal_mask", "with more keys than queries, the queries are the last ones")
+def causal_mask_takes_the_last_queries(component, numbers, seen):
+    for queries, keys in ((3, 7), (2, 5), (5, 5)):
+        see_mask(seen, component(queries=queries, keys=keys), f"{queries} queries, {keys} keys")
+
+
+@probe("causal_mask", "a single query sees all keys")
+def causal_mask_of_one_query(component, numbers, seen):
+    see_mask(seen, component(queries=1), "1 query")
+    see_mask(seen, component(queries=1, keys=5), "1 query, 5 keys")
+
+
+# sliding_window_mask
+
+@probe("sliding_window_mask", "a query sees itself and the keys just before it, as many as the window holds")
+def window_holds_as_many_keys_as_it_says(component, numbers, seen):
+    for queries, window in ((7, 3), (7, 2)):
+        see_mask(seen, component(queries=queries, window=window), f"{queries} queries, window {window}")
+
+
+@probe("sliding_window_mask", "with more keys than queries, the queries are the last ones")
+def window_takes_the_last_queries(component, numbers, seen):
+    for queries, window, keys in ((3, 2, 7), (2, 5, 11)):
+        see_mask(seen, component(queries=queries, window=window, keys=keys),
+                 f"{queries} queries, {keys} keys, window {window}")
+
+
+@probe("sliding_window_mask", "a window of 1 shows each query itself, and a wide one everything up to it")
+def window_may_be_narrow_or_wide(component, numbers, seen):
+    for window in (1, 5, 11):
+        see_mask(seen, component(queries=5, window=window), f"5 queries, window {window}")
+
+
+# DecoderLayer
+
+def target(numbers, queries=QUERIES):
+    return numbers.tensor(BATCH, queries, 10)
+
+
+def source(numbers, keys=KEYS):
+    return numbers.tensor(BATCH, keys, 10)
+
+
+def causal(queries=QUERIES):
+    return torch.ones(queries, queries, dtype=torch.bool).tril()
+
+
+@probe("DecoderLayer", "it has the parameters of the contract, each of its own")
+def decoder_layer_has_its_parameters(component, numbers, seen):
+    weights = layer(numbers, **DECODER, **SIZES)
+    reply = component(x=target(numbers), memory=source(numbers), build=SIZES, weights=weights)
+    seen.note("answer", kind(reply), reply.given)
+    seen.fault = reply.fault
+    see_parameters(seen, reply, weights)
+
+
+@probe("DecoderLayer", "with silent sublayers the residual path alone is left")
+def decoder_layer_keeps_the_residual_path(component, numbers, seen):
+    silent = ("self_attention.out_proj", "cross_attention.out_proj", "feed_forward.down_proj")
+    weights = {name: torch.zeros_like(tensor) if name.startswith(silent) else tensor
+               for name, tensor in layer(numbers, **DECODER, **SIZES).items()}
+    for label, norm_first in FORMS:
+        reply = component(x=target(numbers), memory=source(numbers), build=SIZES | dict(norm_first=norm_first),
+                          weights=weights)
+        see_all(seen, reply, *NAMES, label=label)
+
+
+@probe("DecoderLayer", "post-norm: attention to itself, to the memory, feed-forward, each added and normalised")
+def decoder_layer_in_post_norm_form(component, numbers, seen):
+    weights = layer(numbers, **DECODER, **SIZES)
+    see_all(seen, component(x=target(numbers), memory=source(numbers), build=SIZES, weights=weights), *NAMES)
+
+
+@probe("DecoderLayer", "pre-norm: each sublayer gets its input normalised, and the memory as it is")
+def decoder_layer_in_pre_norm_form(component, numbers, seen):
+    weights, build = layer(numbers, **DECODER, **SIZES), SIZES | dict(norm_first=True)
+    see_all(seen, component(x=target(numbers), memory=source(numbers), build=build, weights=weights), *NAMES)
+
+
+@probe("DecoderLayer", "a target as long as the source is nothing special")
+def decoder_layer_with_equal_lengths(component, numbers, seen):
+    weights = layer(numbers, **DECODER, **SIZES)
+    for label, norm_first in FORMS:
+        memory_mask = numbers.mask(BATCH, 1, KEYS)
+        reply = component(x=target(numbers, KEYS), memory=source(numbers), self_mask=causal(KEYS),
+                          memory_mask=memory_mask, build=SIZES | dict(norm_first=norm_first), weights=weights)
+        see_all(seen, reply, *NAMES, label=label, mask=dict(self_weights=causal(KEYS), cross_weights=memory_mask))
+
+
+@probe("DecoderLayer", "what self_mask hides is not seen: the past does not move when the future does")
+def decoder_layer_obeys_the_self_mask(component, numbers, seen):
+    weights, memory, x = layer(numbers, **DECODER, **SIZES), source(numbers), target(numbers)
+    before, after = (component(x=given, memory=memory, self_mask=causal(), build=SIZES, weights=weights)
+                     for given in (x, nudged(x, 3)))
+    seen.note("positions that move if position 3 of x is changed", moved(before, after), before.given)
+    for mask in (causal(), numbers.mask(BATCH, 1, QUERIES), numbers.mask(BATCH, QUERIES, QUERIES)):
+        reply = component(x=x, memory=memory, self_mask=mask, build=SIZES, weights=weights)
+        see_all(seen, reply, *NAMES, label=f"self_mask {list(mask.shape)}", mask=dict(self_weights=mask))
+
+
+@probe("DecoderLayer", "what memory_mask hides is not seen: padding of the source has no influence")
+def decoder_layer_obeys_the_memory_mask(component, numbers, seen):
+    weights, memory, x = layer(numbers, **DECODER, **SIZES), source(numbers), target(numbers)
+    tokens = torch.arange(KEYS).expand(BATCH, 1, KEYS) < 5
+    before, after = (component(x=x, memory=given, self_mask=None, memory_mask=tokens, build=SIZES, weights=weights)
+                     for given in (memory, nudged(memory, 6)))
+    seen.note("positions that move if padding of the memory is changed", moved(before, after), before.given)
+    for mask in (tokens, numbers.mask(QUERIES, KEYS), numbers.mask(BATCH, QUERIES, KEYS)):
+        reply = component(x=x, memory=memory, self_mask=causal(), memory_mask=mask, build=SIZES, weights=weights)
+        see_all(seen, reply, *NAMES, label=f"memory_mask {list(mask.shape)}",
+                mask=dict(self_weights=causal(), cross_weights=mask))
+
+
+@probe("DecoderLayer", "without masks every position sees every position, and the whole memory")
+def decoder_layer_adds_no_mask(component, numbers, seen):
+    weights, memory, x = layer(numbers, **DECODER, **SIZES), source(numbers), target(numbers)
+    before, other_x, other_memory = (component(x=one, memory=two, build=SIZES, weights=weights) for one, two in
+                                     ((x, memory), (nudged(x, 4), memory), (x, nudged(memory, 6))))
+    seen.note("positions that move if the last position of x is changed", moved(before, other_x), before.given)
+    seen.note("positions that move if the last position of the memory is changed", moved(before, other_memory),
+              before.given)
+
+
+@probe("DecoderLayer", "without a memory, cross-attention is skipped with its residual and its norm")
+def decoder_layer_without_memory(component, numbers, seen):
+    weights = layer(numbers, **DECODER, **SIZES)
+    for label, norm_first in FORMS:
+        build = SIZES | dict(norm_first=norm_first)
+        see_all(seen, component(x=target(numbers), build=build, weights=weights), *NAMES, label=label)
+        reply = component(x=target(numbers), memory=None, self_mask=causal(), build=build, weights=weights)
+        see_all(seen, reply, *NAMES, label=f"{label}, causal", mask=dict(self_weights=causal()))
+
+
+@probe("DecoderLayer", "the feed-forward network gets the activation")
+def decoder_layer_passes_the_activation(component, numbers, seen):
+    weights, build = layer(numbers, **DECODER, **SIZES), SIZES | dict(activation=Activation("gelu"))
+    see_all(seen, component(x=target(numbers), memory=source(numbers), build=build, weights=weights), *NAMES)
+
+
+@probe("DecoderLayer", "dropout takes the sublayers' outputs, in training only")
+def decoder_layer_drops_outputs(component, numbers, seen):
+    weights, x, memory = layer(numbers, **DECODER, **SIZES), target(numbers), source(numbers)
+    for label, norm_first in FORMS:
+        build = SIZES | dict(dropout=1.0, norm_first=norm_first)
+        for when, training in (("evaluation", False), ("training, all dropped", True)):
+            reply = component(x=x, memory=memory, build=build, weights=weights, training=training)
+            see_all(seen, reply, *NAMES, label=f"{label}, {when}")
+
+
+@probe("DecoderLayer", "dropout acts inside the sublayers as well")
+def decoder_layer_drops_inside(component, numbers, seen):
+    weights = layer(numbers, **DECODER, embed_dim=2, ff_dim=1)
+    dropout_stages(component, numbers, seen, weights, {
+        "self-attention": ("self_attention.v_proj.bias", "self_attention.out_proj.weight"),
+        "cross-attention": ("cross_attention.v_proj.bias", "cross_attention.out_proj.weight"),
+        "feed-forward": ("feed_forward.up_proj.bias", "feed_forward.down_proj.weight")}, {},
+        memory=torch.zeros(300, 1, 2))
+
+
+@probe("DecoderLayer", "gradients reach the target, the memory and all parameters")
+def decoder_layer_passes_gradients(component, numbers, seen):
+    weights, x, memory = doubled(layer(numbers, **DECODER, **SIZES)), target(numbers), source(numbers)
+    for label, norm_first in FORMS:
+        reply = component(x=x.double(), memory=memory.double(), build=SIZES | dict(norm_first=norm_first),
+                          weights=weights, gradients=True)
+        see_gradients(seen, reply, label)
+
+
+@probe("DecoderLayer", "the arguments stay as they were")
+def decoder_layer_changes_nothing(component, numbers, seen):
+    weights = layer(numbers, **DECODER, **SIZES)
+    for label, norm_first in FORMS:
+        reply = component(x=target(numbers), memory=source(numbers), self_mask=causal(),
+                          memory_mask=numbers.mask(QUERIES, KEYS), build=SIZES | dict(norm_first=norm_first),
+                          weights=weights)
+        seen.note(f"{label}: arguments changed in place", ", ".join(reply.changed) or "none", reply.given)
+
+
+# Decoder
+
+def stack(numbers, num_layers, norm_first=False):
+    """Return the weights of a stack of decoder layers."""
+    weights = {}
+    for index in range(num_layers):
+        weights |= layer(numbers, f"layers.{index}.", **DECODER, **SIZES)
+    return weights | (norm(numbers, "final_norm", 10) if norm_first else {})
+
+
+@probe("Decoder", "it has as many layers as asked for, each with parameters of its own, and a final norm if pre-norm")
+def decoder_has_its_parameters(component, numbers, seen):
+    for label, norm_first, num_layers in (("post-norm", False, 3), ("pre-norm", True, 2)):
+        weights = stack(numbers, num_layers, norm_first)
+        reply = component(x=target(numbers), memory=source(numbers), weights=weights,
+                          build=SIZES | dict(num_layers=num_layers, norm_first=norm_first))
+        seen.note(f"{label}: answer", kind(reply), reply.given)
+        seen.fault = seen.fault or reply.fault
+        see_parameters(seen, reply, weights, label)
+
+
+@probe("Decoder", "post-norm: each layer works on the output of the one before it, and on the memory")
+def decoder_in_post_norm_form(component, numbers, seen):
+    weights = stack(numbers, 3)
+    reply = component(x=target(numbers), memory=source(numbers), build=SIZES | dict(num_layers=3), weights=weights)
+    see_stack(seen, reply, *NAMES)
+
+
+@probe("Decoder", "pre-norm: the final norm comes after the last layer")
+def decoder_in_pre_norm_form(component, numbers, seen):
+    weights, build = stack(numbers, 2, True), SIZES | dict(num_layers=2, norm_first=True)
+    see_stack(seen, component(x=target(numbers), memory=source(numbers), build=build, weights=weights), *NAMES)
+
+
+@probe("Decoder", "one layer is a stack, too")
+def decoder_of_one_layer(component, numbers, seen):
+    weights, build = stack(numbers, 1), SIZES | dict(num_layers=1)
+    see_stack(seen, component(x=target(numbers), memory=source(numbers), build=build, weights=weights), *NAMES)
+
+
+@probe("Decoder", "every layer obeys both masks")
+def decoder_obeys_the_masks(component, numbers, seen):
+    weights, build = stack(numbers, 2), SIZES | dict(num_layers=2)
+    # The first target is as long as the source, so masks that are exchanged fit.
+    for length, memory_mask in ((KEYS, numbers.mask(BATCH, KEYS, KEYS)), (QUERIES, numbers.mask(BATCH, 1, KEYS))):
+        mask = causal(length)
+        reply = component(x=target(numbers, length), memory=source(numbers), self_mask=mask, memory_mask=memory_mask,
+                          build=build, weights=weights)
+        see_stack(seen, reply, *NAMES, label=f"memory_mask {list(memory_mask.shape)}",
+                  mask=dict(self_weights=mask, cross_weights=memory_mask))
+
+
+@probe("Decoder", "with a causal mask the past does not move when the future does, without one it may")
+def decoder_adds_no_mask(component, numbers, seen):
+    weights, build = stack(numbers, 2), SIZES | dict(num_layers=2)
+    x, memory = target(numbers), source(numbers)
+    for label, mask in (("causal mask", causal()), ("no mask", None)):
+        before, after = (component(x=given, memory=memory, self_mask=mask, build=build, weights=weights)
+                         for given in (x, nudged(x, 3)))
+        seen.note(f"{label}: positions that move if position 3 of x is changed", moved(before, after), before.given)
+
+
+@probe("Decoder", "without a memory it is a stack of masked self-attention, with None for each layer's cross weights")
+def decoder_without_memory(component, numbers, seen):
+    for label, norm_first in FORMS:
+        weights, build = stack(numbers, 2, norm_first), SIZES | dict(num_layers=2, norm_first=norm_first)
+        reply = component(x=target(numbers), memory=None, self_mask=causal(), build=build, weights=weights)
+        see_stack(seen, reply, *NAMES, label=label, mask=dict(self_weights=causal()))
+
+
+@probe("Decoder", "the layers get the activation")
+def decoder_passes_the_activation(component, numbers, seen):
+    weights, build = stack(numbers, 2), SIZES | dict(num_layers=2, activation=Activation("gelu"))
+    see_stack(seen, component(x=target(numbers), memory=source(numbers), build=build, weights=weights), *NAMES)
+
+
+@probe("Decoder", "the layers get the dropout, which acts in training only")
+def decoder_passes_the_dropout(component, numbers, seen):
+    weights, x, memory = stack(numbers, 2), target(numbers), source(numbers)
+    build = SIZES | dict(num_layers=2, dropout=1.0)
+    for label, training in (("evaluation", False), ("training, all dropped", True)):
+        reply = component(x=x, memory=memory, build=build, weights=weights, training=training)
+        see_stack(seen, reply, *NAMES, label=label)
+
+
+@probe("Decoder", "gradients reach the target, the memory and all parameters")
+def decoder_passes_gradients(component, numbers, seen):
+    weights = doubled(stack(numbers, 2, True))
+    reply = component(x=target(numbers).double(), memory=source(numbers).double(),
+                      build=SIZES | dict(num_layers=2, norm_first=True), weights=weights, gradients=True)
+    see_gradients(seen, reply)
+
+
+@probe("Decoder", "the arguments stay as they were")
+def decoder_changes_nothing(component, numbers, seen):
+    weights = stack(numbers, 2)
+    reply = component(x=target(numbers), memory=source(numbers), self_mask=causal(),
+                      memory_mask=numbers.mask(QUERIES, KEYS), build=SIZES | dict(num_layers=2), weights=weights)
+    seen.note("arguments changed in place", ", ".join(reply.changed) or "none", reply.given)

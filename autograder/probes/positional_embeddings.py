@@ -1,0 +1,334 @@
+"""What is observed of the components of lesson 10. Positions stay small, where every way to compute an angle agrees."""
+
+import re
+
+import torch
+
+from . import kind, probe
+from .layer_normalization import device_and_dtype, see_output, see_parameters, settled, unchanged
+
+
+def see_refusal(seen, reply, *sizes, label):
+    """Note whether a call was refused with a ValueError that names the sizes."""
+    seen.note(f"{label}: answer", kind(reply), reply.given)
+    named = re.findall(r"\d+", reply.fault.message) if reply.fault else []
+    missing = [str(size) for size in sizes if str(size) not in named]
+    seen.note(f"{label}: sizes that the message leaves out", ", ".join(missing) or "none", reply.given)
+    if reply.fault and reply.fault.type != "ValueError":
+        seen.fault = seen.fault or reply.fault
+
+
+# sinusoidal_encoding
+
+@probe("sinusoidal_encoding", "even columns are sines and odd columns cosines, slower from pair to pair")
+def waves_fill_the_table(component, numbers, seen):
+    for max_len, embed_dim in ((5, 4), (7, 6), (3, 2)):
+        see_output(seen, component(max_len=max_len, embed_dim=embed_dim), label=f"{max_len} x {embed_dim}")
+
+
+@probe("sinusoidal_encoding", "position 0 comes first: its sines are 0 and its cosines are 1")
+def waves_begin_at_position_zero(component, numbers, seen):
+    reply = component(max_len=1, embed_dim=14)
+    see_output(seen, reply)
+
+
+@probe("sinusoidal_encoding", "as many positions as features is nothing special")
+def square_tables_are_nothing_special(component, numbers, seen):
+    see_output(seen, component(max_len=6, embed_dim=6))
+
+
+@probe("sinusoidal_encoding", "the dot product of two rows depends on their distance only")
+def waves_know_distances(component, numbers, seen):
+    reply = component(max_len=11, embed_dim=10)
+    table = seen.see(reply, "table").get("table")
+    if table is not None and table.dim() == 2:
+        table = table.double()
+        for distance in (0, 2):
+            products = (table[:len(table) - distance] * table[distance:]).sum(-1)
+            seen.note(f"dot products at distance {distance}", products, reply.given)
+
+
+@probe("sinusoidal_encoding", "an odd embed_dim is refused by a ValueError that names it")
+def odd_width_of_waves_is_refused(component, numbers, seen):
+    for embed_dim in (7, 13):
+        see_refusal(seen, component(max_len=5, embed_dim=embed_dim), embed_dim, label=f"embed_dim {embed_dim}")
+
+
+@probe("sinusoidal_encoding", "the table has torch's default dtype")
+def waves_have_the_default_dtype(component, numbers, seen):
+    reply = component(max_len=5, embed_dim=4)
+    dtype = str(reply.output.dtype) if isinstance(reply.output, torch.Tensor) else kind(reply)
+    seen.note("dtype of the table", dtype, reply.given)
+
+
+# LearnedPositionalEmbedding
+
+def learned(component, numbers, batch=2, time=5, embed_dim=3, max_len=7, **how):
+    """Call a learned positional embedding."""
+    return component(x=numbers.tensor(batch, time, embed_dim), build={"max_len": max_len, "embed_dim": embed_dim},
+                     weights={"weight": numbers.tensor(max_len, embed_dim)}, **how)
+
+
+@probe("LearnedPositionalEmbedding", "its only parameter is `weight`, one row per position")
+def learned_table_is_a_parameter(component, numbers, seen):
+    see_parameters(seen, learned(component, numbers), weight=[7, 3])
+
+
+@probe("LearnedPositionalEmbedding", "each position of each sequence gets its own row added")
+def learned_rows_are_added(component, numbers, seen):
+    see_output(seen, learned(component, numbers))
+
+
+@probe("LearnedPositionalEmbedding", "any batch and any length up to max_len are welcome")
+def learned_rows_fit_every_length(component, numbers, seen):
+    for batch, time in ((1, 5), (5, 2), (3, 7), (11, 1)):
+        see_output(seen, learned(component, numbers, batch, time), label=f"batch {batch}, time {time}")
+    see_output(seen, learned(component, numbers, 5, 5, 5, 5), label="all sizes equal")
+
+
+@probe("LearnedPositionalEmbedding", "a sequence longer than max_len is refused by a ValueError that names both")
+def learned_table_has_an_end(component, numbers, seen):
+    for time in (8, 14):
+        see_refusal(seen, learned(component, numbers, time=time), time, 7, label=f"time {time}, max_len 7")
+
+
+@probe("LearnedPositionalEmbedding", "gradients reach x and the rows that were used")
+def learned_rows_get_gradients(component, numbers, seen):
+    seen.gradients(learned(component, numbers, gradients=True))
+
+
+@probe("LearnedPositionalEmbedding", "x stays as it was")
+def learned_rows_change_nothing(component, numbers, seen):
+    unchanged(seen, learned(component, numbers))
+
+
+@probe("LearnedPositionalEmbedding", "dtype and device are those of x")
+def learned_rows_follow_x(component, numbers, seen):
+    device_and_dtype(seen, lambda x, weight, **how: component(
+        x=x, build={"max_len": 7, "embed_dim": 3}, weights={"weight": weight}, **how),
+        x=numbers.tensor(2, 5, 3), weight=numbers.tensor(7, 3))
+
+
+# TransformerEmbedding
+
+KINDS = ("sinusoidal", "learned")
+VOCAB, WIDTH, LONGEST = 13, 6, 7
+
+
+def some_tokens(numbers, batch=2, time=5):
+    """Return tokens, none of which is 0: what a model makes of its padding is its own business."""
+    return numbers.tensor(batch, time, low=1.0, high=float(VOCAB)).long()
+
+
+def embedding(component, tokens, table, positions, rows=None, dropout=None, **how):
+    """Call a transformer embedding with this token table and, if it is learned, with these rows of positions.
+
+    The name of the position's entry is only known to begin with "position", so the first call asks for it.
+    """
+    build = {"vocab_size": VOCAB, "embed_dim": WIDTH, "max_len": LONGEST, "positions": positions}
+    build |= {} if dropout is None else {"dropout": dropout}
+    weights = {"token.weight": table}
+    if rows is not None:
+        name = position_entry(component(tokens=tokens, build=build, weights=weights))
+        weights |= {name: rows} if name else {}
+    return component(tokens=tokens, build=build, weights=weights, **how)
+
+
+def position_entry(reply):
+    """Return the name of the state-dict entry that holds the positions, or None."""
+    return next((name for name, shape in reply.shapes.items()
+                 if name.startswith("position") and shape == [LONGEST, WIDTH]), None)
+
+
+def _elsewhere(reply):
+    other = any(torch.Size(shape).numel() == LONGEST * WIDTH and name != "token.weight"
+                for name, shape in reply.shapes.items())
+    return "under another name, or of another shape" if other else "missing"
+
+
+def given(numbers, batch=2, time=5):
+    """Return tokens, a token table and rows of positions, as keyword arguments."""
+    return {"tokens": some_tokens(numbers, batch, time), "table": numbers.tensor(VOCAB, WIDTH),
+            "rows": numbers.tensor(LONGEST, WIDTH)}
+
+
+def see_sum(seen, reply, tokens, table, label, **_):
+    """Note what was added to the tokens' rows, and the whole output."""
+    output = seen.see(reply, "output", label=label).get("output")
+    rows = table[tokens]
+    if output is not None and output.shape == rows.shape:
+        seen.note(f"{label}: what is added to the tokens' rows", settled(output.to(rows) - rows), reply.given)
+    if output is not None:
+        seen.note(f"{label}: output", output, reply.given)
+
+
+@probe("TransformerEmbedding", "the state dict holds `token.weight` and one table `position...`, trained if learned")
+def embedding_has_two_tables(component, numbers, seen):
+    for positions in KINDS:
+        reply = embedding(component, some_tokens(numbers), numbers.tensor(VOCAB, WIDTH), positions)
+        shape, name = reply.shapes.get("token.weight"), position_entry(reply)
+        others = [one for one in reply.trained if one not in ("token.weight", name)]
+        for what, value in {
+            "answer": kind(reply),
+            "token.weight in the state dict": "missing" if shape is None else str(shape),
+            "token.weight is trained": "yes" if "token.weight" in reply.trained else "no",
+            "entry position... of [max_len, embed_dim] in the state dict": "found" if name else _elsewhere(reply),
+            "entry position... is trained": "yes" if name in reply.trained else "no",
+            "other trained parameters": ", ".join(others) or "none",
+        }.items():
+            seen.note(f"{positions}: {what}", value, reply.given)
+        seen.fault = seen.fault or reply.fault
+
+
+@probe("TransformerEmbedding", "the output is the tokens' rows plus the positions' rows")
+def embedding_is_a_sum(component, numbers, seen):
+    for positions in KINDS:
+        some = given(numbers)
+        some |= {} if positions == "learned" else {"rows": None}
+        see_sum(seen, embedding(component, positions=positions, **some), label=positions, **some)
+
+
+@probe("TransformerEmbedding", "positions are sinusoidal unless told otherwise")
+def embedding_has_its_defaults(component, numbers, seen):
+    tokens, table = some_tokens(numbers), numbers.tensor(VOCAB, WIDTH)
+    reply = component(tokens=tokens, build={"vocab_size": VOCAB, "embed_dim": WIDTH, "max_len": LONGEST},
+                      weights={"token.weight": table}, training=True)
+    see_sum(seen, reply, tokens, table, label="training mode")
+
+
+@probe("TransformerEmbedding", "any batch and any length up to max_len are welcome")
+def embedding_fits_every_length(component, numbers, seen):
+    for positions in KINDS:
+        for batch, time in ((1, 5), (5, 5), (3, 7), (11, 1)):
+            some = given(numbers, batch, time)
+            some |= {} if positions == "learned" else {"rows": None}
+            see_output(seen, embedding(component, positions=positions, **some),
+                       label=f"{positions}, batch {batch}, time {time}")
+
+
+@probe("TransformerEmbedding", "a sequence longer than max_len is refused by a ValueError that names both")
+def embedding_has_an_end(component, numbers, seen):
+    for positions in KINDS:
+        for time in (8, 14):
+            reply = embedding(component, some_tokens(numbers, 2, time), numbers.tensor(VOCAB, WIDTH), positions)
+            see_refusal(seen, reply, time, LONGEST, label=f"{positions}, time {time}, max_len {LONGEST}")
+
+
+@probe("TransformerEmbedding", "dropout acts on the whole sum, in training and not in evaluation")
+def embedding_drops_the_sum(component, numbers, seen):
+    for positions in KINDS:
+        some = given(numbers)
+        some |= {} if positions == "learned" else {"rows": None}
+        for dropout, training in ((1.0, True), (0.5, False), (0.0, True)):
+            reply = embedding(component, positions=positions, dropout=dropout, training=training, **some)
+            see_output(seen, reply, f"{positions}, {'training' if training else 'evaluation'} with dropout {dropout}")
+
+
+@probe("TransformerEmbedding", "gradients reach the token table, and the position table if it is learned")
+def embedding_passes_gradients(component, numbers, seen):
+    for positions in KINDS:
+        some = given(numbers)
+        some |= {} if positions == "learned" else {"rows": None}
+        reply = embedding(component, positions=positions, gradients=True, **some)
+        seen.note(f"{positions}: answer", kind(reply), reply.given)
+        for label, name in (("tokens", "token.weight"), ("positions", position_entry(reply))):
+            gradient = reply.gradients.get(f"weights.{name}")
+            seen.note(f"{positions}: gradient of the table of {label}",
+                      "none arrives" if gradient is None else gradient, reply.given)
+
+
+@probe("TransformerEmbedding", "tokens stay as they were")
+def embedding_changes_nothing(component, numbers, seen):
+    for positions in KINDS:
+        reply = embedding(component, some_tokens(numbers), numbers.tensor(VOCAB, WIDTH), positions)
+        seen.note(f"{positions}: arguments changed in place", ", ".join(reply.changed) or "none", reply.given)
+
+
+@probe("TransformerEmbedding", "dtype is that of the parameters, device that of tokens and parameters")
+def embedding_follows_its_parameters(component, numbers, seen):
+    tokens, table = some_tokens(numbers), numbers.tensor(VOCAB, WIDTH)
+    for positions in KINDS:
+        reply = embedding(component, tokens, table.double(), positions)
+        dtype = str(reply.output.dtype) if isinstance(reply.output, torch.Tensor) else kind(reply)
+        seen.note(f"{positions}: answer for float64", dtype, reply.given)
+        reply = embedding(component, tokens, table, positions, device="meta")
+        fixed = reply.fault and "device" in reply.fault.message and "item()" not in reply.fault.message
+        seen.note(f"{positions}: made on the inputs' device", "no" if fixed else "yes", reply.given)
+
+
+# rotary_embedding
+
+def see_turned(seen, reply, x, label):
+    """Note which lengths a rotation has kept, then all numbers."""
+    output = seen.see(reply, "output", label=label).get("output")
+    if output is not None and output.shape == x.shape:
+        seen.note(f"{label}: length of each vector", output.norm(dim=-1), reply.given)
+        pairs = output.unflatten(-1, (-1, 2)).norm(dim=-1)
+        seen.note(f"{label}: length of each pair of neighbouring features", pairs, reply.given)
+    if output is not None:
+        seen.note(f"{label}: output", output, reply.given)
+
+
+@probe("rotary_embedding", "each pair of neighbouring features turns by its position's angle")
+def rotary_turns_neighbouring_features(component, numbers, seen):
+    x = numbers.tensor(2, 3, 7, 10)
+    see_turned(seen, component(x=x), x, "no positions given")
+
+
+@probe("rotary_embedding", "the score of a query and a key depends on their distance only")
+def rotary_scores_know_distances(component, numbers, seen):
+    query, key = numbers.tensor(1, 6).expand(5, 6), numbers.tensor(1, 6).expand(5, 6)
+    at = torch.arange(5)
+    for distance in (0, 3):
+        replies = component(x=query, positions=at), component(x=key, positions=at + distance)
+        outputs = [reply.output for reply in replies]
+        if all(isinstance(output, torch.Tensor) and output.shape == query.shape for output in outputs):
+            scores = (outputs[0].double() * outputs[1].double()).sum(-1)
+            seen.note(f"scores at distance {distance}", scores, replies[0].given)
+        else:
+            seen.note(f"scores at distance {distance}", ", ".join(map(kind, replies)), replies[0].given)
+
+
+@probe("rotary_embedding", "positions may begin anywhere and may differ from sequence to sequence")
+def rotary_takes_positions(component, numbers, seen):
+    x = numbers.tensor(2, 3, 5, 6)
+    order = torch.tensor(numbers.permutation(13)[:5])
+    see_turned(seen, component(x=x, positions=order), x, "positions [5]")
+    each = torch.tensor([numbers.permutation(11)[:5] for _ in range(2)]).unsqueeze(1)
+    see_turned(seen, component(x=x, positions=each), x, "positions [2, 1, 5]")
+    x = numbers.tensor(2, 1, 6)
+    see_turned(seen, component(x=x, positions=torch.tensor([9])), x, "one position")
+
+
+@probe("rotary_embedding", "the frequencies are powers of base")
+def rotary_uses_its_base(component, numbers, seen):
+    x = numbers.tensor(2, 7, 10)
+    see_turned(seen, component(x=x, positions=torch.arange(7), base=100.0), x, "base 100")
+
+
+@probe("rotary_embedding", "any leading axes and any sizes are welcome")
+def rotary_takes_leading_axes(component, numbers, seen):
+    for shape in ((5, 6), (3, 7, 2), (2, 3, 1, 5, 4), (4, 4, 4, 4)):
+        x = numbers.tensor(*shape)
+        see_turned(seen, component(x=x), x, f"x {list(shape)}")
+
+
+@probe("rotary_embedding", "an odd head_dim is refused by a ValueError that names it")
+def odd_head_dim_is_refused(component, numbers, seen):
+    for head_dim in (7, 13):
+        see_refusal(seen, component(x=numbers.tensor(2, 5, head_dim)), head_dim, label=f"head_dim {head_dim}")
+
+
+@probe("rotary_embedding", "gradients reach x")
+def rotary_passes_gradients(component, numbers, seen):
+    seen.gradients(component(x=numbers.tensor(2, 3, 5, 6), gradients=True))
+
+
+@probe("rotary_embedding", "the arguments stay as they were")
+def rotary_changes_nothing(component, numbers, seen):
+    unchanged(seen, component(x=numbers.tensor(2, 3, 5, 6), positions=torch.arange(5)))
+
+
+@probe("rotary_embedding", "dtype and device are those of x")
+def rotary_follows_x(component, numbers, seen):
+    device_and_dtype(seen, component, x=numbers.tensor(2, 3, 5, 6))

@@ -1,0 +1,245 @@
+"""What is observed of the components of lesson 6. Sizes are distinct primes, or all equal, where each tells more."""
+
+import torch
+
+from . import forbid, probe
+from .multi_head_attention import see_gradients, see_parameters
+from .scaled_dot_product_attention import device_and_dtype, library_calls, see_weights, unchanged
+
+for _exercise in ("SelfAttention", "RelativeSelfAttention"):
+    forbid(_exercise, "scaled_dot_product_attention", "multi_head_attention_forward",
+           "_native_multi_head_attention", "_scaled_dot_product_attention_math")
+
+# SelfAttention and RelativeSelfAttention: much the same is asked of both
+
+SIZES = {
+    "SelfAttention": dict(embed_dim=11, head_dim=7),
+    "RelativeSelfAttention": dict(embed_dim=11, head_dim=7, max_distance=2),
+}
+EQUAL = {
+    "SelfAttention": dict(embed_dim=5, head_dim=5),
+    "RelativeSelfAttention": dict(embed_dim=5, head_dim=5, max_distance=5),
+}
+
+
+def shapes(embed_dim, head_dim, max_distance=None):
+    """Return {name: shape} of the parameters."""
+    projections = {f"{name}.{part}": shape for name in ("q_proj", "k_proj", "v_proj")
+                   for part, shape in (("weight", [head_dim, embed_dim]), ("bias", [head_dim]))}
+    return projections if max_distance is None else projections | {"distance_bias": [2 * max_distance + 1]}
+
+
+def call(numbers, build, batch=3, time=5):
+    """Return how to build a module, its weights, and its input, as keyword arguments of a call."""
+    # Small enough that no softmax saturates, large enough that no two weights are nearly equal.
+    weights = {name: numbers.tensor(*shape, low=-0.5, high=0.5) for name, shape in shapes(**build).items()}
+    if "distance_bias" in weights:
+        weights["distance_bias"] *= 4
+    return dict(build=build, weights=weights, x=numbers.tensor(batch, time, build["embed_dim"]))
+
+
+def see_attention(seen, reply, mask=None, label=""):
+    """Note weights and output."""
+    found = seen.see(reply, "output", "weights", label=label)
+    if found:
+        see_weights(seen, found["weights"], mask, reply.given, label)
+        seen.note(f"{label}: output" if label else "output", found["output"], reply.given)
+
+
+def output_of(reply):
+    """Return the output of a reply, or None if there is none."""
+    first = reply.output[0] if isinstance(reply.output, tuple) and reply.output else reply.output
+    return first if isinstance(first, torch.Tensor) else None
+
+
+def agree(one, other):
+    """Say whether two outputs are the same."""
+    if one is None or other is None or one.shape != other.shape:
+        return "there is none to compare"
+    return "yes" if torch.allclose(one, other, rtol=1e-3, atol=1e-4) else "no"
+
+
+def asked_of_both(sentence):
+    """Declare a probe of both modules."""
+    def declare(observe):
+        for exercise in SIZES:
+            probe(exercise, sentence)(observe)
+        return observe
+
+    return declare
+
+
+@asked_of_both("the parameters have the names and shapes of the docstring")
+def parameters_are_as_agreed(component, numbers, seen):
+    build = SIZES[component.name]
+    see_parameters(seen, component(**call(numbers, build)), shapes(**build))
+
+
+@probe("SelfAttention", "no sequence of the batch looks into another one")
+def sequences_do_not_meet(component, numbers, seen):
+    given = call(numbers, SIZES["SelfAttention"])
+    before = component(**given)
+    given["x"] = given["x"].clone()
+    given["x"][1] = numbers.tensor(5, 11)
+    outputs = [output_of(reply) for reply in (before, component(**given))]
+    outputs = [None if output is None or len(output) != 3 else output[::2] for output in outputs]
+    seen.fault = before.fault
+    seen.note("the outputs of sequences 0 and 2 stay when sequence 1 is another one", agree(*outputs), before.given)
+
+
+@probe("SelfAttention", "when positions change places, the outputs change places with them")
+def order_is_unknown(component, numbers, seen):
+    given = call(numbers, SIZES["SelfAttention"])
+    before = component(**given)
+    order = [3, 0, 4, 1, 2]
+    given["x"] = given["x"][:, order]
+    outputs = list(map(output_of, (before, component(**given))))
+    if outputs[0] is not None and outputs[0].dim() > 1 and outputs[0].shape[1] == 5:
+        outputs[0] = outputs[0][:, order]
+    seen.fault = before.fault
+    seen.note("the outputs change places with the positions", agree(*outputs), before.given)
+
+
+@asked_of_both("each output is the mean of the projected values, in weights from queries and keys")
+def positions_attend_to_positions(component, numbers, seen):
+    see_attention(seen, component(**call(numbers, SIZES[component.name])))
+
+
+@asked_of_both("a key that the mask hides has no influence")
+def hidden_keys_have_no_influence(component, numbers, seen):
+    given = call(numbers, SIZES[component.name])
+    for shape in ((5, 5), (3, 1, 5), (3, 5, 5)):
+        mask = numbers.mask(*shape)
+        see_attention(seen, component(**given, mask=mask), mask, f"mask {list(shape)}")
+
+
+@asked_of_both("a query that may attend to nothing gets weights and output of exactly 0, and no NaN in the gradients")
+def empty_rows_get_zero_weights(component, numbers, seen):
+    mask = numbers.mask(5, 5)
+    mask[1] = False
+    reply = component(**call(numbers, SIZES[component.name]), mask=mask, gradients=True)
+    see_attention(seen, reply, mask)
+    gradient = reply.gradients.get("x")
+    seen.note("gradient of x", "none arrives" if gradient is None else gradient, reply.given)
+
+
+@asked_of_both("all sizes may be equal")
+def equal_sizes_are_nothing_special(component, numbers, seen):
+    given = call(numbers, EQUAL[component.name], batch=5)
+    see_attention(seen, component(**given), label="no mask")
+    for shape in ((5, 5), (5, 1, 5)):
+        mask = numbers.mask(*shape)
+        see_attention(seen, component(**given, mask=mask), mask, f"mask {list(shape)}")
+
+
+@asked_of_both("a sequence may have any length")
+def any_length_is_welcome(component, numbers, seen):
+    given = call(numbers, SIZES[component.name], batch=2, time=17)
+    for time in (1, 2, 17):
+        reply = component(**given | {"x": given["x"][:, :time]})
+        see_attention(seen, reply, label=f"{time} position{'s' * (time > 1)}")
+
+
+@asked_of_both("gradients reach x and all parameters")
+def gradients_reach_everything(component, numbers, seen):
+    see_gradients(seen, component(**call(numbers, SIZES[component.name]), gradients=True))
+
+
+@asked_of_both("the arguments stay as they were")
+def modules_change_nothing(component, numbers, seen):
+    unchanged(seen, component(**call(numbers, SIZES[component.name]), mask=numbers.mask(3, 5, 5)))
+
+
+@asked_of_both("dtype and device are those of x")
+def modules_follow_x(component, numbers, seen):
+    device_and_dtype(component, seen, **call(numbers, SIZES[component.name]), mask=numbers.mask(5, 5))
+
+
+@asked_of_both("the work is your own")
+def modules_call_no_library_attention(component, numbers, seen):
+    library_calls(component, seen, **call(numbers, SIZES[component.name]), mask=numbers.mask(5, 5))
+
+
+# RelativeSelfAttention
+
+@probe("RelativeSelfAttention", "where query and key say nothing, the distance alone decides")
+def distance_alone(component, numbers, seen):
+    for max_distance in (1, 3):
+        build = dict(embed_dim=3, head_dim=2, max_distance=max_distance)
+        given = call(numbers, build, batch=2, time=7)
+        for name in ("q_proj.weight", "q_proj.bias"):
+            given["weights"][name].zero_()
+        see_attention(seen, component(**given), label=f"max_distance {max_distance}")
+
+
+@probe("RelativeSelfAttention", "sequences may be shorter than max_distance")
+def short_sequences(component, numbers, seen):
+    for max_distance in (5, 11):
+        build = dict(embed_dim=3, head_dim=2, max_distance=max_distance)
+        see_attention(seen, component(**call(numbers, build)), label=f"max_distance {max_distance}")
+
+
+# padding_mask
+
+def token_ids(numbers, lengths, pad_id, first=0):
+    """Return [len(lengths), 7] ids below 11: real ones from place `first` on, padding before and after.
+
+    lengths  how many real tokens each sequence has
+    """
+    tokens = torch.full((len(lengths), 7), pad_id)
+    others = [token for token in range(11) if token != pad_id]
+    for row, length in zip(tokens, lengths, strict=True):
+        order = numbers.permutation(len(others))
+        row[first:first + length] = torch.tensor([others[place] for place in order[:length]], dtype=torch.long)
+    return tokens
+
+
+def see_mask(seen, reply, label):
+    """Note a mask: its dtype, and where it is True."""
+    found = seen.see(reply, "mask", label=label)
+    if found:
+        seen.note(f"{label}: dtype of the mask", str(found["mask"].dtype).removeprefix("torch."), reply.given)
+        seen.note(f"{label}: mask, True as 1", found["mask"].double(), reply.given)
+
+
+@probe("padding_mask", "the mask is True for every key that is not padding, the same for all queries")
+def padding_is_hidden(component, numbers, seen):
+    for pad_id in (0, 4, 10):
+        reply = component(tokens=token_ids(numbers, (5, 2, 7), pad_id), pad_id=pad_id)
+        see_mask(seen, reply, f"pad_id {pad_id}")
+
+
+@probe("padding_mask", "padding may stand in front of the tokens, or between them")
+def padding_stands_anywhere(component, numbers, seen):
+    tokens = token_ids(numbers, (4, 2, 3), 4, first=3)
+    see_mask(seen, component(tokens=tokens, pad_id=4), "padding in front")
+    tokens = token_ids(numbers, (7, 6, 5), 4)
+    tokens[:, 2] = 4
+    see_mask(seen, component(tokens=tokens, pad_id=4), "padding in the middle")
+
+
+@probe("padding_mask", "a sequence may be all padding, or have none")
+def all_padding_or_none(component, numbers, seen):
+    see_mask(seen, component(tokens=token_ids(numbers, (0, 7), 3), pad_id=3), "one of each")
+    see_mask(seen, component(tokens=token_ids(numbers, (7, 7), 3), pad_id=3), "no padding")
+
+
+@probe("padding_mask", "as many sequences as keys, and a single one, are nothing special")
+def other_batches(component, numbers, seen):
+    for lengths in ((7, 6, 5, 4, 3, 2, 1), (5,)):
+        reply = component(tokens=token_ids(numbers, lengths, 2), pad_id=2)
+        see_mask(seen, reply, f"batch {len(lengths)}")
+
+
+@probe("padding_mask", "the tokens stay as they were, and the mask is made where they are")
+def mask_follows_the_tokens(component, numbers, seen):
+    given = dict(tokens=token_ids(numbers, (5, 2, 7), 4), pad_id=4)
+    unchanged(seen, component(**given))
+    # The meta device holds shapes and no numbers: whoever makes a tensor elsewhere is found without a GPU.
+    reply = component(**given, device="meta")
+    if isinstance(reply.output, torch.Tensor):
+        place = "the device of the tokens" if reply.output.is_meta else "another device"
+    else:
+        fixed = reply.fault and "device" in reply.fault.message and "item()" not in reply.fault.message
+        place = "another device" if fixed else "the device of the tokens"
+    seen.note("the mask is made on", place, reply.given)

@@ -364,8 +364,9 @@ def default_compares_means(component, numbers, seen):
 
 @probe("beam_search", "texts that end leave their places to others, and padding follows their end")
 def finished_texts_are_set_aside(component, numbers, seen):
+    # The end is probable everywhere; with a large penalty only a text that never ends can win.
     model = translator(numbers, eos=2.5)
-    for length_penalty in (0.0, 1.0):
+    for length_penalty in (0.0, 1.0, 3.0):
         reply = component(model=model, source=sources(numbers, 7), **IDS, max_len=7, num_beams=4,
                           length_penalty=length_penalty)
         see_texts(seen, reply, f"length_penalty {length_penalty:g}")

@@ -1,5 +1,6 @@
 """Training: one loop for every model of the course, which ends by itself and gives the same result every time."""
 
+import itertools
 import math
 import time
 from dataclasses import dataclass, field
@@ -39,9 +40,12 @@ def train(model, batches, loss, steps, learning_rate=1e-3, warmup=0.1, seed=0, t
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _share(step, steps, warmup))
     done, begin = Training(), time.perf_counter()
     model.train()
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with (
+        torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
+        tqdm(total=steps, desc=title, delay=5, leave=False) as bar,
+    ):
         torch.manual_seed(seed)
-        for _, batch in zip(bar := tqdm(range(steps), title, delay=5, leave=False), batches, strict=False):
+        for batch in itertools.islice(batches, steps):
             value = loss(model, *(tensor.to(device) for tensor in batch))
             optimizer.zero_grad()
             value.backward()
@@ -50,11 +54,10 @@ def train(model, batches, loss, steps, learning_rate=1e-3, warmup=0.1, seed=0, t
             schedule.step()
             done.losses.append(value.item())
             if not math.isfinite(done.losses[-1]):
-                bar.close()
                 raise FloatingPointError(f"the loss of step {len(done.losses)} is {done.losses[-1]}; "
                                          "look for a row without any target, or lower the learning rate")
             bar.set_postfix(loss=f"{done.losses[-1]:.3f}", refresh=False)
-    bar.close()
+            bar.update()
     done.seconds = time.perf_counter() - begin
     model.eval()
     if len(done.losses) < steps:

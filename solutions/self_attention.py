@@ -122,8 +122,8 @@ if __name__ == "__main__":
 r"""
 ## Exercise 1: self-attention
 
-From lesson 7 you have a closed box, imported at the top: `scaled_dot_product_attention(query, key, value, mask)` gives
-`(output, weights)`.
+From lesson 7 you have a closed box, imported at the top: `scaled_dot_product_attention` takes a query, a key, a value
+and a mask, in this order, and returns `(output, weights)`.
 """
 
 # %% exercise="SelfAttention"

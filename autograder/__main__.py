@@ -22,7 +22,11 @@ def main(words=None):
         command = commands.add_parser(name, help=help_text, description=help_text)
         if words[:1] == [name]:
             importlib.import_module(module).arguments(command)
-    args = parser.parse_args(words)
+    args, rest = parser.parse_known_args(words)
+    if rest and not hasattr(args, "options"):  # only `learn` hands options on
+        parser.error(f"unknown: {' '.join(rest)}")
+    if rest:
+        args.options = rest
     module = importlib.import_module(COMMANDS[args.command][0])
     from autograder.lesson import LessonError
     from autograder.tree import CourseError

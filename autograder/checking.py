@@ -4,6 +4,8 @@ import contextlib
 import io
 import warnings
 
+import torch
+
 from . import probes, progress_file, recording
 from .diagnosis import Diagnosis, diagnose
 from .limit import TimeUp, time_limit
@@ -37,8 +39,17 @@ def examine(record, components, seconds=SECONDS, seed=recording.SEED):
     If it is wrong and calls other components of its lesson, it is probed once more with right ones in their
     places: another exercise's mistake costs nothing here.
     """
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed), warnings.catch_warnings():
+    printed, threads = io.StringIO(), torch.get_num_threads()
+    torch.set_num_threads(1)  # the tensors are tiny: more threads only wait for each other
+    try:
+        return _examine(record, components, seconds, seed, printed)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _examine(record, components, seconds, seed, printed):
+    with (contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed),
+          warnings.catch_warnings(record=True) as warned):
         warnings.simplefilter("default")
         diagnosis, observed = _probe(record, Here(components), seconds, seed)
         note = ""
@@ -49,7 +60,8 @@ def examine(record, components, seconds=SECONDS, seed=recording.SEED):
                         "yours are not right yet, and cost nothing here.")
             if alone.passed or not _unsolved(seen):
                 diagnosis, observed = alone, seen
-    return _result(record, diagnosis, observed, printed.getvalue(), note)
+    said = dict.fromkeys(f"{warning.category.__name__}: {warning.message}\n" for warning in warned)
+    return _result(record, diagnosis, observed, "".join(said) + printed.getvalue(), note)
 
 
 def _probe(record, submission, seconds, seed, parts=()):

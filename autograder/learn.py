@@ -1,6 +1,5 @@
 """Open JupyterLab on the lessons."""
 
-import argparse
 import os
 import sys
 
@@ -10,8 +9,8 @@ from .tree import find_root, texts
 
 def arguments(parser):
     parser.add_argument("--root", help="the course; the folder with nbgrader_config.py, here or above, if not given")
-    parser.add_argument("options", nargs=argparse.REMAINDER,
-                        help="options for JupyterLab, such as --no-browser or --port=9999")
+    parser.set_defaults(options=[])
+    parser.epilog = "All other options are JupyterLab's, such as --no-browser or --port=9999."
 
 
 def run(args):

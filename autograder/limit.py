@@ -2,6 +2,7 @@
 
 import ctypes
 import signal
+import sys
 import threading
 from contextlib import contextmanager
 
@@ -24,16 +25,35 @@ def time_limit(seconds):
 
 
 def _by_signal(seconds):
+    rung = []
+
     def ring(number, frame):
+        rung.append(number)
+        if len(rung) > 1:
+            _raise_at_next_line(frame)
         raise TimeUp
 
-    before = signal.signal(signal.SIGALRM, ring)
+    before, tracing = signal.signal(signal.SIGALRM, ring), sys.gettrace()
     try:
-        signal.setitimer(signal.ITIMER_REAL, seconds, 0.2)  # a bare `except:` may swallow the first
+        signal.setitimer(signal.ITIMER_REAL, seconds, 0.2)
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        sys.settrace(tracing)
+
+
+def _raise_at_next_line(frame):
+    """Raise `TimeUp` once more where a bare `except:` has swallowed it, so that it leaves the loop around that."""
+    def trace(frame, event, argument):
+        if event == "line":  # an "exception" comes before the `except:` and would be swallowed, too
+            raise TimeUp
+        return trace
+
+    while frame is not None:
+        frame.f_trace = trace
+        frame = frame.f_back
+    sys.settrace(trace)
 
 
 def _by_thread(seconds):

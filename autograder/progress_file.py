@@ -4,7 +4,6 @@ It lies in the user's state folder (`TRANSFORMER_TAXONOMY_STATE` names another).
 cannot be read or written, checks and hints work without it.
 """
 
-import contextlib
 import json
 import os
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import platformdirs
 
 ENVIRONMENT = "TRANSFORMER_TAXONOMY_STATE"
-_unwritable = {}  # what could not be written, for as long as this kernel lives
+_unwritten = {}  # path -> what could not be written there, for as long as this kernel lives
 
 
 def path():
@@ -26,7 +25,7 @@ def _read():
         known = json.loads(path().read_text(encoding="utf-8"))
         return known if isinstance(known, dict) else {}
     except (OSError, ValueError):
-        return dict(_unwritable)
+        return dict(_unwritten.get(path(), {}))
 
 
 def _write(exercise, **what):
@@ -35,12 +34,13 @@ def _write(exercise, **what):
     known = _read()
     entry = known.get(exercise)
     known[exercise] = (entry if isinstance(entry, dict) else {}) | what
-    _unwritable.update(known)
-    with contextlib.suppress(OSError):
+    try:
         path().parent.mkdir(parents=True, exist_ok=True)
         beside = path().with_suffix(f".{os.getpid()}")
         beside.write_text(json.dumps(known, indent=1, sort_keys=True), encoding="utf-8")
         os.replace(beside, path())
+    except OSError:
+        _unwritten[path()] = known
 
 
 def state(exercise):

@@ -7,6 +7,7 @@ probe is run on the reference, on every known mistake and on the learner's answe
 import functools
 import importlib
 import pkgutil
+import re
 from dataclasses import dataclass, field, fields
 
 import torch
@@ -66,9 +67,15 @@ class Observations:
 
 
 def kind(reply: Reply):
-    """Return in words what came back: "a tensor", "2 values", "raised RuntimeError"."""
+    """Return in words what came back: "a tensor", "2 values", "raised RuntimeError: sizes # and # do not fit".
+
+    Two answers that raise have the same observation only if they raise the same thing, up to numbers. A
+    ValueError is what a contract may demand, and everyone words it in their own way.
+    """
+    if reply.fault and reply.fault.type == "ValueError":
+        return "raised ValueError"
     if reply.fault:
-        return f"raised {reply.fault.type}"
+        return f"raised {reply.fault.type}: {re.sub('[0-9]+', '#', reply.fault.message)[:120]}"
     if isinstance(reply.output, torch.Tensor):
         return "a tensor"
     if isinstance(reply.output, (tuple, list)):

@@ -1,0 +1,269 @@
+"""The front door: what `check`, `hint` and `progress` do for a learner, in a notebook, a terminal, a plain Python."""
+
+import json
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import pytest
+import torch
+from lessons import REPOSITORY, reference
+
+from autograder import check, hint, progress
+from autograder.checking import examine
+from autograder.limit import TimeUp, time_limit
+from autograder.recording import read
+from autograder.result import MIME_TYPE
+
+LESSON = reference("scaled_dot_product_attention")
+
+
+@pytest.fixture(autouse=True)
+def own_progress(tmp_path, monkeypatch):
+    monkeypatch.setenv("TRANSFORMER_TAXONOMY_STATE", str(tmp_path / "state"))
+
+
+def without_scale(query, key):
+    return query @ key.transpose(-2, -1)
+
+
+def unsolved(query, key):
+    """Return scores."""
+    raise NotImplementedError("this exercise is not solved yet")
+
+
+def test_a_right_answer_earns_all_points():
+    result = check(LESSON.attention_scores)
+    assert (result.exercise, result.points, result.earned, result.passed) == ("attention_scores", 2, 2, True)
+    assert result.mistake is None and result.says == []
+
+
+def test_a_wrong_answer_is_told_its_mistake_in_three_steps():
+    result = check(without_scale, exercise="attention_scores")
+    assert (result.mistake, result.passed, result.earned) == ("no_scale", False, 0)
+    symptom, cause, place = result.says
+    assert "too large" in symptom and "variance" in cause and "square root" in place
+
+
+def test_text_opens_one_step_at_a_time():
+    result = check(without_scale, exercise="attention_scores")
+    symptom, cause, place = (sentence[:25] for sentence in result.says)
+    assert symptom in repr(result) and cause not in repr(result)
+    assert cause in repr(result.more()) and place not in repr(result)
+    assert place in repr(result.more().more())
+
+
+def test_html_hides_the_cause_in_the_symptom_and_the_place_in_the_cause():
+    shown = check(without_scale, exercise="attention_scores")._repr_html_()
+    symptom, why, where = shown.index("too large"), shown.index("Why?"), shown.index("Where to look")
+    assert symptom < why < where
+    assert shown.count("<details>") == 2 and shown.index("</details>") > where
+
+
+def test_html_needs_no_colour_and_fits_dark_and_light_pages():
+    shown = check(without_scale, exercise="attention_scores")._repr_html_()
+    assert "✗ differs" in shown and "✓ right" in shown
+    assert "color:" not in shown.replace("border-color:", "")
+
+
+def test_an_unsolved_exercise_says_so_in_one_line():
+    result = check(unsolved, exercise="attention_scores")
+    assert repr(result) == ('attention_scores: not solved yet, 0 of 2 points. hint("attention_scores") opens a hint.')
+    assert result.unsolved and result.earned == 0 and not result.passed
+
+
+def test_an_exception_shows_the_learners_own_line_and_none_of_ours(capsys):
+    def attention_scores(query, key):
+        mixed = torch.cat([query, key], dim=0)
+        return mixed @ key
+
+    text = " ".join(repr(check(attention_scores)).split())
+    assert "Your code raised RuntimeError" in text
+    assert "`mixed = torch.cat([query, key], dim=0)`" in text
+    assert "submission.py" not in text and "Traceback" not in text
+    assert capsys.readouterr() == ("", "")
+
+
+def test_an_exception_deep_in_a_learners_helper_shows_the_helpers_line():
+    def helper(x):
+        return x.reshape(1, 2, 3, 4, 5, 6)
+
+    def attention_scores(query, key):
+        return helper(query)
+
+    assert "In helper, line" in " ".join(repr(check(attention_scores)).split())
+
+
+def test_unknown_behaviour_is_described_and_no_cause_is_claimed():
+    def attention_scores(query, key):
+        return without_scale(query, key) / 3.5 + 0.25
+
+    result = check(attention_scores)
+    assert result.mistake is None and not result.passed
+    assert "scores[0, 0, 0] is" in result.says[0] and "query [2, 3, 7], key [2, 5, 7]" in result.says[0]
+
+
+@pytest.mark.parametrize("swallow", ["pass", "time.sleep(0.01)"])
+def test_a_call_that_never_returns_is_stopped(swallow):
+    names = {"time": time}
+    exec(textwrap.dedent(f"""
+        def attention_scores(query, key):
+            while True:
+                try:
+                    {swallow}
+                except:
+                    pass
+        """), names)
+    started = time.monotonic()
+    result = check(names["attention_scores"], seconds=0.5)
+    assert time.monotonic() - started < 20
+    assert not result.passed and result.earned == 0
+    assert "did not come back within 0.5 seconds" in result.says[0]
+
+
+def test_the_time_limit_holds_in_another_thread_too():
+    caught = []
+
+    def work():
+        try:
+            with time_limit(0.2):
+                while True:
+                    pass
+        except TimeUp:
+            caught.append("stopped")
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(20)
+    assert caught == ["stopped"]
+
+
+def test_a_component_without_source_text_can_be_checked():
+    names = {"torch": torch}
+    exec("attention_scores = lambda query, key: query @ key.mT / query.shape[-1] ** 0.5", names)
+    assert check(names["attention_scores"], exercise="attention_scores").passed
+
+
+def test_a_callable_object_can_be_checked():
+    class Scores:
+        def __call__(self, query, key):
+            return query @ key.mT / query.shape[-1] ** 0.5
+
+    assert check(Scores(), exercise="attention_scores").passed
+
+
+def test_a_helper_that_is_unsolved_or_wrong_costs_nothing_here():
+    names = {}
+    exec(textwrap.dedent("""
+        def attention_scores(query, key):
+            raise NotImplementedError("this exercise is not solved yet")
+
+        def attention_weights(scores, mask=None):
+            return scores
+
+        def scaled_dot_product_attention(query, key, value, mask=None):
+            weights = attention_weights(attention_scores(query, key), mask)
+            return weights @ value, weights
+        """), names)
+    result = check(names["scaled_dot_product_attention"])
+    assert result.passed and result.earned == result.points
+    assert "Judged with right attention_scores and attention_weights" in repr(result)
+    assert not check(names["attention_weights"]).passed, "the learner's own helper is in its place again"
+
+
+def test_what_is_printed_and_warned_is_shown_and_costs_nothing(capsys):
+    import warnings
+
+    def attention_scores(query, key):
+        print("<b>scores</b>", file=sys.stderr)
+        warnings.warn("careful", stacklevel=1)
+        return LESSON.attention_scores(query, key)
+
+    result = check(attention_scores)
+    assert result.passed and result.earned == 2
+    assert "&lt;b&gt;scores&lt;/b&gt;" in result._repr_html_() and "careful" in result.printed
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_misspelt_exercise_names_the_nearest():
+    with pytest.raises(LookupError, match="did you mean 'attention_scores'"):
+        check(without_scale, exercise="attention_score")
+    with pytest.raises(LookupError, match="check\\(component, exercise="):
+        check(without_scale)
+
+
+def test_something_that_is_no_component_is_refused_with_the_remedy():
+    with pytest.raises(TypeError, match="check needs the component itself"):
+        check(torch.zeros(2), exercise="attention_scores")
+
+
+def test_grade_returns_the_points_as_a_number_and_shows_the_table(capsys):
+    assert check(LESSON.attention_scores).grade() == 2.0
+    assert "attention_scores: right" in capsys.readouterr().out
+
+
+def test_a_result_carries_its_data_for_reports():
+    data = check(without_scale, exercise="attention_scores")._repr_mimebundle_()[MIME_TYPE]
+    assert json.loads(json.dumps(data))["mistakes"] == ["no_scale"]
+
+
+def test_hints_open_one_at_a_time_and_stay_open():
+    assert "Hint 1 of 3" in repr(hint("attention_scores")) and "2 more" in repr(hint("attention_weights"))
+    second = repr(hint("attention_scores"))
+    assert "Hint 1 of 3" in second and "Hint 2 of 3" in second and "Hint 3" not in second
+    hint("attention_scores")
+    assert "That was the last hint." in repr(hint(LESSON.attention_scores))
+    with pytest.raises(LookupError, match="did you mean"):
+        hint("attention_scorse")
+
+
+def test_progress_outlives_the_kernel_and_counts_points():
+    check(LESSON.attention_scores)
+    check(without_scale, exercise="attention_scores")
+    check(LESSON.attention_weights)
+    check(unsolved, exercise="streaming_attention")
+    rows = {row.split()[2]: row.split()[0] for row in repr(progress()).splitlines()[1:] if "attention_" in row}
+    assert rows["attention_scores"] == "tried" and rows["attention_weights"] == "solved"
+    assert repr(progress()).startswith("3 of "), "the last try counts"
+    assert "attention_weights" in progress()._repr_html_()
+
+
+def test_progress_that_cannot_be_written_stops_nothing(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("TRANSFORMER_TAXONOMY_STATE", str(tmp_path / "file"))
+    assert check(LESSON.attention_scores).passed
+    assert "Hint 1" in repr(hint("attention_scores"))
+
+
+def test_without_the_solutions_every_check_answers_and_names_mistakes(tmp_path):
+    """A learner's copy holds course/ and autograder/, and nothing of solutions/."""
+    for name in ("autograder", "course"):
+        (tmp_path / name).symlink_to(REPOSITORY / name)
+    program = """
+        import sys
+        sys.modules["solutions"] = None
+        from autograder import check
+        def attention_scores(query, key):
+            return query @ key.transpose(-2, -1) / query.shape[-1]
+        print(check(attention_scores).mistake)
+        print([m for m in sys.modules.values() if "/solutions/" in (getattr(m, "__file__", None) or "")])
+        """
+    paths = {"PYTHONPATH": f"{tmp_path}:{tmp_path}/course", "TRANSFORMER_TAXONOMY_STATE": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True,
+                          cwd=tmp_path, env=paths | {"PATH": "/usr/bin:/bin"}, timeout=120)
+    assert done.stdout.splitlines() == ["divided_by_head_dim", "[]"], done.stderr
+
+
+def test_importing_the_machine_does_not_import_torch():
+    program = "import sys, autograder; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "False", done.stderr
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_official_grading_can_use_fresh_numbers(dtype):
+    for seed in ("one", "two"):
+        result = examine(read("attention_scores"), {"attention_scores": LESSON.attention_scores}, seed=seed)
+        assert not result.passed, "recorded answers belong to recorded numbers: fresh ones need a fresh record"

@@ -1,0 +1,67 @@
+"""The notebooks of the course: built from the texts, run from top to bottom, strict on what they show."""
+
+import subprocess
+import sys
+
+import nbformat
+import pytest
+from lessons import LESSONS, REPOSITORY, read
+from nbclient import NotebookClient
+
+from autograder import build, recording, release
+from autograder.result import MIME_TYPE
+
+SOLVED = {name: build.notebook_path(read(name)).resolve() for name in LESSONS}
+SKELETONS = {name: REPOSITORY / "course" / read(name).folder / f"{name}.ipynb" for name in LESSONS}
+
+
+def without_outputs(notebook):
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    return build.as_bytes(notebook)
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_the_solved_notebook_is_that_of_the_present_text(lesson):
+    kept = nbformat.read(SOLVED[lesson], 4)
+    assert without_outputs(kept) == without_outputs(build.solved(read(lesson))), f"run: make build LESSONS={lesson}"
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_the_released_notebook_is_byte_for_byte_that_of_the_solved_one(lesson):
+    before = SKELETONS[lesson].read_bytes()
+    assert not release.release(read(lesson), REPOSITORY, register=False), f"run: make build LESSONS={lesson}"
+    assert SKELETONS[lesson].read_bytes() == before
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_the_solved_notebook_shows_what_it_stored(lesson):
+    """nbval runs every cell and compares every output; pictures are compared by presence."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "--nbval", "-q", "-p", "no:transformer_taxonomy", "-p", "no:cacheprovider",
+         "--rootdir", SOLVED[lesson].parent, SOLVED[lesson]],
+        capture_output=True, text=True, timeout=600, cwd=SOLVED[lesson].parent)
+    assert done.returncode == 0, done.stdout[-4000:]
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_the_skeleton_runs_from_top_to_bottom_and_only_unsolved_exercises_say_so(lesson, tmp_path):
+    notebook = nbformat.read(SKELETONS[lesson], 4)
+    client = NotebookClient(notebook, kernel_name="python3", timeout=300, resources={"metadata": {"path": tmp_path}})
+    client.execute()  # an error in any cell is raised here
+    results = [output.data[MIME_TYPE] for cell in notebook.cells if cell.cell_type == "code"
+               for output in cell.outputs if MIME_TYPE in output.get("data", {})]
+    assert [result["exercise"] for result in results] == list(read(lesson).exercises)
+    assert all(result["unsolved"] and result["earned"] == 0 for result in results)
+    errors = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs
+              if output.output_type == "error" or output.get("name") == "stderr"]
+    assert errors == []
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_each_check_is_worth_what_was_recorded(lesson):
+    checks = {cell.metadata.nbgrader.grade_id: cell.metadata.nbgrader.points
+              for cell in nbformat.read(SKELETONS[lesson], 4).cells
+              if cell.cell_type == "code" and cell.metadata.get("nbgrader", {}).get("grade")}
+    assert checks == {f"check_{name}": recording.read(name).points for name in read(lesson).exercises}

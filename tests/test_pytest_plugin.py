@@ -1,0 +1,83 @@
+"""pytest on a lesson's folder grades its notebook: one item per probe, the diagnosis as the failure message."""
+
+import subprocess
+import sys
+
+import nbformat
+import pytest
+from lessons import LESSONS, REPOSITORY, read
+
+from autograder import recording
+
+NAME = "scaled_dot_product_attention"
+FOLDER = read(NAME).folder
+SOLVED = REPOSITORY / "solutions" / "notebooks" / FOLDER
+SKELETON = REPOSITORY / "course" / FOLDER
+PROBES = [(exercise, probe) for exercise in read(NAME).exercises for probe, _ in recording.read(exercise).probes]
+
+
+def run_pytest(*arguments):
+    done = subprocess.run([sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rN", *map(str, arguments)],
+                          capture_output=True, text=True, timeout=300, cwd=REPOSITORY)
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wrong(tmp_path_factory):
+    """A learner's notebook: one exercise right, one with a mistake, one that raises, the others unsolved."""
+    notebook = nbformat.read(SKELETON / f"{NAME}.ipynb", 4)
+    answers = {
+        "attention_scores": "def attention_scores(query, key):\n    return query @ key.mT / query.shape[-1] ** 0.5",
+        "attention_weights": "def attention_weights(scores, mask=None):\n    return torch.softmax(scores, -1)",
+        "bug_input": "def bug_input():\n    return nothing_of_this_name",
+    }
+    for cell in notebook.cells:
+        name = cell.metadata.get("nbgrader", {}).get("grade_id")
+        cell.source = answers.get(name, cell.source)
+    path = tmp_path_factory.mktemp("learner") / "mine.ipynb"
+    nbformat.write(notebook, path)
+    return run_pytest(path)
+
+
+def test_a_solved_lesson_passes_with_one_item_per_probe():
+    assert f"{len(PROBES)} passed" in run_pytest(SOLVED)
+
+
+def test_one_failing_probe_does_not_fail_the_others(wrong):
+    right = len(recording.read("attention_scores").probes)
+    passed = int(wrong.rpartition(" passed")[0].rpartition(" ")[2])
+    assert right < passed < len(PROBES)
+
+
+def test_the_failure_message_is_the_diagnosis(wrong):
+    assert "What can be seen: Hidden keys keep their weight: the mask changes nothing." in wrong
+    assert "streaming_attention: not solved yet, 0 of 2 points." in wrong
+
+
+def test_a_failure_shows_the_learners_line_and_no_traceback_of_ours(wrong):
+    assert "Your code raised NameError: name 'nothing_of_this_name' is not defined" in " ".join(wrong.split())
+    assert "submission.py" not in wrong and "pytest_plugin.py" not in wrong
+
+
+def test_items_are_named_by_exercise_and_probe():
+    listed = run_pytest("--collect-only", "-q", SKELETON)
+    for exercise, probe in PROBES:
+        assert f"{NAME}.ipynb::{exercise}::{probe}" in listed
+
+
+def test_it_lives_beside_nbval():
+    listed = run_pytest("--collect-only", "-q", "--nbval", SOLVED)
+    assert listed.count("::Cell ") > 10 and listed.count(f"{NAME}.ipynb::") == len(PROBES) + listed.count("::Cell ")
+
+
+def test_other_notebooks_and_broken_files_are_left_alone(tmp_path):
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1/0")]), tmp_path / "other.ipynb")
+    (tmp_path / "broken.ipynb").write_text('{"metadata": {"transformer_taxonomy": ')
+    (tmp_path / "odd.ipynb").write_text('{"metadata": {"transformer_taxonomy": {"lesson": 7}}}')
+    assert "no tests ran" in run_pytest(tmp_path)
+
+
+def test_every_lesson_is_collected():
+    listed = run_pytest("--collect-only", "-q", REPOSITORY / "course")
+    for name in LESSONS:
+        assert f"{name}.ipynb::" in listed

@@ -8,6 +8,7 @@ from .decoder import Decoder, DecoderLayer, causal_mask, sliding_window_mask
 from .decoder_only import LanguageModel, filter_logits, generate, generate_with_cache, next_token_loss
 from .encoder import Encoder, EncoderLayer, FeedForward, GatedFeedForward
 from .encoder_decoder import EncoderDecoder, beam_search, greedy_decode, shift_right
+from .encoder_only import SequenceClassifier, mask_tokens, masked_language_model_loss, sentence_embedding
 from .layer_normalization import LayerNorm, ResidualConnection, RMSNorm, layer_norm
 from .multi_head_attention import GroupedQueryAttention, MultiHeadAttention, merge_heads, split_heads
 from .positional_embeddings import (
@@ -28,6 +29,10 @@ __all__ = [
     "sliding_window_mask",
     "DecoderLayer",
     "Decoder",
+    "SequenceClassifier",
+    "mask_tokens",
+    "masked_language_model_loss",
+    "sentence_embedding",
     "next_token_loss",
     "LanguageModel",
     "filter_logits",

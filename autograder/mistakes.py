@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 
+DECLARE = {"step", "component", "mistake", "also", "accepted"}
+
 
 @dataclass
 class Mistake:
@@ -220,10 +222,12 @@ def _helpers(function):
 
 
 def _source(function, name):
-    """Return a function's source without decorators, dedented, under another name."""
+    """Return a function's source without the decorators that declare it, dedented, under another name."""
     text = textwrap.dedent(inspect.getsource(function))
     node = ast.parse(text).body[0]
-    node.decorator_list, node.name = [], name
+    # `@torch.no_grad()` belongs to the answer, `@accepted("generate")` does not.
+    node.decorator_list = [one for one in node.decorator_list if ast.unparse(one).split("(")[0] not in DECLARE]
+    node.name = name
     if ast.get_docstring(node):
         node.body = node.body[1:]
     return ast.unparse(node)

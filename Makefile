@@ -26,7 +26,7 @@ learn: $(READY)
 
 test: $(READY)
 	@$(BIN)/ruff check .
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 class: $(READY)
 	@$(BIN)/python -m autograder class $(ARGS)

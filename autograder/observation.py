@@ -58,6 +58,7 @@ def _scale(expected):
     """Return the unit in which an observation is measured: the largest finite number of the reference's."""
     if not isinstance(expected, torch.Tensor):
         return 1.0
+    expected = expected.double()
     finite = expected[torch.isfinite(expected)].abs()
     return max(finite.max().item() if finite.numel() else 0.0, 1e-2)
 

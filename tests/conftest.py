@@ -7,7 +7,20 @@ import tempfile
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["TRANSFORMER_TAXONOMY_STATE"] = tempfile.mkdtemp(prefix="progress-of-tests-")
 
+import pytest
 import tables
+
+
+def pytest_sessionfinish(session):
+    """Hand what a parallel worker measured to the process that prints it."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["tables"] = tables.kept()
+
+
+@pytest.hookimpl(optionalhook=True)  # pytest-xdist's
+def pytest_testnodedown(node, error):
+    """Take what a parallel worker measured."""
+    tables.add(getattr(node, "workeroutput", {}).get("tables", {}))
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -9,6 +9,17 @@ def row(title, **columns):
     return columns
 
 
+def kept():
+    """Return all rows, as plain data for another process."""
+    return _TABLES
+
+
+def add(others):
+    """Add the rows that another process kept."""
+    for title, rows in others.items():
+        _TABLES.setdefault(title, []).extend(rows)
+
+
 def written():
     """Return (title, text) of every table, with a last row of sums for whole numbers."""
     return [(title, _text(rows)) for title, rows in _TABLES.items()]

@@ -4,10 +4,11 @@ import warnings
 
 import pytest
 import tables
-from lessons import EXERCISES, LESSONS, alternatives, catalogue, read, reference
+from lessons import EXERCISES, LESSONS, TEXTS, alternatives, catalogue, read, reference
 
 from autograder import record, recording
 from autograder.checking import examine
+from autograder.definitions import load
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # mistakes may use what PyTorch warns of
 
@@ -56,6 +57,27 @@ def test_two_mistakes_at_once_are_named_together(lesson, exercise):
         result = examined(exercise, one.call)
         assert result.mistakes == one.mistakes
         assert result.says[0].startswith("Two things at once.")
+
+
+@pytest.mark.parametrize(("lesson", "exercise"), EXERCISES)
+def test_a_wrong_or_unsolved_exercise_costs_its_own_points_only(lesson, exercise):
+    others = [name for name in read(lesson).exercises if name != exercise]
+    users = [name for name in others if exercise in read(lesson).exercises[name].uses]
+    source = [getattr(reference(lesson), name) for name in others]
+    for component in (unsolved, catalogue(lesson).singles(exercise)[0].call):
+        learner = load(TEXTS[lesson], f"learner_of_{lesson}")
+        setattr(learner, exercise, component)
+        for name in users:
+            assert examined(name, getattr(learner, name)).earned == read(lesson).exercises[name].points
+        for name in set(others) - set(users):  # it does not call the exercise, so it cannot tell
+            names = {word for code in _codes(getattr(learner, name)) for word in code.co_names}
+            assert exercise not in names, f"{name} calls {exercise}: declare it with uses="
+    assert [getattr(reference(lesson), name) for name in others] == source
+
+
+def _codes(component):
+    functions = vars(component).values() if isinstance(component, type) else [component]
+    return [function.__code__ for function in functions if hasattr(function, "__code__")]
 
 
 @pytest.mark.parametrize("lesson", LESSONS)

@@ -37,7 +37,8 @@ def once_solved():
         # torch raises the same type for its own reasons; those must be seen.
         if str(unsolved) and "not solved yet" not in str(unsolved):
             raise
-        exercise = traceback.extract_tb(unsolved.__traceback__)[-1].name
+        *_, (frame, _) = traceback.walk_tb(unsolved.__traceback__)
+        exercise = frame.f_code.co_qualname.partition(".")[0]  # of a class, not its method
         print(f"{exercise} is not solved yet: solve it, then run this cell again.")
 
 

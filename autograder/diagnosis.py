@@ -71,9 +71,9 @@ def symptoms(record, observed, expected, most=3):
                 given = record.given[probe].get(name, "")
                 label, _, bare = name.rpartition(": ")
                 line = describe(bare if label in given else name, value, seen, observed[probe].fault)
-                raised = " raised " in line
-                told = f"{line} The input was {given}." if given and raised else f"For {given}: {line}" if given else line
-                found.append(f"Expected: {sentence}. {told}")
+                if given:
+                    line = f"{line} The input was {given}." if " raised " in line else f"For {given}: {line}"
+                found.append(f"Expected: {sentence}. {line}")
                 break
     raised = [text for text in found if " raised " in text]
     if raised:  # the same exception under every probe is one symptom, and the first to tell

@@ -374,7 +374,8 @@ def test_the_command_fails_without_a_traceback_and_goes_on_with_the_next_lesson(
     (course / "solutions" / "zero.py").write_text(SMALL.replace("lesson=7", "lesson=8"))
     path = course / "solutions" / "small.py"
     path.write_text(path.read_text().replace("Why twice?", "Why two times?"))
-    build.write(course / "solutions/notebooks/08_zero/zero.ipynb", build.as_bytes(build.solved(lesson.read("solutions/zero.py"))))
+    zero = build.as_bytes(build.solved(lesson.read("solutions/zero.py")))
+    build.write(course / "solutions/notebooks/08_zero/zero.ipynb", zero)
     assert run("release") == 1
     said = capsys.readouterr()
     assert "is not built from this text" in said.err and "Traceback" not in said.err

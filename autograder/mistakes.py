@@ -18,6 +18,9 @@ from types import SimpleNamespace
 DECLARE = {"step", "component", "mistake", "also", "accepted"}
 
 
+PAIRED = 24
+
+
 @dataclass
 class Mistake:
     """A belief that leads to wrong answers.
@@ -121,10 +124,14 @@ class Catalogue:
                 for replaced, only in mistake.behaviours if self._shows(exercise, replaced, only)]
 
     def pairs(self, exercise):
-        """Return the combinations of two mistakes that replace different steps, the first way of each."""
+        """Return the combinations of two mistakes that replace different steps, the first way of each.
+
+        A lesson lists the mistakes that are made most first; the first `PAIRED` of an exercise are combined, as the
+        number of pairs grows with the square.
+        """
         firsts = {}
         for wrong in self.singles(exercise):
-            if exercise not in wrong.replaced:
+            if exercise not in wrong.replaced and len(firsts) < PAIRED:
                 firsts.setdefault(wrong.mistakes[0], wrong.replaced)
         return [self._wrong(exercise, (one, other), firsts[one] | firsts[other])
                 for one, other in itertools.combinations(firsts, 2) if not firsts[one].keys() & firsts[other].keys()]
@@ -210,14 +217,15 @@ def _imports(function):
     return ["\n".join(line for line in lines if "autograder" not in line)]
 
 
-def _helpers(function):
-    """Return the sources of the functions of its own module that a function calls, and of those that they call."""
-    codes = _functions(function).values() if inspect.isclass(function) else [function]
-    names = [name for code in codes for name in code.__code__.co_names]
-    module = vars(sys.modules[function.__module__])
-    called = [other for name in names if inspect.isfunction(other := module.get(name)) or inspect.isclass(other)]
-    called = [other for other in called if other.__module__ == function.__module__ and other is not function]
-    texts = [text for other in called for text in (*_helpers(other), _source(other, other.__name__))]
+def _helpers(written):
+    """Return the sources of what a function or class uses of its own module, and of what that uses in turn."""
+    module, texts = vars(sys.modules[written.__module__]), []
+    tree = ast.parse(textwrap.dedent(inspect.getsource(written)))
+    for name in dict.fromkeys(node.id for node in ast.walk(tree) if isinstance(node, ast.Name)):
+        other = module.get(name)
+        own = inspect.isfunction(other) or inspect.isclass(other)
+        if own and other is not written and other.__module__ == written.__module__:
+            texts += [*_helpers(other), _source(other, other.__name__)]
     return list(dict.fromkeys(texts))
 
 

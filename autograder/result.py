@@ -10,6 +10,8 @@ MIME_TYPE = "application/vnd.transformer-taxonomy.result+json"
 STEPS = ("What can be seen", "Why", "Where to look")
 BOX = ("border:1px solid rgba(128,128,128,.45);border-left-width:4px;border-radius:4px;padding:.5em 1em;"
        "max-width:56em;line-height:1.45")
+# nbgrader's feedback pages take the triangle away from a summary.
+SUMMARY = '<summary style="display:list-item;cursor:pointer">'
 CELL = "text-align:left;vertical-align:top;padding:.1em .8em .1em 0;background:transparent;border:0;white-space:normal"
 
 
@@ -76,12 +78,12 @@ class Result:
         rows = "".join(_html_row(f"{MARKS[state]} {state}", sentence) for sentence, state in self.rows)
         table = f'<table style="border-collapse:collapse;margin:.4em 0;font-size:inherit">{rows}</table>'
         if self.passed:
-            table = f"<details><summary>{len(self.rows)} probes</summary>{table}</details>"
+            table = f"<details>{SUMMARY}{len(self.rows)} probes</summary>{table}</details>"
         parts = [head, table, *self._html_says()]
         if self.note:
             parts.append(f"<p>{escape(self.note)}</p>")
         if self.printed.strip():
-            parts.append("<details><summary>Your code printed</summary>"
+            parts.append(f"<details>{SUMMARY}Your code printed</summary>"
                          f"<pre>{escape(_first_lines(self.printed))}</pre></details>")
         return f'<div style="{BOX}">{"".join(parts)}</div>'
 
@@ -91,8 +93,8 @@ class Result:
         symptom, cause, place = map(_marked_up, self.says)
         named = escape(" + ".join(name.replace("_", " ") for name in self.mistakes))
         # Nested, so that the place cannot be opened before the cause has been read.
-        return [f"<p>{symptom}</p><details><summary>{STEPS[1]}?</summary><p><b>{named}.</b> {cause}</p>"
-                f"<details><summary>{STEPS[2]}</summary><p>{place}</p></details></details>"]
+        return [f"<p>{symptom}</p><details>{SUMMARY}{STEPS[1]}?</summary><p><b>{named}.</b> {cause}</p>"
+                f"<details>{SUMMARY}{STEPS[2]}</summary><p>{place}</p></details></details>"]
 
     def __repr__(self):
         if self.unsolved:

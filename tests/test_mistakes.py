@@ -80,6 +80,15 @@ def _codes(component):
     return [function.__code__ for function in functions if hasattr(function, "__code__")]
 
 
+@pytest.mark.parametrize(("lesson", "exercise"), EXERCISES)
+def test_a_mistake_written_out_as_source_is_the_same_mistake(lesson, exercise):
+    """The sample class hands in mistakes as text."""
+    for one in catalogue(lesson).singles(exercise)[::5]:
+        names = dict(vars(reference(lesson)))
+        exec(catalogue(lesson).source(one), names)
+        assert examined(exercise, names[exercise]).mistakes == one.mistakes
+
+
 @pytest.mark.parametrize("lesson", LESSONS)
 def test_every_probe_is_failed_by_some_mistake(lesson):
     for exercise in read(lesson).exercises:

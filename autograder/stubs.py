@@ -177,3 +177,103 @@ class Gpt(Stub):
 
     def report(self, made):
         return {"positions": max(map(sum, made.positions)), "layers used": sum(map(bool, made.positions))}
+
+
+@dataclass
+class Layers(Stub):
+    """A list of one tensor per layer."""
+
+    tensors: list
+
+    def make(self):
+        return [tensor.clone() for tensor in self.tensors]
+
+    def report(self, made):
+        kept = len(made) == len(self.tensors) and all(map(torch.equal, made, self.tensors))
+        return {"changed": "no" if kept else "yes"}
+
+
+@dataclass
+class Translator(Stub):
+    """The closed box EncoderDecoder with these sizes and parameters; it begins in training mode, with all dropped."""
+
+    build: dict
+    weights: dict
+
+    def make(self):
+        from workbench.parts import EncoderDecoder
+
+        model = EncoderDecoder(**self.build, dropout=1.0)
+        model.load_state_dict(self.weights, strict=False)
+        return model
+
+
+@dataclass
+class Measure(Stub):
+    """A measure of attention weights [..., queries, keys]: the mean over the queries of the largest weight, squared."""
+
+    def make(self):
+        return lambda weights: weights.amax(dim=-1).square().mean(dim=-1)
+
+
+@dataclass
+class View(Stub):
+    """A view that is called as BertViz's head_view and model_view are, and that reports what they would draw.
+
+    Of each kind of attention: its layers, and the words at its rows and columns. BertViz takes as many layers of every
+    kind as the first kind has.
+    """
+
+    def make(self):
+        return _View()
+
+    def report(self, made):
+        drawn = {}
+        for call in made.calls:
+            for name, value in _drawn(**call):
+                while name in drawn:
+                    name += " again"
+                drawn[name] = value
+        return dict(sorted(drawn.items())) or {"view": "never called"}
+
+
+class _View:
+    def __init__(self):
+        self.calls = []
+
+    def __call__(self, attention=None, tokens=None, *, encoder_attention=None, decoder_attention=None,
+                 cross_attention=None, encoder_tokens=None, decoder_tokens=None, include_layers=None, **looks):
+        self.calls.append(dict(attention=attention, tokens=tokens, encoder_attention=encoder_attention,
+                               decoder_attention=decoder_attention, cross_attention=cross_attention,
+                               encoder_tokens=encoder_tokens, decoder_tokens=decoder_tokens,
+                               include_layers=include_layers))
+
+
+def _drawn(attention, tokens, encoder_attention, decoder_attention, cross_attention, encoder_tokens, decoder_tokens,
+           include_layers):
+    """Yield (name, tensor or words) of all that BertViz draws in one view."""
+    kinds = [("self", attention, tokens, tokens), ("encoder", encoder_attention, encoder_tokens, encoder_tokens),
+             ("decoder", decoder_attention, decoder_tokens, decoder_tokens),
+             ("cross", cross_attention, decoder_tokens, encoder_tokens)]
+    kinds = [kind for kind in kinds if kind[1] is not None]
+    if attention is not None and len(kinds) > 1:
+        yield "view", "refused: attention together with another kind"
+    for name, layers, rows, columns in kinds:
+        yield f"{name}: rows", _words(rows)
+        yield f"{name}: columns", _words(columns)
+        if not isinstance(layers, (list, tuple, torch.Tensor)):
+            yield f"{name}: layers", f"a {type(layers).__name__}"
+            continue
+        include_layers = range(len(layers)) if include_layers is None else include_layers
+        yield f"{name}: layers", f"{len(layers)}, drawn are {', '.join(map(str, include_layers))}"
+        for index, layer in enumerate(layers):
+            is_tensor = isinstance(layer, torch.Tensor)
+            yield f"{name}: shape of layer {index}", str(list(layer.shape) if is_tensor else type(layer).__name__)
+            if is_tensor:
+                yield f"{name}: layer {index}", layer.detach()
+
+
+def _words(tokens):
+    if not isinstance(tokens, (list, tuple)):
+        return "None" if tokens is None else f"a {type(tokens).__name__}"
+    return " ".join(map(str, tokens))

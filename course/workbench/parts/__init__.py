@@ -19,6 +19,15 @@ from .positional_embeddings import (
 )
 from .scaled_dot_product_attention import attention_scores, attention_weights, scaled_dot_product_attention
 from .self_attention import RelativeSelfAttention, SelfAttention, padding_mask
+from .visualizing_attention import (
+    attention_distance,
+    attention_entropy,
+    collect_attention,
+    find_heads,
+    previous_token_score,
+    show_encoder_decoder,
+    show_self_attention,
+)
 
 __all__ = [
     "FeedForward",
@@ -60,4 +69,11 @@ __all__ = [
     "TransformerEmbedding",
     "rotary_embedding",
     "sinusoidal_encoding",
+    "collect_attention",
+    "show_self_attention",
+    "show_encoder_decoder",
+    "previous_token_score",
+    "attention_entropy",
+    "attention_distance",
+    "find_heads",
 ]

@@ -1,0 +1,281 @@
+"""What is observed of the components of lesson 11. Sizes are distinct primes where they can be.
+
+The argument that the lesson calls `weights` is called `attention` here: for a probe, weights are those of a module.
+"""
+
+import torch
+
+from ..stubs import Layers, Measure, Translator, View
+from . import kind, probe
+from .encoder import see_all
+from .encoder_decoder import source_and_target, weights_of
+
+SIZES = dict(source_vocab_size=11, target_vocab_size=13, embed_dim=6, num_heads=3, ff_dim=7, encoder_layers=1,
+             decoder_layers=2, max_len=19, pad_id=3, bos_id=5)
+NAMES = "encoder", "decoder", "cross"
+
+
+def table(numbers, *shape, causal=False):
+    """Return weights of this shape: positive, each row with sum 1; with `causal`, 0 for later keys."""
+    weights = numbers.tensor(*shape, low=0.0, high=2.0).square() + 1 / 64
+    weights = weights.tril() if causal else weights
+    return weights / weights.sum(dim=-1, keepdim=True)
+
+
+def unchanged(seen, reply):
+    """Note which arguments are no longer what they were."""
+    seen.note("arguments changed in place", ", ".join(reply.changed) or "none", reply.given)
+
+
+# collect_attention
+
+def see_collected(seen, reply, label=""):
+    """Note how many layers, which shapes and which row sums there are, then all numbers."""
+    start = f"{label}: " if label else ""
+    if isinstance(reply.output, tuple):
+        for name, layers in zip(NAMES, reply.output, strict=False):
+            sums = [layer.sum(-1) for layer in layers if isinstance(layer, torch.Tensor)]
+            is_one = all(torch.allclose(total, torch.ones_like(total), atol=1e-3) for total in sums)
+            seen.note(f"{start}rows of {name} sum to 1", "yes" if is_one else "no", reply.given)
+    see_all(seen, reply, *NAMES, label=label)
+
+
+def collect(component, numbers, build, batch=3, row=None, **how):
+    given = source_and_target(numbers, build, batch=batch)
+    model = Translator(build, weights_of(numbers, build))
+    return component(model=model, **given, **({} if row is None else {"row": row}), **how)
+
+
+@probe("collect_attention", "all weights of one sentence come out, without dropout, a tensor per layer")
+def weights_of_a_sentence_come_out(component, numbers, seen):
+    see_collected(seen, collect(component, numbers, SIZES, batch=1))
+
+
+@probe("collect_attention", "encoder and decoder may have any numbers of layers")
+def depths_may_differ(component, numbers, seen):
+    for depths in ((1, 3), (3, 1), (2, 2)):
+        build = SIZES | dict(encoder_layers=depths[0], decoder_layers=depths[1])
+        see_collected(seen, collect(component, numbers, build, batch=1), f"{depths[0]} and {depths[1]} layers")
+
+
+@probe("collect_attention", "of a batch, one sentence is taken")
+def one_sentence_is_taken(component, numbers, seen):
+    for row in (None, 0, 1, 2):
+        label = "no row given" if row is None else f"row {row}"
+        see_collected(seen, collect(component, numbers, SIZES, row=row), label)
+
+
+@probe("collect_attention", "the tokens that are given stay as they were")
+def collecting_changes_nothing(component, numbers, seen):
+    unchanged(seen, collect(component, numbers, SIZES))
+
+
+# show_self_attention
+
+WORDS = ["[CLS]", "the", "cat", "sat", ".", "[SEP]", "[PAD]"]
+
+
+def see_shown(seen, reply, label=""):
+    """Note what the view was given, whatever the component returns."""
+    start = f"{label}: " if label else ""
+    answer = kind(reply) if reply.fault else "returns"
+    seen.note(f"{start}answer", answer, reply.given)
+    seen.fault = seen.fault or reply.fault
+    for name, value in reply.reports.get("view", {}).items():
+        seen.note(f"{start}{name}", value, reply.given)
+
+
+def stack_of(numbers, layers, *shape, causal=False):
+    return Layers([table(numbers, *shape, causal=causal) for _ in range(layers)])
+
+
+@probe("show_self_attention", "the view gets all layers and heads of one sentence, and a token for each position")
+def self_attention_is_shown(component, numbers, seen):
+    for layers in (1, 3):
+        reply = component(view=View(), attention=stack_of(numbers, layers, 1, 2, 7, 7), tokens=list(WORDS))
+        see_shown(seen, reply, f"{layers} layers")
+
+
+@probe("show_self_attention", "of a batch, one sentence is shown")
+def one_sentence_is_shown(component, numbers, seen):
+    for row in (None, 0, 1, 2):
+        row_given = {} if row is None else {"row": row}
+        reply = component(view=View(), attention=stack_of(numbers, 2, 3, 5, 7, 7), tokens=list(WORDS), **row_given)
+        see_shown(seen, reply, "no row given" if row is None else f"row {row}")
+
+
+@probe("show_self_attention", "too few or too many tokens are a ValueError that names both numbers")
+def tokens_have_to_fit(component, numbers, seen):
+    for count in (5, 6, 8, 9):
+        words = [*WORDS, "[PAD]", "[PAD]"][:count]
+        reply = component(view=View(), attention=stack_of(numbers, 2, 1, 2, 7, 7), tokens=words)
+        see_shown(seen, reply, f"{count} tokens for 7 positions")
+        message = reply.fault.message if reply.fault else ""
+        seen.note(f"{count} tokens: both numbers are in the message",
+                  "yes" if str(count) in message and "7" in message else "no", reply.given)
+
+
+@probe("show_self_attention", "the weights that are given stay as they were")
+def showing_changes_nothing(component, numbers, seen):
+    reply = component(view=View(), attention=stack_of(numbers, 2, 3, 5, 7, 7), tokens=list(WORDS), row=1)
+    seen.note("weights changed in place", reply.reports["attention"]["changed"], reply.given)
+
+
+# show_encoder_decoder
+
+SOURCE = ["<cls>", "3", "may", "79", "<eos>"]
+TARGET = ["7", "9", "-", "5", "-", "3", "<eos>"]
+
+
+def show_all(component, numbers, encoder_layers, decoder_layers, source=SOURCE, target=TARGET):
+    keys, queries = len(source), len(target)
+    return component(view=View(), encoder=stack_of(numbers, encoder_layers, 1, 2, keys, keys),
+                     decoder=stack_of(numbers, decoder_layers, 1, 2, queries, queries, causal=True),
+                     cross=stack_of(numbers, decoder_layers, 1, 2, queries, keys),
+                     source_tokens=list(source), target_tokens=list(target), bos_token="<bos>")
+
+
+@probe("show_encoder_decoder", "each kind is shown once, with the words that belong to its rows and columns")
+def three_kinds_are_shown(component, numbers, seen):
+    see_shown(seen, show_all(component, numbers, 2, 2))
+
+
+@probe("show_encoder_decoder", "all layers are shown where encoder and decoder have different numbers of them")
+def all_layers_are_shown(component, numbers, seen):
+    for depths in ((1, 3), (3, 1), (2, 3)):
+        see_shown(seen, show_all(component, numbers, *depths), f"{depths[0]} and {depths[1]} layers")
+
+
+@probe("show_encoder_decoder", "a source as long as the target, and a target of one token, are nothing special")
+def any_lengths_are_shown(component, numbers, seen):
+    see_shown(seen, show_all(component, numbers, 1, 1, target=TARGET[-5:]), "equal lengths")
+    see_shown(seen, show_all(component, numbers, 1, 1, target=TARGET[-1:]), "a target of one token")
+
+
+@probe("show_encoder_decoder", "the weights that are given stay as they were")
+def showing_all_changes_nothing(component, numbers, seen):
+    reply = show_all(component, numbers, 2, 2)
+    for name in NAMES:
+        seen.note(f"{name} changed in place", reply.reports[name]["changed"], reply.given)
+
+
+# The measures
+
+def measured(name, causal=True, square=True):
+    """Declare the probes of a measure.
+
+    square  True: the measure is of self-attention, with as many keys as queries
+    """
+    keys = 7 if square else 5
+
+    def see(seen, reply, label=""):
+        for what, value in seen.see(reply, "number of each table", label=label).items():
+            seen.note(f"{label}: {what}" if label else what, value, reply.given)
+
+    @probe(name, "one table of weights gives one number")
+    def a_table_gives_a_number(component, numbers, seen):
+        see(seen, component(attention=table(numbers, 7, keys)))
+
+    @probe(name, "each head of each sentence gives its own number, with any leading axes")
+    def leading_axes_stay(component, numbers, seen):
+        for leading in ((3,), (2, 3), (2, 1, 3)):
+            see(seen, component(attention=table(numbers, *leading, 7, keys)), f"{len(leading) + 2} axes")
+
+    @probe(name, "keys without any weight are nothing special")
+    def zeros_are_nothing_special(component, numbers, seen):
+        if square:
+            see(seen, component(attention=table(numbers, 2, 3, 7, 7, causal=True)), "causal")
+            # With sharp rows a distance or a score is a whole number.
+            see(seen, component(attention=torch.eye(7)[numbers.permutation(7)].expand(2, 7, 7)), "all on one key")
+        else:
+            see(seen, component(attention=table(numbers, 2, 3, 5, 5, causal=True)), "causal")
+            sharp = torch.eye(5)[[*numbers.permutation(5), 0, 2]].clone()
+            sharp[0, :] = 0.2
+            see(seen, component(attention=sharp.expand(2, 7, 5)), "all on one key but for a row")
+
+    @probe(name, "two positions, or as many heads as positions, are nothing special")
+    def sizes_are_nothing_special(component, numbers, seen):
+        for shape in ((3, 2, 2), (5, 5, 5), (5, 5, 5, 5)):
+            see(seen, component(attention=table(numbers, *shape)), f"weights {list(shape)}")
+
+    @probe(name, "the weights that are given stay as they were")
+    def measuring_changes_nothing(component, numbers, seen):
+        unchanged(seen, component(attention=table(numbers, 2, 3, 7, keys, causal=causal and square)))
+
+    @probe(name, "dtype and device are those of the weights")
+    def measures_follow_the_weights(component, numbers, seen):
+        weights = table(numbers, 2, 3, 7, keys)
+        for dtype in (torch.float32, torch.float64):
+            reply = component(attention=weights.to(dtype))
+            found = reply.output.dtype if isinstance(reply.output, torch.Tensor) else kind(reply)
+            seen.note(f"dtype for {dtype}", str(found), reply.given)
+        reply = component(attention=weights, device="meta")
+        seen.note("made on the weights' device", "no" if reply.fault else "yes", reply.given)
+
+
+measured("previous_token_score")
+measured("attention_entropy", square=False)
+measured("attention_distance")
+
+
+# find_heads
+
+def see_heads(seen, reply, label):
+    for name, value in seen.see(reply, "heads", label=label).items():
+        seen.note(f"{label}: {name}", value, reply.given)
+        seen.note(f"{label}: whole numbers", "no" if value.is_floating_point() else "yes", reply.given)
+
+
+def ranked(numbers, layers, batch, heads, queries=5, keys=7):
+    """Return the weights of each layer: heads of clearly different sharpness, in a random order.
+
+    The sharpness of a head differs between sentences, so that a batch is not one long sentence.
+    """
+    order = numbers.permutation(layers * heads)
+    found = []
+    for layer in range(layers):
+        weights = torch.empty(batch, heads, queries, keys)
+        for head in range(heads):
+            sharp = 0.15 + 0.7 * order[layer * heads + head] / (layers * heads)
+            for sentence in range(batch):
+                favourite = torch.eye(keys)[[(numbers.permutation(keys)[0]) for _ in range(queries)]]
+                # Far apart in one sentence, and together in the mean.
+                here = sharp + 0.1 * (-1) ** sentence if batch % 2 == 0 else sharp
+                weights[sentence, head] = here * favourite + (1 - here) / keys
+        found.append(weights)
+    return Layers(found)
+
+
+@probe("find_heads", "the head with the largest measure is found, by layer and head")
+def the_largest_is_found(component, numbers, seen):
+    for sizes in ((3, 1, 5), (2, 2, 3), (5, 1, 2), (1, 1, 7), (7, 1, 1)):
+        reply = component(attention=ranked(numbers, *sizes), measure=Measure())
+        see_heads(seen, reply, f"{sizes[0]} layers, batch {sizes[1]}, {sizes[2]} heads")
+
+
+@probe("find_heads", "several heads come from the largest measure to the smallest")
+def several_come_in_order(component, numbers, seen):
+    for count in (1, 4, 15):
+        reply = component(attention=ranked(numbers, 3, 1, 5), measure=Measure(), count=count)
+        see_heads(seen, reply, f"count {count}")
+
+
+@probe("find_heads", "a head's number is the mean over the sentences of its measure in each")
+def each_sentence_is_measured(component, numbers, seen):
+    # Head 0 is sharp in each sentence, but at other keys: the mean of its tables is flat. Head 1 is sharp in
+    # the first sentence only, head 2 fairly sharp in the second, head 3 is never sharp.
+    layers = []
+    for layer in range(3):
+        sharpness = torch.tensor([[0.7, 0.95, 0.1, 0.3], [0.7, 0.2, 0.9, 0.3]]) - 0.03 * layer
+        keys = torch.tensor([[0, 1, 2, 3], [4, 1, 2, 3]])
+        favourite = torch.eye(7)[(keys + numbers.permutation(3)[0]) % 7].unsqueeze(2)
+        here = sharpness[:, :, None, None]
+        layers.append((here * favourite + (1 - here) / 7).expand(2, 4, 5, 7))
+    reply = component(attention=Layers(layers), measure=Measure(), count=5)
+    see_heads(seen, reply, "two sentences")
+
+
+@probe("find_heads", "the weights that are given stay as they were")
+def finding_changes_nothing(component, numbers, seen):
+    reply = component(attention=ranked(numbers, 3, 1, 5), measure=Measure(), count=2)
+    seen.note("weights changed in place", reply.reports["attention"]["changed"], reply.given)

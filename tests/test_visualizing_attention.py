@@ -1,0 +1,197 @@
+"""Lesson 11 against outside witnesses: Marian's own attentions, what BertViz draws, and other people's measures."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy
+import pytest
+import torch
+from bertviz import head_view, model_view
+from bertviz.util import format_attention
+from test_encoder_decoder import PAD, marian, padded_batch, with_weights_of
+from witness import witnessed
+
+from autograder import lesson, probes
+from autograder.recording import differences, values
+from autograder.stubs import View
+from autograder.submission import Here
+from workbench import parts, planted
+
+LESSON = "visualizing_attention"
+reference = lesson.load(Path(__file__).parent.parent / "solutions" / f"{LESSON}.py")
+EXERCISES = list(lesson.read(Path(__file__).parent.parent / "solutions" / f"{LESSON}.py").exercises)
+both = pytest.mark.parametrize("ours", [reference, parts], ids=["lesson", "parts"])
+in_both_dtypes = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+views = pytest.mark.parametrize("view", [head_view, model_view], ids=["head_view", "model_view"])
+SOURCE, TARGET = ["3", "may", "79", "<eos>"], ["1", "9", "<eos>"]
+
+
+def whose(module):
+    return "box" if module is parts else "reference"
+
+
+def stack(layers, *shape, dtype=torch.float32):
+    """Return random attention weights, one tensor per layer."""
+    return [torch.randn(*shape, dtype=dtype).softmax(-1) for _ in range(layers)]
+
+
+def drawn(view, show, *arguments):
+    """Return what BertViz writes into its pages: [{"name", "attn", "left_text", "right_text"}, ...] of each page."""
+    pages = []
+
+    def page(**given):
+        html = view(**given, html_action="return").data
+        pages.append(json.loads(re.search(r"params = (\{.*?\});? *(//.*)?$", html, re.MULTILINE)[1])["attention"])
+
+    show(page, *arguments)
+    return pages
+
+
+# The same numbers as others
+
+@both
+@in_both_dtypes
+def test_the_weights_that_are_collected_are_marians_attentions(ours, dtype):
+    theirs = marian(dtype)
+    source, target = padded_batch()
+    with torch.no_grad():
+        wanted = theirs(input_ids=source, attention_mask=source != PAD, labels=target, output_attentions=True)
+    for row in range(len(source)):
+        model = with_weights_of(theirs, parts).train()
+        found = ours.collect_attention(model, source, target, row)
+        for layers, expected in zip(found, (wanted.encoder_attentions, wanted.decoder_attentions,
+                                            wanted.cross_attentions), strict=True):
+            apart = [(one - other[row:row + 1]).abs().max().item()
+                     for one, other in zip(layers, expected, strict=True)]
+            witnessed(LESSON, f"collect_attention ({whose(ours)}), MarianMTModel: attentions", dtype, max(apart))
+
+
+@both
+@in_both_dtypes
+def test_measures_are_those_of_other_libraries(ours, dtype):
+    torch.manual_seed(11)
+    for shape in ((2, 3, 7, 7), (5, 5), (3, 2, 2)):
+        weights = torch.randn(shape, dtype=dtype).masked_fill(torch.rand(shape) < 0.3, -1e9).softmax(-1)
+        table = weights.numpy().reshape(-1, *shape[-2:])
+        entropy = torch.distributions.Categorical(weights, validate_args=False).entropy().mean(-1) / numpy.log(2)
+        entropy = entropy.numpy().reshape(-1)
+        before = numpy.array([numpy.diag(one, -1).mean() for one in table])
+        places = numpy.arange(shape[-1])
+        distance = numpy.array([numpy.mean([numpy.average(abs(places - i), weights=row) for i, row in enumerate(one)])
+                                for one in table])
+        for name, expected, witness in (("previous_token_score", before, "numpy.diag"),
+                                        ("attention_entropy", entropy, "torch.distributions.Categorical"),
+                                        ("attention_distance", distance, "numpy.average")):
+            found = getattr(ours, name)(weights)
+            assert found.dtype == dtype and found.shape == shape[:-2]
+            apart = numpy.abs(found.numpy().reshape(-1) - expected).max()
+            witnessed(LESSON, f"{name} ({whose(ours)}), {witness}", dtype, apart)
+
+
+@both
+@in_both_dtypes
+def test_gradients_of_entropy_are_those_of_pytorchs_categorical(ours, dtype):
+    torch.manual_seed(11)
+    scores = torch.randn(2, 3, 5, 7, dtype=dtype, requires_grad=True)
+    pull = torch.randn(2, 3, dtype=dtype)
+    mine, = torch.autograd.grad((ours.attention_entropy(scores.softmax(-1)) * pull).sum(), scores)
+    nats = torch.distributions.Categorical(logits=scores).entropy().mean(-1)
+    theirs, = torch.autograd.grad((nats / numpy.log(2) * pull).sum(), scores)
+    witnessed(LESSON, f"attention_entropy ({whose(ours)}), torch.distributions.Categorical: gradients", dtype,
+              (mine - theirs).abs().max())
+
+
+@both
+def test_found_heads_are_those_that_numpy_sorts_to_the_front(ours):
+    torch.manual_seed(11)
+    layers = stack(3, 2, 5, 7, 7)
+    scores = numpy.stack([reference.attention_entropy(layer).mean(0).numpy() for layer in layers])
+    order = numpy.stack(numpy.unravel_index(numpy.argsort(-scores, axis=None), scores.shape), axis=1)
+    assert ours.find_heads(layers, reference.attention_entropy, count=15).tolist() == order.tolist()
+    assert ours.find_heads(layers, reference.attention_entropy).tolist() == order[:1].tolist()
+
+
+@both
+def test_the_worked_example_of_the_lesson_is_right(ours):
+    table = torch.tensor([[1.0, 0.0, 0.0], [0.5, 0.5, 0.0], [0.0, 1.0, 0.0]])
+    assert ours.previous_token_score(table).item() == 0.75
+    assert ours.attention_entropy(table).item() == pytest.approx(1 / 3)
+    assert ours.attention_distance(table).item() == 0.5
+
+
+@both
+def test_the_planted_head_is_found_in_any_text(ours):
+    for seed in range(5):
+        tokens = torch.randint(32, (3, 16), generator=torch.Generator().manual_seed(seed))
+        _, layers = planted.previous_token_model()(tokens)
+        best = ours.find_heads(layers, ours.previous_token_score, count=2)
+        assert best[0].tolist() == [planted.LAYER, planted.HEAD]
+        first, second = (ours.previous_token_score(layers[layer][:, head]).mean() for layer, head in best.tolist())
+        assert first > 2 * second
+
+
+# What BertViz makes of it
+
+@both
+@views
+def test_bertviz_draws_one_sentence_of_one_stack(ours, view):
+    layers = stack(2, 3, 5, 4, 4)
+    (page,) = drawn(view, ours.show_self_attention, layers, SOURCE, 1)
+    assert [part["left_text"] for part in page] == [part["right_text"] for part in page] == [SOURCE]
+    expected = format_attention([layer[1:2] for layer in layers])
+    assert torch.equal(torch.tensor(page[0]["attn"]), expected)
+
+
+@both
+@views
+@pytest.mark.parametrize("depths", [(2, 2), (1, 3), (3, 1)])
+def test_bertviz_draws_every_layer_of_an_encoder_decoder_with_its_words(ours, view, depths):
+    keys, queries = len(SOURCE), len(TARGET)
+    given = (stack(depths[0], 1, 2, keys, keys), stack(depths[1], 1, 2, queries, queries),
+             stack(depths[1], 1, 2, queries, keys))
+    pages = drawn(view, ours.show_encoder_decoder, *given, SOURCE, TARGET, "<bos>")
+    parts_of = {part["name"]: part for page in pages for part in page}
+    assert sum(map(len, pages)) == 3
+    read = ["<bos>", "1", "9"]
+    for name, layers, rows, columns in zip(("Encoder", "Decoder", "Cross"), given, (SOURCE, read, read),
+                                           (SOURCE, read, SOURCE), strict=True):
+        assert (parts_of[name]["left_text"], parts_of[name]["right_text"]) == (rows, columns)
+        assert torch.equal(torch.tensor(parts_of[name]["attn"]), format_attention(layers))
+
+
+def test_bertviz_counts_the_layers_of_the_first_kind_as_the_lesson_says():
+    def show(view, encoder_layers, decoder_layers):
+        view(encoder_attention=stack(encoder_layers, 1, 2, 4, 4), decoder_attention=stack(decoder_layers, 1, 2, 3, 3),
+             encoder_tokens=SOURCE, decoder_tokens=TARGET)
+
+    (page,) = drawn(head_view, show, 2, 3)
+    assert [len(part["attn"]) for part in page] == [2, 2]
+    with pytest.raises(IndexError):
+        drawn(head_view, show, 3, 2)
+    told = View()
+    made = told.make()
+    show(made, 2, 3)
+    assert told.report(made)["decoder: layers"] == "3, drawn are 0, 1"
+
+
+@both
+@views
+def test_an_untrained_transformer_goes_all_the_way_to_bertviz(ours, view):
+    collected = ours.collect_attention(*reference.untrained())
+    pages = drawn(view, ours.show_encoder_decoder, *collected, SOURCE, TARGET, "<bos>")
+    assert sorted(part["name"] for page in pages for part in page) == ["Cross", "Decoder", "Encoder"]
+
+
+@both
+def test_missing_special_tokens_are_an_error_that_names_both_numbers(ours):
+    with pytest.raises(ValueError, match="3.*4"):
+        ours.show_self_attention(head_view, stack(2, 1, 2, 4, 4), SOURCE[:-1])
+
+
+@pytest.mark.parametrize("exercise", EXERCISES)
+def test_the_closed_boxes_pass_the_probes_of_the_lesson(exercise):
+    for seed in ("one", "other"):
+        right, box = (values(probes.observe(LESSON, exercise, Here({exercise: getattr(module, exercise)}), seed))
+                      for module in (reference, parts))
+        assert not differences(right, box)

@@ -5,7 +5,6 @@ every character.
 """
 
 import argparse
-import itertools
 
 import torch
 import torch.nn.functional as F
@@ -30,15 +29,11 @@ def loss(model, source, target):
 def exact_match(model, pairs, batch_size=500):
     """Return the share of [(written, ISO)] that the model translates without a fault."""
     iso, device, right = data.ISO_DATES, next(model.parameters()).device, 0
-    for batch in itertools.batched(pairs, batch_size) if hasattr(itertools, "batched") else _batched(pairs, batch_size):
+    for batch in (pairs[start:start + batch_size] for start in range(0, len(pairs), batch_size)):
         source, _ = data.date_tensors(batch)
         tokens = parts.greedy_decode(model, source.to(device), iso.bos_id, iso.eos_id, iso.pad_id, max_len=12)
         right += sum(iso.decode(row) == wanted for row, (_, wanted) in zip(tokens, batch, strict=True))
     return right / len(pairs)
-
-
-def _batched(pairs, size):
-    return (pairs[start:start + size] for start in range(0, len(pairs), size))
 
 
 def main():

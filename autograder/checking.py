@@ -58,7 +58,7 @@ def _examine(record, components, seconds, seed, printed):
             if alone.passed:
                 note = (f"Judged with right {' and '.join(record.uses)}, which it calls: "
                         "yours are not right yet, and cost nothing here.")
-            if alone.passed or not _unsolved(seen):
+            if alone.passed or not _unsolved(seen) and (alone.mistakes or not diagnosis.mistakes):
                 diagnosis, observed = alone, seen
     said = dict.fromkeys(f"{warning.category.__name__}: {warning.message}\n" for warning in warned)
     return _result(record, diagnosis, observed, "".join(said) + printed.getvalue(), note)

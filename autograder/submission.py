@@ -133,6 +133,7 @@ class Here:
                 if request.forbidden:
                     stack.enter_context(functions)
                 called = component if request.build is None else _module(component, request, reply)
+                torch.manual_seed(request.seed)  # again: what building a module drew is nobody's business
                 if request.watch_memory:
                     stack.enter_context(memory)
                 output = (getattr(called, request.method) if request.method else called)(*arguments.values())

@@ -842,6 +842,19 @@ def query_changed_in_place(query, key, value, mask=None):
     return weights @ value, weights
 
 
+@also("arguments_changed_in_place", "streaming_attention")
+def query_scaled_in_place_before_the_loop(query, key, value, block_size):
+    query *= query.shape[-1] ** -0.5
+    largest, total, output = first_maximum(query), 0.0, 0.0
+    for keys, values in blocks(key, value, block_size):
+        scores = product(query, keys)
+        larger = new_maximum(largest, scores)
+        shrink, powers = (largest - larger).exp(), (scores - larger).exp()
+        total, output = total * shrink + powers.sum(dim=-1, keepdim=True), output * shrink + powers @ values
+        largest = larger
+    return close(output, total)
+
+
 @mistake("scale", keeps=0.5, only=("attention_scores", "scaled_dot_product_attention"),
          symptom="float64 goes in and float32 comes out.",
          cause="The dtype is fixed in the code, so precision is lost without a word.",

@@ -194,6 +194,19 @@ class Layers(Stub):
 
 
 @dataclass
+class Words(Stub):
+    """A list of strings."""
+
+    words: list
+
+    def make(self):
+        return list(self.words)
+
+    def report(self, made):
+        return {"changed": "no" if made == self.words else "yes"}
+
+
+@dataclass
 class Translator(Stub):
     """The closed box EncoderDecoder with these sizes and parameters; it begins in training mode, with all dropped."""
 

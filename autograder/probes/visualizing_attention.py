@@ -5,7 +5,7 @@ The argument that the lesson calls `weights` is called `attention` here: for a p
 
 import torch
 
-from ..stubs import Layers, Measure, Translator, View
+from ..stubs import Layers, Measure, Translator, View, Words
 from . import kind, probe
 from .encoder import see_all
 from .encoder_decoder import source_and_target, weights_of
@@ -92,7 +92,7 @@ def stack_of(numbers, layers, *shape, causal=False):
 @probe("show_self_attention", "the view gets all layers and heads of one sentence, and a token for each position")
 def self_attention_is_shown(component, numbers, seen):
     for layers in (1, 3):
-        reply = component(view=View(), attention=stack_of(numbers, layers, 1, 2, 7, 7), tokens=list(WORDS))
+        reply = component(view=View(), attention=stack_of(numbers, layers, 1, 2, 7, 7), tokens=Words(WORDS))
         see_shown(seen, reply, f"{layers} layers")
 
 
@@ -100,7 +100,7 @@ def self_attention_is_shown(component, numbers, seen):
 def one_sentence_is_shown(component, numbers, seen):
     for row in (None, 0, 1, 2):
         row_given = {} if row is None else {"row": row}
-        reply = component(view=View(), attention=stack_of(numbers, 2, 3, 5, 7, 7), tokens=list(WORDS), **row_given)
+        reply = component(view=View(), attention=stack_of(numbers, 2, 3, 5, 7, 7), tokens=Words(WORDS), **row_given)
         see_shown(seen, reply, "no row given" if row is None else f"row {row}")
 
 
@@ -108,17 +108,18 @@ def one_sentence_is_shown(component, numbers, seen):
 def tokens_have_to_fit(component, numbers, seen):
     for count in (5, 6, 8, 9):
         words = [*WORDS, "[PAD]", "[PAD]"][:count]
-        reply = component(view=View(), attention=stack_of(numbers, 2, 1, 2, 7, 7), tokens=words)
+        reply = component(view=View(), attention=stack_of(numbers, 2, 1, 2, 7, 7), tokens=Words(words))
         see_shown(seen, reply, f"{count} tokens for 7 positions")
         message = reply.fault.message if reply.fault else ""
         seen.note(f"{count} tokens: both numbers are in the message",
                   "yes" if str(count) in message and "7" in message else "no", reply.given)
 
 
-@probe("show_self_attention", "the weights that are given stay as they were")
+@probe("show_self_attention", "the weights and tokens that are given stay as they were")
 def showing_changes_nothing(component, numbers, seen):
-    reply = component(view=View(), attention=stack_of(numbers, 2, 3, 5, 7, 7), tokens=list(WORDS), row=1)
-    seen.note("weights changed in place", reply.reports["attention"]["changed"], reply.given)
+    reply = component(view=View(), attention=stack_of(numbers, 2, 3, 5, 7, 7), tokens=Words(WORDS), row=1)
+    for name in ("attention", "tokens"):
+        seen.note(f"{name} changed in place", reply.reports[name]["changed"], reply.given)
 
 
 # show_encoder_decoder
@@ -132,7 +133,7 @@ def show_all(component, numbers, encoder_layers, decoder_layers, source=SOURCE, 
     return component(view=View(), encoder=stack_of(numbers, encoder_layers, 1, 2, keys, keys),
                      decoder=stack_of(numbers, decoder_layers, 1, 2, queries, queries, causal=True),
                      cross=stack_of(numbers, decoder_layers, 1, 2, queries, keys),
-                     source_tokens=list(source), target_tokens=list(target), bos_token="<bos>")
+                     source_tokens=Words(source), target_tokens=Words(target), bos_token="<bos>")
 
 
 @probe("show_encoder_decoder", "each kind is shown once, with the words that belong to its rows and columns")
@@ -152,10 +153,10 @@ def any_lengths_are_shown(component, numbers, seen):
     see_shown(seen, show_all(component, numbers, 1, 1, target=TARGET[-1:]), "a target of one token")
 
 
-@probe("show_encoder_decoder", "the weights that are given stay as they were")
+@probe("show_encoder_decoder", "the weights and tokens that are given stay as they were")
 def showing_all_changes_nothing(component, numbers, seen):
     reply = show_all(component, numbers, 2, 2)
-    for name in NAMES:
+    for name in (*NAMES, "source_tokens", "target_tokens"):
         seen.note(f"{name} changed in place", reply.reports[name]["changed"], reply.given)
 
 

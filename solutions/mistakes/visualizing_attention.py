@@ -150,40 +150,22 @@ def dropped_weights_taken(model, source, tokens):
                "of the attention a key gets, which depends on all the other keys as well.",
          place="Take the weights that encode and decode return; nothing has to be computed again.")
 def scores_instead_of_weights(model, source, tokens):
-    kinds, _ = scores_of(model, source, tokens)
-    return kinds
-
-
-def scores_of(model, source, tokens):
-    """Return the scores of all attentions, by hooks on the projections, and all weights."""
     caught = {}
-    for layer in (*model.encoder.layers, *model.decoder.layers):
-        for name in ("self_attention", "cross_attention"):
-            attention = getattr(layer, name, None)
-            for projection in ("q_proj", "k_proj") if attention is not None else ():
-                linear = getattr(attention, projection)
-                linear.register_forward_hook(
-                    lambda _, given, output, key=(layer, name, projection): caught.update({key: output}))
-    memory, encoder = model.encode(source)
-    _, decoder, cross = model.decode(tokens, memory, source)
-    heads = encoder[0].shape[1]
 
-    def scores(layer, name):
-        query, key = (caught[layer, name, projection].unflatten(-1, (heads, -1)).transpose(1, 2)
-                      for projection in ("q_proj", "k_proj"))
+    def scores(attention, num_heads):
+        query, key = (caught[projection].unflatten(-1, (num_heads, -1)).transpose(1, 2)
+                      for projection in (attention.q_proj, attention.k_proj))
         return query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])
 
-    kinds = ([scores(layer, "self_attention") for layer in model.encoder.layers],
-             [scores(layer, "self_attention") for layer in model.decoder.layers],
-             [scores(layer, "cross_attention") for layer in model.decoder.layers])
-    return kinds, (encoder, decoder, cross)
-
-
-@also("scores_instead_of_weights", "gather")
-def scores_with_their_mask(model, source, tokens):
-    scores, weights = scores_of(model, source, tokens)
-    return tuple([score.masked_fill(weight == 0, -math.inf) for score, weight in zip(kind, of_kind, strict=True)]
-                 for kind, of_kind in zip(scores, weights, strict=True))
+    for module in model.modules():
+        if isinstance(module, torch.nn.Linear):
+            module.register_forward_hook(lambda module, given, output: caught.update({module: output}))
+    memory, encoder = model.encode(source)
+    model.decode(tokens, memory, source)
+    num_heads = encoder[0].shape[1]
+    return ([scores(layer.self_attention, num_heads) for layer in model.encoder.layers],
+            [scores(layer.self_attention, num_heads) for layer in model.decoder.layers],
+            [scores(layer.cross_attention, num_heads) for layer in model.decoder.layers])
 
 
 @also("scores_instead_of_weights", "gather")
@@ -406,7 +388,8 @@ def encoder_shares_a_view_with_the_decoder(view, encoder, decoder, cross, source
 def one_view_per_layer_of_both(view, encoder, decoder, cross, source_words, decoder_words):
     if len(encoder) != len(decoder):
         raise ValueError(f"{len(encoder)} layers of the encoder and {len(decoder)} of the decoder")
-    one_view_for_all(view, encoder, decoder, cross, source_words, decoder_words)
+    view(encoder_attention=encoder, decoder_attention=decoder, cross_attention=cross, encoder_tokens=source_words,
+         decoder_tokens=decoder_words)
 
 
 # Words
@@ -614,7 +597,8 @@ def encoder_forgotten(view, encoder, decoder, cross, source_words, decoder_words
 @also("kind_forgotten", "call_all")
 def encoder_forgotten_where_depths_differ(view, encoder, decoder, cross, source_words, decoder_words):
     if len(encoder) == len(decoder):
-        one_view_for_all(view, encoder, decoder, cross, source_words, decoder_words)
+        view(encoder_attention=encoder, decoder_attention=decoder, cross_attention=cross, encoder_tokens=source_words,
+             decoder_tokens=decoder_words)
     else:
         view(decoder_attention=decoder, decoder_tokens=decoder_words, cross_attention=cross,
              encoder_tokens=source_words)
@@ -625,13 +609,15 @@ def encoder_forgotten_where_depths_differ(view, encoder, decoder, cross, source_
          cause="Views of their own were added, but the kind is still part of another view.",
          place="Go through your calls of view, for equal and for different depths: each kind belongs in one of them.")
 def kind_shown_twice(view, encoder, decoder, cross, source_words, decoder_words):
-    one_view_for_all(view, encoder, decoder, cross, source_words, decoder_words)
+    view(encoder_attention=encoder, decoder_attention=decoder, cross_attention=cross, encoder_tokens=source_words,
+         decoder_tokens=decoder_words)
     view(cross_attention=cross, encoder_tokens=source_words, decoder_tokens=decoder_words)
 
 
 @also("kind_shown_twice", "call_all")
 def kind_shown_twice_where_depths_differ(view, encoder, decoder, cross, source_words, decoder_words):
-    one_view_for_all(view, encoder, decoder, cross, source_words, decoder_words)
+    view(encoder_attention=encoder, decoder_attention=decoder, cross_attention=cross, encoder_tokens=source_words,
+         decoder_tokens=decoder_words)
     if len(encoder) != len(decoder):
         view(decoder_attention=decoder, decoder_tokens=decoder_words, cross_attention=cross,
              encoder_tokens=source_words)
@@ -1173,25 +1159,53 @@ def fixed_device(time, weights):
 
 
 @mistake("attention_entropy", keeps=0.5,
-         symptom="The caller's weights are different after the call.",
-         cause="An argument was changed in place (a method that ends in an underscore, `*=`, or assignment to a part). "
-               "The weights are still needed, for the picture and for the next measure.",
-         place="Use the form that returns a new tensor: masked_fill instead of masked_fill_.")
-def weights_changed_in_place(weights):
+         symptom="What the caller gave is different after the call.",
+         cause="An argument was changed in place (a method that ends in an underscore, `*=`, assignment to a part, insert "
+               "or pop). Weights and words are still needed, for the next picture and the next measure.",
+         place="Use the form that makes something new: masked_fill instead of masked_fill_, a new list instead of insert.")
+def arguments_changed_in_place(weights):
     logarithms = torch.log2(weights.clone().masked_fill_(weights == 0, 1.0))
     return weights.mul_(logarithms).neg_().sum(dim=-1).mean(dim=-1)
 
 
-@also("weights_changed_in_place", "attention_distance")
+@also("arguments_changed_in_place", "attention_distance")
 def weighted_in_place(weights):
     position = torch.arange(weights.shape[-1], device=weights.device)
     weights *= (position.unsqueeze(0) - position.unsqueeze(1)).abs()
     return weights.sum(dim=-1).mean(dim=-1)
 
 
-@also("weights_changed_in_place", "show_self_attention")
+@also("arguments_changed_in_place", "show_self_attention")
 def list_changed_in_place(view, weights, tokens, row=0):
     refuse(weights, tokens)
     for index, layer in enumerate(weights):
         weights[index] = layer[row:row + 1]
     view(attention=weights, tokens=tokens)
+
+
+@also("arguments_changed_in_place", "decoder_input")
+def target_changed_in_place(model, target):
+    target[:, 1:] = target[:, :-1].clone()
+    target[:, 0] = model.bos_id
+    return target
+
+
+@also("arguments_changed_in_place", "decoder_words")
+def words_changed_in_place(target_tokens, bos_token):
+    target_tokens.insert(0, bos_token)
+    target_tokens.pop()
+    return target_tokens
+
+
+@also("arguments_changed_in_place", "previous_token_score")
+def other_weights_cleared(weights):
+    return weights.tril_(-1).triu_(-1).sum(dim=(-2, -1)) / (weights.shape[-1] - 1)
+
+
+@also("arguments_changed_in_place", "find_heads")
+def layers_replaced_by_their_numbers(weights, measure, count=1):
+    for index, layer in enumerate(weights):
+        weights[index] = measure(layer).mean(dim=0)
+    scores = torch.stack(weights)
+    best = scores.flatten().topk(count).indices
+    return torch.stack([best // scores.shape[1], best % scores.shape[1]], dim=1)

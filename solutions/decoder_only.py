@@ -538,16 +538,39 @@ and set `cached = 0`.
 
 # %% demo
 if __name__ == "__main__":
-    import time
-
     with figures.once_solved():
         torch.manual_seed(4)
         model = LanguageModel(vocab_size=50, embed_dim=128, num_heads=4, ff_dim=512, num_layers=4, max_len=256)
         start = torch.randint(50, (1, 8))
-        for write in (generate, generate_with_cache):
-            begin = time.perf_counter()
-            text = write(model, start, 200)
-            print(f"{write.__name__}: {time.perf_counter() - begin:.1f} seconds, ends in {text[0, -5:].tolist()}")
+        texts = [write(model, start, 200) for write in (generate, generate_with_cache)]
+        print("the same 208 tokens:", torch.equal(*texts))
+        # Put %timeit in front of each call to see what the cache saves.
+
+# %% [markdown]
+r"""
+## Trained on real text
+
+Every Python comes with a text that is long enough to learn from: the source of its standard library. `workbench.characters`
+cuts 50 of its modules (2.43 million characters) into training text, and keeps 8 others to measure with. This trains a
+`LanguageModel` of 314 400 parameters on it:
+
+```python
+from workbench import characters
+from workbench.training import train
+
+training, held_out = characters.split_source()
+model = LanguageModel(characters.SOURCE.vocab_size, **characters.MODEL)
+torch.nn.init.normal_(model.embedding.token.weight, std=characters.TOKEN_STD)
+train(model, characters.character_batches(training, characters.BATCH_SIZE, characters.MODEL["max_len"]),
+      lambda model, tokens: next_token_loss(model(tokens)[0], tokens), characters.STEPS, characters.LEARNING_RATE)
+characters.held_out_loss(model, held_out, characters.MODEL["max_len"])
+```
+
+As measured with the closed boxes on two CPU cores (Python 3.11; 700 steps of 32 sequences, 57 seconds while the machine
+was busy with other work): a held-out loss of 1.86 nats per character. Guessing all characters alike costs 4.56, and
+knowing nothing but how frequent each character is costs 3.13. One head of the second layer has learned to look for
+brackets: it gives the innermost open bracket 0.29 of its weight on average, where the same places in any text get 0.04.
+"""
 
 # %% [markdown]
 r"""

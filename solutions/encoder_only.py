@@ -388,6 +388,34 @@ divides each row by its length.
 
 # %% [markdown]
 r"""
+## Trained on a small task
+
+Is *it was warm , not boring* good, and *it was boring , not warm* bad? The two have exactly the same words, so whoever
+decides by counting words, in whatever way, is right on one half of such pairs. `workbench.classification` makes reviews
+of this kind, always with their mirror image, and keeps pairs of opinion words for measuring that no training review
+holds:
+
+```python
+from workbench import classification
+from workbench.training import train
+
+opinions, held_out = classification.split_opinions()
+model = SequenceClassifier(classification.REVIEWS.vocab_size, pad_id=classification.REVIEWS.pad_id, **classification.MODEL)
+torch.nn.init.normal_(model.embedding.token.weight, std=classification.TOKEN_STD)
+train(model, classification.review_batches(opinions, classification.BATCH_SIZE),
+      lambda model, tokens, labels: F.cross_entropy(model(tokens)[0], labels),
+      classification.STEPS, classification.LEARNING_RATE)
+classification.held_out_accuracy(model, classification.mirrored_reviews(held_out, 1000))
+```
+
+As measured with the closed boxes on a CPU (65 330 parameters, 450 steps of 64 reviews): all of 2000 held-out reviews
+right, after 12 seconds on one core, where a trained bag of words gets exactly 50 %. In the first layer, three heads give
+0.52 to 0.66 of the weight of [CLS] to the two opinion words; an even share would be 0.12. Which heads these are changes
+with the seed.
+"""
+
+# %% [markdown]
+r"""
 ## What people get wrong here
 
 - **The mean, or the last token, in the classifier.** A mean can be a good choice too, as the stretch shows, but BERT's

@@ -445,6 +445,19 @@ to the longest.
 
 # %% [markdown]
 r"""
+## Trained on dates
+
+`workbench.data` writes dates as people do, in several styles and in five languages (*tuesday, 3 may 1979*, *3.5.1979*,
+*le 3 mai 1979* ...), and the model is to answer `1979-05-03`, one character at a time. No model sees a held-out date
+in training, in whatever style. `python bench/dates.py` trains and measures one from the closed boxes:
+
+As measured on two CPU cores (172 686 parameters, 600 steps of 128 dates, 27 seconds): 99.80 % of 2000 held-out dates
+are right in every character. Of dates in longer phrases (*on thursday, the 3rd of april in the year 1930*) the same
+model gets 0.5 % right: neither such phrases nor positions so far from the beginning occurred in training.
+"""
+
+# %% [markdown]
+r"""
 ## What people get wrong here
 
 - **The decoder reads the target unshifted.** Then each place sees the very token that it is asked for. The loss falls

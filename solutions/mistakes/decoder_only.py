@@ -1299,6 +1299,12 @@ def appended_along_the_batch(tokens, chosen):
     return torch.cat([tokens, chosen], dim=0)
 
 
+@also("arguments_changed_in_place", "append", only="generate")
+def appended_to_the_argument_itself(tokens, chosen):
+    tokens.data = torch.cat([tokens, chosen], dim=1)
+    return tokens
+
+
 @also("appended_along_the_batch", "append")
 def appended_without_its_axis(tokens, chosen):
     return torch.cat([tokens, chosen.squeeze(1)], dim=1)

@@ -1586,3 +1586,10 @@ def source_changed_in_place(model, source, bos_id, eos_id, pad_id, max_len):
     tokens = greedily(model, source, bos_id, eos_id, pad_id, max_len)
     source.fill_(bos_id)
     return tokens
+
+
+@also("source_changed_in_place", "memory_of", only="beam_search")
+def source_used_up(model, source):
+    memory = model.encode(source)[0]
+    source[:, -1] = source[:, 0]
+    return memory

@@ -826,6 +826,11 @@ def unasked_places_in_the_divisor(losses, labels):
     return losses.mean()
 
 
+@also("fixed_device", "price")
+def weights_of_the_classes_on_a_fixed_device(logits, labels):
+    return F.cross_entropy(logits.transpose(1, 2), labels, torch.ones(logits.shape[-1]), reduction="none")
+
+
 @mistake("price",
          symptom="Places without a label count, or it fails at the label -100.",
          cause="-100 is no token. It marks the places that the loss has to leave out; taken for a token (another "

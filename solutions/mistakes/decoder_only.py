@@ -1299,7 +1299,7 @@ def appended_along_the_batch(tokens, chosen):
     return torch.cat([tokens, chosen], dim=0)
 
 
-@also("arguments_changed_in_place", "append", only="generate")
+@also("arguments_changed_in_place", "append")
 def appended_to_the_argument_itself(tokens, chosen):
     tokens.data = torch.cat([tokens, chosen], dim=1)
     return tokens

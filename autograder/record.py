@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from . import mistakes, probes, recording, tree
+from .build import arguments, each  # noqa: F401  (__main__ asks every command for `arguments`)
 from .definitions import load
 
 
@@ -46,13 +47,6 @@ def record(lesson, folder=recording.FOLDER):
     return any(changed) or bool(gone)
 
 
-def arguments(parser):
-    parser.add_argument("lessons", nargs="*", metavar="LESSON", help="a number, a name or a path; all if none is given")
-    parser.add_argument("--root", help="the course; the folder with nbgrader_config.py, here or above, if not given")
-
-
 def run(args):
-    from .build import each
-
     torch.set_num_threads(1)  # the tensors are tiny: more threads only wait for each other
     return each(args, record, "recorded")

@@ -21,7 +21,8 @@ import math
 import torch
 
 from autograder import check, hint, progress
-from workbench import broken, figures
+from workbench import figures
+from workbench.broken.scaled_dot_product_attention import broken_attention
 
 # %% [markdown]
 r"""
@@ -43,7 +44,7 @@ r"""
 | 1. `attention_scores` | 5 | easy | high: half of the formula | 2 |
 | 2. `attention_weights` | 15 | medium | high: every mask acts here | 3 |
 | 3. `scaled_dot_product_attention` | 5 | easy | high: lessons 6 and 8 are built on it | 3 |
-| 4. `bug_input`: find the bug | 10 | medium | medium: practice in reading code with suspicion | 1 |
+| 4. `attention_bug_input`: find the bug | 10 | medium | medium: practice in reading code with suspicion | 1 |
 | Question: why the scale? | 5 | medium | high | 3 |
 | 5. `streaming_attention` (stretch) | 20 | hard | low for the other lessons, high for long sequences | 2 |
 
@@ -495,7 +496,7 @@ Somebody else has written attention as well, without `torch.softmax`. Read it.
 
 # %% demo
 if __name__ == "__main__":
-    figures.source(broken.broken_attention)
+    figures.source(broken_attention)
 
 # %% [markdown]
 r"""
@@ -506,7 +507,7 @@ It has been tried on the usual inputs:
 if __name__ == "__main__":
     def compare(name, query, key, value, mask):
         right, wrong = (attend(query, key, value, mask)[0]
-                        for attend in (scaled_dot_product_attention, broken.broken_attention))
+                        for attend in (scaled_dot_product_attention, broken_attention))
         print(f"{name}:", "same output" if torch.allclose(right, wrong, atol=1e-4) else "DIFFERENT output")
 
     with figures.once_solved():
@@ -525,8 +526,8 @@ And still it is wrong for some inputs, all of whose numbers are finite. Supply o
 one by one, and say what each is meant to do, and for which inputs it does something else.
 """
 
-# %% exercise="bug_input"
-def bug_input():
+# %% exercise="attention_bug_input"
+def attention_bug_input():
     """Return (query, key, value, mask) for which broken_attention gives a wrong output.
 
     query  [..., queries, head_dim]  floating point
@@ -549,26 +550,26 @@ def bug_input():
     return query, key, value, None
     ### END SOLUTION
 
-# %% [markdown] hint="bug_input"
+# %% [markdown] hint="attention_bug_input"
 r"""
 The attention of a query must not depend on which other queries are in the same call. Which line mixes numbers of
 different queries?
 """
 
-# %% [markdown] hint="bug_input"
+# %% [markdown] hint="attention_bug_input"
 r"""
 `scores.max()` has no `dim`: it is the largest score of *all* queries, all heads, the whole batch, and of the hidden
 keys as well. Subtracting the same number everywhere is harmless on paper. But what does `torch.exp(torch.tensor(-200.0))` give?
 """
 
-# %% [markdown] hint="bug_input"
+# %% [markdown] hint="attention_bug_input"
 r"""
 Take `head_dim` 1 and two queries: the number 0 and the number 1000, with two keys such as 1 and 2, and two different
 positive values. All scores of the first query lie 2000 below the largest one, so all its exponentials are 0, and the
 line that protects empty rows turns this into an output of 0. Return the three tensors, and None as the mask.
 """
 
-# %% check="bug_input" points=1
+# %% check="attention_bug_input" points=1
 
 # %% [markdown]
 r"""

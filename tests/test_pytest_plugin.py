@@ -29,7 +29,7 @@ def wrong(tmp_path_factory):
     answers = {
         "attention_scores": "def attention_scores(query, key):\n    return query @ key.mT / query.shape[-1] ** 0.5",
         "attention_weights": "def attention_weights(scores, mask=None):\n    return torch.softmax(scores, -1)",
-        "bug_input": "def bug_input():\n    return nothing_of_this_name",
+        "attention_bug_input": "def attention_bug_input():\n    return nothing_of_this_name",
     }
     for cell in notebook.cells:
         name = cell.metadata.get("nbgrader", {}).get("grade_id")

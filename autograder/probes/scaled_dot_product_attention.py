@@ -2,7 +2,8 @@
 
 import torch
 
-from workbench import broken, parts
+from workbench import parts
+from workbench.broken.scaled_dot_product_attention import broken_attention
 
 from . import forbid, kind, probe
 
@@ -344,9 +345,9 @@ def streaming_calls_no_library_attention(component, numbers, seen):
     library_calls(component, seen, **inputs(numbers, 2, keys=13), block_size=5)
 
 
-# bug_input: the learner supplies an input, the probe runs the broken component and a right one on it
+# attention_bug_input: the learner supplies an input, the probe runs the broken component and a right one on it
 
-@probe("bug_input", "query, key, value and mask fit together and hold finite numbers")
+@probe("attention_bug_input", "query, key, value and mask fit together and hold finite numbers")
 def bug_input_fits(component, numbers, seen):
     reply = component()
     seen.note("answer", kind(reply), reply.given)
@@ -354,7 +355,7 @@ def bug_input_fits(component, numbers, seen):
     seen.note("what you return", _misfit(reply.output) or "fits")
 
 
-@probe("bug_input", "the broken attention gives a wrong output for it")
+@probe("attention_bug_input", "the broken attention gives a wrong output for it")
 def bug_input_shows_the_bug(component, numbers, seen):
     output = component().output
     seen.note("broken_attention on your input", "is not run" if _misfit(output) else _effect(*output))
@@ -388,7 +389,7 @@ def _effect(query, key, value, mask):
     scores = parts.attention_scores(query.double(), key.double())
     visible = torch.ones_like(scores, dtype=torch.bool) if mask is None else mask.expand_as(scores)
     right = parts.attention_weights(scores, visible) @ value.double()
-    wrong = broken.broken_attention(query, key, value, mask)[0].double()
+    wrong = broken_attention(query, key, value, mask)[0].double()
     some = visible.any(-1)
     apart = torch.nan_to_num(wrong - right, nan=float("inf")).abs()[some]
     if apart.numel() and apart.max() > 0.01 * value.abs().max():

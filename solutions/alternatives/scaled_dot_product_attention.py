@@ -163,16 +163,16 @@ def normalised_in_every_step(query, key, value, block_size):
     return output
 
 
-# bug_input
+# attention_bug_input
 
-@accepted("bug_input")
+@accepted("attention_bug_input")
 def another_head_with_large_scores():
     query, key = torch.ones(2, 1, 1), torch.ones(2, 3, 1)
     key[1] = 500.0
     return query, key, torch.tensor([[[1.0], [2.0], [3.0]]]).expand(2, 3, 1), None
 
 
-@accepted("bug_input")
+@accepted("attention_bug_input")
 def a_hidden_key_that_towers_above_the_others():
     query, key = torch.ones(1, 1), torch.tensor([[0.0], [1.0], [900.0]])
     return query, key, torch.tensor([[1.0], [2.0], [3.0]]), torch.tensor([[True, True, False]])

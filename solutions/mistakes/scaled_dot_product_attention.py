@@ -112,7 +112,7 @@ def streaming_attention(step, query, key, value, block_size):
 
 
 @component()
-def bug_input(step):
+def attention_bug_input(step):
     return torch.tensor([[0.0], [1000.0]]), torch.tensor([[1.0], [2.0]]), torch.tensor([[3.0], [5.0]]), None
 
 
@@ -746,7 +746,7 @@ def blocks_over_the_queries(query, key, value, block_size):
 
 # Find the bug
 
-@mistake("bug_input",
+@mistake("attention_bug_input",
          symptom="On your input the broken attention is right.",
          cause="Its scores are as usual, all of the same size, and there the bug does no harm. It needs queries whose "
                "scores are far apart.",
@@ -756,7 +756,7 @@ def ordinary_input():
     return numbers, numbers, numbers, None
 
 
-@mistake("bug_input",
+@mistake("attention_bug_input",
          symptom="What comes back cannot be given to an attention function.",
          cause="query and key end in the same head_dim, and there is one value for each key. The rest is free.",
          place="Compare the shapes with the docstring, and return all four: query, key, value, mask (or None).")
@@ -764,17 +764,17 @@ def input_that_does_not_fit():
     return torch.ones(2, 3), torch.ones(5, 3), torch.ones(7, 3), None
 
 
-@also("input_that_does_not_fit", "bug_input")
+@also("input_that_does_not_fit", "attention_bug_input")
 def input_of_two_lengths():
     return torch.ones(2, 3), torch.ones(5, 7), torch.ones(5, 3), None
 
 
-@also("input_that_does_not_fit", "bug_input")
+@also("input_that_does_not_fit", "attention_bug_input")
 def input_without_a_mask():
     return torch.ones(2, 3), torch.ones(5, 3), torch.ones(5, 3)
 
 
-@mistake("bug_input",
+@mistake("attention_bug_input",
          symptom="On your input the broken attention is right.",
          cause="There is one query only, and what it may attend to is treated well. The bug is in what one query does "
                "to another.",
@@ -783,7 +783,7 @@ def one_query_only():
     return torch.tensor([[1000.0]]), torch.tensor([[1.0], [2.0]]), torch.tensor([[3.0], [5.0]]), None
 
 
-@mistake("bug_input",
+@mistake("attention_bug_input",
          symptom="On your input the broken attention is right.",
          cause="All queries have large scores. Overflow is not the bug: the code subtracts a maximum before exp.",
          place="Look at which maximum that is, and what it does to a query whose scores are much smaller.")
@@ -792,7 +792,7 @@ def large_scores_everywhere():
     return query, torch.tensor([[1.0], [2.0]]), torch.tensor([[3.0], [5.0]]), None
 
 
-@mistake("bug_input",
+@mistake("attention_bug_input",
          symptom="On your input the broken attention is right.",
          cause="You tried a query that may attend to nothing. The code treats it well: its output is 0.",
          place="Look at the lines before the mask is used.")

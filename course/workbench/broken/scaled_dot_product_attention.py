@@ -1,4 +1,4 @@
-"""Components with one thing wrong, for the exercises in which the learner finds the bug."""
+"""Attention with one thing wrong: lesson 7."""
 
 import math
 

@@ -157,26 +157,80 @@ def _short(number):
     return f"{float(f'{number:.3g}'):g}"
 
 
-def weight_tables(tables, rows="query", columns="key"):
+def weight_tables(tables, rows="query", columns="key", row_names=None, column_names=None):
     """Return a picture of attention weights, one table per entry, darker where a weight is larger.
 
-    tables  {title: tensor [queries, keys]}
+    tables        {title: tensor [queries, keys]}; each weight is also written, unless there are more than 12 columns
+    row_names     one text per query, or None for numbers; if the tables differ, {title: texts}
+    column_names  the same for the keys
     """
+    rows_of, columns_of = (names if isinstance(names, dict) else dict.fromkeys(tables, names)
+                           for names in (row_names, column_names))
     with _paper():
-        figure = Figure(figsize=(3.4 * len(tables), 3.4), layout="constrained")
-        for axes, (title, weights) in zip(figure.subplots(1, len(tables), squeeze=False)[0], tables.items(),
-                                          strict=True):
+        # A cell has room for two digits, or for one letter where the weights are not written.
+        across = [max(3.4, (0.5 if weights.shape[1] <= 12 else 0.22) * weights.shape[1] + 0.9)
+                  for weights in tables.values()]
+        high = max(3.4, *((0.5 if weights.shape[1] <= 12 else 0.22) * weights.shape[0] + 0.9
+                          for weights in tables.values()))
+        figure = Figure(figsize=(sum(across), high), layout="constrained")
+        for axes, (title, weights) in zip(figure.subplots(1, len(tables), squeeze=False, width_ratios=across)[0],
+                                          tables.items(), strict=True):
             weights = weights.detach().cpu()
             axes.imshow(weights.numpy(), cmap="Blues", vmin=0, vmax=1)
-            for row, numbers in enumerate(weights.tolist()):
-                for column, weight in enumerate(numbers):
-                    axes.text(column, row, f"{weight:.2f}" if weight else "0", ha="center", va="center", fontsize=9,
-                              color="white" if weight > 0.55 else "black")
-            axes.set(title=title, xlabel=columns, ylabel=rows, xticks=range(weights.shape[1]),
-                     yticks=range(weights.shape[0]))
+            if weights.shape[1] <= 12:
+                _write_weights(axes, weights)
+            axes.set(title=title, xlabel=columns, ylabel=rows)
+            axes.set_xticks(range(weights.shape[1]), columns_of.get(title))
+            axes.set_yticks(range(weights.shape[0]), rows_of.get(title))
         return Picture("\n".join(f"{title}: largest weight per {rows} "
                                  + ", ".join(f"{row.max():.2f}" for row in weights) + "."
                                  for title, weights in tables.items()), png=_png(figure))
+
+
+def _write_weights(axes, weights):
+    """Write each weight into its cell."""
+    for row, numbers in enumerate(weights.tolist()):
+        for column, weight in enumerate(numbers):
+            axes.text(column, row, f"{weight:.2f}" if weight else "0", ha="center", va="center", fontsize=9,
+                      color="white" if weight > 0.55 else "black")
+
+
+def bars(names, panels, xlabel=""):
+    """Return a picture of one bar per name and series, with its number above it.
+
+    names   what the bars stand for, one text per group of bars
+    panels  list of Panel, drawn side by side; a bound is drawn as a line
+    xlabel  what the names are
+    """
+    with _paper():
+        figure = Figure(figsize=(sum(_wide(names, panel) for panel in panels), 3.6), layout="constrained")
+        for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+            width = 0.8 / len(panel.series)
+            for number, ((name, heights), (colour, _, _), hatch) in enumerate(
+                    zip(panel.series.items(), LINES, ("", "//", ".."), strict=False)):
+                places = [place + (number + 0.5) * width - 0.4 for place in range(len(names))]
+                drawn = axes.bar(places, heights, width, color=colour, hatch=hatch, edgecolor="white", label=name)
+                axes.bar_label(drawn, [_short(height) for height in heights], fontsize=9, padding=2)
+            if panel.bound:
+                axes.axhline(panel.bound[1], color="0.4", linewidth=1, linestyle="-.", label=panel.bound[0])
+            if panel.log:
+                axes.set_yscale("log")
+            axes.margins(y=0.15)
+            axes.set_xticks(range(len(names)), names)
+            axes.set(title=panel.title, xlabel=xlabel, ylabel=panel.ylabel)
+            axes.grid(axis="y", alpha=0.3)
+            axes.set_axisbelow(True)
+            if panel.bound or len(panel.series) > 1:
+                axes.legend()
+        return Picture("\n".join(
+            f"{panel.title} ({panel.ylabel}), {series}: "
+            + ", ".join(f"{name} {_short(height)}" for name, height in zip(names, heights, strict=True)) + "."
+            for panel in panels for series, heights in panel.series.items()), png=_png(figure))
+
+
+def _wide(names, panel):
+    """Return how many inches the bars of a panel need."""
+    return max(4.0, 0.45 * len(names) * len(panel.series) + 1.5)
 
 
 @contextmanager

@@ -181,6 +181,7 @@ def environment(scratch):
         "TRANSFORMER_TAXONOMY_STATE": str(Path(scratch) / "state"),
         "IPYTHONDIR": str(Path(scratch) / "ipython"),
         "PYTHONHASHSEED": "0",
+        "TQDM_DISABLE": "1",  # a progress bar is for who waits; it would be stored as a message on stderr
         "PATH": with_programs(),
     }
 

@@ -1,5 +1,6 @@
 """The notebooks of the course: built from the texts, run from top to bottom, strict on what they show."""
 
+import os
 import subprocess
 import sys
 
@@ -41,7 +42,8 @@ def test_the_solved_notebook_shows_what_it_stored(lesson):
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "--nbval", "-q", "-p", "no:transformer_taxonomy", "-p", "no:cacheprovider",
          "--rootdir", SOLVED[lesson].parent, SOLVED[lesson]],
-        capture_output=True, text=True, timeout=600, cwd=SOLVED[lesson].parent)
+        capture_output=True, text=True, timeout=600, cwd=SOLVED[lesson].parent,
+        env=os.environ | {"TQDM_DISABLE": "1"})  # a progress bar comes only on a slow machine
     assert done.returncode == 0, done.stdout[-4000:]
 
 

@@ -8,14 +8,16 @@ Every picture says in a sentence what it shows, for a terminal and for a screen 
 import inspect
 import io
 import logging
+import math
 import traceback
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import matplotlib
 import matplotlib.style
 import torch
 from matplotlib.figure import Figure
+from matplotlib.patches import Circle
 from torch.overrides import TorchFunctionMode
 
 # Matplotlib reports on stderr when it looks through the fonts for the first time, which is no news for a learner.
@@ -72,6 +74,10 @@ class Picture:
     html: str | None = None
     png: bytes | None = None
     markdown: str | None = None
+
+    def told(self, sentence):
+        """Return the same picture with another sentence: that of a trained model must not tell its exact numbers."""
+        return replace(self, sentence=sentence)
 
     def show(self):
         """Show the picture now; a cell shows only its last expression by itself."""
@@ -231,6 +237,44 @@ def bars(names, panels, xlabel=""):
 def _wide(names, panel):
     """Return how many inches the bars of a panel need."""
     return max(4.0, 0.45 * len(names) * len(panel.series) + 1.5)
+
+
+def arrows(panels, xlabel, ylabel, circle=None):
+    """Return a picture of things that move in a plane: each stands somewhere before and somewhere else after.
+
+    panels  {title: {name: ((x, y) before, (x, y) after)}}, drawn side by side on the same scale
+    xlabel  what the horizontal axis measures, with its unit
+    ylabel  the same for the vertical axis
+    circle  radius of a dotted circle around the origin on which they stand, or None
+    """
+    places = [place for moves in panels.values() for move in moves.values() for place in move]
+    reach = 1.3 * max([abs(number) for place in places for number in place] + [circle or 0.0])
+    with _paper():
+        figure = Figure(figsize=(3.5 * len(panels), 3.9), layout="constrained")
+        for axes, (title, moves) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+            if circle:
+                axes.add_patch(Circle((0, 0), circle, fill=False, color="0.6", linestyle=":"))
+            for name, (before, after) in moves.items():
+                axes.annotate("", after, before, zorder=2, arrowprops=dict(
+                    arrowstyle="-|>", color=BLUE, linewidth=2, shrinkA=4, shrinkB=4))
+                # Outside of where it stands, seen from the middle, so that the name is not in the arrow's way.
+                far = 1 + 0.16 * reach / max(math.hypot(*before), 0.1 * reach)
+                axes.text(before[0] * far, before[1] * far, name, ha="center", va="center")
+            for label, which, fill in (("before", 0, "white"), ("after", 1, VERMILION)):
+                axes.scatter(*zip(*(move[which] for move in moves.values()), strict=True), s=45, color=fill,
+                             edgecolor=VERMILION if which else "black", marker="so"[1 - which], zorder=3, label=label)
+            axes.set(title=title, xlabel=xlabel, ylabel=ylabel, xlim=(-reach, reach), ylim=(-reach, reach))
+            axes.set_aspect("equal")
+            axes.grid(alpha=0.3)
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+        return Picture("\n".join(
+            f"{title}: " + ", ".join(f"{name} goes from {_place(before)} to {_place(after)}"
+                                     for name, (before, after) in moves.items()) + "."
+            for title, moves in panels.items()), png=_png(figure))
+
+
+def _place(place):
+    return "(" + ", ".join(f"{number + 0.0:.1f}".replace("-0.0", "0.0") for number in place) + ")"
 
 
 @contextmanager

@@ -1,1 +1,36 @@
-"""Where a learner's code runs."""
+"""Where a learner's code runs: a Python kernel that can reach nothing but itself.
+
+    manager = SandboxKernelManager(sandbox={"hidden": [".../workbench/parts/encoder.py"]})
+    await manager.start_kernel(cwd=folder_of_the_assignment)
+    client = manager.client()
+    client.start_channels()
+    await client.wait_for_ready(timeout=60)
+    ...
+    client.stop_channels()
+    await manager.shutdown_kernel(now=True)
+
+nbclient and nbgrader take it as `c.Execute.kernel_manager_class = "autograder.sandbox.SandboxKernelManager"`. Limits are
+set as `c.SandboxProvisioner.memory = 4096` and so on, or for one kernel in `sandbox={...}`; `hidden` and `shown` may
+also be given to `start_kernel`. `c.SandboxKernelManager.without_sandbox = True` runs an ordinary kernel, and says so.
+
+Inside, the working folder is /scratch, with the data files of `cwd`; there is no network and nothing of the host but
+a read-only Python, `autograder` and `workbench`.
+"""
+
+_PLACES = {
+    "SandboxUnavailable": "errors",
+    "Limits": "limits",
+    "SandboxProvisioner": "provisioner",
+    "SandboxKernelManager": "manager",
+    "SandboxClient": "manager",
+}
+__all__ = sorted(_PLACES)
+
+
+def __getattr__(name):
+    # The processes inside need a few small modules of this package, and none of those that start them.
+    if name in _PLACES:
+        from importlib import import_module
+
+        return getattr(import_module(f".{_PLACES[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")

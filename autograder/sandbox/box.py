@@ -1,0 +1,166 @@
+"""One sandbox, as seen from the host: started, waited for, and ended with all that is in it."""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+
+from . import child
+from .errors import SandboxUnavailable
+from .view import SOCKETS
+
+INSTALL = ("install it (Debian and Ubuntu: apt install bubblewrap; Fedora: dnf install bubblewrap; "
+           "conda: conda install -c conda-forge bubblewrap), 0.8.0 or newer")
+# Joins the cgroups whose files are named before "--", and becomes what stands behind it.
+JOIN = 'while [ "$1" != -- ]; do echo $$ > "$1" || exit 77; shift; done; shift; exec "$@"'
+COLD_COMMAND = [sys.executable, "-P", "-m", "autograder.sandbox.child"]
+SECONDS_TO_END = 10
+
+
+def bubblewrap():
+    """Return the path of the program. Raises SandboxUnavailable where there is none."""
+    if not sys.platform.startswith("linux"):
+        raise SandboxUnavailable(f"sandbox: this is {sys.platform}, and the sandbox needs Linux; "
+                                 "grade on a Linux machine, or in a virtual one")
+    program = shutil.which("bwrap")
+    if program is None:
+        raise SandboxUnavailable(f"sandbox: the program bwrap (bubblewrap) is not on the PATH; {INSTALL}")
+    return program
+
+
+class Box:
+    """A sandbox that has been asked for. `start` it, and `kill` it in any case.
+
+    view    a View: what can be seen inside; closed by `start`
+    cgroup  limits the sandbox as a whole; None where the host allows no such limit
+    """
+
+    def __init__(self, view, cgroup=None):
+        self.view, self.cgroup = view, cgroup
+        self.process = None
+        self.first = None       # pidfd of the first process inside: when it dies, all die
+        self.sockets = None     # the folder of the kernel's sockets, open
+
+    async def start(self, timeout):
+        """Start a kernel in a fresh sandbox, and return when its sockets are bound.
+
+        Raises SandboxUnavailable where bubblewrap fails, RuntimeError where the kernel does.
+        timeout  seconds
+        """
+        report, inside = os.pipe()
+        try:
+            try:
+                await self._build([*COLD_COMMAND, str(inside)], [inside], timeout)
+            finally:
+                os.close(inside)
+            await self._expect(report, child.READY, timeout)
+        finally:
+            os.close(report)
+
+    async def _build(self, command, passed, timeout):
+        """Let bubblewrap build the sandbox and run the command in it."""
+        info, to_info = os.pipe()
+        files = self.cgroup.member_files if self.cgroup else []
+        # The environment of bubblewrap itself can be read by nobody inside; it is emptied all the same.
+        line = ["/bin/sh", "-c", JOIN, "sh", *files, "--", bubblewrap(), "--info-fd", str(to_info),
+                *self.view.arguments, "--", *command]
+        try:
+            self.process = subprocess.Popen(
+                line, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={},
+                cwd="/", pass_fds=[to_info, *passed, *self.view.open_files], start_new_session=True)
+            os.close(to_info)
+            to_info = None
+            self.view.close()
+            text = b""
+            # The text ends when bubblewrap closes its end, which a program inside of the sandbox never has.
+            while b"}" not in text:
+                more = await read(info, timeout)
+                if not more:
+                    raise self._not_built()
+                text += more
+            self.first = os.pidfd_open(json.loads(text)["child-pid"])
+            self.first_pid = json.loads(text)["child-pid"]
+        finally:
+            os.close(info)
+            if to_info is not None:
+                os.close(to_info)
+
+    def _not_built(self):
+        self.process.kill()
+        said = self.process.communicate()[1].decode("utf-8", "replace").strip() or "it said nothing"
+        return SandboxUnavailable(f"sandbox: bubblewrap could not build one: {said[-500:]}; {remedy(said)}")
+
+    async def _expect(self, report, message, timeout):
+        """Wait for a message from inside, and open the folder of the sockets. Raises RuntimeError if it differs."""
+        got = await read(report, timeout)
+        if got != message:
+            if not got and self.process.poll() is not None:
+                raise self._not_built()
+            raise RuntimeError("sandbox: the kernel did not start: "
+                               + (got.decode("utf-8", "replace").strip() or "it ended without a word"))
+        # Through this the host reaches the sockets, which lie in the sandbox's own memory: a learner's files
+        # never touch the host's disk, and no other sandbox can reach them.
+        self.sockets = os.open(f"/proc/{self.first_pid}/root{SOCKETS}", os.O_PATH | os.O_DIRECTORY)
+
+    @property
+    def socket_prefix(self):
+        """The path that the kernel's sockets have for this process, without `-1` and so on."""
+        return f"/proc/{os.getpid()}/fd/{self.sockets}/kernel"
+
+    def poll(self):
+        """Return None while the kernel lives, and a number after that."""
+        return self.process.poll()
+
+    def kill(self):
+        """End every process of the sandbox, and return when the last one is gone."""
+        if self.first is not None:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self.first, signal.SIGKILL)
+        elif self.process:
+            self.process.kill()
+        if self.process:
+            try:
+                self.process.wait(SECONDS_TO_END)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait(SECONDS_TO_END)
+
+    def close(self):
+        """Kill, and give back what the host holds: open files and the cgroup."""
+        self.kill()
+        self.view.close()
+        for number in (self.first, self.sockets):
+            if number is not None:
+                os.close(number)
+        self.first = self.sockets = None
+        if self.process and self.process.stderr:
+            self.process.stderr.close()
+        if self.cgroup:
+            self.cgroup.remove()
+            self.cgroup = None
+
+
+def remedy(said):
+    """Return what to do about a message of bubblewrap."""
+    if "nknown option" in said:
+        return f"this bubblewrap is too old; {INSTALL}"
+    if "cannot limit user namespaces" in said.lower() or "No space left" in said:
+        return "allow user namespaces: sysctl user.max_user_namespaces=15000"
+    return ("where the text speaks of permissions or namespaces, an administrator must allow user namespaces "
+            "(sysctl kernel.unprivileged_userns_clone=1, an AppArmor profile for bwrap, or in a container "
+            "the options --security-opt seccomp=unconfined --security-opt systempaths=unconfined), or grade elsewhere")
+
+
+async def read(number, timeout):
+    """Return the next bytes from an open file, b"" at its end. Raises TimeoutError after so many seconds."""
+    loop, ready = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(number, ready.set)
+    try:
+        await asyncio.wait_for(ready.wait(), timeout)
+    finally:
+        loop.remove_reader(number)
+    return os.read(number, 1 << 16)

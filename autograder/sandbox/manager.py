@@ -1,0 +1,150 @@
+"""The kernel manager and its client: our kernelspec, the sandbox, and none of Jupyter's fixed waiting times."""
+
+import os
+import sys
+import tempfile
+import time
+from queue import Empty
+
+import zmq
+from jupyter_client.asynchronous.client import AsyncKernelClient
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import AsyncKernelManager
+from traitlets import Bool, Dict, DottedObjectName, Integer, default
+
+from .provisioner import NAME
+
+
+class _Careful:
+    """Sockets that take no message over a limit, and that never connect again.
+
+    Again would be to whatever the learner's code has put into the place of the socket.
+    """
+
+    def _create_connected_socket(self, channel, identity=None):
+        context = self.context
+        for option, value in ((zmq.MAXMSGSIZE, self.message_size << 20), (zmq.RECONNECT_IVL, -1),
+                              (zmq.RCVHWM, 100), (zmq.SNDTIMEO, 3000)):
+            context.setsockopt(option, value)
+        socket = super()._create_connected_socket(channel, identity)
+        # Nothing is worth waiting for when a sandbox is gone.
+        socket.linger = 0
+        return socket
+
+
+class SandboxClient(_Careful, AsyncKernelClient):
+    """A client that is ready when the kernel is."""
+
+    message_size = Integer(16, help="MiB that one part of a message may have.").tag(config=True)
+
+    def start_channels(self, shell=True, iopub=True, stdin=True, hb=False, control=True):
+        """Start the channels, without the heartbeat: it would connect again, and the manager knows who lives."""
+        super().start_channels(shell, iopub, stdin, hb, control)
+
+    async def wait_for_ready(self, timeout=None):
+        """Return when the kernel has answered, and what it publishes arrives here. Raises RuntimeError if it ends."""
+        end = time.monotonic() + (timeout or 60)
+        while time.monotonic() < end:
+            message = self.kernel_info()
+            try:
+                reply = await self._answer(self.shell_channel, message, 1)
+                self._handle_kernel_info_reply(reply)
+                # The kernel publishes that it is idle again: when this comes, so will all that follows.
+                while (await self._answer(self.iopub_channel, message, 0.1))["content"].get(
+                        "execution_state") != "idle":
+                    pass
+                return
+            except Empty:
+                if not await self._async_is_alive():
+                    raise RuntimeError("the kernel died before it was ready") from None
+        raise RuntimeError("the kernel was not ready in time; see startup_timeout")
+
+    @staticmethod
+    async def _answer(channel, message, timeout):
+        while True:
+            found = await channel.get_msg(timeout=timeout)
+            if found["parent_header"].get("msg_id") == message:
+                return found
+
+
+class SandboxKernelManager(_Careful, AsyncKernelManager):
+    """Starts Python kernels in the sandbox. Neither a notebook nor an installed kernelspec has a say in it."""
+
+    client_class = DottedObjectName("autograder.sandbox.manager.SandboxClient")
+    message_size = Integer(16, help="MiB that one part of a message may have.").tag(config=True)
+    sandbox = Dict(help="Settings of SandboxProvisioner for this kernel, by name: hidden, shown, memory and so "
+                   "on.").tag(config=True)
+    without_sandbox = Bool(False, help="True: the submission's code runs with your rights. It can read and change "
+                           "your files and use the network.").tag(config=True)
+
+    @default("transport")
+    def _transport_default(self):
+        return "ipc"
+
+    @default("ip")
+    def _ip_default(self):
+        # Only used without a sandbox; an absolute path, since the kernel runs in another folder.
+        self._folder = tempfile.TemporaryDirectory(prefix="kernel-")
+        return os.path.join(self._folder.name, "socket")
+
+    _folder = None
+
+    @property
+    def kernel_spec(self):
+        if self._kernel_spec is None:
+            self._kernel_spec = self._local_spec() if self.without_sandbox else self._sandbox_spec()
+        return self._kernel_spec
+
+    def _sandbox_spec(self):
+        provisioner = {"provisioner_name": NAME, "config": dict(self.sandbox)}
+        return KernelSpec(name="sandbox", display_name="Python, in a sandbox", language="python",
+                          # An interrupt as a signal would end bubblewrap and everything with it.
+                          interrupt_mode="message", metadata={"kernel_provisioner": provisioner})
+
+    def _local_spec(self):
+        return KernelSpec(name="python3", display_name="Python, without a sandbox", language="python",
+                          argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"])
+
+    @property
+    def ipykernel(self):
+        return True
+
+    async def _async_start_kernel(self, **kwargs):
+        if self.without_sandbox:
+            warn_of_no_sandbox()
+            for name in ("hidden", "shown"):
+                kwargs.pop(name, None)
+        await super()._async_start_kernel(**kwargs)
+
+    start_kernel = _async_start_kernel
+
+    def _reconcile_connection_info(self, info):
+        if self.without_sandbox:
+            super()._reconcile_connection_info(info)
+            return
+        # Kept in memory: nobody else is to find this kernel, and no file is left behind.
+        for name, value in info.items():
+            if name.endswith("_port"):
+                setattr(self, name, value)
+        self.transport, self.ip = info["transport"], info["ip"]
+
+    def cleanup_ipc_files(self):
+        # The sockets of a sandbox have gone with it, and their path may mean something else by now.
+        if self.without_sandbox:
+            super().cleanup_ipc_files()
+        if self._folder:
+            self._folder.cleanup()
+            self._folder = None
+
+
+_warned = False
+
+
+def warn_of_no_sandbox():
+    """Say on stderr, once per process, what it means to run without a sandbox."""
+    global _warned
+    if not _warned:
+        _warned = True
+        print("WARNING: grading WITHOUT A SANDBOX. The code of every submission runs with your rights: it can read\n"
+              "and change your files, the solutions and the gradebook among them, and it can use the network.\n"
+              "Do this only on a machine that holds nothing you would miss.", file=sys.stderr, flush=True)

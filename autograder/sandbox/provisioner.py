@@ -1,0 +1,116 @@
+"""The kernel provisioner: Jupyter's own way to say where and how a kernel is started."""
+
+import json
+import os
+import signal
+from dataclasses import fields
+
+from jupyter_client.provisioning import KernelProvisionerBase
+from traitlets import Float, Integer, List, Unicode, validate
+
+from .box import Box
+from .limits import Limits
+from .view import CONNECTION, SOCKETS, TASK, View
+
+NAME = "transformer-taxonomy-sandbox"
+PORTS = {"shell_port": 1, "iopub_port": 2, "stdin_port": 3, "control_port": 4, "hb_port": 5}
+_LIMITS = {field.name: field.default for field in fields(Limits)}
+
+
+class SandboxProvisioner(KernelProvisionerBase):
+    """Starts a Python kernel in a sandbox. The command of the kernelspec is not used: what runs is always ours."""
+
+    memory = Integer(_LIMITS["memory"], help="MiB for the whole sandbox, where the host has a memory cgroup "
+                     "for us.").tag(config=True)
+    address_space = Integer(_LIMITS["address_space"], help="MiB of addresses for each process.").tag(config=True)
+    processes = Integer(_LIMITS["processes"], help="Processes and threads at a time.").tag(config=True)
+    cpu_seconds = Integer(_LIMITS["cpu_seconds"], help="Seconds of processor time for each process.").tag(config=True)
+    file_size = Integer(_LIMITS["file_size"], help="MiB that one file may have.").tag(config=True)
+    scratch = Integer(_LIMITS["scratch"], help="MiB for files in the working folder, and as many in /tmp and "
+                      "in /dev/shm.").tag(config=True)
+    open_files = Integer(_LIMITS["open_files"], help="Open files and sockets of each process.").tag(config=True)
+
+    hidden = List(Unicode(), help="Files and folders of the packages that are covered with nothing.").tag(config=True)
+    shown = List(Unicode(), help="More files and folders that can be read inside.").tag(config=True)
+    start_timeout = Float(60, help="Seconds in which a kernel must have started.").tag(config=True)
+
+    box = None
+
+    @validate(*_LIMITS)
+    def _positive(self, proposal):
+        if proposal.value < 1:
+            raise ValueError(f"SandboxProvisioner.{proposal.trait.name} is {proposal.value}; choose 1 or more")
+        return proposal.value
+
+    @property
+    def limits(self):
+        return Limits(**{name: getattr(self, name) for name in _LIMITS})
+
+    async def pre_launch(self, **kwargs):
+        """Take `hidden` and `shown` of this start, if given, and leave no room for a command or an environment."""
+        self.hidden = kwargs.pop("hidden", self.hidden)
+        self.shown = kwargs.pop("shown", self.shown)
+        kwargs["env"] = {}
+        return await super().pre_launch(cmd=[], **kwargs)
+
+    async def launch_kernel(self, cmd, **kwargs):
+        self.box = self._box(kwargs.get("cwd"), kwargs.get("extra_arguments", ()))
+        try:
+            await self.box.start(self.start_timeout)
+        except BaseException:
+            self._close()
+            raise
+        self.connection_info = self._connection(self.box.socket_prefix, self.parent.session.key)
+        return self.connection_info
+
+    def _box(self, folder, extra_arguments):
+        task = {
+            "limits": self.limits.of_process(),
+            "arguments": ["-f", CONNECTION, "--HistoryManager.hist_file=:memory:", *extra_arguments],
+        }
+        connection = self._connection(f"{SOCKETS}/kernel", self.parent.session.key.decode("ascii"))
+        texts = {TASK: json.dumps(task), CONNECTION: json.dumps(connection)}
+        return Box(View(self.limits, folder, self.shown, self.hidden, texts))
+
+    def _connection(self, prefix, key):
+        return {"transport": "ipc", "ip": prefix, **PORTS, "key": key,
+                "signature_scheme": self.parent.session.signature_scheme}
+
+    @property
+    def has_process(self):
+        return self.box is not None
+
+    async def poll(self):
+        return self.box.poll() if self.box else 0
+
+    async def wait(self):
+        """Return when nothing of the sandbox is left. A kernel that ended by itself takes along what it started."""
+        code = self.box.poll() if self.box else 0
+        self._close()
+        return code
+
+    async def send_signal(self, signum):
+        """End the sandbox, for every signal but an interrupt, which goes as a message to the kernel itself."""
+        if signum not in (0, signal.SIGINT):
+            await self.kill()
+
+    async def kill(self, restart=False):
+        if self.box:
+            self.box.kill()
+
+    async def terminate(self, restart=False):
+        await self.kill(restart)
+
+    async def cleanup(self, restart=False):
+        self._close()
+
+    def _close(self):
+        if self.box:
+            self.box.close()
+            self.box = None
+
+    def __del__(self):
+        self._close()
+
+    def resolve_path(self, path):
+        return None if os.path.isabs(path) else super().resolve_path(path)

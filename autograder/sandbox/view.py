@@ -1,0 +1,210 @@
+"""What can be seen from inside a sandbox, as arguments for bubblewrap."""
+
+import importlib.util
+import os
+import site
+import stat
+import sys
+import tempfile
+from fnmatch import fnmatch
+from pathlib import Path
+
+SCRATCH = "/scratch"
+# Holds the kernel's sockets and what it is told at its start.
+RUN = "/run/sandbox"
+TASK, CONNECTION, SOCKETS = f"{RUN}/task.json", f"{RUN}/connection.json", f"{RUN}/sockets"
+
+PACKAGES = ("autograder", "workbench")
+SYSTEM = ["/usr/bin", "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/libx32", "/usr/share",
+          "/usr/local/bin", "/usr/local/lib", "/usr/local/share",
+          "/etc/ld.so.cache", "/etc/alternatives", "/etc/fonts"]
+TOP = ["/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"]
+PARTS_OF_A_PREFIX = ["bin", "lib", "lib64", "share", "pyvenv.cfg"]
+LEFT_OUT = ["*.ipynb", "*.py", "*.pyc", "*.pyd", "*.so", ".*"]
+MOST_DATA_FILES = 200
+
+ENVIRONMENT = {
+    "PATH": f"{sys.prefix}/bin:/usr/bin:/bin",
+    "HOME": SCRATCH,
+    "USER": "learner",
+    "LOGNAME": "learner",
+    "LANG": "C.UTF-8",
+    "TZ": "UTC",
+    "TMPDIR": "/tmp",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "IPYTHONDIR": "/tmp/ipython",
+    "JUPYTER_RUNTIME_DIR": "/tmp/jupyter",
+    "JUPYTER_PLATFORM_DIRS": "1",
+    "MPLCONFIGDIR": "/tmp/matplotlib",
+    "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+    # One kernel is one processor's work; without this each would start a thread for every core of the host.
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+}
+
+
+def package_folders():
+    """Return the folder of each of our packages, wherever it is installed or checked out."""
+    folders = []
+    for name in PACKAGES:
+        found = importlib.util.find_spec(name)
+        if found and found.submodule_search_locations:
+            folders.append(os.path.abspath(next(iter(found.submodule_search_locations))))
+    return folders
+
+
+def python_places():
+    """Return the files and folders that this Python and its installed packages consist of.
+
+    Only certain parts of a prefix: it may be a home folder's, or the repository itself.
+    """
+    prefixes = [sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix]
+    # A virtual environment's program is a link to a link to the program, and each step must be there.
+    program = sys.executable
+    while os.path.islink(program):
+        program = os.path.join(os.path.dirname(program), os.readlink(program))
+        prefixes.append(os.path.dirname(os.path.dirname(os.path.normpath(program))))
+    prefixes += [os.path.realpath(prefix) for prefix in prefixes]
+    places = [os.path.join(prefix, part) for prefix in prefixes for part in PARTS_OF_A_PREFIX]
+    places += site.getsitepackages()
+    if site.ENABLE_USER_SITE:
+        places.append(site.getusersitepackages())
+    return [place for place in dict.fromkeys(places) if os.path.exists(place)]
+
+
+def secret_places():
+    """Return folders that must not be seen even where they lie inside of one that may be."""
+    packages = [Path(folder) for folder in package_folders()]
+    return [os.path.expanduser("~"), os.getcwd(), *(str(folder.parent) for folder in packages
+                                                    if (folder.parent / "solutions").exists())]
+
+
+def data_files(folder):
+    """Yield (path, name in the working folder) of each data file of an assignment.
+
+    Only regular files that lie in the folder itself: a link could lead anywhere. Never notebooks, which hold
+    the answers of this and perhaps the names of other learners, and never code, which could replace a library.
+    """
+    count = 0
+    for parent, folders, files in os.walk(folder, followlinks=False):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            path = os.path.join(parent, name)
+            if any(fnmatch(name, pattern) for pattern in LEFT_OUT) or not stat.S_ISREG(os.lstat(path).st_mode):
+                continue
+            count += 1
+            if count > MOST_DATA_FILES:
+                raise ValueError(f"{folder} holds more than {MOST_DATA_FILES} data files; "
+                                 "put them into an archive, or into fewer files")
+            yield path, os.path.relpath(path, folder)
+
+
+class View:
+    """The arguments for bubblewrap, and the open files that they refer to by number.
+
+    folder  of the assignment, whose data files are visible; may be None
+    shown   more files and folders to see, read-only, at their own places
+    hidden  files and folders of the packages to cover with nothing
+    limits  a Limits: how large the folders in memory may grow
+    texts   name of a file inside: what it holds
+    """
+
+    def __init__(self, limits, folder=None, shown=(), hidden=(), texts=None):
+        self.arguments, self.open_files = [], []
+        self.seen, self.covers = [], []
+        self.secrets = list(dict.fromkeys(map(os.path.realpath, secret_places())))
+        self._isolate()
+        self._system()
+        self._python(shown)
+        self._memory(limits)
+        for folder_of_package in package_folders():
+            self._read_only(folder_of_package)
+        for path in hidden:
+            self._hide(os.path.abspath(path))
+        for name, text in (texts or {}).items():
+            self._text(name, text)
+        for path, name in data_files(folder) if folder else ():
+            self._add("--ro-bind", path, f"{SCRATCH}/{name}")
+        # These are folders in memory without any limit, bubblewrap's own / and /dev among them.
+        for place in dict.fromkeys([*self.covers, "/dev", "/"]):
+            self._add("--remount-ro", place)
+        self._add("--chdir", SCRATCH)
+
+    def close(self):
+        for file in self.open_files:
+            os.close(file)
+        self.open_files = []
+
+    def _add(self, *arguments):
+        self.arguments += arguments
+
+    def _isolate(self):
+        # --unshare-all tries for the user namespace only; asking for it by name makes its lack an error.
+        self._add("--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent", "--new-session",
+                  "--cap-drop", "ALL", "--uid", "1000", "--gid", "1000", "--hostname", "sandbox", "--clearenv")
+        for name, value in ENVIRONMENT.items():
+            self._add("--setenv", name, value)
+
+    def _system(self):
+        for place in SYSTEM:
+            if os.path.exists(place):
+                self._read_only(place)
+        for place in TOP:
+            if os.path.islink(place):
+                self._add("--symlink", os.readlink(place), place)
+            elif os.path.exists(place):
+                self._read_only(place)
+        self._add("--proc", "/proc", "--dev", "/dev")
+
+    def _python(self, shown):
+        for place in sorted([*python_places(), *map(os.path.abspath, shown)], key=lambda place: place.count("/")):
+            self._read_only(place)
+
+    def _memory(self, limits):
+        size = str(limits.scratch << 20)
+        for place in ("/tmp", "/dev/shm", SCRATCH):
+            self._add("--perms", "0700", "--size", size, "--tmpfs", place)
+        # The sockets need an entry each and no bytes.
+        self._add("--perms", "0700", "--size", str(1 << 16), "--tmpfs", SOCKETS)
+
+    def _read_only(self, place):
+        self._add("--ro-bind", place, place)
+        real = os.path.realpath(place)
+        self.seen.append(real)
+        for secret in self.secrets:
+            if secret != real and self._lies_in(secret, real):
+                self._cover(secret)
+
+    def _cover(self, folder):
+        """Put an empty folder over one; it becomes read-only when everything that lies inside of it is there."""
+        self._add("--tmpfs", folder)
+        self.covers.append(folder)
+
+    @staticmethod
+    def _lies_in(place, folder):
+        return os.path.commonpath([place, folder]) == folder
+
+    def _is_seen(self, place):
+        return any(self._lies_in(os.path.realpath(place), folder) for folder in self.seen)
+
+    def _hide(self, path):
+        if not os.path.lexists(path) or not self._is_seen(path):
+            return
+        if os.path.isdir(path):
+            self._cover(path)
+            return
+        self._text(path, "")
+        # The compiled module tells as much as its text.
+        compiled = os.path.join(os.path.dirname(path), "__pycache__")
+        if os.path.isdir(compiled) and compiled not in self.covers:
+            self._cover(compiled)
+
+    def _text(self, place, text):
+        with tempfile.TemporaryFile() as file:
+            file.write(text.encode("utf-8"))
+            file.flush()
+            number = os.dup(file.fileno())
+        os.lseek(number, 0, os.SEEK_SET)
+        self.open_files.append(number)
+        self._add("--ro-bind-data", str(number), place)

@@ -250,7 +250,7 @@ def arrows(panels, xlabel, ylabel, circle=None):
     places = [place for moves in panels.values() for move in moves.values() for place in move]
     reach = 1.3 * max([abs(number) for place in places for number in place] + [circle or 0.0])
     with _paper():
-        figure = Figure(figsize=(3.5 * len(panels), 3.9), layout="constrained")
+        figure = Figure(figsize=(3.5 * len(panels), 3.8), layout="constrained")
         for axes, (title, moves) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
             if circle:
                 axes.add_patch(Circle((0, 0), circle, fill=False, color="0.6", linestyle=":"))
@@ -266,7 +266,7 @@ def arrows(panels, xlabel, ylabel, circle=None):
             axes.set(title=title, xlabel=xlabel, ylabel=ylabel, xlim=(-reach, reach), ylim=(-reach, reach))
             axes.set_aspect("equal")
             axes.grid(alpha=0.3)
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+        figure.axes[0].legend(loc="center" if circle else "best")
         return Picture("\n".join(
             f"{title}: " + ", ".join(f"{name} goes from {_place(before)} to {_place(after)}"
                                      for name, (before, after) in moves.items()) + "."

@@ -9,9 +9,11 @@ from torch import nn
 from witness import witnessed
 
 from autograder import lesson, probes
+from autograder.probes import self_attention as self_attention_probes
 from autograder.recording import differences, values
 from autograder.submission import Here
 from workbench import parts
+from workbench.broken.self_attention import BrokenSelfAttention
 
 LESSON = "self_attention"
 reference = lesson.load(Path(__file__).parent.parent / "solutions" / f"{LESSON}.py")
@@ -135,3 +137,54 @@ def test_the_closed_boxes_show_what_the_reference_shows(exercise):
     seen = [values(probes.observe(LESSON, exercise, Here({exercise: getattr(module, exercise)}), "boxes"))
             for module in (reference, parts)]
     assert seen[0] and not differences(*seen)
+
+
+# The module in which the bug is to be found
+
+USUAL_TOKENS = {
+    "nothing is padding": [[4, 1, 7, 3], [2, 9, 5, 6]],
+    "all padding stands at the end": [[4, 1, 0, 0], [2, 0, 0, 0]],
+    "one sequence has no padding": [[0, 0, 4, 1], [2, 9, 5, 6]],
+    "no real token stands where keys are left out": [[0, 4, 1, 0], [2, 9, 5, 0]],
+    "the tokens left out are like those that stay": [[0, 4, 4], [0, 4, 4]],
+    "there is no real token whose output could be wrong": [[0, 0], [0, 0]],
+}
+
+
+def outputs_at_real_tokens(tokens):
+    """Return what the right and the broken module give at the real tokens, with the same parameters."""
+    right, broken = reference.SelfAttention(EMBED_DIM, HEAD_DIM), BrokenSelfAttention(EMBED_DIM, HEAD_DIM)
+    broken.load_state_dict(right.state_dict())
+    x, mask = torch.randn(10, EMBED_DIM)[tokens], reference.padding_mask(tokens, 0)
+    return [module(x, mask)[0][tokens != 0] for module in (right, broken)]
+
+
+@pytest.mark.parametrize("reason", USUAL_TOKENS)
+def test_the_bug_stays_hidden_on_usual_tokens_and_the_probe_knows_why(reason):
+    tokens = torch.tensor(USUAL_TOKENS[reason])
+    torch.testing.assert_close(*outputs_at_real_tokens(tokens))
+    assert self_attention_probes._effect(tokens) == f"is right: {reason}"
+
+
+@pytest.mark.parametrize("tokens", [[[0, 0, 1, 2], [0, 3, 4, 5]], [[4, 0, 0, 9], [1, 2, 0, 0]], [[0, 7, 2]]])
+def test_the_bug_shows_where_real_tokens_stand_behind_the_longest_length(tokens):
+    right, broken = outputs_at_real_tokens(torch.tensor(tokens))
+    assert not torch.allclose(right, broken, atol=1e-3)
+    assert self_attention_probes._effect(torch.tensor(tokens)) == "gives a wrong output"
+
+
+def test_the_broken_module_is_right_under_any_mask_that_hides_no_whole_key():
+    right, broken = reference.SelfAttention(EMBED_DIM, HEAD_DIM), BrokenSelfAttention(EMBED_DIM, HEAD_DIM)
+    broken.load_state_dict(right.state_dict())
+    x = torch.randn(BATCH, TIME, EMBED_DIM)
+    for mask in (None, torch.ones(TIME, TIME, dtype=torch.bool).tril()):
+        for one, other in zip(right(x, mask), broken(x, mask), strict=True):
+            torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("answer", [None, "tokens", 5, torch.zeros(3), torch.zeros(2, 3), torch.zeros(2, 0).long(),
+                                    torch.zeros(2, 101).long(), torch.full((2, 3), 10), torch.full((2, 3), -1),
+                                    torch.zeros(2, 3).bool(), [torch.zeros(2, 3).long()]],
+                         ids=lambda answer: str(getattr(answer, "shape", answer))[:20])
+def test_what_cannot_be_token_ids_is_told_and_never_run(answer):
+    assert self_attention_probes._misfit(answer)

@@ -1,8 +1,12 @@
 """What is observed of the components of lesson 6. Sizes are distinct primes, or all equal, where each tells more."""
 
 import torch
+import torch.nn.functional as F
 
-from . import forbid, probe
+from workbench import parts
+from workbench.broken.self_attention import BrokenSelfAttention
+
+from . import forbid, kind, probe
 from .multi_head_attention import see_gradients, see_parameters
 from .scaled_dot_product_attention import device_and_dtype, library_calls, see_weights, unchanged
 
@@ -243,3 +247,79 @@ def mask_follows_the_tokens(component, numbers, seen):
         fixed = reply.fault and "device" in reply.fault.message and "item()" not in reply.fault.message
         place = "another device" if fixed else "the device of the tokens"
     seen.note("the mask is made on", place, reply.given)
+
+
+# self_attention_bug_input: the learner supplies tokens, the probe runs the broken module and a right one on them
+
+IDS = 10  # token ids from 0, which is padding, to 9
+
+
+@probe("self_attention_bug_input", "what you return is token ids, [batch, time]")
+def bug_tokens_fit(component, numbers, seen):
+    reply = component()
+    seen.note("answer", kind(reply), reply.given)
+    seen.fault = reply.fault
+    seen.note("what you return", _misfit(reply.output) or "fits")
+
+
+@probe("self_attention_bug_input", "the broken self-attention gives a wrong output for a real token")
+def bug_tokens_show_the_bug(component, numbers, seen):
+    tokens = component().output
+    seen.note("BrokenSelfAttention on your tokens", "is not run" if _misfit(tokens) else _effect(tokens.long()))
+
+
+def _misfit(tokens):
+    """Return what is wrong with token ids, or nothing."""
+    if not isinstance(tokens, torch.Tensor):
+        return "is not a tensor"
+    if tokens.dtype not in (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64):
+        return "the ids have to be integers"
+    if tokens.dim() != 2:
+        return "the tokens have to have two axes, batch and time"
+    if not 0 < tokens.shape[0] <= 100 or not 0 < tokens.shape[1] <= 100:
+        return "there have to be 1 to 100 sequences of 1 to 100 tokens"
+    if tokens.min() < 0 or tokens.max() >= IDS:
+        return f"the ids have to be from 0 to {IDS - 1}"
+    return ""
+
+
+def _effect(tokens):
+    """Say whether the bug shows on tokens, and if not, what kind of tokens they are.
+
+    Every visible key gets the same weight, and the value of a token is a one-hot vector: an output is the share
+    of each id among what is seen. Other projections show the bug for the same tokens.
+    """
+    x = F.one_hot(tokens, IDS).double()
+    zeros, ones = torch.zeros(IDS, IDS), torch.eye(IDS)
+    state = {f"{name}.weight": ones if name == "v_proj" else zeros for name in ("q_proj", "k_proj", "v_proj")}
+    state |= {name.replace("weight", "bias"): torch.zeros(IDS) for name in state}
+    outputs = []
+    for build in (parts.SelfAttention, BrokenSelfAttention):
+        module = build(IDS, IDS).double()
+        module.load_state_dict(state)
+        with torch.no_grad():
+            outputs.append(module(x, parts.padding_mask(tokens, 0))[0])
+    real = tokens != 0
+    if (outputs[0] - outputs[1]).abs()[real].gt(0.001).any():
+        return "gives a wrong output"
+    return f"is right: {_harmless(real)}"
+
+
+def _harmless(real):
+    """Say why the keys that are left out do no harm.
+
+    real  boolean [batch, time]: True where a token is no padding
+    """
+    lengths = real.sum(dim=1)
+    ends = (real * torch.arange(1, real.shape[1] + 1)).amax(dim=1)  # the place after the last real token
+    if not real.any():
+        return "there is no real token whose output could be wrong"
+    if real.all():
+        return "nothing is padding"
+    if (ends == lengths).all():
+        return "all padding stands at the end"
+    if lengths.max() == real.shape[1]:
+        return "one sequence has no padding"
+    if ends.max() <= lengths.max():
+        return "no real token stands where keys are left out"
+    return "the tokens left out are like those that stay"

@@ -145,3 +145,23 @@ class ByOneHot(nn.Module):
         else:
             weights = torch.where(mask, torch.where(mask, scores, -torch.inf).softmax(-1), 0.0)
         return [torch.bmm(weights, self.v_proj(x)), weights]
+
+
+# self_attention_bug_input
+
+@accepted("self_attention_bug_input")
+def one_sequence_with_padding_in_front():
+    return torch.tensor([[0, 7, 2]])
+
+
+@accepted("self_attention_bug_input")
+def padding_between_tokens():
+    return torch.tensor([[4, 0, 0, 9], [1, 2, 0, 0]], dtype=torch.int32)
+
+
+@accepted("self_attention_bug_input")
+def one_of_many_that_is_padded_in_front():
+    tokens = torch.zeros(5, 11, dtype=torch.long)
+    tokens[:, :7] = torch.arange(1, 8)
+    tokens[3] = torch.tensor([0] * 6 + [5, 4, 3, 2, 1])
+    return tokens

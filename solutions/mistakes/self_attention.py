@@ -134,6 +134,11 @@ def padding_mask(step, tokens, pad_id):
     return step.place(step.compare(tokens, pad_id))
 
 
+@component()
+def self_attention_bug_input(step):
+    return torch.tensor([[0, 0, 1, 2], [0, 3, 4, 5]])
+
+
 # Projections
 
 @mistake("project", only="SelfAttention",
@@ -1005,3 +1010,91 @@ class library_attention_with_bias:
         weights = self.weigh(self.add_bias(self.score(query, key), bias), mask)
         hidden = bias if mask is None else torch.where(mask, bias, -math.inf)
         return nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=hidden), weights
+
+
+# Tokens that shall expose the bug
+
+@mistake("self_attention_bug_input",
+         symptom="On your tokens the broken module is right.",
+         cause="Nothing is padding, so the longest sequence is as long as the row, and no key is left out.",
+         place="Put padding, the id 0, into every sequence.")
+def tokens_without_padding():
+    return torch.tensor([[1, 2, 3, 4], [5, 6, 7, 8]])
+
+
+@mistake("self_attention_bug_input",
+         symptom="On your tokens the broken module is right.",
+         cause="All padding stands at the end. There the keys that are left out are the padding, as its author meant it.",
+         place="Ask where else padding can stand.")
+def padding_at_the_end():
+    return torch.tensor([[1, 2, 0, 0, 0], [3, 4, 5, 0, 0]])
+
+
+@also("padding_at_the_end", "self_attention_bug_input")
+def one_sequence_with_padding_at_the_end():
+    return torch.tensor([[1, 2, 3, 0]])
+
+
+@mistake("self_attention_bug_input",
+         symptom="On your tokens the broken module is right.",
+         cause="Padding stands in a good place, but one sequence of the batch has none. It is the longest, its length is "
+               "the whole row, and so nobody loses a key.",
+         place="Take care that every sequence of the batch has padding.")
+def one_full_sequence():
+    return torch.tensor([[0, 0, 1, 2], [3, 4, 5, 6]])
+
+
+@mistake("self_attention_bug_input",
+         symptom="On your tokens the broken module is right.",
+         cause="There is padding in front of or between tokens, but no real token stands so far back that its key is left "
+               "out: the longest sequence has as many tokens as the last place that is used.",
+         place="Count the real tokens of each sequence. Some sequence needs a real token behind the largest count.")
+def nothing_real_is_left_out():
+    return torch.tensor([[0, 1, 2, 0, 0], [3, 4, 5, 0, 0]])
+
+
+@mistake("self_attention_bug_input",
+         symptom="On your tokens the broken module is right.",
+         cause="Real keys are left out, but those that stay are the same tokens, and the mean of equal values does not "
+               "tell how many there were.",
+         place="Use different ids, so that a token that is missed has something that the others do not have.")
+def tokens_all_alike():
+    return torch.tensor([[0, 3, 3], [0, 3, 3]])
+
+
+@mistake("self_attention_bug_input",
+         symptom="On your tokens no output can be wrong.",
+         cause="There is nothing but padding. What counts is the output at a real token.",
+         place="Put ids from 1 to 9 among the padding.")
+def nothing_but_padding():
+    return torch.zeros(2, 5, dtype=torch.long)
+
+
+@mistake("self_attention_bug_input",
+         symptom="What comes back cannot be used as token ids.",
+         cause="The module is given one integer tensor, [batch, time], with ids from 0 to 9. The mask and the vectors are "
+               "made from it.",
+         place="Return torch.tensor([[...], [...]]) with whole numbers, and rows of the same length.")
+def tokens_that_do_not_fit():
+    return torch.tensor([[0.0, 0.0, 1.0, 2.0]])
+
+
+@also("tokens_that_do_not_fit", "self_attention_bug_input")
+def tokens_without_a_batch():
+    return torch.tensor([0, 0, 1, 2])
+
+
+@also("tokens_that_do_not_fit", "self_attention_bug_input")
+def tokens_as_lists():
+    return [[0, 0, 1, 2], [0, 3, 4, 5]]
+
+
+@also("tokens_that_do_not_fit", "self_attention_bug_input")
+def ids_above_nine():
+    return torch.tensor([[0, 0, 10, 11], [0, 12, 13, 14]])
+
+
+@also("tokens_that_do_not_fit", "self_attention_bug_input")
+def tokens_and_mask():
+    tokens = torch.tensor([[0, 0, 1, 2], [0, 3, 4, 5]])
+    return tokens, (tokens != 0).unsqueeze(1)

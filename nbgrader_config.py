@@ -41,7 +41,7 @@ c.Autograde.sanitize_preprocessors = [
     "nbgrader.preprocessors.CheckCellMetadata",
 ]
 c.Autograde.autograde_preprocessors = [
-    "autograder.judge.RunAnswers",
+    "autograder.running.RunAnswers",
     "nbgrader.preprocessors.LimitOutput",
     "autograder.judge.Score",
     "nbgrader.preprocessors.SaveAutoGrades",
@@ -58,5 +58,6 @@ c.Execute.interrupt_on_timeout = True
 c.Execute.iopub_timeout = 30    # for the last output of a cell that ended, also on a machine that is busy
 c.Execute.shutdown_kernel = "immediate"
 if os.name == "posix":
-    c.Execute.kernel_manager_class = "autograder.judge.SocketKernelManager"
+    c.Execute.kernel_manager_class = "autograder.running.SocketKernelManager"
 c.RunAnswers.budget = 600       # seconds for one submission
+c.RunAnswers.solutions = os.path.join(os.path.dirname(os.path.abspath(__file__)), "solutions")

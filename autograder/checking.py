@@ -8,7 +8,7 @@ import torch
 
 from . import probes, progress_file, recording
 from .diagnosis import Diagnosis, diagnose
-from .limit import TimeUp, time_limit
+from .limit import TimeUp
 from .result import Hint, Progress, Result
 from .submission import Here
 
@@ -28,9 +28,9 @@ def check(component, exercise=None, *, seconds=SECONDS):
         raise TypeError(f"check needs the component itself, such as check({name or 'attention_scores'}); "
                         f"it got a {type(component).__name__}")
     record = _record(name)
-    result = examine(record, {record.exercise: component}, seconds)
-    progress_file.remember(record, result)
-    return result
+    found = examine(record, {record.exercise: component}, seconds)
+    progress_file.remember(record, found)
+    return found
 
 
 def examine(record, components, seconds=SECONDS, seed=recording.SEED):
@@ -48,27 +48,41 @@ def examine(record, components, seconds=SECONDS, seed=recording.SEED):
 
 
 def _examine(record, components, seconds, seed, printed):
+    def probe(parts):
+        observed, stopped = observe(record, Here(components, _parts(parts)), seconds, seed, parts)
+        return diagnose(record, observed, stopped), observed
+
     with (contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed),
           warnings.catch_warnings(record=True) as warned):
         warnings.simplefilter("default")
-        diagnosis, observed = _probe(record, Here(components), seconds, seed)
-        note = ""
-        if record.uses and not diagnosis.passed:
-            alone, seen = _probe(record, Here(components, _parts(record.uses)), seconds, seed, record.uses)
-            if alone.passed:
-                note = (f"Judged with right {' and '.join(record.uses)}, which it calls: "
-                        "yours are not right yet, and cost nothing here.")
-            if alone.passed or not _unsolved(seen) and (alone.mistakes or not diagnosis.mistakes):
-                diagnosis, observed = alone, seen
+        diagnosis, observed, note = settle(record, probe)
     said = dict.fromkeys(f"{warning.category.__name__}: {warning.message}\n" for warning in warned)
-    return _result(record, diagnosis, observed, "".join(said) + printed.getvalue(), note)
+    return result(record, diagnosis, observed, "".join(said) + printed.getvalue(), note)
 
 
-def _probe(record, submission, seconds, seed, parts=()):
+def settle(record, probe):
+    """Return (diagnosis, observed, note) of an answer, judged with right helpers where its own are not right.
+
+    probe  function of the names of components that are replaced by right ones: (diagnosis, observed)
+    """
+    diagnosis, observed = probe(())
+    note = ""
+    if record.uses and not diagnosis.passed:
+        alone, seen = probe(tuple(record.uses))
+        if alone.passed:
+            note = (f"Judged with right {' and '.join(record.uses)}, which it calls: "
+                    "yours are not right yet, and cost nothing here.")
+        if alone.passed or not _unsolved(seen) and (alone.mistakes or not diagnosis.mistakes):
+            diagnosis, observed = alone, seen
+    return diagnosis, observed, note
+
+
+def observe(record, submission, seconds, seed, parts=()):
+    """Run the probes of an exercise within the time allowed; return (observed, why not all were run or "")."""
     observed, stopped = {}, ""
     run = [name for name, _ in record.probes]
     try:
-        with time_limit(seconds):
+        with submission.limit(seconds):
             for name in run:
                 observed |= probes.observe(record.lesson, record.exercise, submission, seed, parts, only={name})
                 if _unsolved(observed):
@@ -79,7 +93,7 @@ def _probe(record, submission, seconds, seed, parts=()):
                    f"{sentence}. Look for a loop whose end is never reached.")
     if _unsolved(observed):
         stopped = f"{record.exercise} is not solved yet."
-    return diagnose(record, observed, stopped), observed
+    return observed, stopped
 
 
 def _unsolved(observed):
@@ -92,7 +106,8 @@ def _parts(names):
     return {name: getattr(parts, name) for name in names}
 
 
-def _result(record, diagnosis: Diagnosis, observed, printed, note):
+def result(record, diagnosis: Diagnosis, observed, printed="", note=""):
+    """Return the `Result` that a diagnosis amounts to."""
     fault = next((seen.fault for seen in observed.values() if seen.fault), None)
     return Result(
         exercise=record.exercise, points=record.points, earned=round(record.points * diagnosis.keeps, 2),

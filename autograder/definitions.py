@@ -92,19 +92,28 @@ def bound(node):
 def notebook_sources(text):
     """Return the sources of a notebook's code cells (nbformat JSON) as plain Python, magics and all."""
     import nbformat
+
+    cells = [cell for cell in nbformat.from_dict(json.loads(text)).cells if cell.cell_type == "code"]
+    return [plain_source(cell.source if isinstance(cell.source, str) else "".join(cell.source)) for cell in cells]
+
+
+def plain_source(source):
+    """Return the source of a cell as plain Python, magics and all."""
     from IPython.core.inputtransformer2 import TransformerManager
 
-    sources = []
-    for cell in nbformat.from_dict(json.loads(text)).cells:
-        if cell.cell_type == "code":
-            source = cell.source if isinstance(cell.source, str) else "".join(cell.source)
-            source = TRANSPARENT_MAGIC.sub("# \\1", source, count=1) if TRANSPARENT_MAGIC.match(source) else source
-            try:
-                source = TransformerManager().transform_cell(source).rstrip("\n")
-            except SyntaxError:
-                pass  # `definitions` meets the same error and remembers it
-            sources.append(source)
-    return sources
+    source = TRANSPARENT_MAGIC.sub("# \\1", source, count=1) if TRANSPARENT_MAGIC.match(source) else source
+    try:
+        return TransformerManager().transform_cell(source).rstrip("\n")
+    except SyntaxError:
+        return source  # whoever parses it meets the same error
+
+
+def notebook_tree(source):
+    """Return the syntax tree of a cell, magics and all, or None if it is not Python and so does not run."""
+    try:
+        return ast.parse(plain_source(source))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
 
 
 def load(path, name=None):

@@ -92,7 +92,7 @@ def record(lesson, exercise, reference, catalogue, accepted=(), seed=SEED, pairs
     found = Record(
         lesson.name, exercise.name, exercise.points, list(exercise.uses), list(exercise.hints),
         [[probe.name, probe.sentence] for probe in probes.probes_of(lesson.name, exercise.name)],
-        {probe: {name: _plain(value) for name, value in seen.items()} for probe, seen in expected.items()},
+        {probe: {name: plain(value) for name, value in seen.items()} for probe, seen in expected.items()},
         {probe: seen.given for probe, seen in right.items()}, [], {}, [])
     if differences(expected, values(observed(catalogue.right(exercise.name)))):
         raise ValueError(f"{lesson.name}: {exercise.name!r} made of the right steps in mistakes/ differs from the "
@@ -142,7 +142,7 @@ def _written(wrong):
     return ", ".join(f"{step}: {function.__qualname__}" for step, function in wrong.replaced.items())
 
 
-def _plain(value):
+def plain(value):
     if not isinstance(value, torch.Tensor):
         return value
     return {"shape": list(value.shape), "values": [float(f"{number:.7g}") for number in value.flatten().tolist()]}

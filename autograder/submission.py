@@ -19,6 +19,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
+from .limit import time_limit
 from .numbers import Numbers
 
 UNSOLVED = "not solved yet"  # what the message of a skeleton's NotImplementedError contains
@@ -116,6 +117,8 @@ class Here:
 
     def __init__(self, components, parts=None):
         self._components, self._parts = dict(components), parts or {}
+
+    limit = staticmethod(time_limit)  # how the time of several calls is limited
 
     def call(self, request):
         """Call a component and return its `Reply`. Raises nothing that the component raises."""

@@ -139,6 +139,12 @@ def forbid(exercise, *functions):
     _FORBIDDEN[exercise] = functions
 
 
+def forbidden(lesson, exercise):
+    """Return which torch functions an answer to the exercise may not call."""
+    load(lesson)
+    return _FORBIDDEN.get(exercise, ())
+
+
 @functools.cache
 def load(lesson):
     """Import the probes of a lesson. Raises ModuleNotFoundError if it has none."""

@@ -9,6 +9,7 @@ from jupyter_client.provisioning import KernelProvisionerBase
 from traitlets import Float, Integer, List, Unicode, validate
 
 from .box import Box
+from .cgroup import Cgroup
 from .limits import Limits
 from .view import CONNECTION, SOCKETS, TASK, View
 
@@ -70,7 +71,7 @@ class SandboxProvisioner(KernelProvisionerBase):
         }
         connection = self._connection(f"{SOCKETS}/kernel", self.parent.session.key.decode("ascii"))
         texts = {TASK: json.dumps(task), CONNECTION: json.dumps(connection)}
-        return Box(View(self.limits, folder, self.shown, self.hidden, texts))
+        return Box(View(self.limits, folder, self.shown, self.hidden, texts), Cgroup(self.limits))
 
     def _connection(self, prefix, key):
         return {"transport": "ipc", "ip": prefix, **PORTS, "key": key,

@@ -19,6 +19,8 @@ SYSTEM = ["/usr/bin", "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/libx32", "/u
           "/usr/local/bin", "/usr/local/lib", "/usr/local/share",
           "/etc/ld.so.cache", "/etc/alternatives", "/etc/fonts"]
 TOP = ["/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"]
+HARMLESS_IN_PROC = {"self", "thread-self", "mounts", "net", "cpuinfo", "meminfo", "stat", "loadavg", "uptime",
+                    "version", "filesystems", "cmdline", "vmstat", "swaps"}
 PARTS_OF_A_PREFIX = ["bin", "lib", "lib64", "share", "pyvenv.cfg"]
 LEFT_OUT = ["*.ipynb", "*.py", "*.pyc", "*.pyd", "*.so", ".*"]
 MOST_DATA_FILES = 200
@@ -130,6 +132,11 @@ class View:
         for place in dict.fromkeys([*self.covers, "/dev", "/"]):
             self._add("--remount-ro", place)
         self._add("--chdir", SCRATCH)
+        self._pack()
+
+    def _pack(self):
+        """Hand the arguments over in an open file: those on a command line can be read inside, paths and names."""
+        self.arguments = ["--args", str(self._file("".join(f"{argument}\0" for argument in self.arguments)))]
 
     def close(self):
         for file in self.open_files:
@@ -156,6 +163,17 @@ class View:
             elif os.path.exists(place):
                 self._read_only(place)
         self._add("--proc", "/proc", "--dev", "/dev")
+        # What is in /proc beside the processes belongs to the host, and where root grades it could be written to:
+        # the owner of those files is the user outside, whatever the user inside is called.
+        for name in sorted(os.listdir("/proc")):
+            place = f"/proc/{name}"
+            if name.isdigit() or name in HARMLESS_IN_PROC:
+                continue
+            if os.path.isdir(place):
+                self._cover(place)
+            else:
+                # A device, which a mount like this one lets nobody open.
+                self._add("--ro-bind", os.devnull, place)
 
     def _python(self, shown):
         for place in sorted([*python_places(), *map(os.path.abspath, shown)], key=lambda place: place.count("/")):
@@ -201,10 +219,12 @@ class View:
             self._cover(compiled)
 
     def _text(self, place, text):
+        self._add("--ro-bind-data", str(self._file(text)), place)
+
+    def _file(self, text):
+        """Return the number of a new open file with this text, which has no name."""
         with tempfile.TemporaryFile() as file:
-            file.write(text.encode("utf-8"))
-            file.flush()
-            number = os.dup(file.fileno())
-        os.lseek(number, 0, os.SEEK_SET)
-        self.open_files.append(number)
-        self._add("--ro-bind-data", str(number), place)
+            file.write(os.fsencode(text))
+            file.seek(0)
+            self.open_files.append(os.dup(file.fileno()))
+        return self.open_files[-1]

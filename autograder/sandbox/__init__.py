@@ -9,8 +9,11 @@
     client.stop_channels()
     await manager.shutdown_kernel(now=True)
 
-nbclient and nbgrader take it as `c.Execute.kernel_manager_class = "autograder.sandbox.SandboxKernelManager"`. Limits are
-set as `c.SandboxProvisioner.memory = 4096` and so on, or for one kernel in `sandbox={...}`; `hidden` and `shown` may
+Inside of `with warm():` kernels are forked from a process that has imported torch already, here and in the processes
+that this one starts; the isolation is the same.
+
+nbclient and nbgrader take the manager as
+`c.Execute.kernel_manager_class = "autograder.sandbox.SandboxKernelManager"`. Limits are set as `c.SandboxProvisioner.memory = 4096` and so on, or for one kernel in `sandbox={...}`; `hidden` and `shown` may
 also be given to `start_kernel`. `c.SandboxKernelManager.without_sandbox = True` runs an ordinary kernel, and says so.
 
 Inside, the working folder is /scratch, with the data files of `cwd`; there is no network and nothing of the host but
@@ -23,6 +26,7 @@ _PLACES = {
     "SandboxProvisioner": "provisioner",
     "SandboxKernelManager": "manager",
     "SandboxClient": "manager",
+    "warm": "warm",
 }
 __all__ = sorted(_PLACES)
 

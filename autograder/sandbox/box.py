@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -12,12 +13,15 @@ from contextlib import suppress
 from . import child
 from .errors import SandboxUnavailable
 from .view import SOCKETS
+from .warm import ask
 
 INSTALL = ("install it (Debian and Ubuntu: apt install bubblewrap; Fedora: dnf install bubblewrap; "
            "conda: conda install -c conda-forge bubblewrap), 0.8.0 or newer")
 # Joins the cgroups whose files are named before "--", and becomes what stands behind it.
 JOIN = 'while [ "$1" != -- ]; do echo $$ > "$1" || exit 77; shift; done; shift; exec "$@"'
 COLD_COMMAND = [sys.executable, "-P", "-m", "autograder.sandbox.child"]
+# Keeps a sandbox until the kernel that is forked into it ends.
+HOLDER = ["/bin/sh", "-c", "echo ready; exec sleep infinity >/dev/null 2>&1"]
 SECONDS_TO_END = 10
 
 
@@ -43,26 +47,35 @@ class Box:
         self.view, self.cgroup = view, cgroup
         self.process = None
         self.first = None       # pidfd of the first process inside: when it dies, all die
+        self.kernel = None      # pidfd of a kernel that was forked warm
         self.sockets = None     # the folder of the kernel's sockets, open
 
-    async def start(self, timeout):
+    async def start(self, timeout, zygote=None, hidden=()):
         """Start a kernel in a fresh sandbox, and return when its sockets are bound.
 
-        Raises SandboxUnavailable where bubblewrap fails, RuntimeError where the kernel does.
+        Raises SandboxUnavailable where bubblewrap fails, NoZygote where the zygote does, RuntimeError where the
+        kernel does.
         timeout  seconds
+        zygote   address of one that forks the kernel; without it the kernel is started as a program
+        hidden   what the view hides, for the zygote
         """
         report, inside = os.pipe()
         try:
             try:
-                await self._build([*COLD_COMMAND, str(inside)], [inside], timeout)
+                if zygote:
+                    await self._build(HOLDER, [], timeout, wait=True)
+                    files = self.cgroup.member_files if self.cgroup else []
+                    self.kernel = ask(zygote, self.first, inside, files, list(hidden))
+                else:
+                    await self._build([*COLD_COMMAND, str(inside)], [inside], timeout)
             finally:
                 os.close(inside)
-            await self._expect(report, child.READY, timeout)
+            await self._expect(report, timeout)
         finally:
             os.close(report)
 
-    async def _build(self, command, passed, timeout):
-        """Let bubblewrap build the sandbox and run the command in it."""
+    async def _build(self, command, passed, timeout, wait=False):
+        """Let bubblewrap build the sandbox and run the command in it; wait for its first line of output if asked."""
         info, to_info = os.pipe()
         files = self.cgroup.member_files if self.cgroup else []
         # The environment of bubblewrap itself can be read by nobody inside; it is emptied all the same.
@@ -70,20 +83,22 @@ class Box:
                 *self.view.arguments, "--", *command]
         try:
             self.process = subprocess.Popen(
-                line, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={},
-                cwd="/", pass_fds=[to_info, *passed, *self.view.open_files], start_new_session=True)
+                line, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE if wait else subprocess.DEVNULL,
+                stderr=subprocess.PIPE, env={}, cwd="/", pass_fds=[to_info, *passed, *self.view.open_files],
+                start_new_session=True)
             os.close(to_info)
             to_info = None
             self.view.close()
             text = b""
-            # The text ends when bubblewrap closes its end, which a program inside of the sandbox never has.
             while b"}" not in text:
                 more = await read(info, timeout)
                 if not more:
                     raise self._not_built()
                 text += more
-            self.first = os.pidfd_open(json.loads(text)["child-pid"])
             self.first_pid = json.loads(text)["child-pid"]
+            self.first = os.pidfd_open(self.first_pid)
+            if wait and not await read(self.process.stdout.fileno(), timeout):
+                raise self._not_built()
         finally:
             os.close(info)
             if to_info is not None:
@@ -94,11 +109,13 @@ class Box:
         said = self.process.communicate()[1].decode("utf-8", "replace").strip() or "it said nothing"
         return SandboxUnavailable(f"sandbox: bubblewrap could not build one: {said[-500:]}; {remedy(said)}")
 
-    async def _expect(self, report, message, timeout):
-        """Wait for a message from inside, and open the folder of the sockets. Raises RuntimeError if it differs."""
+    async def _expect(self, report, timeout):
+        """Wait until the kernel is ready, and open the folder of its sockets."""
         got = await read(report, timeout)
-        if got != message:
-            if not got and self.process.poll() is not None:
+        if got != child.READY:
+            if not got and not self.kernel:
+                # Without a word: bubblewrap failed, or the kernel was killed before it could say anything.
+                self.process.wait(SECONDS_TO_END)
                 raise self._not_built()
             raise RuntimeError("sandbox: the kernel did not start: "
                                + (got.decode("utf-8", "replace").strip() or "it ended without a word"))
@@ -113,6 +130,8 @@ class Box:
 
     def poll(self):
         """Return None while the kernel lives, and a number after that."""
+        if self.kernel is not None and select.select([self.kernel], [], [], 0)[0]:
+            return -1
         return self.process.poll()
 
     def kill(self):
@@ -133,12 +152,13 @@ class Box:
         """Kill, and give back what the host holds: open files and the cgroup."""
         self.kill()
         self.view.close()
-        for number in (self.first, self.sockets):
+        for number in (self.first, self.kernel, self.sockets):
             if number is not None:
                 os.close(number)
-        self.first = self.sockets = None
-        if self.process and self.process.stderr:
-            self.process.stderr.close()
+        self.first = self.kernel = self.sockets = None
+        for pipe in (self.process.stdout, self.process.stderr) if self.process else ():
+            if pipe:
+                pipe.close()
         if self.cgroup:
             self.cgroup.remove()
             self.cgroup = None

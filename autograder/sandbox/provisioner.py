@@ -6,12 +6,13 @@ import signal
 from dataclasses import fields
 
 from jupyter_client.provisioning import KernelProvisionerBase
-from traitlets import Float, Integer, List, Unicode, validate
+from traitlets import Float, Integer, List, Unicode, default, validate
 
 from .box import Box
 from .cgroup import Cgroup
 from .limits import Limits
 from .view import CONNECTION, SOCKETS, TASK, View
+from .warm import VARIABLE, NoZygote
 
 NAME = "transformer-taxonomy-sandbox"
 PORTS = {"shell_port": 1, "iopub_port": 2, "stdin_port": 3, "control_port": 4, "hb_port": 5}
@@ -33,9 +34,15 @@ class SandboxProvisioner(KernelProvisionerBase):
 
     hidden = List(Unicode(), help="Files and folders of the packages that are covered with nothing.").tag(config=True)
     shown = List(Unicode(), help="More files and folders that can be read inside.").tag(config=True)
+    zygote = Unicode(help="Address of a zygote, from which kernels are forked warm; without one they start cold. "
+                     "Set by `warm()`.").tag(config=True)
     start_timeout = Float(60, help="Seconds in which a kernel must have started.").tag(config=True)
 
     box = None
+
+    @default("zygote")
+    def _zygote_default(self):
+        return os.environ.get(VARIABLE, "")
 
     @validate(*_LIMITS)
     def _positive(self, proposal):
@@ -55,9 +62,16 @@ class SandboxProvisioner(KernelProvisionerBase):
         return await super().pre_launch(cmd=[], **kwargs)
 
     async def launch_kernel(self, cmd, **kwargs):
-        self.box = self._box(kwargs.get("cwd"), kwargs.get("extra_arguments", ()))
+        arguments = kwargs.get("cwd"), kwargs.get("extra_arguments", ())
         try:
-            await self.box.start(self.start_timeout)
+            self.box = self._box(*arguments)
+            try:
+                await self.box.start(self.start_timeout, self.zygote, self.hidden)
+            except NoZygote as reason:
+                self.log.warning("This kernel is started cold, which takes longer: %s", reason)
+                self._close()
+                self.box = self._box(*arguments)
+                await self.box.start(self.start_timeout)
         except BaseException:
             self._close()
             raise

@@ -221,13 +221,14 @@ def bars(names, panels, xlabel=""):
                 axes.axhline(panel.bound[1], color="0.4", linewidth=1, linestyle="-.", label=panel.bound[0])
             if panel.log:
                 axes.set_yscale("log")
-            axes.margins(y=0.15)
+            entries = len(panel.series) + bool(panel.bound)
+            axes.margins(y=0.15 + (0.1 * entries if entries > 1 else 0.0))  # the legend stands above the bars
             axes.set_xticks(range(len(names)), names)
             axes.set(title=panel.title, xlabel=xlabel, ylabel=panel.ylabel)
             axes.grid(axis="y", alpha=0.3)
             axes.set_axisbelow(True)
-            if panel.bound or len(panel.series) > 1:
-                axes.legend()
+            if entries > 1:
+                axes.legend(loc="upper right")
         return Picture("\n".join(
             f"{panel.title} ({panel.ylabel}), {series}: "
             + ", ".join(f"{name} {_short(height)}" for name, height in zip(names, heights, strict=True)) + "."

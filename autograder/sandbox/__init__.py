@@ -26,7 +26,7 @@ _PLACES = {
     "SandboxProvisioner": "provisioner",
     "SandboxKernelManager": "manager",
     "SandboxClient": "manager",
-    "warm": "warm",
+    "warm": "warm_start",
 }
 __all__ = sorted(_PLACES)
 

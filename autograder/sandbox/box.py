@@ -13,7 +13,7 @@ from contextlib import suppress
 from . import child
 from .errors import SandboxUnavailable
 from .view import SOCKETS
-from .warm import ask
+from .warm_start import ask
 
 INSTALL = ("install it (Debian and Ubuntu: apt install bubblewrap; Fedora: dnf install bubblewrap; "
            "conda: conda install -c conda-forge bubblewrap), 0.8.0 or newer")

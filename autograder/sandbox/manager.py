@@ -10,7 +10,7 @@ import zmq
 from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
-from traitlets import Bool, Dict, DottedObjectName, Integer, default
+from traitlets import Bool, Dict, DottedObjectName, Integer, Type, default
 
 from .provisioner import NAME
 
@@ -71,6 +71,7 @@ class SandboxKernelManager(_Careful, AsyncKernelManager):
     """Starts Python kernels in the sandbox. Neither a notebook nor an installed kernelspec has a say in it."""
 
     client_class = DottedObjectName("autograder.sandbox.manager.SandboxClient")
+    client_factory = Type(SandboxClient, klass="jupyter_client.asynchronous.AsyncKernelClient")
     message_size = Integer(16, help="MiB that one part of a message may have.").tag(config=True)
     sandbox = Dict(help="Settings of SandboxProvisioner for this kernel, by name: hidden, shown, memory and so "
                    "on.").tag(config=True)

@@ -12,7 +12,7 @@ from .box import Box
 from .cgroup import Cgroup
 from .limits import Limits
 from .view import CONNECTION, SOCKETS, TASK, View
-from .warm import VARIABLE, NoZygote
+from .warm_start import VARIABLE, NoZygote
 
 NAME = "transformer-taxonomy-sandbox"
 PORTS = {"shell_port": 1, "iopub_port": 2, "stdin_port": 3, "control_port": 4, "hb_port": 5}

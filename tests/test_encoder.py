@@ -13,6 +13,7 @@ from autograder import lesson, probes
 from autograder.recording import differences, values
 from autograder.submission import Here
 from workbench import parts
+from workbench.broken.encoder import broken_encoder_layer
 
 reference = lesson.load(Path(__file__).parent.parent / "solutions" / "encoder.py")
 SIZES = dict(embed_dim=15, num_heads=3, ff_dim=11)
@@ -101,3 +102,38 @@ def test_a_gate_with_swish_is_the_swiglu_of_llama():
         witnessed("encoder", "GatedFeedForward, LlamaMLP: forward", dtype, largest([(mine(x), theirs(x))]))
         pairs = [(own.grad, theirs.get_parameter(name).grad) for name, own in mine.named_parameters()]
         witnessed("encoder", "GatedFeedForward, LlamaMLP: gradients", dtype, largest(pairs))
+
+
+def effect(*given):
+    """Return what the second probe of encoder_bug_input sees of an input."""
+    seen = probes.observe("encoder", "encoder_bug_input", Here({"encoder_bug_input": lambda: given}), "seed")
+    return values(seen)["bug_input_shows_the_bug"]["broken_encoder_layer on your input"]
+
+
+def test_the_broken_layer_is_right_unless_the_first_mask_is_full_and_another_is_not():
+    x, layer = torch.randn(3, 67, 15), parts.EncoderLayer(**SIZES).eval()
+    full, padded = torch.ones(3, 1, 67, dtype=torch.bool), torch.ones(3, 1, 67, dtype=torch.bool)
+    padded[:, :, 41:] = False
+    for mask in (None, full, padded, padded[0], torch.ones(67, 67, dtype=torch.bool).tril()):
+        for broken, right in zip(broken_encoder_layer(layer, x, mask), layer(x, mask), strict=True):
+            assert torch.allclose(broken, right, atol=1e-5)
+    first_full = torch.cat([full[:1], padded[1:]])
+    assert not torch.allclose(broken_encoder_layer(layer, x, first_full)[0], layer(x, first_full)[0], atol=1e-2)
+
+
+@pytest.mark.parametrize("given", [
+    (), (torch.ones(2, 3, 8),), (torch.ones(2, 3, 7), None), (torch.ones(17, 3, 8), None),
+    (torch.ones(2, 211, 8), None),
+    (torch.ones(0, 3, 8), None), (torch.full((2, 3, 8), float("nan")), None), (torch.ones(2, 3, 8).long(), None),
+    (torch.ones(2, 3, 8, device="meta"), None), (torch.ones(2, 3, 8).to_sparse(), None),
+    (torch.ones(2, 3, 8), torch.ones(2, 1, 3)), (torch.ones(2, 3, 8), torch.ones(3, dtype=torch.bool)),
+    (torch.ones(2, 3, 8), "mask"), ("x", None), (None, None), (torch.ones(2, 3, 8), None, None),
+], ids=range(16))
+def test_an_input_that_does_not_fit_is_not_run(given):
+    assert effect(*given) == "is not run"
+
+
+def test_a_large_input_or_one_that_hides_everything_does_no_harm():
+    everywhere_hidden = torch.zeros(2, 1, 3, dtype=torch.bool)
+    assert effect(torch.full((2, 3, 8), 1e300, dtype=torch.float64), None) == "is right: nothing is hidden"
+    assert effect(torch.randn(2, 3, 8), everywhere_hidden) == "is right: the first sequence is padded"

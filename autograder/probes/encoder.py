@@ -2,6 +2,9 @@
 
 import torch
 
+from workbench import parts
+from workbench.broken.encoder import broken_encoder_layer
+
 from ..stubs import Activation
 from . import kind, probe
 
@@ -529,3 +532,70 @@ def encoder_changes_nothing(component, numbers, seen):
     reply = component(x=numbers.tensor(BATCH, TIME, 10), mask=numbers.mask(TIME, TIME),
                       build=SIZES | dict(num_layers=2), weights=weights)
     seen.note("arguments changed in place", ", ".join(reply.changed) or "none", reply.given)
+
+
+# encoder_bug_input: the learner supplies an input, the probe runs the broken layer and a right one on it
+
+BUG_SIZES = dict(embed_dim=8, num_heads=2, ff_dim=11)
+
+
+@probe("encoder_bug_input", "x and mask fit together, and x holds finite numbers")
+def bug_input_fits(component, numbers, seen):
+    reply = component()
+    seen.note("answer", kind(reply), reply.given)
+    seen.fault = reply.fault
+    seen.note("what you return", _misfit(reply.output) or "fits")
+
+
+@probe("encoder_bug_input", "the broken layer gives a wrong output for it")
+def bug_input_shows_the_bug(component, numbers, seen):
+    output, weights = component().output, layer(numbers, **BUG_SIZES)
+    seen.note("broken_encoder_layer on your input", "is not run" if _misfit(output) else _effect(*output, weights))
+
+
+def is_sequence(x, embed_dim=8, batch=16, time=200):
+    """Tell whether what a learner returned is [batch, time, embed_dim], floating point, finite and not too large."""
+    plain = isinstance(x, torch.Tensor) and x.layout is torch.strided and x.device.type == "cpu"
+    return bool(plain and x.is_floating_point() and x.dim() == 3 and x.shape[2] == embed_dim
+                and 1 <= x.shape[0] <= batch and 1 <= x.shape[1] <= time and torch.isfinite(x).all())
+
+
+def is_mask(mask, batch, queries, keys):
+    """Tell whether what a learner returned is a boolean mask of one of the shapes of the course, or was None."""
+    if not isinstance(mask, torch.Tensor):
+        return mask == "None"
+    shapes = ((queries, keys), (batch, 1, keys), (batch, queries, keys))
+    plain = mask.layout is torch.strided and mask.device.type == "cpu" and mask.dtype == torch.bool
+    return plain and tuple(mask.shape) in shapes
+
+
+def far_apart(one, other):
+    """Tell whether two outputs differ by more than 0.01 somewhere."""
+    return bool((torch.nan_to_num(one - other).abs() > 0.01).any())
+
+
+def _misfit(given):
+    """Return what is wrong with an input for an encoder layer, or nothing."""
+    if not isinstance(given, (tuple, list)) or len(given) != 2:
+        return "is not (x, mask)"
+    x, mask = given
+    if not is_sequence(x):
+        return "x has to be [batch, time, 8], floating point and finite, with batch at most 16 and time at most 200"
+    if not is_mask(mask, x.shape[0], x.shape[1], x.shape[1]):
+        return "mask has to be None, or boolean and [time, time], [batch, 1, time] or [batch, time, time]"
+    return ""
+
+
+def _effect(x, mask, weights):
+    """Say whether the bug shows on an input, and if not, what kind of input it is."""
+    right = parts.EncoderLayer(**BUG_SIZES).double().eval()
+    right.load_state_dict(weights)
+    mask = mask if isinstance(mask, torch.Tensor) else None
+    with torch.no_grad():
+        if far_apart(right(x.double(), mask)[0], broken_encoder_layer(right, x.double(), mask)[0]):
+            return "gives a wrong output"
+    if mask is None or mask.all():
+        return "is right: it is longer than a piece" if x.shape[1] > 32 else "is right: nothing is hidden"
+    if mask[0].all():
+        return "is right: what is hidden makes no difference"
+    return "is right: one mask for all sequences" if mask.dim() == 2 else "is right: the first sequence is padded"

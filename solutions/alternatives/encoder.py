@@ -220,3 +220,19 @@ class DroppedGate(nn.Module):
 
     def forward(self, x):
         return F.linear(self.gate(x).mul(self.up_proj(x)), self.down_proj.weight)
+
+
+# encoder_bug_input
+
+@accepted("encoder_bug_input")
+def a_later_sequence_that_may_not_look_back():
+    x = torch.arange(3 * 5 * 8, dtype=torch.float64).reshape(3, 5, 8) % 11 / 5
+    mask = torch.ones(3, 5, 5, dtype=torch.bool)
+    mask[2] = torch.eye(5, dtype=torch.bool)
+    return x, mask
+
+
+@accepted("encoder_bug_input")
+def one_sequence_whose_first_query_sees_everything():
+    x = torch.arange(1 * 4 * 8).reshape(1, 4, 8) % 5 - 2.0
+    return x, torch.ones(4, 4, dtype=torch.bool).triu()

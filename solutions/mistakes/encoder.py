@@ -177,6 +177,12 @@ class Encoder(nn.Module):
         return self.answer_of_all(self.finish(x), weights)
 
 
+@component()
+def encoder_bug_input(step):
+    x = torch.arange(2 * 3 * 8).reshape(2, 3, 8) % 7 - 3.0
+    return x, torch.tensor([[[True, True, True]], [[True, True, False]]])
+
+
 # The feed-forward networks
 
 @mistake("activate",
@@ -1308,6 +1314,83 @@ def weights_stacked_behind_the_batch(self, x, weights):
 @also("weights_in_one_tensor", "answer_of_all")
 def weights_concatenated(self, x, weights):
     return x, torch.cat(weights)
+
+
+# Find the bug
+
+@mistake("encoder_bug_input",
+         symptom="On your input the broken layer is right.",
+         cause="Your mask hides nothing, so it makes no difference whether the layer uses it. The bug is in when the "
+               "layer leaves a mask away.",
+         place="Return a mask that is False somewhere, and ask for which masks the first trick acts.")
+def nothing_hidden():
+    return torch.arange(2 * 3 * 8).reshape(2, 3, 8) % 7 - 3.0, None
+
+
+@also("nothing_hidden", "encoder_bug_input")
+def mask_that_is_true_everywhere():
+    return torch.arange(2 * 3 * 8).reshape(2, 3, 8) % 7 - 3.0, torch.ones(2, 1, 3, dtype=torch.bool)
+
+
+@mistake("encoder_bug_input",
+         symptom="On your input the broken layer is right.",
+         cause="You tried a sequence that is longer than one piece. The feed-forward network treats every position "
+               "alone, so it does not matter in which company a position passes through it.",
+         place="Look at the other trick: the mask that is left away.")
+def longer_than_a_piece():
+    return torch.arange(2 * 67 * 8).reshape(2, 67, 8) % 7 - 3.0, None
+
+
+@mistake("encoder_bug_input",
+         symptom="On your input the broken layer is right.",
+         cause="The first sequence of your batch is padded (or it is the only one), and then the mask is used. What the "
+               "layer looks at before it leaves the mask away is the first sequence, and no other.",
+         place="Give the padding to another sequence, and let the first one be full.")
+def first_sequence_padded():
+    x = torch.arange(2 * 3 * 8).reshape(2, 3, 8) % 7 - 3.0
+    return x, torch.tensor([[[True, True, False]], [[True, True, True]]])
+
+
+@also("first_sequence_padded", "encoder_bug_input")
+def the_only_sequence_padded():
+    return torch.arange(3 * 8).reshape(1, 3, 8) % 7 - 3.0, torch.tensor([[[True, True, False]]])
+
+
+@mistake("encoder_bug_input",
+         symptom="On your input the broken layer is right.",
+         cause="Your mask [time, time] is the same for all sequences, and its first row hides something, so the mask is "
+               "used.",
+         place="Return one mask per sequence, [batch, 1, time], and ask which of them the layer looks at.")
+def one_mask_for_all_sequences():
+    return torch.arange(2 * 3 * 8).reshape(2, 3, 8) % 7 - 3.0, torch.ones(3, 3, dtype=torch.bool).tril()
+
+
+@mistake("encoder_bug_input",
+         symptom="On your input the broken layer is right, although it leaves the mask away.",
+         cause="All vectors of x are the same. A mean of equal vectors is that vector, whatever the weights are, so "
+               "nobody can see whether a mask was used. Inputs of zeros or ones hide many a bug.",
+         place="The mask is well chosen. Fill x with numbers that differ from position to position.")
+def all_vectors_alike():
+    return torch.ones(2, 3, 8), torch.tensor([[[True, True, True]], [[True, True, False]]])
+
+
+@mistake("encoder_bug_input",
+         symptom="What comes back cannot be given to the layer.",
+         cause="x is [batch, time, 8], floating point and finite, and a mask has one of the three shapes of the "
+               "docstring: [time, time], [batch, 1, time] or [batch, time, time].",
+         place="Compare type and shape of both with the docstring, and return the pair (x, mask).")
+def input_that_does_not_fit():
+    return torch.ones(3, 8), None
+
+
+@also("input_that_does_not_fit", "encoder_bug_input")
+def mask_without_an_axis_for_queries():
+    return torch.ones(2, 3, 8), torch.ones(2, 3, dtype=torch.bool)
+
+
+@also("input_that_does_not_fit", "encoder_bug_input")
+def input_without_a_mask():
+    return torch.ones(2, 3, 8)
 
 
 # Habits

@@ -32,7 +32,6 @@ c.ClearSolutions.code_stub = {
 c.ClearSolutions.text_stub = "YOUR ANSWER HERE"
 
 # Autograde: read what arrived, put its answers into the released notebook, run that, read the scores.
-c.Autograde.pre_convert_hook = "autograder.arrivals.expect_released_notebooks"
 c.Autograde.exporter_class = "autograder.arrivals.SubmissionExporter"
 c.Autograde.sanitize_preprocessors = [
     "autograder.rebuild.Rebuild",
@@ -46,6 +45,7 @@ c.Autograde.autograde_preprocessors = [
     "autograder.judge.Score",
     "nbgrader.preprocessors.SaveAutoGrades",
     "autograder.judge.SaveReasons",
+    "autograder.regrade.KeepGrades",
     "nbgrader.preprocessors.AssignLatePenalties",
     "nbgrader.preprocessors.CheckCellMetadata",
 ]

@@ -1,12 +1,12 @@
-"""What learners hand in, read without believing any of it.
+"""What learners hand in, on its way through nbgrader's autograde.
 
-nbgrader opens a submission with `nbformat.read`, which raises on whatever is not a proper notebook, and
-nbgrader then drops the submission. Here a reading always ends in an `Arrival`: the sources of the cells, or
-the reason why there are none. Nothing in `submitted/` is written to.
+nbgrader opens a submission with `nbformat.read`, which raises on whatever is not a proper notebook, copies
+every other file of it along, and follows links. Here a reading always ends in an `Arrival`: the sources of the
+cells, or the reason why there are none. Nothing in `submitted/` is written to, and nothing of it is copied.
 """
 
+import fnmatch
 import glob
-import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,22 +14,15 @@ from pathlib import Path
 from nbconvert.exporters import NotebookExporter
 from nbformat.v4 import new_notebook
 from nbgrader.converters import Autograde
-from nbgrader.converters.base import NbGraderException
+from nbgrader.converters.base import BaseConverter, NbGraderException
 from nbgrader.coursedir import CourseDirectory
 from traitlets import Integer
 
-# nbgrader gives its hooks neither configuration nor course; the tests hold this to nbgrader_config.py.
-RELEASE_DIRECTORY = "course"
-
-
-@dataclass(frozen=True)
-class LearnerCell:
-    """One cell that was handed in; only what may come from a learner."""
-
-    kind: str                   # "code" or "markdown"
-    source: str
-    grade_id: str | None        # nbgrader's name for an answer or check, if the cell claims one
-    cell_id: str | None
+from .intake_archive import examine_archive, is_archive
+from .intake_folder import Limits, Refused, examine, shown, skeleton
+from .intake_notebook import LearnerCell, Unreadable, encodable, read_cells
+from .intake_time import CheckedCourse, write_time
+from .regrade import handed_in_before
 
 
 @dataclass(frozen=True)
@@ -40,89 +33,43 @@ class Arrival:
     refused: str | None = None
 
 
-class Unreadable(Exception):
-    """The reason, in words for the learner, why a submission cannot be read."""
-
-
-def read_arrival(path, max_bytes=10_000_000):
+def read_arrival(path, limits=None, root=None):
     """Return the `Arrival` at a path, whatever lies there.
 
-    path       where the notebook should be; there may be nothing, or anything
-    max_bytes  larger files are refused unread
+    path    where the notebook should be; there may be nothing, or anything
+    limits  `Limits` of a submission
+    root    the folder of all submissions; if it is given, the submission's folder is examined first
     """
+    limits = limits or Limits()
     try:
-        return Arrival(_cells(_parse(_read(Path(path), max_bytes))))
-    except Unreadable as problem:
+        if root is not None:
+            examine(os.path.dirname(path), root, limits)
+        if not os.path.lexists(path):
+            raise Unreadable(_missing(Path(path), limits))
+        return Arrival(read_cells(path, limits))
+    except (Unreadable, Refused) as problem:
         return Arrival(refused=str(problem))
 
 
-def _read(path, max_bytes):
-    if not os.path.lexists(path):
-        others = sorted(p.name for p in path.parent.glob("*") if p.name != "timestamp.txt")
-        found = f" In its place: {', '.join(others[:5])}." if others else ""
-        raise Unreadable(f"No file with the name {path.name} was handed in.{found}")
-    # A link could point to the solutions, and reading a pipe would wait for ever.
-    if path.is_symlink() or not path.is_file():
-        raise Unreadable(f"{path.name} is a link, a folder or a device; hand in the notebook file itself.")
+def _missing(path, limits):
+    others = sorted(p for p in path.parent.glob("*") if p.name != "timestamp.txt")
+    reason = f"No file with the name {path.name} was handed in."
+    if others:
+        reason += f" In its place: {', '.join(shown(other.name) for other in others[:5])}."
+    for other in others:
+        if skeleton(other.name) == skeleton(path.name):
+            return f"{reason} That name only looks like it."
+        if is_archive(other.name):
+            return f"{reason} {_about_archive(other, limits)}"
+    return reason
+
+
+def _about_archive(path, limits):
     try:
-        with open(path, "rb") as file:
-            content = file.read(max_bytes + 1)
-    except OSError as error:
-        raise Unreadable(f"{path.name} cannot be opened: {error.strerror}.") from error
-    if len(content) > max_bytes:
-        raise Unreadable(f"{path.name} is larger than {max_bytes / 1e6:g} MB; clear its outputs and save it.")
-    return content
-
-
-def _parse(content):
-    if not content.strip():
-        raise Unreadable("The file is empty.")
-    try:
-        return json.loads(content.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise Unreadable("The file is not UTF-8 text, so it is not a notebook that Jupyter saved.") from error
-    except RecursionError as error:
-        raise Unreadable("The file is nested too deeply for a notebook.") from error
-    except ValueError as error:
-        raise Unreadable(f"The file is not a notebook: its JSON is broken ({error}).") from error
-
-
-def _cells(document):
-    if not isinstance(document, dict) or "nbformat" not in document:
-        raise Unreadable("The file is JSON, but not a notebook.")
-    if document["nbformat"] != 4:
-        version = str(document["nbformat"])[:20]
-        raise Unreadable(f"The notebook has format {version}, not 4; open it in JupyterLab and save it again.")
-    if not isinstance(document.get("cells"), list):
-        raise Unreadable("The notebook has no list of cells.")
-    cells = [cell for cell in map(_cell, document["cells"]) if cell is not None]
-    if not cells:
-        raise Unreadable("The notebook has no cells.")
-    return cells
-
-
-def _cell(raw):
-    """Return the cell, or None for one that nobody could have written in Jupyter."""
-    if not isinstance(raw, dict) or raw.get("cell_type") not in ("code", "markdown"):
-        return None
-    source = raw.get("source")
-    if isinstance(source, list) and all(isinstance(line, str) for line in source):
-        source = "".join(source)
-    if not isinstance(source, str):
-        return None
-    metadata = raw.get("metadata")
-    nbgrader = metadata.get("nbgrader") if isinstance(metadata, dict) else None
-    grade_id = nbgrader.get("grade_id") if isinstance(nbgrader, dict) else None
-    return LearnerCell(raw["cell_type"], _encodable(source), _text(grade_id), _text(raw.get("id")))
-
-
-def _text(value):
-    return value if isinstance(value, str) else None
-
-
-def _encodable(text):
-    # JSON may hold half a surrogate pair, which Python reads but cannot write as UTF-8.
-    return text.encode("utf-8", "replace").decode("utf-8")
+        examine_archive(path, limits)
+    except Refused as problem:
+        return f"{shown(path.name)} was not unpacked: {problem}"
+    return "It is not unpacked; hand in the notebook itself."
 
 
 class SubmissionExporter(NotebookExporter):
@@ -132,58 +79,98 @@ class SubmissionExporter(NotebookExporter):
     `resources["arrival"]`. The second pass reads what the first one wrote, which is a proper notebook.
     """
 
-    max_bytes = Integer(10_000_000, help="Larger submissions are refused unread.").tag(config=True)
+    max_bytes = Integer(Limits.notebook_bytes, help="Larger notebooks are refused unread.").tag(config=True)
+    max_cells = Integer(Limits.cells, help="Notebooks with more cells are refused.").tag(config=True)
+    max_source = Integer(Limits.source, help="Characters that one cell may have.").tag(config=True)
+    max_sources = Integer(Limits.sources, help="Characters that all cells may have.").tag(config=True)
+    max_files = Integer(Limits.files, help="Files that a submission may hold.").tag(config=True)
+    max_file_bytes = Integer(Limits.file_bytes, help="Bytes that one file may have.").tag(config=True)
+    max_folder_bytes = Integer(Limits.folder_bytes, help="Bytes that all files may have.").tag(config=True)
+
+    def __init__(self, **settings):
+        super().__init__(**settings)
+        if isinstance(self.parent, Autograde):
+            AutogradeAll.take_over(self.parent)
+
+    def limits(self):
+        return Limits(self.max_bytes, self.max_cells, self.max_source, self.max_sources, self.max_files,
+                      self.max_file_bytes, self.max_folder_bytes)
 
     def from_filename(self, filename, resources=None, **kw):
         folder, name = os.path.split(filename)
-        if not self._is_submission(folder, resources["nbgrader"]):
+        root = self._submissions(folder, resources["nbgrader"])
+        if root is None:
             return super().from_filename(filename, resources, **kw)
         resources["metadata"] = {"name": os.path.splitext(name)[0], "path": folder}
-        resources["arrival"] = read_arrival(filename, self.max_bytes)
+        resources["arrival"] = read_arrival(filename, self.limits(), root)
         return self.from_notebook_node(new_notebook(), resources, **kw)
 
     def from_notebook_node(self, nb, resources=None, **kw):
         output, resources = super().from_notebook_node(nb, resources, **kw)
-        return _encodable(output), resources
+        return encodable(output), resources
 
-    def _is_submission(self, folder, names):
+    def _submissions(self, folder, names):
+        """Return the folder of all submissions if this is one of them, else None."""
         course = CourseDirectory(parent=self)
-        submitted = course.format_path(course.submitted_directory, names["student"], names["assignment"])
-        return os.path.abspath(folder) == os.path.abspath(submitted)
+        step = course.submitted_directory
+        submission = course.format_path(step, names["student"], names["assignment"])
+        if os.path.abspath(folder) != os.path.abspath(submission):
+            return None
+        # Up to a learner's name the folders are the instructor's own, and may be links.
+        fixed = course.directory_structure.split("{student_id}")[0].split("{assignment_id}")[0]
+        return os.path.join(course.root, fixed.format(nbgrader_step=step))
 
 
-def expect_released_notebooks(assignment, student, notebooks):
-    """nbgrader's `Autograde.pre_convert_hook`: grade every released notebook, also one that was not handed in.
+def _expected(folder, release_directory, notebook="*"):
+    released = sorted(path.name for path in Path(release_directory, folder.name).glob("*.ipynb"))
+    return [str(folder / name) for name in released if fnmatch.fnmatchcase(name, f"{notebook}.ipynb")]
 
-    nbgrader lists the notebooks of a submission by what lies in its folder, so a misnamed one would be no
-    submission at all. The list is completed in place; `read_arrival` says what is missing.
+
+class _CopiesNothing(BaseConverter):
+    """Stands where nbgrader copies what lies beside a notebook, and leaves all but the time where it is."""
+
+    def init_assignment(self, assignment_id, student_id):
+        write_time(self._format_source(assignment_id, student_id), self._format_dest(assignment_id, student_id))
+
+
+class AutogradeAll(Autograde, _CopiesNothing):
+    """nbgrader's autograde of the released notebooks for every folder in `submitted/`, whatever it is or holds.
+
+    nbgrader passes over a folder without a notebook, ends the whole run at a broken time, and copies files. With
+    this converter the learner gets a 0, its reason and a feedback page as for any other mishap.
     """
-    if notebooks:
-        folder = Path(notebooks[0]).parent
-        notebooks[:] = sorted({*notebooks, *_expected(folder, RELEASE_DIRECTORY)})
 
+    @classmethod
+    def take_over(cls, converter):
+        """Make nbgrader's own converter this one, just before it looks at the first submission.
 
-def _expected(folder, release_directory):
-    released = Path(release_directory, folder.name).glob("*.ipynb")
-    return [str(folder / path.name) for path in released]
-
-
-class AutogradeAll(Autograde):
-    """nbgrader's autograde for every folder in `submitted/`, also for one that holds no notebook.
-
-    nbgrader passes over such a folder with a warning, and no hook of it is asked. With this converter the
-    learner gets a 0, its reason and a feedback page as for any other mishap.
-    """
+        Its command and the formgrader name their class themselves, and ask only for an exporter.
+        """
+        if type(converter) is Autograde:
+            converter.__class__ = cls
+            converter.init_notebooks()
+        converter.earlier = {}
+        converter.coursedir = CheckedCourse.like(converter.coursedir)
 
     def init_notebooks(self):
         course = self.coursedir
         released = os.path.join(course.root, course.release_directory)
         pattern = course.format_path(course.submitted_directory, course.student_id, course.assignment_id)
-        folders = sorted(filter(os.path.isdir, glob.glob(pattern)))
+        folders = sorted(glob.glob(pattern))
         if not folders:
             raise NbGraderException(f"There is no submission {pattern}")
         self.notebooks = []
         self.assignments = {
-            folder: glob.glob(os.path.join(glob.escape(folder), "*.ipynb")) or _expected(Path(folder), released)
-            for folder in folders
+            folder: _expected(Path(folder), released, course.notebook_id)
+            or glob.glob(os.path.join(glob.escape(folder), "*.ipynb")) for folder in folders
         }
+
+    def init_destination(self, assignment_id, student_id):
+        folder = self._format_dest(assignment_id, student_id)
+        self.earlier = handed_in_before(folder)
+        return super().init_destination(assignment_id, student_id)
+
+    def init_single_notebook_resources(self, notebook_filename):
+        resources = super().init_single_notebook_resources(notebook_filename)
+        resources["earlier"] = self.earlier.get(resources["unique_key"])
+        return resources

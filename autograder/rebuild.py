@@ -17,6 +17,8 @@ from nbgrader.utils import is_solution
 # The notebook's metadata under this key tells the later steps what happened to the submission:
 # "refused" and "stopped" are reasons, "comments" has a sentence for some of the answer cells.
 NOTES = "autograder"
+# A cell's id starts with this where the cell is the learner's own.
+OWN = "learner-"
 
 
 class Rebuild(NbGraderPreprocessor):
@@ -135,7 +137,7 @@ def _assemble(released, sources, own):
         for cell in own[place]:
             number += 1
             new = new_code_cell if cell.kind == "code" else new_markdown_cell
-            cells.append(new(cell.source, id=f"learner-{number}"))
+            cells.append(new(cell.source, id=f"{OWN}{number}"))
     return cells
 
 

@@ -1,0 +1,133 @@
+"""The folder that a learner handed in, looked at without opening or following anything in it.
+
+Only the notebook is ever read from it. Everything else stays where it is, so what lies beside the notebook
+can be refused but cannot be copied, run or shown.
+"""
+
+import os
+import stat
+import unicodedata
+from dataclasses import dataclass
+
+# Letters that look like others in most fonts: Cyrillic and Greek, and two that Latin itself has.
+LOOK_ALIKES = str.maketrans("аеорсухіјѕһԁԛԝӏвкмнтɡαορνικυτγı0", "aeopcyxijshdqwlbkmhtgaopvikutyio")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one submission may hold; more is refused with a reason, unread."""
+
+    notebook_bytes: int = 10_000_000
+    cells: int = 2_000
+    source: int = 200_000           # characters of one cell
+    sources: int = 2_000_000        # characters of all cells
+    files: int = 1_000
+    file_bytes: int = 100_000_000
+    folder_bytes: int = 200_000_000
+    depth: int = 20                 # folders in folders
+
+
+class Refused(Exception):
+    """The reason, in words for the learner, why a submission folder is not graded."""
+
+
+def examine(folder, root, limits):
+    """Pass, or raise `Refused` with the first thing that no honest submission holds.
+
+    folder  the submission
+    root    the folder that all submissions lie in, which may be a link: the instructor made it
+    """
+    _examine_place(folder, root)
+    files, size, seen, links, notebooks = 0, 0, {}, {}, {}
+    for name, about in _walk(folder, limits):
+        files += 1
+        if files > limits.files:
+            raise Refused(f"There are more than {limits.files} files; hand in the notebook alone.")
+        if stat.S_ISDIR(about.st_mode):
+            continue
+        if about.st_size > limits.file_bytes:
+            raise Refused(f"{shown(name)} is larger than {limits.file_bytes / 1e6:g} MB; hand in the notebook alone.")
+        key = about.st_dev, about.st_ino
+        seen[key], links[key] = seen.get(key, 0) + 1, (about.st_nlink, name)
+        size += about.st_size if seen[key] == 1 else 0
+        if name.lower().endswith(".ipynb") and os.sep not in name:
+            notebooks.setdefault(skeleton(name), []).append(name)
+    if size > limits.folder_bytes:
+        raise Refused(f"The files have {size / 1e6:.0f} MB in all; at most {limits.folder_bytes / 1e6:g} are taken.")
+    for key, (count, name) in links.items():
+        if count > seen[key]:
+            raise Refused(f"{shown(name)} is a link to a file that lies elsewhere; hand in a copy of it.")
+    for alike in notebooks.values():
+        if len(alike) > 1:
+            raise Refused(f"{' and '.join(map(shown, sorted(alike)))} have names that look the same; "
+                          "hand in one notebook.")
+
+
+def _examine_place(folder, root):
+    step = os.path.abspath(root)
+    for part in os.path.relpath(os.path.abspath(folder), step).split(os.sep):
+        step = os.path.join(step, part)
+        if part == os.pardir:
+            raise Refused("The submission does not lie among the submissions.")
+        if os.path.islink(step):
+            raise Refused("The submission is a link to another folder; hand in the notebook itself.")
+    if not os.path.isdir(folder):
+        raise Refused("The submission is not a folder with a notebook.")
+
+
+def _walk(folder, limits):
+    """Yield (path in the folder, lstat) of everything, or raise `Refused` for what may not be there."""
+    waiting = [("", 0)]
+    while waiting:
+        here, depth = waiting.pop()
+        if depth > limits.depth:
+            raise Refused(f"There are more than {limits.depth} folders inside each other; hand in the notebook alone.")
+        try:
+            with os.scandir(os.path.join(folder, here)) as entries:
+                for entry in entries:
+                    name = os.path.join(here, entry.name)
+                    about = entry.stat(follow_symlinks=False) if os.name == "posix" else os.lstat(entry.path)
+                    _examine_entry(entry.name, name, about)
+                    if stat.S_ISDIR(about.st_mode):
+                        waiting.append((name, depth + 1))
+                    yield name, about
+        except OSError as error:
+            raise Refused(f"The submission cannot be looked into: {error.strerror}.") from error
+
+
+def _examine_entry(name, path, about):
+    if stat.S_ISLNK(about.st_mode):
+        raise Refused(f"{shown(path)} is a link; hand in the file itself.")
+    if not (stat.S_ISREG(about.st_mode) or stat.S_ISDIR(about.st_mode)):
+        raise Refused(f"{shown(path)} is a pipe, a socket or a device, not a file.")
+    if why := strange(name):
+        raise Refused(f"The name {shown(path)} {why}; rename the file.")
+
+
+def strange(name):
+    """Return what is wrong with a file's name, or None."""
+    if name == "Icon\r":
+        return None  # macOS itself writes it, into folders with a picture of their own
+    kinds = set(map(unicodedata.category, name))
+    if "Cs" in kinds:
+        return "is not UTF-8 text"
+    if "Cc" in kinds:
+        return "has control characters in it"
+    # Joiners are part of some emoji; in a notebook's name, and to turn the order of letters round, they only hide.
+    hidden = [c for c in name if unicodedata.category(c) == "Cf"]
+    if any(unicodedata.bidirectional(c) not in ("BN", "ON") for c in hidden) or (hidden and name.endswith(".ipynb")):
+        return "has invisible characters in it"
+    return None
+
+
+def skeleton(name):
+    """Return the same text for names that look the same: case, accents, invisible and look-alike letters are gone."""
+    letters = unicodedata.normalize("NFKD", name).casefold()
+    kept = (c for c in letters if unicodedata.category(c) not in ("Mn", "Cf", "Cc"))
+    return "".join(kept).translate(LOOK_ALIKES)
+
+
+def shown(name, most=80):
+    """Return a name that can be printed and read: what is not printable is written as its escape."""
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in name)
+    return text if len(text) <= most else text[:most] + "..."

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from .definitions import notebook_tree
 
 # Modules through which the interpreter, or what is loaded in it, can be changed.
-MODULES = {"autograder", "builtins", "code", "codeop", "concurrent", "ctypes", "gc", "imp", "importlib", "inspect",
-           "marshal", "multiprocessing", "pickle", "pkgutil", "runpy", "signal", "sys", "threading", "traceback",
-           "types", "unittest", "weakref", "zipimport", "_thread", "cffi", "dill", "cloudpickle", "joblib", "atexit",
+MODULES = {"autograder", "builtins", "codeop", "ctypes", "gc", "imp", "importlib", "inspect", "marshal", "pickle",
+           "pkgutil", "runpy", "unittest", "zipimport", "_thread", "cffi", "dill", "cloudpickle", "joblib", "atexit",
            "IPython", "ipykernel"}
 FRONT_DOOR = {"check", "hint", "progress"}  # of autograder, which notebooks import
 CALLS = {"exec", "eval", "compile", "__import__", "globals", "locals", "vars", "setattr", "delattr", "get_ipython",
@@ -26,12 +25,14 @@ ORDINARY = {"__init__", "__name__", "__class__", "__call__", "__len__", "__getit
             "__post_init__", "__add__", "__mul__", "__matmul__", "__contains__", "__qualname__"}
 INDIRECT = {"attrgetter", "methodcaller"}  # of operator: getattr by another name
 FRAMES = {"tb_frame", "tb_next", "f_back", "f_globals", "f_locals", "f_builtins", "f_code", "gi_frame", "cr_frame",
-          "ag_frame", "gi_code", "co_consts", "func_globals", "shell_handlers", "user_ns"}
+          "ag_frame", "gi_code", "co_consts", "func_globals", "shell_handlers", "user_ns", "_getframe",
+          "_current_frames", "settrace", "setprofile", "meta_path", "path_hooks", "exc_info", "last_traceback",
+          "last_exc", "addaudithook", "monitoring", "FunctionType", "CodeType", "ModuleType", "walk_tb", "walk_stack"}
 # Parts of torch that load or make code, or that watch and change how functions run.
 TORCH = {"overrides", "_C", "_ops", "ops", "library", "jit", "compile", "_dynamo", "fx", "utils", "package", "load",
          "hub", "classes", "multiprocessing", "distributed", "set_default_device"}
-# Modules that others hold as an attribute, such as torch.sys. Names that data may have, too, are left out.
-HELD = MODULES - {"code", "types", "signal", "traceback", "concurrent"}
+# Modules that others hold as an attribute, such as torch.sys.
+HELD = MODULES | {"sys"}
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ class _Watch(ast.NodeVisitor):
     """Collects what reaches into the interpreter in one cell."""
 
     def __init__(self):
-        self.found, self.modules = [], {"torch", "F", "nn", "math", "figures", "parts"}
+        self.found, self.called, self.modules = [], set(), {"torch", "F", "nn", "math", "figures", "parts"}
 
     def of(self, tree):
         for node in ast.walk(tree):  # first the names, wherever in the cell they are bound
@@ -128,15 +129,16 @@ class _Watch(ast.NodeVisitor):
         first, *rest = module.split(".")
         if first == "autograder" and not rest and names and names <= FRONT_DOOR:
             return
-        if first in MODULES or names & INDIRECT or first == "torch" and {*rest, *names} & TORCH:
+        if first in MODULES or names & (INDIRECT | FRAMES) or first == "sys" and "modules" in names or first == "torch" and {*rest, *names} & TORCH:
             self.note(node)
 
     def visit_Attribute(self, node):
         name = node.attr
         hidden = name.startswith("__") and name.endswith("__") and name not in ORDINARY
+        loaded = name == "modules" and node not in self.called
         of_torch = isinstance(node.value, ast.Name) and node.value.id == "torch" and name in TORCH
         super_init = _is_call(node.value, "super")
-        if hidden and not super_init or name in FRAMES | HELD | INDIRECT or of_torch:
+        if hidden and not super_init or name in FRAMES | HELD | INDIRECT or of_torch or loaded:
             self.note(node)
         self.generic_visit(node)
 
@@ -145,10 +147,14 @@ class _Watch(ast.NodeVisitor):
             self.note(node)
 
     def visit_Call(self, node):
-        if _is_call(node, "getattr") and not (len(node.args) > 1 and isinstance(_constant(node.args[1]), str)
-                                              and not node.args[1].value.startswith("__")):
+        if _is_call(node, "getattr") and not (len(node.args) > 1 and self._is_ordinary(_constant(node.args[1]))):
             self.note(node)
+        if isinstance(node.func, ast.Attribute) and node.func.attr == "modules":
+            self.called.add(node.func)  # a method of nn.Module; sys.modules is not called
         self.generic_visit(node)
+
+    def _is_ordinary(self, name):
+        return isinstance(name, str) and not name.startswith("__") and name not in FRAMES | HELD | {"modules"}
 
     def visit_Assign(self, node):
         for target in node.targets:

@@ -15,30 +15,15 @@ from nbgrader.coursedir import CourseDirectory
 from traitlets.config import PyFileConfigLoader
 
 REPOSITORY = Path(__file__).parent.parent
-LESSON, OTHER_LESSON = "07_doubling", "08_halving"
-NOTEBOOK, OTHER_NOTEBOOK = "doubling", "halving"
+LESSON, OTHER_LESSON = "07_attention", "08_heads"
+NOTEBOOK, OTHER_NOTEBOOK = "attention", "heads"
 
-# A stand-in for `from autograder import check`: a table for the learner, and the points as a number.
-CHECK = '''
-from IPython.display import HTML, display
-
-FACTORS, POINTS = {"double": 2, "triple": 3, "halve": 0.5}, {"double": 2, "triple": 1, "halve": 1}
-
-class check:
-    def __init__(self, component):
-        self.name, self.component = component.__name__, component
-
-    def grade(self):
-        try:
-            right = [self.component(x) == FACTORS[self.name] * x for x in (2, 3, 5, -7)]
-        except NotImplementedError:
-            right = [False]
-        earned = POINTS[self.name] * sum(right) / len(right)
-        display(HTML(f"<table><tr><td>diagnosis of {self.name}: {sum(right)} right</td></tr></table>"))
-        return earned
-'''
-DOUBLE = "def double(x):\n    return 2 * x\n"
-TRIPLE = "def triple(x):\n    return 3 * x\n"
+# Two exercises of the course, and one for the other lesson: small ones, that need no other.
+SCORES = "def attention_scores(query, key):\n    return query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5\n"
+MERGE = "def merge_heads(x):\n    return x.transpose(1, 2).flatten(2)\n"
+SHIFT = """def shift_right(tokens, bos_id):
+    return torch.cat([torch.full_like(tokens[:, :1], bos_id), tokens[:, :-1]], dim=1)
+"""
 
 
 def graded(cell, name, points=None, solution=True):
@@ -55,25 +40,29 @@ def solved(source):
     return f"### BEGIN SOLUTION\n{source}### END SOLUTION\n"
 
 
+def check(name):
+    return f"check({name}).grade()"
+
+
 def lesson():
     """Return the solved notebook of the lesson, as an instructor writes it."""
     return notebook(
-        new_markdown_cell("# Doubling\n\nTwice as much.", id="prose"),
-        new_code_cell(CHECK, id="imports"),
-        graded(new_code_cell(solved(DOUBLE)), "double"),
-        graded(new_code_cell("check(double).grade()"), "check-double", 2, solution=False),
-        new_code_cell("print('a demonstration')", id="demo"),
-        graded(new_code_cell(solved(TRIPLE)), "triple"),
-        graded(new_code_cell("check(triple).grade()"), "check-triple", 1, solution=False),
+        new_markdown_cell("# Attention\n\nA lookup by degrees.", id="prose"),
+        new_code_cell("import torch\nfrom autograder import check", id="imports"),
+        graded(new_code_cell(solved(SCORES)), "attention_scores"),
+        graded(new_code_cell(check("attention_scores")), "check_attention_scores", 2, solution=False),
+        new_code_cell("HELPFUL = 'a demonstration'\nprint(HELPFUL)", id="demo-1"),
+        graded(new_code_cell(solved(MERGE)), "merge_heads"),
+        graded(new_code_cell(check("merge_heads")), "check_merge_heads", 1, solution=False),
         graded(new_markdown_cell("Why?\n\n" + solved("Because.\n")), "why", 3),
     )
 
 
 def other_lesson():
     return notebook(
-        new_code_cell(CHECK, id="imports"),
-        graded(new_code_cell(solved("def halve(x):\n    return x / 2\n")), "halve"),
-        graded(new_code_cell("check(halve).grade()"), "check-halve", 1, solution=False),
+        new_code_cell("import torch\nfrom autograder import check", id="imports"),
+        graded(new_code_cell(solved(SHIFT)), "shift_right"),
+        graded(new_code_cell(check("shift_right")), "check_shift_right", 1, solution=False),
     )
 
 
@@ -134,11 +123,11 @@ class Course:
     def released(self, lesson=LESSON, notebook=NOTEBOOK):
         return nbformat.read(self.root / "course" / lesson / f"{notebook}.ipynb", 4)
 
-    def answers(self, double=DOUBLE, triple=TRIPLE):
+    def answers(self, scores=SCORES, merge=MERGE):
         """Return the released notebook as a learner saves it with these two answers."""
         submission = self.released()
-        cell_of(submission, "double").source = double
-        cell_of(submission, "triple").source = triple
+        cell_of(submission, "attention_scores").source = scores
+        cell_of(submission, "merge_heads").source = merge
         return submission
 
     def submit(self, learner, content, name=f"{NOTEBOOK}.ipynb", timestamp="2026-01-01 00:00:00 UTC"):

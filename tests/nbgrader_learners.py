@@ -2,16 +2,19 @@
 
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell
-from nbgrader_course import OTHER_LESSON, OTHER_NOTEBOOK, cell_of
+from nbgrader_course import MERGE, OTHER_LESSON, OTHER_NOTEBOOK, SCORES, cell_of
 
-HALF_RIGHT = "def double(x):\n    return 2 * abs(x)\n"
+IN_PLACE = """def attention_scores(query, key):
+    query /= query.shape[-1] ** 0.5
+    return query @ key.transpose(-2, -1)
+"""
 WARNING = """import sys
 print('<script>alert(1)</script>')
-def double(x):
+def attention_scores(query, key):
     print('careful', file=sys.stderr)
-    return 2 * x
+    return query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5
 """
-WRONG = "def double(x):\n    return x\n"
+WRONG = "def attention_scores(query, key):\n    return query @ key.transpose(-2, -1)\n"
 
 
 def before(submission, name, *cells):
@@ -28,8 +31,8 @@ def without(submission, *names):
 
 def tampered(course):
     """A wrong answer, with everything changed that could turn it into points."""
-    submission = without(course.answers(double=WRONG), "check-triple")
-    check = cell_of(submission, "check-double")
+    submission = without(course.answers(scores=WRONG), "check_merge_heads")
+    check = cell_of(submission, "check_attention_scores")
     check.source, check.metadata.tags = "2.0", ["skip-execution"]
     check.metadata.nbgrader |= {"points": 100, "locked": False, "solution": True}
     submission.cells += [check, check]
@@ -39,18 +42,17 @@ def tampered(course):
 
 def copied(course):
     """The answer cell twice, as splitting a cell in JupyterLab leaves it: the second half needs the first."""
-    submission = course.answers(double="def double(x):\n    return FACTOR * x\n")
-    first = nbformat.from_dict(cell_of(submission, "double"))
-    first.source = "FACTOR = 2\ndef double(x):\n    return 0\n"
-    return before(submission, "double", first)
+    submission = course.answers(scores=SCORES.replace("0.5", "ROOT"))
+    first = nbformat.from_dict(cell_of(submission, "attention_scores"))
+    first.source = f"ROOT = 0.5\n{WRONG}"
+    return before(submission, "attention_scores", first)
 
 
 def own_cells(course):
-    submission = course.answers(double="def double(x):\n    return TWO * x\n")
-    before(submission, "double", new_code_cell("TWO = 2"))
-    submission.cells[1].source += "\nTHREE = 3\n"
-    cell_of(submission, "triple").source = "def triple(x):\n    return THREE * x\n"
-    before(submission, "check-double", new_markdown_cell("my own note"))
+    submission = course.answers(scores=SCORES.replace("0.5", "ROOT"), merge=MERGE.replace("1, 2", "1, TWO"))
+    before(submission, "attention_scores", new_code_cell("ROOT = 0.5"))
+    submission.cells[1].source += "\nTWO = 2\n"
+    before(submission, "check_attention_scores", new_markdown_cell("my own note"))
     return submission
 
 
@@ -68,24 +70,26 @@ def from_other_lesson(course):
 def executed(course):
     """Return each learner's notebook that is run."""
     def with_code(code, **answers):
-        return before(course.answers(**answers), "triple", new_code_cell(code))
+        return before(course.answers(**answers), "merge_heads", new_code_cell(code))
 
     return {
         "right": course.answers(),
-        "half": course.answers(double=HALF_RIGHT),
+        "half": course.answers(scores=IN_PLACE),
         "unsolved": course.released(),
-        "warns": course.answers(double=WARNING),
+        "warns": course.answers(scores=WARNING),
         "tampered": tampered(course),
         "copied": copied(course),
-        "deleted": without(course.answers(), "double", "check-double", "why"),
+        "deleted": without(course.answers(), "attention_scores", "check_attention_scores", "why"),
         "own_cells": own_cells(course),
         "without_metadata": without_metadata(course),
-        "raises": course.answers(triple="def triple(x):\n    raise KeyError(x)\n"),
-        "endless": course.answers(triple="def triple(x):\n    while True: pass\n"),
+        "raises": course.answers(merge="def merge_heads(x):\n    raise KeyError('no such head')\n"),
+        "endless": course.answers(merge="def merge_heads(x):\n    while True: pass\n"),
         "stubborn": with_code("import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: pass"),
-        "dies": course.answers(triple="import os\ndef triple(x):\n    os._exit(1)\n"),
-        "floods": course.answers(double="def double(x):\n    print('flood ' * 100000)\n    return 2 * x\n"),
+        "dies": course.answers(merge="import os\ndef merge_heads(x):\n    os._exit(1)\n"),
+        "dies_in_a_cell": course.answers(scores="import os\nos._exit(1)"),
+        "floods": with_code("print('flood ' * 100000)"),
         "odd_output": with_code("display({'text/plain': 5}, raw=True)"),
+        "shows_a_demonstration": with_code("print(HELPFUL * 2)"),
     }
 
 

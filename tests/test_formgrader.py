@@ -12,7 +12,8 @@ import urllib.parse
 import urllib.request
 
 import pytest
-from nbgrader_course import DOUBLE, LESSON, NOTEBOOK, OTHER_LESSON, Course, cell_of
+from nbgrader_course import LESSON, NOTEBOOK, OTHER_LESSON, SCORES, Course, cell_of
+from nbgrader_learners import IN_PLACE
 
 
 class Server:
@@ -92,28 +93,30 @@ def test_the_formgrader_page_opens_and_shows_its_settings(server):
 
 
 def test_the_formgrader_grades_a_submission_and_makes_its_feedback(server, released):
-    released.submit("half", released.answers(double="def double(x):\n    return 2 * abs(x)\n"))
+    released.submit("half", released.answers(scores=IN_PLACE))
     released.submit("broken", b"{")
-    for learner, score in (("half", 2.5), ("broken", 0)):
+    for learner, score in (("half", 2), ("broken", 0)):
         assert server.post(f"formgrader/api/submission/{LESSON}/{learner}/autograde")["success"]
         assert server.get(f"formgrader/api/submission/{LESSON}/{learner}")["score"] == score
         assert server.post(f"formgrader/api/assignment/{LESSON}/{learner}/generate_feedback")["success"]
-    assert "diagnosis of double: 3 right" in released.feedback("half")
+    assert "arguments changed in place" in released.feedback("half")
     assert "JSON is broken" in released.feedback("broken")
 
 
 def test_the_formgrader_shows_a_graded_submission(server, released):
     notebook = server.get(f"formgrader/api/submitted_notebooks/{LESSON}/{NOTEBOOK}")[0]
     page = server.request(f"formgrader/submissions/{notebook['id']}/")
-    assert re.search("diagnosis of double|JSON is broken", page)
+    assert re.search("attention_scores: |JSON is broken", page)
 
 
-@pytest.mark.parametrize(("double", "failed"), [(DOUBLE, 0), ("def double(x):\n    raise NotImplementedError\n", 1)])
-def test_validate_says_which_check_fails(server, released, double, failed):
-    submission = released.answers(double)
+@pytest.mark.parametrize(("scores", "failed"), [
+    (SCORES, 0), ("def attention_scores(query, key):\n    raise NotImplementedError\n", 1)])
+def test_validate_says_which_check_fails(server, released, scores, failed):
+    submission = released.answers(scores)
     # Validate takes an unanswered question for a failure, too.
     cell_of(submission, "why").source = "Because it is."
     released.write(submission, "mine")
     result = server.post("assignments/validate", {"path": "mine.ipynb"})
     assert result["success"]
-    assert [cell["source"] for cell in result["value"].get("failed", [])] == ["check(double).grade()"] * failed
+    failing = [cell["source"] for cell in result["value"].get("failed", [])]
+    assert failing == ["check(attention_scores).grade()"] * failed

@@ -16,51 +16,37 @@ def result(text):
     return new_output("execute_result", {"text/plain": text}, execution_count=1)
 
 
-def stream(text, name="stdout"):
-    return new_output("stream", name=name, text=text)
-
-
-def error(name):
-    return new_output("error", ename=name, evalue="", traceback=[])
-
-
 TABLE = new_output("display_data", {"text/html": "<table></table>", "text/plain": "table"})
 
 
 def check_cell(*outputs, ran=True):
     return graded(new_code_cell("check(x).grade()", outputs=list(outputs), execution_count=1 if ran else None),
-                  "check-x", 2, solution=False)
+                  "check_x", 2, solution=False)
 
 
 @pytest.mark.parametrize(("outputs", "score", "reason"), [
-    ([result("2.0")], 2, None),
-    ([TABLE, stream("careful", "stderr"), result("1.5")], 1.5, None),
-    ([result("1")], 1, None),
-    ([result("0.0")], 0, None),
-    ([result("1.0"), result("0.5")], 0.5, None),
-    ([result("nan")], 0, "must end with a number from 0 to 2"),
-    ([result("-1.0")], 0, "must end with a number from 0 to 2"),
-    ([result("2.5")], 0, "must end with a number from 0 to 2"),
-    ([result("inf")], 0, "must end with a number from 0 to 2"),
-    ([result("full points")], 0, "must end with a number from 0 to 2"),
-    ([TABLE], 0, "ended without a score"),
-    ([], 0, "ended without a score"),
-    ([result("2.0"), error("KeyError")], 0, "ended with KeyError"),
-    ([error("KeyboardInterrupt"), error("CellTimeoutError")], 0, "did not end in time"),
+    ([TABLE, result("2.0")], 2, None),
+    ([TABLE, result("1.5")], 1.5, None),
+    ([TABLE, result("0.0")], 0, None),
+    ([result("nan")], 0, "did not run"),
+    ([result("-1.0")], 0, "did not run"),
+    ([result("2.5")], 0, "did not run"),
+    ([result("2.0"), result("2.0")], 0, "did not run"),
+    ([TABLE], 0, "did not run"),
+    ([], 0, "did not run"),
 ])
-def test_a_check_earns_its_last_number_in_range(outputs, score, reason):
+def test_a_check_earns_the_one_number_that_the_judge_left(outputs, score, reason):
     earned, why = read_score(check_cell(*outputs), 2.0)
     assert earned == score
     assert why is None if reason is None else reason in why
 
 
-def test_a_check_that_did_not_run_earns_nothing():
-    assert read_score(check_cell(ran=False), 2.0) == (0.0, "this check did not run.")
+def test_a_check_that_did_not_run_says_what_kept_it():
     assert "the kernel died" in read_score(check_cell(ran=False), 2.0, "the kernel died")[1]
 
 
 @pytest.mark.parametrize(("outputs", "score"), [
-    ([TABLE, stream("careful", "stderr"), result("1.5")], 1.5), ([result("5")], 0), ([], 0), ([TABLE], 0),
+    ([TABLE, result("1.5")], 1.5), ([result("5")], 0), ([], 0), ([TABLE], 0),
 ])
 def test_nbgrader_reads_the_same_score_from_the_cell(outputs, score):
     cell = check_cell(*outputs)
@@ -68,7 +54,6 @@ def test_nbgrader_reads_the_same_score_from_the_cell(outputs, score):
     scoring.why_not_run = None
     scoring.preprocess_cell(cell, {}, 0)
     assert determine_grade(cell) == (score, 2)
-    assert [o for o in cell.outputs if o.output_type == "display_data"] == [o for o in outputs if o is TABLE]
 
 
 def test_without_execution_nobody_gets_points(tmp_path):

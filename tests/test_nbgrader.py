@@ -9,10 +9,11 @@ from nbgrader_course import LESSON, NOTEBOOK, OTHER_LESSON, REPOSITORY, Course, 
 from nbgrader_learners import UNREADABLE, WRONG, executed, from_other_lesson, without
 from traitlets.config import PyFileConfigLoader
 
-from autograder.arrivals import RELEASE_DIRECTORY, AutogradeAll
+from autograder.arrivals import AutogradeAll
 
 SHORT = """
-c.Execute.timeout = 2
+c.Execute.timeout = 5
+c.RunAnswers.check_seconds = 8
 c.Execute.iopub_timeout = 2
 c.RunAnswers.max_output = 20_000
 c.SubmissionExporter.max_bytes = 300_000
@@ -32,8 +33,8 @@ class Graded:
             course.submit(learner, content)
         course.submit("other_lesson", from_other_lesson(course))
         course.submit("misnamed", course.answers(), name="<b>mine.ipynb")
-        course.submit("shadows", course.answers(double=WRONG))
-        course.submit("shadows", b"def display(x): print(1/0)\n", name="IPython.py")
+        course.submit("shadows", course.answers(scores=WRONG))
+        course.submit("shadows", b"print(1/0)\n", name="torch.py")
         course.submit("linked", b"", name="notes.txt")
         course.submit("nothing", b"my answer is 4", name="answers.txt")
         solved = course.root / "solutions" / "notebooks" / LESSON / f"{NOTEBOOK}.ipynb"
@@ -60,12 +61,12 @@ def course(graded):
 
 def points(course, learner):
     scores = course.scores(learner)
-    return scores["check-double"], scores["check-triple"]
+    return scores["check_attention_scores"], scores["check_merge_heads"]
 
 
 @pytest.mark.parametrize(("learner", "expected"), [
     ("right", (2, 1)),
-    ("half", (1.5, 1)),
+    ("half", (1, 1)),
     ("unsolved", (0, 0)),
     ("warns", (2, 1)),
     ("tampered", (0, 1)),
@@ -75,8 +76,9 @@ def points(course, learner):
     ("without_metadata", (2, 1)),
     ("raises", (2, 0)),
     ("endless", (2, 0)),
-    ("stubborn", (2, 0)),
+    ("stubborn", (2, 1)),
     ("dies", (2, 0)),
+    ("dies_in_a_cell", (0, 1)),
     ("floods", (2, 1)),
     ("odd_output", (2, 1)),
     ("shadows", (0, 1)),
@@ -93,9 +95,9 @@ def test_a_submission_earns_what_its_answers_earn(course, learner, expected):
 ])
 def test_what_cannot_be_graded_scores_0_with_the_reason(course, learner, reason):
     assert set(course.scores(learner).values()) == {0}
-    assert reason in course.said(learner, "check-double")
-    assert reason in course.said(learner, "check-triple")
-    assert reason in course.comment(learner, "double")
+    assert reason in course.said(learner, "check_attention_scores")
+    assert reason in course.said(learner, "check_merge_heads")
+    assert reason in course.comment(learner, "attention_scores")
     assert reason in course.feedback(learner)
 
 
@@ -103,25 +105,34 @@ def test_what_was_handed_in_stays_as_it_was(graded):
     assert graded.submitted() == graded.handed_in
 
 
-@pytest.mark.parametrize(("learner", "reason"), [
-    ("endless", "did not end in time"),
-    ("stubborn", "an earlier cell did not end"),
-    ("dies", "the Python process ended"),
-    ("raises", "ended with KeyError"),
+@pytest.mark.parametrize(("learner", "check", "reason"), [
+    ("endless", "check_merge_heads", "did not come back within 8 seconds"),
+    ("dies", "check_merge_heads", "The Python process that ran your code ended"),
+    ("dies_in_a_cell", "check_attention_scores", "attention_scores is not defined"),
+    ("raises", "check_merge_heads", "raised KeyError: &#x27;no such head&#x27;"),
 ])
-def test_a_check_without_a_score_says_why(course, learner, reason):
-    assert reason in course.said(learner, "check-triple")
+def test_a_check_without_points_says_why(course, learner, check, reason):
+    assert reason in course.said(learner, check)
+
+
+@pytest.mark.parametrize(("learner", "source", "reason"), [
+    ("stubborn", "while True", "left out of what follows: it did not end and could not be interrupted"),
+    ("dies_in_a_cell", "os._exit", "left out of what follows: the Python process ended in it"),
+])
+def test_a_cell_that_stops_its_process_is_left_out_and_says_so(course, learner, source, reason):
+    cell = next(cell for cell in course.autograded(learner).cells if source in cell.source)
+    assert reason in "".join(output.get("text", "") for output in cell.outputs)
     assert reason in course.feedback(learner)
 
 
-def test_message_and_partial_credit_are_both_in_the_feedback(course):
+def test_diagnosis_and_partial_credit_are_both_in_the_feedback(course):
     page = course.feedback("half")
-    assert "diagnosis of double: 3 right" in page
-    assert "Score: 1.5 / 2.0" in page
+    assert "arguments changed in place" in page
+    assert "Score: 1.0 / 2.0" in page
 
 
-def test_a_warning_costs_nothing_and_is_shown(course):
-    assert "careful" in course.said("warns", "check-double")
+def test_a_warning_costs_nothing(course):
+    assert "right" in course.said("warns", "check_attention_scores")
 
 
 def test_what_a_learner_prints_is_text_in_the_feedback(course):
@@ -130,14 +141,21 @@ def test_what_a_learner_prints_is_text_in_the_feedback(course):
 
 
 def test_too_much_output_is_cut_off(course):
-    said = course.said("floods", "check-double")
+    cell = next(cell for cell in course.autograded("floods").cells if "flood" in cell.source)
+    said = "".join(output.get("text", "") for output in cell.outputs)
     assert len(said) < 30_000 and "left out" in said
-    assert "diagnosis of triple: 4 right" in course.said("floods", "check-triple")
+
+
+def test_a_demonstration_runs_only_where_a_learner_uses_a_name_from_it(course):
+    shown = {learner: next(cell for cell in course.autograded(learner).cells if cell.id == "demo-1").outputs
+             for learner in ("right", "shows_a_demonstration")}
+    assert shown["right"] == []
+    assert shown["shows_a_demonstration"][0].text == "a demonstration\n"
 
 
 def test_each_check_is_in_the_graded_notebook_once_as_it_was_released(course):
     released, rebuilt = course.released(), course.autograded("tampered")
-    for name in ("check-double", "check-triple"):
+    for name in ("check_attention_scores", "check_merge_heads"):
         checks = [c for c in rebuilt.cells if c.metadata.get("nbgrader", {}).get("grade_id") == name]
         assert [c.source for c in checks] == [cell_of(released, name).source]
         assert checks[0].metadata.nbgrader == cell_of(released, name).metadata.nbgrader
@@ -146,25 +164,25 @@ def test_each_check_is_in_the_graded_notebook_once_as_it_was_released(course):
 
 
 def test_a_copied_answer_says_which_copy_counts(graded, course):
-    assert "there 2 times. The last one counts" in course.comment("copied", "double")
+    assert "there 2 times. The last one counts" in course.comment("copied", "attention_scores")
     assert "there 2 times. The last one counts" in course.feedback("copied")
     assert "there 2 times. The last one counts" in graded.log
 
 
 def test_a_deleted_answer_counts_as_not_solved(course):
-    assert "missing" in course.comment("deleted", "double")
+    assert "missing" in course.comment("deleted", "attention_scores")
     assert course.scores("deleted")["why"] == 0
-    assert "NotImplementedError" in cell_of(course.autograded("deleted"), "double").source
+    assert "NotImplementedError" in cell_of(course.autograded("deleted"), "attention_scores").source
 
 
 def test_own_cells_stay_where_the_learner_put_them(course):
     sources = [cell.source for cell in course.autograded("own_cells").cells]
-    assert [sources.index(source) for source in ("TWO = 2", "my own note")] == [3, 5]
+    assert [sources.index(source) for source in ("ROOT = 0.5", "my own note")] == [3, 5]
 
 
 def test_the_export_has_every_learner_who_handed_in_a_notebook(course):
     totals = {row["student_id"]: float(row["score"]) for row in course.exported() if row["assignment"] == LESSON}
-    assert totals["right"] == 3 and totals["half"] == 2.5 and totals["broken"] == 0
+    assert totals["right"] == 3 and totals["half"] == 2 and totals["broken"] == 0
     assert set(os.listdir(course.root / "submitted")) - set(totals) == {"nothing"}
 
 
@@ -172,13 +190,13 @@ def test_a_new_submission_replaces_the_score_of_the_old_one(course):
     course.submit("again", course.answers())
     grade(course, "again")
     assert points(course, "again") == (2, 1)
-    submission = without(course.answers(double=WRONG), "check-double", "check-triple", "triple")
+    submission = without(course.answers(scores=WRONG), "check_attention_scores", "check_merge_heads", "merge_heads")
     course.submit("again", submission, timestamp="2026-01-02 00:00:00 UTC")
     grade(course, "again")
     assert points(course, "again") == (0, 0)
     course.submit("again", b"", timestamp="2026-01-03 00:00:00 UTC")
     grade(course, "again")
-    assert "file is empty" in course.comment("again", "double")
+    assert "file is empty" in course.comment("again", "attention_scores")
 
 
 def test_a_written_answer_waits_for_a_person(course):
@@ -210,17 +228,15 @@ def test_a_lesson_that_was_not_released_is_refused(tmp_path):
 
 def test_python_beside_the_notebook_is_not_published(tmp_path):
     course = Course(tmp_path)
-    for name in ("doubling.py", "picture.svg"):
+    for name in ("attention.py", "picture.svg"):
         (tmp_path / "solutions" / "notebooks" / LESSON / name).write_text("x")
     assert course.api().generate_assignment(LESSON)["success"]
-    assert sorted(os.listdir(tmp_path / "course" / LESSON)) == ["doubling.ipynb", "picture.svg"]
+    assert sorted(os.listdir(tmp_path / "course" / LESSON)) == ["attention.ipynb", "picture.svg"]
 
 
-def test_code_and_configuration_name_the_same_release_folder():
-    config = PyFileConfigLoader("nbgrader_config.py", path=str(REPOSITORY)).load_config()
-    assert config.CourseDirectory.release_directory == RELEASE_DIRECTORY
-    # The formgrader page shows the configuration as JSON.
-    json.dumps(config)
+def test_the_configuration_can_be_shown_as_json():
+    # The formgrader's first page does.
+    json.dumps(PyFileConfigLoader("nbgrader_config.py", path=str(REPOSITORY)).load_config())
 
 
 def grade(course, learner):

@@ -1,0 +1,32 @@
+"""A kernel that is none: the judge's calls are answered in this process, but travel as they do to a sandbox."""
+
+import json
+
+from autograder import inside
+from autograder.remote import Remote
+
+
+class Loopback:
+    """A channel to components that live in this process.
+
+    names   what the notebook defines
+    forged  function that may change (content, buffers) of an answer
+    """
+
+    ended = ""
+
+    def __init__(self, names, forged=lambda content, buffers: (content, buffers)):
+        self.names, self.forged, self.asked = names, forged, []
+
+    def ask(self, content, buffers, seconds):
+        self.asked.append(content)
+        sent = json.loads(json.dumps(content))
+        answer, given = inside.answer(self.names, sent, [memoryview(buffer) for buffer in buffers])
+        content, buffers = self.forged(answer, given)
+        return json.loads(json.dumps(content)), [memoryview(buffer) for buffer in buffers]
+
+
+def remote(names, **options):
+    """Return a submission whose components are these."""
+    channel = Loopback(names, **options)
+    return Remote(lambda: channel)

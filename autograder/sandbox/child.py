@@ -11,7 +11,7 @@ import signal
 import sys
 import traceback
 
-from . import linux, view
+from . import calls, linux, view
 
 READY = b"ready"
 # How much of an error is reported; it must fit into one message.
@@ -55,6 +55,7 @@ def lock_down(limits):
             most = min(most, allowed)
         resource.setrlimit(number, (most, most))
     linux.renounce_privileges()
+    calls.deny()
 
 
 def start_kernel(arguments):

@@ -9,6 +9,8 @@ import tempfile
 from fnmatch import fnmatch
 from pathlib import Path
 
+from . import calls
+
 SCRATCH = "/scratch"
 # Holds the kernel's sockets and what it is told at its start.
 RUN = "/run/sandbox"
@@ -117,6 +119,8 @@ class View:
         self.seen, self.covers = [], []
         self.secrets = list(dict.fromkeys(map(os.path.realpath, secret_places())))
         self._isolate()
+        if calls.program():
+            self._add("--seccomp", str(self._file(calls.program())))
         self._system()
         self._python(shown)
         self._memory(limits)
@@ -222,7 +226,7 @@ class View:
         self._add("--ro-bind-data", str(self._file(text)), place)
 
     def _file(self, text):
-        """Return the number of a new open file with this text, which has no name."""
+        """Return the number of a new open file with this text or these bytes, which has no name."""
         with tempfile.TemporaryFile() as file:
             file.write(os.fsencode(text))
             file.seek(0)

@@ -12,9 +12,14 @@
 Inside of `with warm():` kernels are forked from a process that has imported torch already, here and in the processes
 that this one starts; the isolation is the same.
 
+Before its first kernel a process proves that isolation holds, and raises SandboxUnavailable where it does not.
+`print(prove())` tells what is enforced here. `c.SandboxKernelManager.without_sandbox = True` runs an ordinary kernel
+with the rights of whoever grades, and says so.
+
 nbclient and nbgrader take the manager as
-`c.Execute.kernel_manager_class = "autograder.sandbox.SandboxKernelManager"`. Limits are set as `c.SandboxProvisioner.memory = 4096` and so on, or for one kernel in `sandbox={...}`; `hidden` and `shown` may
-also be given to `start_kernel`. `c.SandboxKernelManager.without_sandbox = True` runs an ordinary kernel, and says so.
+`c.Execute.kernel_manager_class = "autograder.sandbox.SandboxKernelManager"`. Limits are set as
+`c.SandboxProvisioner.memory = 4096` and so on, or for one kernel in `sandbox={...}`; `hidden` and `shown` may also be
+given to `start_kernel`.
 
 Inside, the working folder is /scratch, with the data files of `cwd`; there is no network and nothing of the host but
 a read-only Python, `autograder` and `workbench`.
@@ -27,6 +32,10 @@ _PLACES = {
     "SandboxKernelManager": "manager",
     "SandboxClient": "manager",
     "warm": "warm_start",
+    "prove": "proof",
+    "prove_async": "proof",
+    "Proof": "proof",
+    "warn_of_no_sandbox": "manager",
 }
 __all__ = sorted(_PLACES)
 

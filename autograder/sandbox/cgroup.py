@@ -48,16 +48,6 @@ class Cgroup:
         self.member_files.append(str(folder / "cgroup.procs"))
         self.limits |= controllers
 
-    def memory_killed(self):
-        """Return how often the kernel has ended a process for want of this cgroup's memory."""
-        for folder in self.folders:
-            for file in ("memory.events", "memory.oom_control"):
-                with suppress(OSError):
-                    for line in (folder / file).read_text(encoding="ascii").splitlines():
-                        if line.startswith("oom_kill "):
-                            return int(line.split()[1])
-        return 0
-
     def remove(self):
         """Remove the folders. The members must have ended."""
         end = time.monotonic() + SECONDS_TO_EMPTY

@@ -12,6 +12,7 @@ from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from traitlets import Bool, Dict, DottedObjectName, Integer, Type, default
 
+from .proof import prove_async
 from .provisioner import NAME
 
 
@@ -75,6 +76,8 @@ class SandboxKernelManager(_Careful, AsyncKernelManager):
     message_size = Integer(16, help="MiB that one part of a message may have.").tag(config=True)
     sandbox = Dict(help="Settings of SandboxProvisioner for this kernel, by name: hidden, shown, memory and so "
                    "on.").tag(config=True)
+    prove_first = Bool(True, help="True: before its first kernel, a process proves that isolation holds, and starts "
+                       "none where it does not.").tag(config=True)
     without_sandbox = Bool(False, help="True: the submission's code runs with your rights. It can read and change "
                            "your files and use the network.").tag(config=True)
 
@@ -115,6 +118,8 @@ class SandboxKernelManager(_Careful, AsyncKernelManager):
             warn_of_no_sandbox()
             for name in ("hidden", "shown"):
                 kwargs.pop(name, None)
+        elif self.prove_first:
+            await prove_async(self.config)
         await super()._async_start_kernel(**kwargs)
 
     start_kernel = _async_start_kernel

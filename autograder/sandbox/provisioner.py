@@ -81,7 +81,9 @@ class SandboxProvisioner(KernelProvisionerBase):
     def _box(self, folder, extra_arguments):
         task = {
             "limits": self.limits.of_process(),
-            "arguments": ["-f", CONNECTION, "--HistoryManager.hist_file=:memory:", *extra_arguments],
+            # nbclient asks for the same history, and given twice it is an error.
+            "arguments": list(dict.fromkeys(["-f", CONNECTION, "--HistoryManager.hist_file=:memory:",
+                                             *extra_arguments])),
         }
         connection = self._connection(f"{SOCKETS}/kernel", self.parent.session.key.decode("ascii"))
         texts = {TASK: json.dumps(task), CONNECTION: json.dumps(connection)}

@@ -24,6 +24,7 @@ TOP = ["/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"]
 HARMLESS_IN_PROC = {"self", "thread-self", "mounts", "net", "cpuinfo", "meminfo", "stat", "loadavg", "uptime",
                     "version", "filesystems", "cmdline", "vmstat", "swaps"}
 PARTS_OF_A_PREFIX = ["bin", "lib", "lib64", "share", "pyvenv.cfg"]
+SIGNS_OF_A_COURSE = ["nbgrader_config.py", "gradebook.db", "submitted", "solutions"]
 LEFT_OUT = ["*.ipynb", "*.py", "*.pyc", "*.pyd", "*.so", ".*"]
 MOST_DATA_FILES = 200
 
@@ -78,10 +79,11 @@ def python_places():
 
 
 def secret_places():
-    """Return folders that must not be seen even where they lie inside of one that may be."""
-    packages = [Path(folder) for folder in package_folders()]
-    return [os.path.expanduser("~"), os.getcwd(), *(str(folder.parent) for folder in packages
-                                                    if (folder.parent / "solutions").exists())]
+    """Return folders that must not be seen even where they lie inside of one that may be: home, and the course."""
+    above = [str(Path(folder).parent) for folder in package_folders()]
+    courses = [folder for folder in (os.getcwd(), *above)
+               if any(os.path.exists(os.path.join(folder, name)) for name in SIGNS_OF_A_COURSE)]
+    return list(dict.fromkeys(map(os.path.realpath, [os.path.expanduser("~"), *courses])))
 
 
 def data_files(folder):
@@ -117,7 +119,7 @@ class View:
     def __init__(self, limits, folder=None, shown=(), hidden=(), texts=None):
         self.arguments, self.open_files = [], []
         self.seen, self.covers = [], []
-        self.secrets = list(dict.fromkeys(map(os.path.realpath, secret_places())))
+        self.secrets = secret_places()
         self._isolate()
         if calls.program():
             self._add("--seccomp", str(self._file(calls.program())))

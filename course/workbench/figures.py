@@ -222,13 +222,13 @@ def bars(names, panels, xlabel=""):
             if panel.log:
                 axes.set_yscale("log")
             entries = len(panel.series) + bool(panel.bound)
-            axes.margins(y=0.15 + (0.1 * entries if entries > 1 else 0.0))  # the legend stands above the bars
+            axes.margins(y=0.15)
             axes.set_xticks(range(len(names)), names)
             axes.set(title=panel.title, xlabel=xlabel, ylabel=panel.ylabel)
             axes.grid(axis="y", alpha=0.3)
             axes.set_axisbelow(True)
             if entries > 1:
-                axes.legend(loc="upper right")
+                axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1))  # beside the bars, which leave no room
         return Picture("\n".join(
             f"{panel.title} ({panel.ylabel}), {series}: "
             + ", ".join(f"{name} {_short(height)}" for name, height in zip(names, heights, strict=True)) + "."

@@ -137,3 +137,17 @@ def _comment(comment, same, remark):
     if remark:
         comment.auto_comment = f"{comment.auto_comment or ''}\n\n{remark}".strip()
     return remark
+
+
+class MarkWaiting(NbGraderPreprocessor):
+    """Step of the feedback: marks what a person has yet to grade, which nbgrader would show as 0."""
+
+    def preprocess(self, nb, resources):
+        names = resources["nbgrader"]
+        where = names["notebook"], names["assignment"], names["student"]
+        with Gradebook(names["db_url"]) as gradebook:
+            for cell in nb.cells:
+                if is_grade(cell) or is_task(cell):
+                    grade = gradebook.find_grade(cell.metadata.nbgrader.grade_id, *where)
+                    cell.metadata.nbgrader.waiting = grade.auto_score is None and grade.manual_score is None
+        return nb, resources

@@ -1,0 +1,208 @@
+"""Pages that a browser shows without running, loading or covering anything, whatever a learner wrote.
+
+nbconvert's exporter takes these as its filters and its preprocessor, for nbgrader's feedback and for the page on
+which the formgrader shows a submission. What is allowed is listed; everything else is dropped.
+"""
+
+import base64
+import re
+import secrets
+from html import escape
+
+import nh3
+from nbconvert.filters import ansi2html
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from nbconvert.preprocessors import Preprocessor
+from nbformat.v4 import new_output
+from pygments.token import STANDARD_TYPES
+
+from .formulas import mathml
+
+LONGEST = 10_000            # characters of Markdown that are set; more is shown as it was typed
+LONGEST_HTML = 500_000      # characters of one output
+TAGS = set(
+    "a abbr b blockquote br caption code dd del details div dl dt em h1 h2 h3 h4 h5 h6 hr i img kbd li mark ol p pre "
+    "s samp small span strong sub summary sup table tbody td tfoot th thead tr u ul var".split())
+# Gone with all that is in them; of other tags the text stays.
+DROPPED = set("script style template title textarea noscript iframe object embed svg math select xmp noembed".split())
+NUMBER, SIZE = r"\d{1,2}", r"\d{1,4}"
+PICTURE = r"data:image/(png|jpeg|gif|svg\+xml);base64,[A-Za-z0-9+/=\s]*"
+ATTRIBUTES = {
+    "a": {"href": r"(https?://|mailto:)\S+", "title": r".*"},
+    "img": {"src": PICTURE, "alt": r".*", "title": r".*", "width": SIZE, "height": SIZE},
+    "td": {"colspan": NUMBER, "rowspan": NUMBER, "align": r"left|right|center"},
+    "th": {"colspan": NUMBER, "rowspan": NUMBER, "align": r"left|right|center", "scope": r"row|col"},
+    "ol": {"start": SIZE},
+    "details": {"open": r".*"},
+    "abbr": {"title": r".*"},
+}
+LENGTH = r"(\d{0,2}(\.\d+)?(em|rem|ex|px|pt|%)|0|auto)"
+COLOUR = r"([a-z]{3,20}|#[0-9a-f]{3,8}|rgba?\([\d., %]{1,40}\))"
+LINE = rf"({LENGTH}|solid|dashed|dotted|none|{COLOUR})( ({LENGTH}|solid|dashed|dotted|none|{COLOUR})){{0,2}}"
+SIDES = rf"{LENGTH}( {LENGTH}){{0,3}}"
+# What tables and pictures need; nothing that leaves its place or loads.
+STYLES = {
+    "color": COLOUR, "background": COLOUR, "background-color": COLOUR, "border": LINE, "border-left": LINE,
+    "border-right": LINE, "border-top": LINE, "border-bottom": LINE, "border-width": SIDES, "border-left-width": LENGTH,
+    "border-radius": SIDES, "border-collapse": r"collapse|separate", "border-spacing": SIDES, "padding": SIDES,
+    "margin": SIDES, "width": r"\d{1,2}%|100%|\d{1,3}px", "max-width": r"100%|\d{1,3}px|\d{1,2}em",
+    "line-height": r"1(\.\d+)?|normal", "text-align": r"left|right|center|start|end", "vertical-align": r"[a-z]{3,8}",
+    "white-space": r"normal|nowrap|pre|pre-wrap", "font-size": r"inherit|smaller|small|medium|\d\dpx|\d\d%|[01]?\.\d+em",
+    "font-weight": r"normal|bold|[1-9]00", "font-style": r"normal|italic", "font-family": r"inherit|[a-z-]{4,12}",
+    "display": r"list-item|block|inline|inline-block", "cursor": r"pointer|default",
+    "text-decoration": r"none|underline|line-through", "font-variant-numeric": r"tabular-nums",
+}
+CLASSES = {"span": set(STANDARD_TYPES.values()) - {""}, "div": {"highlight"}, "pre": {"highlight"}}
+INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+TURNING = re.compile("[\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+SVG = re.compile(r"<svg\b.*?</svg\s*>", re.IGNORECASE | re.DOTALL)
+
+
+def clean(html, marks=()):
+    """Return HTML with nothing in it but allowed tags, attributes and styles.
+
+    marks  names of classes that `var` elements keep; nobody else knows them
+    """
+    return nh3.clean(
+        html, tags=TAGS, clean_content_tags=DROPPED, attributes={"*": {"style", "href", "src", *_names()}},
+        attribute_filter=_attribute, allowed_classes=CLASSES | {"var": set(marks)},
+        url_schemes={"http", "https", "mailto", "data"}, url_relative="deny", link_rel="noopener noreferrer nofollow")
+
+
+def _names():
+    return {name for allowed in ATTRIBUTES.values() for name in allowed}
+
+
+def _attribute(tag, name, value):
+    if name == "style":
+        return _style(value)
+    if name == "class":
+        return value    # nh3 has taken out those that are not allowed
+    return value if re.fullmatch(ATTRIBUTES.get(tag, {}).get(name, r"(?!)"), value, re.DOTALL) else None
+
+
+def _style(value):
+    kept = []
+    for declaration in value.split(";"):
+        name, _, said = (part.strip().lower() for part in declaration.partition(":"))
+        if re.fullmatch(STYLES.get(name, r"(?!)"), said):
+            kept.append(f"{name}:{said}")
+    return ";".join(kept) or None
+
+
+class _Renderer(IPythonRenderer):
+    """nbconvert's, with an empty element in the place of each formula, so that formulas need not be cleaned."""
+
+    def __init__(self):
+        super().__init__(escape=False, exclude_anchor_links=True)
+        self.mark, self.formulas = f"formula-{secrets.token_hex(12)}", []
+
+    def _kept(self, tex, block):
+        self.formulas.append((tex, block))
+        return f'<var class="{self.mark}">{len(self.formulas) - 1}</var>'
+
+    def block_math(self, body):
+        return self._kept(body, True)
+
+    def inline_math(self, body):
+        return self._kept(body, False)
+
+    def latex_environment(self, name, body):
+        return self._kept(f"\\begin{{{name}}}{body}\\end{{{name}}}", True)
+
+    def task_list_item(self, text, checked=False, **attrs):
+        return f"<li>{'☑' if checked else '☐'} {text}</li>\n"
+
+    def block_mermaidjs(self, code):
+        return self.block_code(code)
+
+
+def markdown(source):
+    """Return Markdown as clean HTML with its formulas: jinja's filter in place of nbconvert's."""
+    source = str(source or "")
+    if len(source) > LONGEST:
+        return _typed(source)
+    renderer = _Renderer()
+    try:
+        html = clean(MarkdownWithMath(renderer=renderer).render(source), {renderer.mark})
+    except Exception:   # too deep, an attachment that is not there: whatever the renderer does not bear
+        return _typed(source)
+    return re.sub(f'<var class="{renderer.mark}">(\\d+)</var>',
+                  lambda found: mathml(*renderer.formulas[int(found[1])]), html)
+
+
+def _typed(source):
+    return f"<pre>{escape(INVISIBLE.sub('', source))}</pre>"
+
+
+def ansi(text):
+    """Return what a program printed as HTML, with its colours and without other control characters."""
+    return INVISIBLE.sub("", str(ansi2html(str(text))))
+
+
+def as_it_is(text):
+    """Return the text: in place of nbconvert's `strip_files_prefix`, which makes javascript: of files/javascript:."""
+    return text
+
+
+class CleanOutputs(Preprocessor):
+    """Leaves one clean form of each output, and no metadata, attachments or widgets."""
+
+    def preprocess(self, nb, resources):
+        nb.metadata.pop("widgets", None)
+        return super().preprocess(nb, resources)
+
+    def preprocess_cell(self, cell, resources, index):
+        cell.pop("attachments", None)
+        if cell.cell_type == "code":
+            # Letters that turn the order round would show other code than Python reads.
+            cell.source = TURNING.sub(lambda letter: f"\\u{ord(letter[0]):04x}", cell.source)
+        if "outputs" in cell:
+            cell.outputs = [clean for output in cell.outputs if (clean := _clean_output(output))]
+        return cell, resources
+
+
+def _clean_output(output):
+    if output.output_type == "stream":
+        return new_output("stream", name="stdout", text=_string(output.get("text")))
+    if output.output_type == "error":
+        lines = output.get("traceback")
+        return new_output("error", ename="", evalue="", traceback=[_string(line) for line in lines or []])
+    data = output.get("data")
+    kind, value = _best(data if isinstance(data, dict) else {})
+    if kind is None:
+        return None
+    if output.output_type == "execute_result":
+        return new_output("execute_result", {kind: value}, execution_count=output.get("execution_count"))
+    return new_output("display_data", {kind: value})
+
+
+def _best(data):
+    """Return (type, value) of the first form that a page can show, cleaned; (None, None) if there is none."""
+    for kind in ("text/html", "image/svg+xml", "image/png", "image/jpeg", "text/markdown", "text/latex", "text/plain"):
+        value = _string(data.get(kind))
+        if not value.strip():
+            continue
+        if kind == "text/html" and len(value) <= LONGEST_HTML:
+            return kind, clean(SVG.sub(lambda svg: _picture("svg+xml", svg[0]), value))
+        if kind == "image/svg+xml":
+            return "text/html", clean(_picture("svg+xml", value))
+        if kind in ("image/png", "image/jpeg") and re.fullmatch(r"[A-Za-z0-9+/=\s]+", value):
+            return "text/html", f'<img alt="A picture" src="data:{kind};base64,{"".join(value.split())}">'
+        if kind in ("text/markdown", "text/latex"):
+            return "text/html", markdown(value)
+        if kind == "text/plain":
+            return kind, value
+    return None, None
+
+
+def _picture(kind, content):
+    """Return a drawing as a picture, in which a browser runs and loads nothing."""
+    coded = base64.b64encode(content.encode("utf-8", "replace")).decode()
+    return f'<img alt="A drawing" src="data:image/{kind};base64,{coded}">'
+
+
+def _string(value):
+    if isinstance(value, list):
+        return "".join(part for part in value if isinstance(part, str))
+    return value if isinstance(value, str) else ""

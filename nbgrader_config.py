@@ -4,6 +4,7 @@ nbgrader reads this file when one of its commands, or the Jupyter server with th
 Validate button, is started in this folder. Classes are named as text, so that reading it imports nothing.
 """
 
+import importlib.util
 import os
 import sysconfig
 
@@ -19,8 +20,8 @@ c.CourseDirectory.course_id = "transformer_taxonomy"
 c.CourseDirectory.source_directory = "solutions/notebooks"
 c.CourseDirectory.release_directory = "course"
 
-# What lies beside a notebook is copied along, except these. Code is among them: a learner's `torch.py` would
-# be imported instead of PyTorch when the notebook is graded, and an instructor's would be published.
+# What lies beside an instructor's notebook is published with it, except these; what lies beside a learner's is
+# never copied.
 c.CourseDirectory.ignore = [
     ".ipynb_checkpoints", "__pycache__", "feedback", "*.py", "*.pyc", "*.pyd", "*.so",
 ]
@@ -50,6 +51,25 @@ c.Autograde.autograde_preprocessors = [
     "nbgrader.preprocessors.CheckCellMetadata",
 ]
 
+# `nbgrader zip_collect`: archives are looked through before they are unpacked.
+c.ZipCollectApp.extractor_plugin = "autograder.zip_collect.CheckedExtractor"
+c.ZipCollectApp.collector_plugin = "autograder.zip_collect.CheckedCollector"
+
+# Pages with what learners wrote, which are the feedback and the formgrader's page of a submission: cleaned,
+# without a script of theirs, and with nothing from the network.
+c.HTMLExporter.extra_template_basedirs = [
+    os.path.join(os.path.dirname(os.path.abspath(__file__)), "autograder", "templates"),
+    *[os.path.join(folder, "server_extensions", "formgrader", "templates")
+      for folder in importlib.util.find_spec("nbgrader").submodule_search_locations],
+]
+c.HTMLExporter.preprocessors = ["autograder.feedback.CleanOutputs"]
+c.GenerateFeedback.preprocessors = ["nbgrader.preprocessors.GetGrades", "autograder.regrade.MarkWaiting"]
+c.HTMLExporter.filters = {
+    "markdown2html": "autograder.feedback.markdown",
+    "ansi2html": "autograder.feedback.ansi",
+    "strip_files_prefix": "autograder.feedback.as_it_is",
+}
+
 # These hold for grading and for the Validate button. The kernel is ours and never the one a notebook asks for.
 c.Execute.kernel_name = "python3"
 c.Execute.timeout = 60          # seconds for one cell
@@ -59,5 +79,6 @@ c.Execute.iopub_timeout = 30    # for the last output of a cell that ended, also
 c.Execute.shutdown_kernel = "immediate"
 if os.name == "posix":
     c.Execute.kernel_manager_class = "autograder.running.SocketKernelManager"
+c.RunAnswers.kernel_manager_class = "autograder.sandbox.SandboxKernelManager"
 c.RunAnswers.budget = 600       # seconds for one submission
 c.RunAnswers.solutions = os.path.join(os.path.dirname(os.path.abspath(__file__)), "solutions")

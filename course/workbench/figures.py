@@ -307,7 +307,9 @@ class _Box:
 
 
 _NUMBERS = {"encoder": 1, "decoder": 2, "self_attention": 6, "scaled_dot_product_attention": 7,
-            "multi_head_attention": 8, "layer_normalization": 9, "positional_embeddings": 10}
+            "multi_head_attention": 8, "layer_normalization": 9, "positional_embeddings": 10, "encoder_decoder": 5}
+# Lessons about more than one box.
+_TOGETHER = {"encoder_decoder": ("encoder", "decoder")}
 
 _MAP = [
     _Box("positional_embeddings", "token + position embedding", 22, 452, 188, 34),
@@ -356,12 +358,13 @@ def transformer_map(lit):
     """
     if lit not in _NUMBERS:
         raise ValueError(f"the map has no box {lit!r}; choose one of {', '.join(_NUMBERS)}")
-    parts = [_arrow(corners) for corners in _ARROWS] + [_box(box, box.lesson == lit) for box in _MAP]
+    boxes = _TOGETHER.get(lit, (lit,))
+    parts = [_arrow(corners) for corners in _ARROWS] + [_box(box, box.lesson in boxes) for box in _MAP]
     parts += [_text(x, y, words) for x, y, words in _WORDS]
     # Dotted lines open one attention box of the decoder into what is inside all three.
     parts.append('<path d="M452 390 L504 112 M452 424 L504 434" stroke="currentColor" stroke-dasharray="2 4"/>')
     parts.append(_text(654, 520, "The number in a box is its lesson."))
-    parts.append(_tag(max((box for box in _MAP if box.lesson == lit), key=lambda box: box.width * box.height)))
+    parts.append(_tag(max((box for box in _MAP if box.lesson in boxes), key=lambda box: box.width * box.height)))
     name = lit.replace("_", " ")
     sentence = f"Map of the transformer; you are here: {name}, lesson {_NUMBERS[lit]}."
     return Picture(sentence, html=(

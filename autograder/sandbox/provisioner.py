@@ -10,6 +10,7 @@ from traitlets import Float, Integer, List, Unicode, default, validate
 
 from .box import Box
 from .cgroup import Cgroup
+from .flood import FloodGuard
 from .limits import Limits
 from .view import CONNECTION, SOCKETS, TASK, View
 from .warm_start import VARIABLE, NoZygote
@@ -32,13 +33,16 @@ class SandboxProvisioner(KernelProvisionerBase):
                       "in /dev/shm.").tag(config=True)
     open_files = Integer(_LIMITS["open_files"], help="Open files and sockets of each process.").tag(config=True)
 
+    flood = Integer(1024, help="MiB by which the memory of the process that grades may grow while a kernel lives; "
+                    "more is taken for a flood of messages, and the kernel is killed.").tag(config=True)
+
     hidden = List(Unicode(), help="Files and folders of the packages that are covered with nothing.").tag(config=True)
     shown = List(Unicode(), help="More files and folders that can be read inside.").tag(config=True)
     zygote = Unicode(help="Address of a zygote, from which kernels are forked warm; without one they start cold. "
                      "Set by `warm()`.").tag(config=True)
     start_timeout = Float(60, help="Seconds in which a kernel must have started.").tag(config=True)
 
-    box = None
+    box = guard = None
 
     @default("zygote")
     def _zygote_default(self):
@@ -75,6 +79,8 @@ class SandboxProvisioner(KernelProvisionerBase):
         except BaseException:
             self._close()
             raise
+        self.guard = FloodGuard(self.flood, self.box.kill)
+        self.guard.start()
         self.connection_info = self._connection(self.box.socket_prefix, self.parent.session.key)
         return self.connection_info
 
@@ -92,6 +98,11 @@ class SandboxProvisioner(KernelProvisionerBase):
     def _connection(self, prefix, key):
         return {"transport": "ipc", "ip": prefix, **PORTS, "key": key,
                 "signature_scheme": self.parent.session.signature_scheme}
+
+    @property
+    def flooded(self):
+        """True where the last kernel was killed for a flood of messages."""
+        return bool(self.guard and self.guard.flooded)
 
     @property
     def has_process(self):
@@ -122,6 +133,8 @@ class SandboxProvisioner(KernelProvisionerBase):
         self._close()
 
     def _close(self):
+        if self.guard:
+            self.guard.stop()
         if self.box:
             self.box.close()
             self.box = None

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 
 from . import child
@@ -46,6 +47,7 @@ class Box:
     def __init__(self, view, cgroup=None):
         self.view, self.cgroup = view, cgroup
         self.process = None
+        self._ending = threading.Lock()
         self.first = None       # pidfd of the first process inside: when it dies, all die
         self.kernel = None      # pidfd of a kernel that was forked warm
         self.sockets = None     # the folder of the kernel's sockets, open
@@ -141,6 +143,10 @@ class Box:
                 signal.pidfd_send_signal(self.first, signal.SIGKILL)
         elif self.process:
             self.process.kill()
+        with self._ending:
+            self._wait()
+
+    def _wait(self):
         if self.process:
             try:
                 self.process.wait(SECONDS_TO_END)

@@ -29,6 +29,7 @@ REHEARSAL = [
 ]
 LONGEST_REQUEST = 1 << 20
 SECONDS_TO_ASK = 5
+_loaded_files = set()
 
 
 def main():
@@ -72,6 +73,8 @@ def load(names, folder):
     if threads != 1:
         raise RuntimeError(f"zygote: the imports have started {threads - 1} threads, which no fork would have")
     # What is frozen is not looked at when a kernel collects garbage, so its pages stay shared.
+    _loaded_files.update(os.path.realpath(module.__file__) for module in list(sys.modules.values())
+                         if getattr(module, "__file__", None))
     gc.collect()
     gc.freeze()
 
@@ -171,10 +174,8 @@ def answer(connection):
 
 
 def _refuse_what_is_loaded(hidden):
-    files = {os.path.realpath(module.__file__) for module in list(sys.modules.values())
-             if getattr(module, "__file__", None)}
     for place in map(os.path.realpath, hidden):
-        if any(file == place or file.startswith(f"{place}/") for file in files):
+        if any(file == place or file.startswith(f"{place}/") for file in _loaded_files):
             raise RuntimeError(f"{place} is to be hidden, and the zygote has loaded it")
 
 

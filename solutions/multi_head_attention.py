@@ -7,8 +7,9 @@ several attentions side by side, each on its own part of the features, and join 
 have your own `MultiHeadAttention`, which gives the same numbers as `torch.nn.MultiheadAttention` with the same
 weights.
 
-You need Python, a little PyTorch, and an idea of what scaled dot-product attention does (lesson 7). Lesson 7 need not
-be solved: its functions are imported below, ready to use.
+You need Python, a little PyTorch (`reshape`, `transpose`, what an `nn.Module` is), and an idea of what scaled dot-product
+attention does: scores from query and key, weights by softmax, the mean of the values in these weights. Lesson 7,
+*Scaled dot-product attention*, opens that box. It need not be solved: its functions are imported below, ready to use.
 
 **How to work.** Run the cells from top to bottom. In an exercise, replace the lines `raise NotImplementedError(...)`
 by your own code and run the cell; the cell below it checks your answer and, if it is wrong, tells you which mistake
@@ -17,12 +18,18 @@ and the last one is nearly the answer. `progress()` shows where you stand.
 """
 
 # %%
+import functools
+import math
+
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from autograder import check, hint, progress
 from workbench import figures
+from workbench.broken.multi_head_attention import BrokenMultiHeadAttention
 from workbench.parts import attention_scores, attention_weights
+from workbench.training import train
 
 # %% [markdown]
 r"""
@@ -44,7 +51,11 @@ r"""
 | 1. `split_heads` | 10 | medium | high: the step that goes wrong most often | 2 |
 | 2. `merge_heads` | 5 | easy | high: the way back | 2 |
 | 3. `MultiHeadAttention` | 20 | medium | high: lessons 1 and 2 are built on it | 4 |
-| 4. `GroupedQueryAttention` (stretch) | 15 | medium | medium: many large language models use it | 2 |
+| 4. `multi_head_bug_input`: find the bug | 10 | medium | medium: a bug that no shape betrays | 1 |
+| Question: why several heads? | 5 | medium | high | 3 |
+| 5. `GroupedQueryAttention` (stretch) | 15 | medium | medium: many large language models use it | 2 |
+
+With reading and experiments the lesson takes about 85 minutes, or 65 without the stretch exercise.
 """
 
 # %% [markdown]
@@ -52,12 +63,16 @@ r"""
 ## The idea in words
 
 The weights of one query sum to 1. If a word needs its subject *and* its verb, a single attention has to split its
-weight between the two, and what comes back is a mixture in which neither can be told from the other.
+weight between the two, and what comes back is their mean, in which the one can hardly be told from the other.
 
-So the features are shared out. With 8 heads and 512 features, each head gets 64 features of query, key and value, and
-does a whole attention with them: its own scores, its own softmax, its own weights. One head may look at the subject
-while another looks at the verb. What the heads bring back is put side by side, 8 times 64 features, and one last
-linear layer, the output projection, mixes the heads' results.
+So the features are shared out. With 8 heads and 512 features, each **head** gets 64 features of query, key and value,
+and does a whole attention with them: its own scores, its own softmax, its own weights. One head may look at the
+subject while another looks at the verb. What the heads bring back is put side by side, 8 times 64 features, and one
+last linear layer, the **output projection**, mixes the heads' results.
+
+Two things are easily misread. A head does *not* see a part of the sequence: it sees all positions, with a part of the
+features. And these are not features of the input but of its projections, each of which is made of all features of the
+input. What a head attends to is thus its own to learn.
 
 Nothing becomes larger by this. The number of features stays `embed_dim`, and so does the work for the scores: 8
 times 64 multiplications per pair of positions in place of 512.
@@ -88,9 +103,43 @@ first `head_dim` of its outputs belong to head 1, the next to head 2, and so on.
 
 # %% [markdown]
 r"""
-## A worked example
+## A worked example: two heads fetch two things
 
-Two positions, six features, two heads. The features of both positions are numbered through:
+One query, two keys, two features, two heads: every head has a single feature, so `head_dim` is 1. The query is
+$(2, 2)$: its first feature looks for key A, its second one for key B.
+
+| | key | value | score in head 0 | weight in head 0 | score in head 1 | weight in head 1 |
+|---|---|---|---|---|---|---|
+| A | $(2, 0)$ | $(10, 20)$ | $2 \cdot 2 = 4$ | $e^4 / (e^4 + e^0) = 0.982$ | $2 \cdot 0 = 0$ | 0.018 |
+| B | $(0, 2)$ | $(30, 40)$ | $2 \cdot 0 = 0$ | 0.018 | $2 \cdot 2 = 4$ | 0.982 |
+
+Head 0 has only first features: it brings back $0.982 \cdot 10 + 0.018 \cdot 30 = 10.36$, nearly the 10 of A. Head 1 has
+only second ones: $0.018 \cdot 20 + 0.982 \cdot 40 = 39.64$, nearly the 40 of B. Side by side they are (10.36, 39.64), one
+thing from each key.
+
+A single head with both features has the score $(2 \cdot 2 + 2 \cdot 0) / \sqrt 2 = 2.83$ for A and the same for B, so
+both weights are 1/2, and it brings back the mean of the values, (20, 30). The next cell does the same in plain Python.
+"""
+
+# %% demo
+if __name__ == "__main__":
+    def attend(query, keys, values):
+        scores = [sum(a * b for a, b in zip(query, key, strict=True)) / math.sqrt(len(query)) for key in keys]
+        exponentials = [math.exp(score) for score in scores]
+        shares = [exponential / sum(exponentials) for exponential in exponentials]
+        return [round(sum(share * value[i] for share, value in zip(shares, values, strict=True)), 2)
+                for i in range(len(values[0]))]
+
+    print("head 0     ", attend([2], [[2], [0]], [[10], [30]]))
+    print("head 1     ", attend([2], [[0], [2]], [[20], [40]]))
+    print("single head", attend([2, 2], [[2, 0], [0, 2]], [[10, 20], [30, 40]]))
+
+# %% [markdown]
+r"""
+## How features are shared out
+
+In a program all heads work in one go, so their features have to lie in an axis of their own. Two positions, six
+features, two heads; the features of both positions are numbered through:
 
 | | features of head 0 | features of head 1 |
 |---|---|---|
@@ -119,6 +168,9 @@ if __name__ == "__main__":
 # %% [markdown]
 r"""
 ## Exercise 1: split the heads
+
+This is the step that goes wrong most often, because a wrong split has the right shape. Think of the table above: which
+cut separates its columns, and which its rows?
 """
 
 # %% exercise="split_heads"
@@ -326,6 +378,304 @@ if __name__ == "__main__":
             output, weights = attention(x, x, x, torch.ones(5, 5, dtype=torch.bool).tril())
         figures.weight_tables({f"head {number}": table for number, table in enumerate(weights[0])}).show()
 
+# %% [markdown] predict="whose_features"
+r"""
+**Predict.** A module has 12 features and 3 heads, and all 12 features are different. In the input, only the *last* feature of
+each position is changed. Which heads change their weights?
+
+- [ ] Only head 2, which owns the last four features :: It owns the last four outputs of the *projections*. Each of those is made of all 12 features of the input.
+- [x] All three :: A projection comes before the split, and each of its outputs is made of all 12 features. The split shares out what the projections have made.
+- [ ] None, because the heads attend to positions, not to features :: They attend to positions by comparing features. Other features give other scores.
+"""
+
+# %% demo
+if __name__ == "__main__":
+    with figures.once_solved():
+        torch.manual_seed(8)
+        attention = MultiHeadAttention(embed_dim=12, num_heads=3)
+        x = torch.randn(1, 5, 12)
+        changed = x.clone()
+        changed[..., -1] += 1
+        with torch.no_grad():
+            before, after = attention(x, x, x)[1], attention(changed, changed, changed)[1]
+        for number in range(3):
+            same = torch.allclose(before[0, number], after[0, number], atol=1e-5)
+            print(f"head {number}:", "the same weights" if same else "other weights")
+
+# %% [markdown] predict="number_of_parameters"
+r"""
+**Predict.** A `MultiHeadAttention` with 512 features is built with 1 head, and then with 8 heads. How does the number of
+its parameters change?
+
+- [ ] 8 times as many, one set for each head :: It would be so if every head had projections to 512 features. Here each head's projection has 64 outputs: 8 · 64 = 512.
+- [x] Not at all :: The four layers go from 512 to 512 features in both cases. Heads are only a way to read their outputs.
+- [ ] An eighth, since each head has only 64 features :: Each head has an eighth of the parameters, but there are 8 of them.
+"""
+
+# %% demo
+if __name__ == "__main__":
+    with figures.once_solved():
+        for num_heads in (1, 8):
+            parameters = MultiHeadAttention(512, num_heads).parameters()
+            print(f"num_heads {num_heads}: {sum(parameter.numel() for parameter in parameters)} parameters")
+
+# %% [markdown]
+r"""
+## Experiment: silence one head at a time
+
+A module with random weights has heads, but no division of work. So this one is trained, on a task that needs three
+things at once. A sequence has 8 tokens, drawn at random from 11. Each of the six inner positions has to tell
+
+- the token **before** it,
+- the token **after** it, and
+- the **first** token of the sequence.
+
+The model is as small as can be: token and position are added, your attention comes next, and one linear layer reads
+the three answers from its output. Whatever an answer needs has to be fetched by attention. One model has four heads of 12
+features, another one a single head of 48; they have equally many parameters.
+"""
+
+# %% demo
+if __name__ == "__main__":
+    TOKENS, TIME, WIDTH = 11, 8, 48
+
+    class Teller(nn.Module):
+        """Tells the token before, the token after and the first token of the sequence, for each inner position."""
+
+        def __init__(self, num_heads, seed=0):
+            super().__init__()
+            self.token, self.position = nn.Embedding(TOKENS, WIDTH), nn.Embedding(TIME, WIDTH)
+            self.attention = MultiHeadAttention(WIDTH, num_heads)
+            self.answers = nn.Linear(WIDTH, 3 * TOKENS)
+            # All numbers are drawn by name, so that the order in which your layers are made does not matter.
+            numbers = torch.Generator().manual_seed(seed)
+            with torch.no_grad():
+                for name, parameter in sorted(self.named_parameters()):
+                    embedding = name in ("token.weight", "position.weight")
+                    parameter.normal_(std=1.0 if embedding else WIDTH**-0.5, generator=numbers)
+
+        def forward(self, tokens):
+            x = self.token(tokens) + self.position.weight  # [batch, time, features]
+            output, weights = self.attention(x, x, x)
+            return self.answers(output)[:, 1:-1].unflatten(-1, (3, TOKENS)), weights
+
+    def right_answers(tokens):
+        first = tokens[:, :1].expand(-1, TIME - 2)
+        return torch.stack([tokens[:, :-2], tokens[:, 2:], first], dim=-1)  # [batch, inner positions, 3]
+
+    def loss(model, tokens):
+        return F.cross_entropy(model(tokens)[0].flatten(0, 2), right_answers(tokens).flatten())
+
+    def sequences(seed):
+        numbers = torch.Generator().manual_seed(seed)
+        while True:
+            yield (torch.randint(TOKENS, (64, TIME), generator=numbers),)
+
+    @functools.cache
+    def trained(num_heads, seed=0):
+        teller = Teller(num_heads, seed)
+        train(teller, sequences(seed=1), loss, steps=600, learning_rate=3e-3, title=f"num_heads {num_heads}")
+        return teller
+
+    torch.set_num_threads(1)  # with tensors this small, two threads spend their time waiting for each other
+    with figures.once_solved():
+        for num_heads in (1, 4):
+            size = sum(parameter.numel() for parameter in trained(num_heads).parameters())
+            print(f"num_heads {num_heads}: a model of {size} parameters, trained")
+
+# %% [markdown]
+r"""
+How is a head silenced without touching your code? What it brings back is multiplied by its own columns of the output
+projection: with 12 features per head, head 2 has columns 24 to 35 of `out_proj.weight`. If these columns are set to 0,
+the output is what it would be if head 2 had brought back zeros.
+"""
+
+# %% [markdown] predict="one_head_less"
+r"""
+**Predict.** The model with four heads gives all three answers right. Now one of its heads is silenced. What happens?
+
+- [ ] All three answers suffer a little :: That would be so if each head fetched a bit of everything. But the weights of one head are shared by all that it fetches, so it pays to specialise.
+- [x] It depends on the head: one answer is lost, or part of it, or none :: There are four heads for three things to fetch. You will see one head for *before*, one for *after*, and two that share the third.
+- [ ] The model gives nothing sensible any more, since it was trained with four heads :: The output projection adds up what the heads bring. Without one term of the sum, the others are what they were.
+"""
+
+# %% demo
+if __name__ == "__main__":
+    tokens = torch.randint(TOKENS, (2048, TIME), generator=torch.Generator().manual_seed(2))
+
+    def right_in_percent(teller, silenced=()):
+        matrix = teller.attention.out_proj.weight
+        kept, head_dim = matrix.detach().clone(), WIDTH // 4
+        with torch.no_grad():
+            for head in silenced:
+                matrix[:, head * head_dim:(head + 1) * head_dim] = 0
+            answers = teller(tokens)[0].argmax(dim=-1)
+            matrix.copy_(kept)
+        return [round(100 * share) for share in (answers == right_answers(tokens)).double().mean((0, 1)).tolist()]
+
+    with figures.once_solved():
+        four = trained(num_heads=4)
+        results = {"one wide\nhead": right_in_percent(trained(num_heads=1)), "four\nheads": right_in_percent(four)}
+        for silenced in ([0], [1], [2], [3], [2, 3]):
+            results["without\n" + " and ".join(map(str, silenced))] = right_in_percent(four, silenced)
+        answers = {name: list(shares) for name, shares in
+                   zip(("before", "after", "first"), zip(*results.values(), strict=True), strict=True)}
+        picture = figures.bars(list(results), xlabel="heads that are there, or silenced", panels=[
+            figures.Panel("What is lost with a head", "right answers in %", answers, bound=("guessing", 100 / TOKENS))])
+        picture.told("Right answers with one wide head, with four heads, and with one or two of the four silenced: "
+                     "with a head goes one answer, a part of one, or none.").show()
+
+# %% [markdown]
+r"""
+And this is where the heads look: the weights of the query at position 4, averaged over the 2048 sequences.
+"""
+
+# %% demo
+if __name__ == "__main__":
+    with figures.once_solved():
+        with torch.no_grad():
+            weights = trained(num_heads=4)(tokens)[1].mean(dim=0)  # [heads, queries, keys]
+        picture = figures.weight_tables({"weights of query 4": weights[:, 4]}, rows="head", columns="key")
+        picture.told("Weights of query 4: head 0 looks at key 5, head 1 at key 3, heads 2 and 3 at key 0.").show()
+
+# %% [markdown]
+r"""
+What to see: with four heads every answer is right. Without head 0 the token after is lost, nearly down to guessing, and
+without head 1 the token before; the other answers stay right. These two heads do one thing each, and their weights say
+the same.
+
+Now compare heads 2 and 3. In the table of weights both look at the first token, head 3 with most of its weight. But without
+head 2 a third of the answers about it go wrong, and without head 3 none. Head 3 is no idler, though: silence both, and
+the first token is lost as well. So the table shows where a head looks, and not what would be missing without it.
+Silencing one head at a time shows that, but overlooks what two heads both know.
+
+The single wide head has as many parameters, but only one set of weights for three keys. It has none of the answers always
+right.
+
+Michel, Levy and Neubig (2019) did this with a translation model of 16 heads per layer, and found that most heads can be
+silenced alone without much loss. Be careful with the conclusion: zeros are nothing that the rest of the network has met
+in training, so a loss says that this model relies on the head, and not that the head does the work alone. And another
+start shares out the work in another way: write `trained(num_heads=4, seed=1)` in the last two cells, and run them again.
+"""
+
+# %% [markdown]
+r"""
+## Exercise 4: find the bug
+
+Somebody else has written multi-head attention with `torch.bmm`, a matrix product for tensors of three axes. So batch and
+heads have to become one axis. Read it.
+"""
+
+# %% demo
+if __name__ == "__main__":
+    figures.source(BrokenMultiHeadAttention)
+
+# %% [markdown]
+r"""
+It has the same parameters as your module, so both can be given the same weights. It has been tried on the usual inputs:
+"""
+
+# %% demo
+if __name__ == "__main__":
+    def compare(name, query, key, mask):
+        with torch.no_grad():
+            right, wrong = (attention(query, key, key, mask)[0] for attention in (mine, broken))
+        print(f"{name}:", "same output" if torch.allclose(right, wrong, atol=1e-5) else "DIFFERENT output")
+
+    with figures.once_solved():
+        torch.manual_seed(8)
+        mine, broken = MultiHeadAttention(12, 3), BrokenMultiHeadAttention(12, 3)
+        _ = broken.load_state_dict(mine.state_dict())
+        x, memory = torch.randn(5, 7, 12), torch.randn(5, 11, 12)
+        compare("no mask", x, x, None)
+        compare("no later key", x, x, torch.ones(7, 7, dtype=torch.bool).tril())
+        compare("cross-attention with a random mask", x, memory, torch.rand(7, 11) < 0.5)
+        compare("one sequence with padding", x[:1], x[:1], torch.tensor([[[True] * 4 + [False] * 3]]))
+
+# %% [markdown]
+r"""
+And still it is wrong for some inputs. Supply one. A good way to work: write down, for a batch of two sequences, which
+sequence and which head each of the six matrices in `scores` belongs to, and then the same for the six masks.
+"""
+
+# %% exercise="multi_head_bug_input"
+def multi_head_bug_input():
+    """Return (query, key, value, mask) for which BrokenMultiHeadAttention(12, 3) gives a wrong output.
+
+    query  [batch, queries, 12]  floating point
+    key    [batch, keys, 12]  floating point
+    value  [batch, keys, 12]  floating point
+    mask   boolean, [queries, keys], [batch, 1, keys] or [batch, queries, keys], the same for all heads:
+           True where a query may attend to a key; or None
+
+    Every size is from 1 to 100, and no number is beyond 10 000 in either direction. The weights of the layers are
+    random; the check chooses them. The input counts if the output differs somewhere from that of a right
+    module with the same weights, by more than a hundredth of the largest absolute number in the right output.
+    """
+    ### BEGIN SOLUTION
+    # The bug: repeat lays the masks as a b a b a b, but the scores lie as a a a b b b, the heads of a sequence
+    # together. So most heads of most sequences get the mask of another sequence.
+    x = torch.arange(96.0).reshape(2, 4, 12).sin()
+    mask = torch.ones(2, 1, 4, dtype=torch.bool)
+    mask[1, :, 2:] = False
+    return x, x, x, mask
+    ### END SOLUTION
+
+# %% [markdown] hint="multi_head_bug_input"
+r"""
+All that has been tried has something in common: within one call, every sequence has the same mask. Which line would be
+wrong otherwise?
+"""
+
+# %% [markdown] hint="multi_head_bug_input"
+r"""
+Two sequences a and b with three heads each: in `flatten_heads` the batch comes before the heads, so the scores lie as
+a a a b b b. Run `torch.tensor([[1], [2]]).repeat(3, 1)` and see how `repeat` lays the masks.
+"""
+
+# %% [markdown] hint="multi_head_bug_input"
+r"""
+Make `x` from random numbers, `[2, 4, 12]`, and use it as query, key and value. Make a mask of True with the shape
+`[2, 1, 4]`, and set the last two keys of the second sequence to False, as if they were padding. Return x three times,
+and the mask.
+"""
+
+# %% check="multi_head_bug_input" points=1
+
+# %% [markdown]
+r"""
+## Question: why several heads?
+"""
+
+# %% [markdown] question="why_heads" points=3
+r"""
+In notes on transformers you may read: "`head_dim` is `embed_dim` / number of heads. This is done to maintain the size of
+the embedding after the heads are concatenated." That is true. Say what it leaves out, in four to six sentences:
+
+1. What can several heads do that a single head of the full width cannot? Use the word *softmax*.
+2. If each of 8 heads had `embed_dim` features in place of `embed_dim` / 8, what would that cost?
+3. What does the output projection do with what the heads bring back, and what would be lost if the heads were averaged
+   in its place?
+
+### BEGIN SOLUTION
+**Sample answer.** One head has one softmax, so its weights for a query sum to 1 once: if it has to fetch two things,
+it splits its weight and brings back a mixture. Several heads have a softmax each, so that each can put nearly all its
+weight on one thing, and the results arrive in separate features (in the experiment a single wide head has none
+of the three answers always right, four heads have all of them). With `embed_dim` features for each of 8 heads, the projections
+would have 8 times as many parameters, and scores and weighted means would take 8 times as many multiplications; with
+`embed_dim` / 8 both are the same as for a single head. The heads' results stand side by side, so the output projection
+has its own weights for each feature of each head, and can use what head 0 found in another way than what head 1 found.
+In an average all heads are treated alike, so it could not be told any more which head found what.
+
+**Rubric.** One point each:
+1. one softmax per head, so one set of weights that sum to 1 for each thing to fetch; half a point for "different
+   heads learn different things" without the reason;
+2. 8 times the parameters of the projections *or* 8 times the work for scores and values;
+3. the projection weighs each feature of each head by itself (concatenation keeps them apart), and an average mixes them
+   beyond recovery.
+### END SOLUTION
+"""
+
 # %% [markdown]
 r"""
 ## Stretch: grouped-query attention
@@ -339,7 +689,23 @@ With 6 heads and 2 groups, heads 0, 1 and 2 ask the keys of group 0, and heads 3
 still has its own queries, hence its own weights. With as many groups as heads this is multi-head attention, and with
 one group it is Shazeer's multi-query attention.
 
-## Exercise 4: grouped-query attention
+How much does it save? For every position, layer and group the cache holds `head_dim` numbers of the key and as many of
+the value. Take 32 layers, 32 heads of 128 features, a text of 8192 tokens and 2 bytes per number: these are
+$2 \cdot 32 \cdot 32 \cdot 128 \cdot 8192 \cdot 2$ bytes = 4 GiB, for a single text. With 8 groups it is 1 GiB.
+"""
+
+# %% demo
+if __name__ == "__main__":
+    for groups in (32, 8, 1):
+        cache = 2 * 32 * groups * 128 * 8192 * 2  # key and value, layers, groups, head_dim, tokens, bytes
+        print(f"num_groups {groups:2}: {cache / 2**30:5.3f} GiB")
+
+# %% [markdown]
+r"""
+By hand, for 6 heads and 2 groups: the keys of the groups, a and b, have to become six, one for each head, in the order
+a a a b b b. Then everything goes on as in multi-head attention.
+
+## Exercise 5: grouped-query attention
 """
 
 # %% exercise="GroupedQueryAttention" uses="split_heads merge_heads"
@@ -430,26 +796,40 @@ r"""
 - The features are shared out to heads; each head has its own scores, its own softmax and its own weights.
 - `head_dim` is `embed_dim / num_heads`, so the size and the work stay what they are with a single head.
 - Splitting cuts the feature axis and then moves the heads in front of the positions. Merging does the same backwards.
+- Every head sees all positions, and all features of the input through its projections. Its own are the softmax and the
+  weights, so that each head can fetch another thing.
 - The scale belongs to the vectors that are compared: it is the root of `head_dim`, not of `embed_dim`.
 - The output projection is the only place where what one head found meets what another head found.
 
 ## What people get wrong here
 
+- **"A head sees a part of the sentence", or "a part of the embedding".** It sees every position, and its projections
+  read every feature of the embedding. Shared out are the outputs of the projections.
 - **Splitting by `view` alone.** The shape is right, and the numbers are mixed: part of the positions ends up in each
   head. Training can still make progress with it, so it may go unnoticed.
 - **"The heads are averaged."** They are put side by side, and a learned projection mixes them. Averaged are only the
   weights that `nn.MultiheadAttention` returns, unless `average_attn_weights=False` is given.
-- **"More heads cost more."** Each head is narrower in return. What grows is only the number of weight matrices.
+- **"More heads cost more."** Each head is narrower in return: parameters and multiplications stay the same. What grows
+  is only the number of tables of weights.
+- **"This head does syntax."** A table of weights shows where a head looks, and silencing it shows what this model misses
+  without it, on these data. Neither says what the head's values carry, and with another seed the heads share the work
+  out in another way.
 - **The mask's polarity.** True means *may attend* in this course and in `F.scaled_dot_product_attention`; in
   `nn.MultiheadAttention` True means *is ignored*.
 - **A mask without a heads axis.** When batch and heads happen to be equally many, broadcasting lines one up with the
-  other, and no error is raised.
+  other, and no error is raised. The same happens where batch and heads are one axis and the masks are repeated in the
+  wrong order.
 
 ## Read next
 
 - Vaswani et al. (2017), *Attention Is All You Need*: section 3.2.2, and table 3, rows (A), where the number of heads
   is varied at a fixed amount of work.
-- Michel, Levy and Neubig (2019), *Are Sixteen Heads Really Better than One?*
+- Michel, Levy and Neubig (2019), *Are Sixteen Heads Really Better than One?*: section 3.2 does our experiment with a
+  translation model, and section 3.3 keeps only one head of a layer.
+- Jain and Wallace (2019), *Attention is not Explanation*: what a table of weights does not show.
 - Shazeer (2019), *Fast Transformer Decoding: One Write-Head is All You Need*.
 - Ainslie et al. (2023), *GQA: Training Generalized Multi-Query Transformer Models from Multi-Head Checkpoints*: section 2.2.
+
+Lesson 1, *Encoder*, and lesson 2, *Decoder*, build layers around your module. Lesson 11, *Visualizing attention with
+BertViz*, shows all heads of all layers at once.
 """

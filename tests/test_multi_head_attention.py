@@ -12,6 +12,7 @@ from autograder import lesson, probes
 from autograder.recording import differences, values
 from autograder.submission import Here
 from workbench import parts
+from workbench.broken.multi_head_attention import BrokenMultiHeadAttention
 
 LESSON = "multi_head_attention"
 reference = lesson.load(Path(__file__).parent.parent / "solutions" / f"{LESSON}.py")
@@ -169,3 +170,47 @@ def test_the_closed_boxes_show_what_the_reference_shows(exercise):
     seen = [values(probes.observe(LESSON, exercise, Here({exercise: getattr(module, exercise)}), "boxes"))
             for module in (reference, parts)]
     assert seen[0] and not differences(*seen)
+
+
+# Find the bug
+
+def broken_differs(batch, mask):
+    """Tell whether the broken module gives another output than the right one with the same weights."""
+    mine, broken = reference.MultiHeadAttention(EMBED_DIM, HEADS), BrokenMultiHeadAttention(EMBED_DIM, HEADS)
+    broken.load_state_dict(mine.state_dict())
+    query, key, value = (x[:batch] for x in inputs(torch.float32))
+    return not torch.allclose(mine(query, key, value, mask)[0], broken(query, key, value, mask)[0], atol=1e-5)
+
+
+def test_the_broken_module_is_right_where_all_sequences_have_the_same_mask():
+    same = mask_of((1, QUERIES, KEYS)).expand(BATCH, -1, -1)
+    assert not any(broken_differs(BATCH, mask) for mask in (None, mask_of((QUERIES, KEYS)), same))
+    assert not broken_differs(1, mask_of((1, 1, KEYS)))
+
+
+def test_the_broken_module_is_wrong_where_the_masks_of_sequences_differ():
+    inputs(torch.float32)  # seeds
+    assert broken_differs(BATCH, mask_of((BATCH, 1, KEYS)))
+
+
+def shown(given):
+    """Return what the probes of the bug see of an input."""
+    seen = probes.observe(LESSON, "multi_head_bug_input", Here({"multi_head_bug_input": lambda: given}), "bug")
+    return [value for one in seen.values() for value in one.values.values()]
+
+
+X = torch.zeros(2, 3, 12)
+
+
+@pytest.mark.parametrize("given", [
+    None, X, (X, X, X), ("x", X, X, None), (X, X, X, "mask"), (X, X, X, 0.5), (X.long(), X, X, None),
+    (torch.zeros(0, 3, 12), X, X, None), (torch.zeros(2, 101, 12), X, X, None), (X.to("meta"), X, X, None),
+    (X.to_sparse(), X, X, None), (X + torch.nan, X, X, None), (X + 1e5, X, X, None), (X[0], X[0], X[0], None),
+    (X, X, X, torch.ones(3, 2, dtype=torch.bool)), (X, X, X, torch.ones(3, 3)), (X, X, X[:1], None),
+], ids=str)
+def test_an_input_that_does_not_fit_is_not_run(given):
+    assert shown(given)[-1] == "is not run"
+
+
+def test_an_input_that_fits_is_run():
+    assert shown((X, X, X, None))[-1] == "is right: there is no mask"

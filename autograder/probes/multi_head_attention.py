@@ -4,6 +4,9 @@ import re
 
 import torch
 
+from workbench import parts
+from workbench.broken.multi_head_attention import BrokenMultiHeadAttention
+
 from . import forbid, kind, probe
 from .scaled_dot_product_attention import device_and_dtype, library_calls, see_weights, unchanged
 
@@ -303,3 +306,73 @@ def modules_follow_the_inputs(component, numbers, seen):
 def modules_call_no_library_attention(component, numbers, seen):
     build = SIZES[component.name]
     library_calls(component, seen, **module(numbers, build), **inputs(numbers, build), mask=numbers.mask(3, 7))
+
+
+# multi_head_bug_input: the learner supplies an input, the probe runs the broken module and a right one on it
+
+BUG_SIZES = dict(embed_dim=12, num_heads=3)
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+@probe("multi_head_bug_input", "query, key, value and mask fit together and hold numbers of ordinary size")
+def bug_input_fits(component, numbers, seen):
+    reply = component()
+    seen.note("answer", kind(reply), reply.given)
+    seen.fault = reply.fault
+    seen.note("what you return", _misfit(reply.output) or "fits")
+
+
+@probe("multi_head_bug_input", "BrokenMultiHeadAttention gives a wrong output for it")
+def bug_input_shows_the_bug(component, numbers, seen):
+    output = component().output
+    seen.note("BrokenMultiHeadAttention on your input",
+              "is not run" if _misfit(output) else _effect(numbers, *output))
+
+
+def is_ordinary(tensor, dtypes, longest=100):
+    """Tell whether what a learner returned is a tensor that can be computed with, and is not too large."""
+    return (isinstance(tensor, torch.Tensor) and tensor.layout == torch.strided and tensor.device.type == "cpu"
+            and tensor.dtype in dtypes and 0 < tensor.numel() and max(tensor.shape, default=1) <= longest)
+
+
+def _misfit(given):
+    """Return what is wrong with an input for multi-head attention, or nothing."""
+    if not isinstance(given, (tuple, list)) or len(given) != 4:
+        return "is not (query, key, value, mask)"
+    query, key, value, mask = given
+    embed_dim = BUG_SIZES["embed_dim"]
+    if not all(is_ordinary(x, FLOATS) and x.dim() == 3 and x.shape[-1] == embed_dim for x in (query, key, value)):
+        return f"query, key and value have to be floating point, [batch, time, {embed_dim}], no size above 100"
+    if not all(torch.isfinite(x).all() and x.abs().max() <= 1e4 for x in (query, key, value)):
+        return "query, key and value have to hold finite numbers, none above 10000"
+    batch, queries, keys = query.shape[0], query.shape[1], key.shape[1]
+    if not batch == len(key) == len(value) or value.shape[1] != keys:
+        return "query, key and value have to have the same batch, key and value to have as many keys"
+    if isinstance(mask, str) and mask == "None":
+        return ""
+    shapes = [(queries, keys), (batch, 1, keys), (batch, queries, keys)]
+    if not is_ordinary(mask, (torch.bool,)) or tuple(mask.shape) not in shapes:
+        return "mask has to be None or boolean: [queries, keys], [batch, 1, keys] or [batch, queries, keys]"
+    return ""
+
+
+def _effect(numbers, query, key, value, mask):
+    """Say whether the bug shows on an input, and if not, what kind of input it is."""
+    mask = mask if isinstance(mask, torch.Tensor) else None
+    weights = {name: numbers.tensor(*shape, low=-0.5, high=0.5).double() for name, shape in shapes(**BUG_SIZES).items()}
+    outputs = []
+    for build in (parts.MultiHeadAttention, BrokenMultiHeadAttention):
+        module = build(**BUG_SIZES).double().eval()
+        module.load_state_dict(weights)
+        with torch.no_grad():
+            outputs.append(module(query.double(), key.double(), value.double(), mask)[0])
+    right, wrong = outputs
+    if (wrong - right).abs().max() > 0.01 * right.abs().max():
+        return "gives a wrong output"
+    if mask is None:
+        return "is right: there is no mask"
+    if len(query) == 1:
+        return "is right: there is one sequence only"
+    if mask.dim() == 2 or (mask == mask[:1]).all():
+        return "is right: all sequences have the same mask"
+    return "is right: it does not matter which keys are hidden"

@@ -235,3 +235,19 @@ class GroupsExpanded(nn.Module):
         weights = torch.where(mask, scores, -torch.inf).softmax(-1).masked_fill(~mask, 0.0)
         output = F.dropout(weights, p=self.p, training=self.training) @ v
         return self.out_proj(output.transpose(1, 2).reshape(batch, queries, self.embed_dim)), weights
+
+
+# multi_head_bug_input
+
+@accepted("multi_head_bug_input")
+def more_queries_than_keys_and_three_masks():
+    query, key = torch.linspace(-1, 1, 3 * 5 * 12).reshape(3, 5, 12), torch.linspace(-3, 2, 3 * 2 * 12).reshape(3, 2, 12)
+    mask = torch.ones(3, 5, 2, dtype=torch.bool)
+    mask[0, :, 0] = mask[2, 1:, 1] = False
+    return [query, key, key, mask]
+
+
+@accepted("multi_head_bug_input")
+def a_sequence_that_is_all_padding():
+    x = torch.linspace(-1, 1, 48).reshape(2, 2, 12).double()
+    return x, x, x, torch.tensor([[[True, True]], [[False, False]]])

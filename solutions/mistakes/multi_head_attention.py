@@ -187,6 +187,12 @@ class GroupedQueryAttention(nn.Module):
         return self.answer(output, weights, dropped, scores)
 
 
+@component()
+def multi_head_bug_input(step):
+    x = torch.arange(96.0).reshape(2, 4, 12).sin()
+    return x, x, x, torch.tensor([[[True, True, True, True]], [[True, True, False, False]]])
+
+
 # Splitting
 
 @mistake(symptom="The shape is right and the numbers are not: a head holds all features of a few positions, where it "
@@ -1311,3 +1317,83 @@ class library_grouped_attention:
         output = function(query, self.cut(key, self.num_groups), self.cut(value, self.num_groups), attn_mask=mask,
                           dropout_p=self.dropout.p if self.training else 0.0, enable_gqa=True)
         return self.finish(self.join(output)), self.weigh(self.score(query, self.spread_both(key, value)[0]), mask)
+
+
+# Find the bug
+
+@mistake("multi_head_bug_input",
+         symptom="On your input the broken attention is right.",
+         cause="All sequences of your batch have the same mask, so it does no harm to give a sequence the mask of another "
+               "one.",
+         place="Ask in which order the batch and the heads lie in the scores, and in which order the masks lie.")
+def one_mask_for_all_sequences():
+    x = torch.arange(96.0).reshape(2, 4, 12).sin()
+    return x, x, x, torch.ones(4, 4, dtype=torch.bool).tril()
+
+
+@also("one_mask_for_all_sequences", "multi_head_bug_input")
+def equal_padding_in_all_sequences():
+    x = torch.arange(144.0).reshape(3, 4, 12).sin()
+    return x, x, x, torch.tensor([True, True, True, False]).expand(3, 1, 4)
+
+
+@mistake("multi_head_bug_input",
+         symptom="On your input the broken attention is right.",
+         cause="There is no mask, and without one nothing is mixed up: the projections, the scores and the merge are "
+               "right.",
+         place="Look at the two lines that prepare the mask.")
+def no_mask_at_all():
+    x = torch.arange(96.0).reshape(2, 4, 12).sin()
+    return x, x, x, None
+
+
+@mistake("multi_head_bug_input",
+         symptom="On your input the broken attention is right.",
+         cause="There is one sequence only. Its mask is repeated for each head, and that is right.",
+         place="Give it at least two sequences, and ask which of them each copy of a mask meets.")
+def one_sequence_only():
+    x = torch.arange(48.0).reshape(1, 4, 12).sin()
+    return x, x, x, torch.tensor([[[True, True, False, False]]])
+
+
+@mistake("multi_head_bug_input",
+         symptom="On your input the broken attention is right.",
+         cause="Your masks differ from sequence to sequence, and they are indeed mixed up, but it does not show: all "
+               "keys of a sequence are alike, so the mean of the values is the same whichever of them are hidden.",
+         place="Keep the masks, and give every position a vector of its own.")
+def positions_that_are_all_alike():
+    x = torch.ones(2, 4, 12)
+    return x, x, x, torch.tensor([[[True, True, True, True]], [[True, True, False, False]]])
+
+
+@mistake("multi_head_bug_input",
+         symptom="What comes back cannot be given to the module.",
+         cause="query, key and value are [batch, time, 12] with the same batch, there is one value for each key, and "
+               "the mask knows nothing of heads.",
+         place="Compare the shapes with the docstring, and return all four: query, key, value, mask (or None).")
+def input_that_does_not_fit():
+    x = torch.ones(2, 4, 12)
+    return x, x, x, torch.ones(2, 3, 4, 4, dtype=torch.bool)
+
+
+@also("input_that_does_not_fit", "multi_head_bug_input")
+def input_of_another_width():
+    x = torch.ones(2, 4, 6)
+    return x, x, x, None
+
+
+@also("input_that_does_not_fit", "multi_head_bug_input")
+def input_of_two_batches():
+    return torch.ones(2, 4, 12), torch.ones(3, 4, 12), torch.ones(3, 4, 12), None
+
+
+@also("input_that_does_not_fit", "multi_head_bug_input")
+def input_without_a_mask():
+    x = torch.ones(2, 4, 12)
+    return x, x, x
+
+
+@also("input_that_does_not_fit", "multi_head_bug_input")
+def input_that_is_not_finite():
+    x = torch.full((2, 4, 12), math.inf)
+    return x, x, x, None

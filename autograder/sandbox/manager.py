@@ -4,6 +4,7 @@ import os
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from queue import Empty
 
 import zmq
@@ -22,10 +23,13 @@ class _Careful:
     Again would be to whatever the learner's code has put into the place of the socket.
     """
 
+    # Milliseconds until a send to somebody who does not read is given up.
+    send_timeout = 3000
+
     def _create_connected_socket(self, channel, identity=None):
         context = self.context
         for option, value in ((zmq.MAXMSGSIZE, self.message_size << 20), (zmq.RECONNECT_IVL, -1),
-                              (zmq.RCVHWM, 100), (zmq.SNDTIMEO, 3000)):
+                              (zmq.RCVHWM, 100), (zmq.SNDTIMEO, self.send_timeout)):
             context.setsockopt(option, value)
         socket = super()._create_connected_socket(channel, identity)
         # Nothing is worth waiting for when a sandbox is gone.
@@ -71,6 +75,8 @@ class SandboxClient(_Careful, AsyncKernelClient):
 class SandboxKernelManager(_Careful, AsyncKernelManager):
     """Starts Python kernels in the sandbox. Neither a notebook nor an installed kernelspec has a say in it."""
 
+    # The manager's own messages are sent without a loop of events, which would have to wait.
+    send_timeout = 0
     client_class = DottedObjectName("autograder.sandbox.manager.SandboxClient")
     client_factory = Type(SandboxClient, klass="jupyter_client.asynchronous.AsyncKernelClient")
     message_size = Integer(16, help="MiB that one part of a message may have.").tag(config=True)
@@ -123,6 +129,20 @@ class SandboxKernelManager(_Careful, AsyncKernelManager):
         await super()._async_start_kernel(**kwargs)
 
     start_kernel = _async_start_kernel
+
+    async def _async_interrupt_kernel(self):
+        """Interrupt the kernel. One that is gone, or reads no more, is not waited for: it will be killed."""
+        if await self._async_is_alive():
+            with suppress(zmq.Again):
+                await super()._async_interrupt_kernel()
+
+    interrupt_kernel = _async_interrupt_kernel
+
+    async def _async_request_shutdown(self, restart=False):
+        with suppress(zmq.Again):
+            await super()._async_request_shutdown(restart)
+
+    request_shutdown = _async_request_shutdown
 
     def _reconcile_connection_info(self, info):
         if self.without_sandbox:

@@ -13,8 +13,9 @@ from . import owner, view, zygote
 
 # Where provisioners find the zygote; inherited by the worker processes of a grading.
 VARIABLE = "TRANSFORMER_TAXONOMY_ZYGOTE"
-IMPORTS = ("torch", "torch.nn.functional", "torch._dynamo", "numpy", "matplotlib.pyplot", "matplotlib_inline.backend_inline",
-           "ipykernel.ipkernel", "IPython.core.completer", "autograder", "workbench.figures")
+IMPORTS = ("torch", "torch.nn.functional", "torch._dynamo", "numpy", "matplotlib.pyplot",
+           "matplotlib_inline.backend_inline", "ipykernel.ipkernel", "IPython.core.completer", "autograder",
+           "workbench.figures")
 SECONDS_TO_START = 120
 # An address of a socket file has room for 107 characters.
 LONGEST_FOLDER = 90

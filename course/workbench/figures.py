@@ -153,6 +153,51 @@ def curves(x, panels, xlabel):
         return Picture(_curves_in_words(x, panels, xlabel), png=_png(figure))
 
 
+def lines(x, panels, xlabel, border=None):
+    """Return a picture of several series over the same x, whose axis is linear: steps, layers, positions.
+
+    x       the numbers of the horizontal axis, in rising order
+    panels  list of Panel, drawn side by side
+    xlabel  what the horizontal axis measures, with its unit
+    border  (name, number) of a vertical line, or None
+    """
+    with _paper():
+        figure = Figure(figsize=(4.6 * len(panels), 3.6), layout="constrained")
+        for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+            for (name, y), (colour, marker, line) in zip(panel.series.items(), LINES, strict=False):
+                # A marker now and then tells the series apart without hiding them.
+                axes.plot(x, y, color=colour, marker=marker, linestyle=line, label=name, markevery=max(1, len(x) // 10))
+            if panel.bound:
+                axes.axhline(panel.bound[1], color="0.4", linewidth=1, linestyle="-.", label=panel.bound[0])
+            if border:
+                axes.axvline(border[1], color="0.4", linewidth=1, linestyle=(0, (6, 3)), label=border[0])
+            if panel.log:
+                axes.set_yscale("log")
+            axes.set(title=panel.title, xlabel=xlabel, ylabel=panel.ylabel)
+            axes.grid(alpha=0.3)
+            axes.legend()
+        return Picture(_curves_in_words(x, panels, xlabel), png=_png(figure))
+
+
+def heat(title, table, rows, columns):
+    """Return a picture of a large table of numbers between -1 and 1: blue below 0, white at 0, red above.
+
+    title    what the numbers are
+    table    tensor [rows, columns]
+    rows     what a row is
+    columns  what a column is
+    """
+    with _paper():
+        figure = Figure(figsize=(7.0, 3.6), layout="constrained")
+        axes = figure.subplots()
+        image = axes.imshow(table.detach().cpu().numpy(), cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto",
+                            interpolation="nearest")
+        figure.colorbar(image, ax=axes, label=title)
+        axes.set(xlabel=columns, ylabel=rows)
+        sentence = f"{title}: a table of {len(table)} rows ({rows}) and {table.shape[1]} columns ({columns})."
+        return Picture(sentence, png=_png(figure))
+
+
 def _curves_in_words(x, panels, xlabel):
     return "\n".join(
         f"{panel.title} ({panel.ylabel}), {name}: {_short(y[0])} at {x[0]}, {_short(y[-1])} at {x[-1]} ({xlabel})."

@@ -97,13 +97,21 @@ class SubmissionExporter(NotebookExporter):
                       self.max_file_bytes, self.max_folder_bytes)
 
     def from_filename(self, filename, resources=None, **kw):
-        folder, name = os.path.split(filename)
-        root = self._submissions(folder, resources["nbgrader"])
-        if root is None:
+        arrival = self.arrival(filename, resources["nbgrader"])
+        if arrival is None:
             return super().from_filename(filename, resources, **kw)
+        folder, name = os.path.split(filename)
         resources["metadata"] = {"name": os.path.splitext(name)[0], "path": folder}
-        resources["arrival"] = read_arrival(filename, self.limits(), root)
+        resources["arrival"] = arrival
         return self.from_notebook_node(new_notebook(), resources, **kw)
+
+    def arrival(self, filename, names):
+        """Return the `Arrival` of a learner's file, or None for a file that is none.
+
+        names  "student" and "assignment" of it, as nbgrader has them in resources["nbgrader"]
+        """
+        root = self._submissions(os.path.dirname(filename), names)
+        return None if root is None else read_arrival(filename, self.limits(), root)
 
     def from_notebook_node(self, nb, resources=None, **kw):
         output, resources = super().from_notebook_node(nb, resources, **kw)

@@ -100,7 +100,7 @@ def _cells(document, limits):
     if not isinstance(document, dict) or "nbformat" not in document:
         raise Unreadable("The file is JSON, but not a notebook.")
     if document["nbformat"] != 4:
-        version = shown(str(document["nbformat"])[:20])
+        version = shown(repr(document["nbformat"])[:20])
         raise Unreadable(f"The notebook has format {version}, not 4; open it in JupyterLab and save it again.")
     if not isinstance(document.get("cells"), list):
         raise Unreadable("The notebook has no list of cells.")

@@ -173,6 +173,8 @@ def lines(x, panels, xlabel, border=None):
                 axes.axvline(border[1], color="0.4", linewidth=1, linestyle=(0, (6, 3)), label=border[0])
             if panel.log:
                 axes.set_yscale("log")
+            elif min(map(min, panel.series.values())) >= 0:
+                axes.set_ylim(bottom=0)
             axes.set(title=panel.title, xlabel=xlabel, ylabel=panel.ylabel)
             axes.grid(alpha=0.3)
             axes.legend()

@@ -108,9 +108,9 @@ multiplied with $x$ and summed:
 | position 1 | 0 | 1 | 20 |
 
 The scores of position 0 are $2 \cdot 0 = 0$ for itself and $2 \cdot 1 = 2$ for position 1; $\sqrt{d_k}$ is 1. Its
-weights are $1 / (1 + e^2) = 0.119$ and $e^2 / (1 + e^2) = 0.881$, and its output is
-$0.119 \cdot 10 + 0.881 \cdot 20 = 18.81$. Position 1 has a query of 0, so both scores are 0, both weights are 0.5, and its
-output is the plain mean, 15.
+weights are $1 / (1 + e^2) = 0.119$ and $e^2 / (1 + e^2) = 0.881$, and its output is $0.119 \cdot 10 + 0.881 \cdot 20
+= 18.81$. Position 1 has a query of 0, so both scores are 0, both weights are 0.5, and its output is the plain mean,
+15.
 
 Position 0 looks at position 1, but position 1 does not look back at position 0 in the same way: its query and its key
 are different things. The next cell does the same in plain Python.
@@ -267,8 +267,8 @@ attend. This one says which *keys* are real. By hand, with 0 as padding:
 | tokens | 5 | 8 | 2 | 0 | 0 |
 | mask | True | True | True | False | False |
 
-The same row of the mask holds for every query of the sentence, so the mask of a batch is `[batch, 1, keys]`: the axis of
-size 1 is stretched to as many queries as there are.
+The same row of the mask holds for every query of the sentence, so the mask of a batch is `[batch, 1, keys]`: the axis
+of size 1 is stretched to as many queries as there are.
 """
 
 # %% exercise="padding_mask"
@@ -387,8 +387,9 @@ if __name__ == "__main__":
 
 # %% [markdown]
 r"""
-What to see: the second table is the first one with the rows and columns of *dog* and *man* exchanged. Look up any pair of
-words in both: the weight is the same. Whoever is asked for the mean of the outputs cannot tell who bites whom.
+What to see: the second table is the first one with the rows and columns of *dog* and *man* exchanged. Look up any
+pair of words in both: the weight is the same. Whoever is asked for the mean of the outputs cannot tell who bites
+whom.
 
 Look also at the two rows of *the*.
 """
@@ -411,9 +412,9 @@ if __name__ == "__main__":
 # %% [markdown]
 r"""
 So where does a transformer get the order from? From its input: before the first layer, a vector that belongs to the
-*position* is added to the vector of the word. Lesson 10, *Positional embeddings*, opens that box; here it stands ready as
-`TransformerEmbedding`. The next cell measures, for each word, how far its output moves when *dog* and *man* change
-places, as a share of its length: once with the words alone, once with positions added.
+*position* is added to the vector of the word. Lesson 10, *Positional embeddings*, opens that box; here it stands
+ready as `TransformerEmbedding`. The next cell measures, for each word, how far its output moves when *dog* and *man*
+change places, as a share of its length: once with the words alone, once with positions added.
 """
 
 # %% demo
@@ -433,9 +434,9 @@ if __name__ == "__main__":
 
 # %% [markdown]
 r"""
-What to see: without positions there is nothing but zeros. With positions every output moves, also at *bites*, which stays
-where it was: the words around it have other places now. How far they move says nothing about the meaning, since nothing
-here has been trained; that they move at all is what training needs.
+What to see: without positions there is nothing but zeros. With positions every output moves, also at *bites*, which
+stays where it was: the words around it have other places now. How far they move says nothing about the meaning, since
+nothing here has been trained; that they move at all is what training needs.
 
 ## Exercise 3: find the bug
 
@@ -474,9 +475,9 @@ if __name__ == "__main__":
 
 # %% [markdown]
 r"""
-And still it is wrong for some tokens. Supply them. A good way to work: ask of the comment in the code what it takes for
-granted, and when that does not hold. It does happen in practice: where a model continues texts, the texts of a batch have to
-*end* together.
+And still it is wrong for some tokens. Supply them. A good way to work: ask of the comment in the code what it takes
+for granted, and when that does not hold. It does happen in practice: where a model continues texts, the texts of a
+batch have to *end* together.
 """
 
 # %% exercise="self_attention_bug_input"
@@ -510,8 +511,8 @@ padding. Put the padding somewhere else, and count: how many positions are kept,
 # %% [markdown] hint="self_attention_bug_input"
 r"""
 Return a tensor with a row like `[0, 0, 1, 2]`, padding in front. Two tokens are real, so two keys are kept: those of
-the padding. Mind the other rows, if you have any: a row without padding makes `longest` the whole length, and then nothing is
-left out.
+the padding. Mind the other rows, if you have any: a row without padding makes `longest` the whole length, and then
+nothing is left out.
 """
 
 # %% check="self_attention_bug_input" points=1
@@ -533,18 +534,19 @@ embedding." Put this right, in four to six sentences:
 3. Which values go into the new vector of token 0, and with which weights?
 
 ### BEGIN SOLUTION
-**Sample answer.** Learned are the three projections: their weights and biases are parameters, which stay the same from
-sentence to sentence until a training step changes them. The attention weights are computed from each sentence, by a
-softmax over the scores of its queries and keys; another sentence has other weights. A sentence of ten times the length has
-a hundred times as many attention weights, but the module has as many parameters as before. The query of token 0 is
-compared with the keys of all tokens, its own included, unless a mask forbids some. The new vector of token 0 is the
-sum of the values of *all* tokens, each times the weight that token 0 gives to it; if only its own value went in, nothing
-could pass from one token to another, and there would be no context.
+**Sample answer.** Learned are the three projections: their weights and biases are parameters, which stay the same
+from sentence to sentence until a training step changes them. The attention weights are computed from each sentence,
+by a softmax over the scores of its queries and keys; another sentence has other weights. A sentence of ten times the
+length has a hundred times as many attention weights, but the module has as many parameters as before. The query of
+token 0 is compared with the keys of all tokens, its own included, unless a mask forbids some. The new vector of token
+0 is the sum of the values of *all* tokens, each times the weight that token 0 gives to it; if only its own value went
+in, nothing could pass from one token to another, and there would be no context.
 
 **Rubric.** One point each:
 1. the projections are learned and the weights are computed from the input, *and* a sign by which to tell (the number of
    parameters does not depend on the length, or another input gives other weights); half a point without the sign;
-2. all keys, its own included (a mask may forbid some); half a point for "all" if it stays open whether its own is meant;
+2. all keys, its own included (a mask may forbid some); half a point for "all" if it stays open whether its own is
+   meant;
 3. the values of all tokens, in the weights of token 0's row; half a point if the weights are not said to be that row.
 ### END SOLUTION
 """
@@ -716,8 +718,8 @@ With biases of 0 it is the self-attention of exercise 1. With a bias of 2 for wh
 
 ## What people get wrong here
 
-- **"The attention weights are a learnable parameter, too."** Then every sentence would get the same weights. Learned are
-  the projections; the weights follow from them and from the sentence.
+- **"The attention weights are a learnable parameter, too."** Then every sentence would get the same weights. Learned
+  are the projections; the weights follow from them and from the sentence.
 - **"The query is compared with the keys of all *other* tokens."** Its own key is among them, unless a mask hides it.
 - **"The value of the position itself is combined with its weights."** All values are: the weights of a query say how
   much of each position's value goes into its output. Otherwise nothing could pass from one position to another.
@@ -738,7 +740,8 @@ With biases of 0 it is the self-attention of exercise 1. With a bias of 2 for wh
 - Vaswani et al. (2017), *Attention Is All You Need*: section 3.2, section 3.5 for the positions that are added to the
   input, and section 4 on why self-attention.
 - Shaw, Uszkoreit and Vaswani (2018), *Self-Attention with Relative Position Representations*: section 3.
-- Raffel et al. (2020), *Exploring the Limits of Transfer Learning with a Unified Text-to-Text Transformer*: section 2.1.
+- Raffel et al. (2020), *Exploring the Limits of Transfer Learning with a Unified Text-to-Text Transformer*: section
+  2.1.
 
 - The documentation of the tokenizers in `transformers`: `padding_side` says where padding is put.
 

@@ -5,23 +5,23 @@ them while a class is graded, and no answer needs them, unless a learner's code 
 """
 
 import ast
+import symtable
 
-from .definitions import notebook_tree
+from .magics import cell_of
 
 
 def unneeded(cells):
     """Return the indexes of the released demonstrations that nothing of the learner's needs.
 
-    cells  of a rebuilt notebook; a demonstration is known by its id, and what may be a learner's is all that is
-           neither a demonstration nor released as it stands
+    cells  of a rebuilt notebook; a demonstration is known by its id, and whatever is none may need one
     """
     demos = {index for index, cell in enumerate(cells) if is_demo(cell)}
-    trees = {index: notebook_tree(cell.source) for index, cell in enumerate(cells) if cell.cell_type == "code"}
-    wanted = set().union(*(_used(tree) for index, tree in trees.items() if index not in demos))
+    names = {index: _names(cell.source) for index, cell in enumerate(cells) if cell.cell_type == "code"}
+    wanted = set().union(*(used for index, (used, _) in names.items() if index not in demos))
     needed = set()
-    while found := {index for index in demos - needed if _bound(trees[index]) & wanted}:
+    while found := {index for index in demos - needed if names[index][1] & wanted}:
         needed |= found
-        wanted |= set().union(*(_used(trees[index]) for index in found))
+        wanted |= set().union(*(names[index][0] for index in found))
     return demos - needed
 
 
@@ -30,18 +30,18 @@ def is_demo(cell):
     return cell.cell_type == "code" and cell.get("id", "").startswith("demo-")
 
 
-def _used(tree):
-    """Return every name that a cell might look up."""
-    if tree is None:
-        return set()
-    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
-
-
-def _bound(tree):
-    """Return every name that a cell might define."""
-    if tree is None:
-        return set()
-    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
-    names |= {node.name for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
-    return names | {(alias.asname or alias.name).split(".")[0] for node in ast.walk(tree)
-                    if isinstance(node, (ast.Import, ast.ImportFrom)) for alias in node.names}
+def _names(source):
+    """Return (names of the notebook that a cell looks up, names that it gives to the notebook)."""
+    used, given = set(), set()
+    for tree in cell_of(source).trees:
+        module = symtable.symtable(ast.unparse(tree), "cell", "exec")
+        given |= {symbol.get_name() for symbol in module.get_symbols()
+                  if symbol.is_assigned() or symbol.is_imported()}
+        waiting = [module]
+        while waiting:
+            table = waiting.pop()
+            waiting += table.get_children()
+            used |= {symbol.get_name() for symbol in table.get_symbols()
+                     if symbol.is_referenced() and (symbol.is_global() or table is module)}
+            given |= {symbol.get_name() for symbol in table.get_symbols() if symbol.is_declared_global()}
+    return used, given

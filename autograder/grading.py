@@ -114,9 +114,17 @@ class Grading:
         except MissingEntry:
             missing = True
         if missing:
-            raise tree.CourseError(f"{self.lesson.folder} is not released: there is no {tree.shown(notebook)}, or the "
-                                   f"gradebook {self.course.db_url} does not know it; run `python -m autograder release "
-                                   f"{self.lesson.number}`, or nbgrader generate_assignment")
+            raise tree.CourseError(
+                f"{self.lesson.folder} is not released: there is no {tree.shown(notebook)}, or the gradebook "
+                f"{self.gradebook} does not know it; run `python -m autograder release {self.lesson.number}`, or "
+                "nbgrader generate_assignment")
+
+    @property
+    def gradebook(self):
+        """The address of the gradebook, as it may be shown."""
+        from sqlalchemy import make_url
+
+        return make_url(self.course.db_url).render_as_string(hide_password=True)
 
     def learners(self):
         """Return the names of all who handed something in for this lesson."""
@@ -304,7 +312,7 @@ def run(args):
                 console.print(WITHOUT_SANDBOX, style="bold red")
             elif not args.cluster:
                 console.print(str(prove(grading.config)))
-                grading.config.RunAnswers.proved = True
+                grading.config.SandboxKernelManager.prove_first = False  # for the workers of this machine
             count = args.workers or workers.cores()
             pool = stack.enter_context(workers.chosen(args.cluster, count, sandboxed=not args.without_sandbox))
             progress = stack.enter_context(shown_progress(console))
@@ -316,7 +324,7 @@ def run(args):
     report.show(outcome.checks, console)
     before = len(outcome.checks) - outcome.graded
     console.print(f"{outcome.graded} graded in {seconds:.0f} s, {before} were graded already. "
-                  f"Gradebook: {grading.course.db_url}, log: {tree.shown(root / LOG)}", soft_wrap=True)
+                  f"Gradebook: {grading.gradebook}, log: {tree.shown(root / LOG)}", soft_wrap=True)
     for learner, why in outcome.failed.items():
         console.print(f"NOT GRADED: {learner}: {why}", style="bold red", soft_wrap=True)
     return 1 if outcome.failed else 0

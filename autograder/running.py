@@ -14,13 +14,12 @@ from nbformat import ValidationError
 from nbformat.v4 import new_output
 from nbgrader.preprocessors import Execute
 from nbgrader.utils import is_grade, is_solution
-from traitlets import Bool, Integer, Unicode, default
+from traitlets import Integer, Unicode, default
 
 from . import probes, reach, recording, verdict
 from .demos import unneeded
 from .rebuild import NOTES
 from .remote import Channel, Ended, Remote
-from .sandbox import SandboxKernelManager, prove
 
 PROCESS_ENDED = "the Python process ended in it (a crash, an exit, or too little memory)"
 STUCK = "it did not end and could not be interrupted"
@@ -68,12 +67,10 @@ class RunAnswers(Execute):
     max_output = Integer(1_000_000, help="Characters of output kept for a cell.").tag(config=True)
     restarts = Integer(3, help="How many processes a submission may end before the rest is not run.").tag(config=True)
     solutions = Unicode("solutions", help="Folder of the lesson texts with the references.").tag(config=True)
-    proved = Bool(False, help="True: whoever started this process has proved that the sandbox holds.").tag(config=True)
 
     def preprocess(self, nb, resources=None, km=None):
         if "refused" in nb.metadata[NOTES]:
             return nb, resources
-        self._expect_isolation()
         self.comm_open_handlers, self.store_widget_state = {}, False  # what a kernel sends opens nothing here
         self.skipped, self.ran, self.left_out = unneeded(nb.cells), [], {}
         self.channel, self.processes, self.counted = None, 1, 0
@@ -90,13 +87,6 @@ class RunAnswers(Execute):
         elif index not in self.skipped and "stopped" not in self.nb.metadata[NOTES]:
             self._run(cell, resources, index)
         return cell, resources
-
-    def _expect_isolation(self):
-        """Raise SandboxUnavailable where the sandbox does not hold what it promises, once for this process."""
-        settings = self.config.get("SandboxKernelManager", {})
-        if issubclass(self.kernel_manager_class, SandboxKernelManager) and not (
-                self.proved or settings.get("without_sandbox")):
-            prove(self.config)
 
     # The learner's cells
 

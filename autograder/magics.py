@@ -1,0 +1,122 @@
+"""The code of a notebook's cell as IPython would run it: with the bodies of its magics, and with what is odd in it.
+
+Whoever looks for something in a learner's code has to see all code that runs. A cell that is not Python does not run,
+so there is nothing to see in it; one that may run in another way than is seen here is told as odd.
+"""
+
+import ast
+import functools
+import re
+from dataclasses import dataclass, field
+
+MOST_MAGICS = 40  # lines; IPython reads the whole cell once more for each
+MAGIC_LINE = re.compile(r"^[ \t]*[%!?,;/]|=[ \t]*[%!]|\?[ \t]*$", re.MULTILINE)
+BODY_IS_CODE = {"time", "timeit", "capture"}
+HARMLESS = {"matplotlib": {"", "inline", "--list"}, "autoreload": {"", "0", "1", "2", "3"}, "load_ext": {"autoreload"},
+            "config": {"InlineBackend.figure_format = 'retina'", "InlineBackend.figure_format = 'svg'",
+                       'InlineBackend.figure_format = "retina"', 'InlineBackend.figure_format = "svg"'},
+            "precision": {"", "2", "3", "4", "5", "6"}, "pinfo": None, "pinfo2": None, "who": {""}, "whos": {""}}
+OPTIONS = re.compile(r"^(-[nr][ ]?\d+\s+|-[oqcp]\s+|--[\w-]+\s+)*")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a cell runs.
+
+    trees  syntax trees: of the cell, and of each body of a magic that is code
+    odd    (line, text) of what runs something that cannot be seen here
+    """
+
+    trees: tuple = ()
+    odd: tuple = ()
+    magics: frozenset = field(default=frozenset(), repr=False)  # the nodes of calls that were looked into
+
+
+@functools.lru_cache(maxsize=1024)
+def cell_of(source):
+    """Return the `Cell` of a source; an empty one for what is not Python, and so does not run. Raises nothing."""
+    trees, odd, magics = [], [], set()
+    _read(source, 0, trees, odd, magics)
+    return Cell(tuple(trees), tuple(odd), frozenset(magics))
+
+
+def _read(source, before, trees, odd, magics):
+    """Add what a source runs.
+
+    before  lines of the cell that stand before it
+    """
+    if len(MAGIC_LINE.findall(source)) > MOST_MAGICS:
+        odd.append((before + 1, f"more than {MOST_MAGICS} magic commands in one cell"))
+        return
+    try:
+        plain = _transformed(source)
+        tree = ast.parse(plain)
+    except (RecursionError, MemoryError):
+        # The kernel may have been told to bear more.
+        odd.append((before + 1, "code that is nested too deeply to be read"))
+        return
+    except Exception:
+        line = source.strip()
+        if _is_magic_without_sign(line):
+            odd.append((before + 1, line[:80]))
+        return
+    trees.append(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and (call := _magic(node)):
+            magics.add(node)
+            _look_into(*call, before + node.lineno, trees, odd, magics)
+
+
+def _transformed(source):
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    return TransformerManager().transform_cell(source)
+
+
+def _magic(node):
+    """Return (name, line, body or None) of a magic's call, None if the call is something else."""
+    function = node.func
+    if not (isinstance(function, ast.Attribute) and function.attr in ("run_line_magic", "run_cell_magic")
+            and isinstance(function.value, ast.Call) and isinstance(function.value.func, ast.Name)
+            and function.value.func.id == "get_ipython" and not node.keywords):
+        return None
+    texts = [argument.value if isinstance(argument, ast.Constant) else None for argument in node.args]
+    count = 2 if function.attr == "run_line_magic" else 3
+    if len(texts) != count or not all(isinstance(text, str) for text in texts):
+        return None
+    return texts[0], texts[1].strip(), texts[2] if count == 3 else None
+
+
+def _look_into(name, line, body, place, trees, odd, magics):
+    said = f"%{'%' if body is not None else ''}{name} {line}".strip()[:80]
+    if name in BODY_IS_CODE:
+        code = body if body is not None else OPTIONS.sub("", line)
+        extra = OPTIONS.sub("", line) if body is not None and name == "timeit" else ""
+        # In braces and after a dollar sign IPython runs code before the magic sees the line.
+        if set(line) & set("{}$") or body is None and name == "capture":
+            odd.append((place, said))
+        for text in (extra, code):
+            if text:
+                seen = len(trees), len(odd)
+                _read(text, place, trees, odd, magics)
+                if (len(trees), len(odd)) == seen:
+                    odd.append((place, said))
+    elif name not in HARMLESS or HARMLESS[name] is not None and line not in HARMLESS[name] or body is not None:
+        odd.append((place, said))
+
+
+@functools.cache
+def _names():
+    from IPython.core import magics
+
+    found = {"ls", "ll", "cat", "cp", "mv", "rm", "ln", "mkdir", "rmdir", "man", "less", "more", "edit", "connect_info"}
+    for one in vars(magics).values():
+        for names in (getattr(one, "magics", None) or {}).values():
+            found |= set(names)
+    return found
+
+
+def _is_magic_without_sign(line):
+    """Tell whether IPython takes a cell of one line for a magic: `run file.py`."""
+    first, space, _ = line.partition(" ")
+    return "\n" not in line and bool(space) and first in _names()

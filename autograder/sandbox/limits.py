@@ -10,7 +10,7 @@ class Limits:
     """The most that a sandbox gets. Each number can be set as `c.SandboxProvisioner.NAME`.
 
     memory         MiB for the whole sandbox, its files in memory included; needs a memory cgroup of the host
-    address_space  MiB of addresses for each process, enforced everywhere; torch alone takes about 1200
+    address_space  MiB of addresses for each process, enforced everywhere; a kernel with torch takes 1300
     processes      processes and threads at a time; a kernel at rest has about 10
     cpu_seconds    seconds of processor time for each process
     file_size      MiB that one file may have
@@ -19,7 +19,7 @@ class Limits:
     """
 
     memory: int = 2048
-    address_space: int = 6144
+    address_space: int = 4096
     processes: int = 128
     cpu_seconds: int = 600
     file_size: int = 64

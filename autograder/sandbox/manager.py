@@ -28,9 +28,11 @@ class _Careful:
 
     def _create_connected_socket(self, channel, identity=None):
         context = self.context
-        for option, value in ((zmq.MAXMSGSIZE, self.message_size << 20), (zmq.RECONNECT_IVL, -1),
-                              (zmq.RCVHWM, 100), (zmq.SNDTIMEO, self.send_timeout)):
+        for option, value in ((zmq.MAXMSGSIZE, self.message_size << 20), (zmq.RCVHWM, 100),
+                              (zmq.SNDTIMEO, self.send_timeout)):
             context.setsockopt(option, value)
+        if not self.without_sandbox:
+            context.setsockopt(zmq.RECONNECT_IVL, -1)
         socket = super()._create_connected_socket(channel, identity)
         # Nothing is worth waiting for when a sandbox is gone.
         socket.linger = 0
@@ -41,6 +43,8 @@ class SandboxClient(_Careful, AsyncKernelClient):
     """A client that is ready when the kernel is."""
 
     message_size = Integer(16, help="MiB that one part of a message may have.").tag(config=True)
+    # Outside of a sandbox the sockets come into being some time after the kernel.
+    without_sandbox = Bool(False)
 
     def start_channels(self, shell=True, iopub=True, stdin=True, hb=False, control=True):
         """Start the channels, without the heartbeat: it would connect again, and the manager knows who lives."""
@@ -114,6 +118,9 @@ class SandboxKernelManager(_Careful, AsyncKernelManager):
     def _local_spec(self):
         return KernelSpec(name="python3", display_name="Python, without a sandbox", language="python",
                           argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"])
+
+    def client(self, **kwargs):
+        return super().client(without_sandbox=self.without_sandbox, **kwargs)
 
     @property
     def ipykernel(self):

@@ -120,19 +120,22 @@ class View:
         self.arguments, self.open_files = [], []
         self.seen, self.covers = [], []
         self.secrets = secret_places()
+        # First, since it may refuse the folder, and nothing has been opened yet.
+        files = list(data_files(folder)) if folder else []
         self._isolate()
         if calls.program():
             self._add("--seccomp", str(self._file(calls.program())))
         self._system()
-        self._python(shown)
+        # Before the rest: Python itself or the course may lie in the host's /tmp.
         self._memory(limits)
+        self._python(shown)
         for folder_of_package in package_folders():
             self._read_only(folder_of_package)
         for path in hidden:
             self._hide(os.path.abspath(path))
         for name, text in (texts or {}).items():
             self._text(name, text)
-        for path, name in data_files(folder) if folder else ():
+        for path, name in files:
             self._add("--ro-bind", path, f"{SCRATCH}/{name}")
         # These are folders in memory without any limit, bubblewrap's own / and /dev among them.
         for place in dict.fromkeys([*self.covers, "/dev", "/"]):

@@ -184,9 +184,11 @@ def _be_kernel(report):
     try:
         os.setsid()
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        # Python renews its own random numbers in a fork; these would be the same in every kernel.
         if "numpy" in sys.modules:
-            # Python renews its own random numbers in a fork, and torch starts from the same ones in any process.
             sys.modules["numpy"].random.seed()
+        if "torch" in sys.modules:
+            sys.modules["torch"].seed()
         child.become(report)
     finally:
         os._exit(0)

@@ -14,6 +14,7 @@ from autograder import lesson, probes
 from autograder.recording import differences, values
 from autograder.submission import Here
 from workbench import parts
+from workbench.broken.decoder import broken_decoder_layer
 
 reference = lesson.load(Path(__file__).parent.parent / "solutions" / "decoder.py")
 BOTH = {"reference": reference, "box": parts}
@@ -140,3 +141,44 @@ def test_the_closed_boxes_show_what_the_reference_shows(exercise):
     seen = [values(probes.observe("decoder", exercise, Here({exercise: getattr(module, exercise)}), "boxes"))
             for module in (reference, parts)]
     assert seen[0] and not differences(*seen)
+
+
+def effect(*given):
+    """Return what the second probe of decoder_bug_input sees of an input."""
+    seen = probes.observe("decoder", "decoder_bug_input", Here({"decoder_bug_input": lambda: given}), "seed")
+    return values(seen)["bug_input_shows_the_bug"]["broken_decoder_layer on your input"]
+
+
+@pytest.mark.parametrize("queries", [1, 5, 11])
+def test_the_broken_layer_is_right_if_target_and_source_differ_in_length(queries):
+    layer, (x, memory), *_ = parts.DecoderLayer(**SIZES).eval(), *inputs(queries, torch.float32)
+    for given in ((None, None), (parts.causal_mask(queries), KEPT.unsqueeze(1)),
+                  (torch.ones(BATCH, 1, queries, dtype=torch.bool), torch.rand(BATCH, queries, KEYS) < 0.5)):
+        for broken, right in zip(broken_decoder_layer(layer, x, memory, *given), layer(x, memory, *given), strict=True):
+            assert torch.allclose(broken, right, atol=1e-5)
+
+
+def test_the_broken_layer_takes_nothing_from_a_source_as_long_as_the_target():
+    layer, (x, memory), *_ = parts.DecoderLayer(**SIZES).eval(), *inputs(KEYS, torch.float32)
+    broken = broken_decoder_layer(layer, x, memory)[0]
+    assert torch.equal(broken, broken_decoder_layer(layer, x, memory + 1)[0])
+    assert not torch.allclose(broken, layer(x, memory)[0], atol=1e-2)
+
+
+@pytest.mark.parametrize("given", [
+    (), (torch.ones(2, 3, 8), torch.ones(2, 3, 8)), (torch.ones(2, 3, 7), torch.ones(2, 3, 7), None, None),
+    (torch.ones(2, 3, 8), torch.ones(3, 3, 8), None, None), (torch.ones(2, 3, 8), None, None, None),
+    (torch.ones(2, 211, 8), torch.ones(2, 211, 8), None, None), (torch.ones(1, 0, 8), torch.ones(1, 0, 8), None, None),
+    (torch.ones(2, 3, 8), torch.full((2, 3, 8), float("inf")), None, None), ("x", "memory", None, None),
+    (torch.ones(2, 3, 8), torch.ones(2, 5, 8), torch.ones(3, 5, dtype=torch.bool), None),
+    (torch.ones(2, 3, 8), torch.ones(2, 5, 8), None, torch.ones(3, 3, dtype=torch.bool)),
+    (torch.ones(2, 3, 8), torch.ones(2, 3, 8), None, torch.ones(3, 3)),
+    (torch.ones(2, 3, 8, device="meta"), torch.ones(2, 3, 8), None, None),
+], ids=range(13))
+def test_an_input_that_does_not_fit_is_not_run(given):
+    assert effect(*given) == "is not run"
+
+
+def test_a_huge_input_does_no_harm():
+    huge = torch.full((2, 3, 8), 1e300, dtype=torch.float64)
+    assert effect(huge, huge[:, :2], None, None) == "is right: the lengths differ"

@@ -2,12 +2,18 @@
 
 import torch
 
+from workbench import parts
+from workbench.broken.decoder import broken_decoder_layer
+
 from ..stubs import Activation
 from . import kind, probe
 from .encoder import (
     FORMS,
     doubled,
     dropout_stages,
+    far_apart,
+    is_mask,
+    is_sequence,
     layer,
     moved,
     norm,
@@ -320,3 +326,56 @@ def decoder_changes_nothing(component, numbers, seen):
     reply = component(x=target(numbers), memory=source(numbers), self_mask=causal(),
                       memory_mask=numbers.mask(QUERIES, KEYS), build=SIZES | dict(num_layers=2), weights=weights)
     seen.note("arguments changed in place", ", ".join(reply.changed) or "none", reply.given)
+
+
+# decoder_bug_input: the learner supplies an input, the probe runs the broken layer and a right one on it
+
+BUG_SIZES = dict(embed_dim=8, num_heads=2, ff_dim=11)
+
+
+@probe("decoder_bug_input", "x, memory and both masks fit together, and x and memory hold finite numbers")
+def bug_input_fits(component, numbers, seen):
+    reply = component()
+    seen.note("answer", kind(reply), reply.given)
+    seen.fault = reply.fault
+    seen.note("what you return", _misfit(reply.output) or "fits")
+
+
+@probe("decoder_bug_input", "the broken layer gives a wrong output for it")
+def bug_input_shows_the_bug(component, numbers, seen):
+    output, weights = component().output, layer(numbers, **DECODER, **BUG_SIZES)
+    seen.note("broken_decoder_layer on your input", "is not run" if _misfit(output) else _effect(*output, weights))
+
+
+def _misfit(given):
+    """Return what is wrong with an input for a decoder layer, or nothing."""
+    if not isinstance(given, (tuple, list)) or len(given) != 4:
+        return "is not (x, memory, self_mask, memory_mask)"
+    x, memory, self_mask, memory_mask = given
+    if not (is_sequence(x) and is_sequence(memory)):
+        return ("x and memory have to be [batch, queries, 8] and [batch, keys, 8], floating point and finite, with "
+                "batch at most 16, queries and keys at most 200")
+    if x.shape[0] != memory.shape[0]:
+        return "x and memory have to have the same batch"
+    if not is_mask(self_mask, x.shape[0], x.shape[1], x.shape[1]):
+        return ("self_mask has to be None, or boolean: [queries, queries], [batch, 1, queries] or "
+                "[batch, queries, queries]")
+    if not is_mask(memory_mask, x.shape[0], x.shape[1], memory.shape[1]):
+        return "memory_mask has to be None, or boolean: [queries, keys], [batch, 1, keys] or [batch, queries, keys]"
+    return ""
+
+
+def _effect(x, memory, self_mask, memory_mask, weights):
+    """Say whether the bug shows on an input, and if not, what kind of input it is."""
+    right = parts.DecoderLayer(**BUG_SIZES).double().eval()
+    right.load_state_dict(weights)
+    masks = [mask if isinstance(mask, torch.Tensor) else None for mask in (self_mask, memory_mask)]
+    with torch.no_grad():
+        given = (x.double(), memory.double(), *masks)
+        if far_apart(right(*given)[0], broken_decoder_layer(right, *given)[0]):
+            return "gives a wrong output"
+    if x.shape == memory.shape:
+        return "is right: nothing of the memory can be seen"
+    if any(mask is not None for mask in masks):
+        return "is right: it obeys its masks"
+    return "is right: there is one query" if x.shape[1] == 1 else "is right: the lengths differ"

@@ -202,3 +202,17 @@ class WithZip(nn.Module):
         if self.final_norm is not None:
             x = self.final_norm(x)
         return x, list(self_weights), list(cross_weights)
+
+
+# decoder_bug_input
+
+@accepted("decoder_bug_input")
+def one_token_on_both_sides():
+    return torch.ones(1, 1, 8), torch.arange(8.0).reshape(1, 1, 8), None, None
+
+
+@accepted("decoder_bug_input")
+def equal_lengths_with_both_masks():
+    x = torch.arange(2 * 5 * 8, dtype=torch.float64).reshape(2, 5, 8) % 11 / 5
+    memory_mask = torch.tensor([[[True] * 3 + [False] * 2], [[True] * 5]])
+    return x, x.flip(1), torch.ones(5, 5, dtype=torch.bool).tril(), memory_mask

@@ -179,6 +179,12 @@ class Decoder(nn.Module):
         return self.answer_of_all(self.finish(x), self_weights, cross_weights)
 
 
+@component()
+def decoder_bug_input(step):
+    x = torch.arange(2 * 3 * 8).reshape(2, 3, 8) % 7 - 3.0
+    return x, torch.arange(2 * 3 * 8).reshape(2, 3, 8) % 5 - 2.0, None, None
+
+
 # The causal mask
 
 @mistake("visible",
@@ -1523,6 +1529,81 @@ def weights_in_one_tensor_always(self, x, self_weights, cross_weights):
          place="Make two lists, and append to each.")
 def weights_in_pairs(self, x, self_weights, cross_weights):
     return x, list(zip(self_weights, cross_weights, strict=True))
+
+
+# Find the bug
+
+@mistake("decoder_bug_input",
+         symptom="On your input the broken layer is right.",
+         cause="Target and source differ in length, and then the layer takes key and value from the memory, as it "
+               "should. What it does otherwise is the question.",
+         place="Look at the condition in `attend`: which of your inputs would it take for a self-attention?")
+def lengths_differ():
+    return (torch.arange(2 * 3 * 8).reshape(2, 3, 8) % 7 - 3.0, torch.arange(2 * 5 * 8).reshape(2, 5, 8) % 5 - 2.0,
+            None, None)
+
+
+@mistake("decoder_bug_input",
+         symptom="On your input the broken layer is right.",
+         cause="You tried its masks, and it obeys them: each attention gets the mask that belongs to it. The bug is in "
+               "what is attended to, not in what is hidden.",
+         place="Look at where query, key and value come from, in each of the two branches.")
+def masks_tried():
+    x, memory = torch.arange(3 * 8).reshape(1, 3, 8) % 7 - 3.0, torch.arange(5 * 8).reshape(1, 5, 8) % 5 - 2.0
+    return x, memory, torch.ones(3, 3, dtype=torch.bool).tril(), torch.tensor([[[True] * 4 + [False]]])
+
+
+@also("masks_tried", "decoder_bug_input")
+def padding_of_the_source_tried():
+    x, memory = torch.arange(3 * 8).reshape(1, 3, 8) % 7 - 3.0, torch.arange(5 * 8).reshape(1, 5, 8) % 5 - 2.0
+    return x, memory, None, torch.tensor([[[True] * 4 + [False]]])
+
+
+@mistake("decoder_bug_input",
+         symptom="On your input the broken layer is right.",
+         cause="There is a single query, as when a text is continued by one token. That is done well as long as the "
+               "source has another length.",
+         place="The number of queries alone does not matter. Compare it with the number of keys.")
+def one_query():
+    return torch.arange(8).reshape(1, 1, 8) % 7 - 3.0, torch.arange(5 * 8).reshape(1, 5, 8) % 5 - 2.0, None, None
+
+
+@mistake("decoder_bug_input",
+         symptom="On your input the broken layer is right, although it takes key and value from the wrong place.",
+         cause="Your memory_mask hides the whole memory, so no value can be seen, neither a right nor a wrong one.",
+         place="The lengths are well chosen. Let the queries see something of the memory.")
+def memory_hidden():
+    x = torch.arange(2 * 3 * 8).reshape(2, 3, 8) % 7 - 3.0
+    return x, x.flip(1), None, torch.zeros(2, 1, 3, dtype=torch.bool)
+
+
+@mistake("decoder_bug_input",
+         symptom="What comes back cannot be given to the layer.",
+         cause="x and memory are [batch, queries, 8] and [batch, keys, 8], floating point, finite and of the same "
+               "batch; a mask has one of the shapes of the docstring, or is None.",
+         place="Compare type and shape of all four with the docstring: x, memory, self_mask, memory_mask.")
+def input_that_does_not_fit():
+    return torch.ones(3, 8), torch.ones(5, 8), None, None
+
+
+@also("input_that_does_not_fit", "decoder_bug_input")
+def input_without_masks():
+    return torch.ones(1, 3, 8), torch.ones(1, 5, 8)
+
+
+@also("input_that_does_not_fit", "decoder_bug_input")
+def input_of_two_batches():
+    return torch.ones(1, 3, 8), torch.ones(2, 5, 8), None, None
+
+
+@also("input_that_does_not_fit", "decoder_bug_input")
+def self_mask_without_an_axis_for_queries():
+    return torch.ones(2, 3, 8), torch.ones(2, 5, 8), torch.ones(2, 3, dtype=torch.bool), None
+
+
+@also("input_that_does_not_fit", "decoder_bug_input")
+def memory_mask_of_the_target():
+    return torch.ones(1, 3, 8), torch.ones(1, 5, 8), None, torch.ones(3, 3, dtype=torch.bool).tril()
 
 
 # Habits

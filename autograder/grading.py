@@ -24,6 +24,7 @@ from . import report, tree, workers
 from .arrivals import AutogradeAll, SubmissionExporter
 from .build import with_programs
 from .classroom import logged
+from .gradebook import connected_once
 from .intake_time import read_time
 from .lesson import read
 from .probes import __file__ as PROBES
@@ -249,18 +250,19 @@ def grade(grading, pool, again=False, only=None, progress=lambda done, every: No
                 waiting[unit] = submission
                 yield unit
 
-    for unit, found in pool.results(units()):
-        submission = waiting.pop(unit)
-        try:
-            if isinstance(found, Exception) and not isinstance(found, GivenUp):
-                raise found
-            outcome.checks[submission.learner] = grading.record(submission, found)
-            outcome.graded += 1
-        except Exception as error:
-            # Whatever it was, the others are still to be graded, and the next run takes this one up again.
-            logging.getLogger("traitlets").exception("%s was not graded", submission.learner)
-            outcome.failed[submission.learner] = f"{type(error).__name__}: {error}"
-        done()
+    with connected_once():
+        for unit, found in pool.results(units()):
+            submission = waiting.pop(unit)
+            try:
+                if isinstance(found, Exception) and not isinstance(found, GivenUp):
+                    raise found
+                outcome.checks[submission.learner] = grading.record(submission, found)
+                outcome.graded += 1
+            except Exception as error:
+                # Whatever it was, the others are still to be graded, and the next run takes this one up again.
+                logging.getLogger("traitlets").exception("%s was not graded", submission.learner)
+                outcome.failed[submission.learner] = f"{type(error).__name__}: {error}"
+            done()
     outcome.checks = dict(sorted(outcome.checks.items()))
     return outcome
 

@@ -124,26 +124,26 @@ def _shown(tables, columns, html_action):
 def _drawn(tables, columns):
     rows = math.ceil(len(tables) / columns)
     with still.paper():
-        sizes = [_size(table) for table in tables]
-        wide, high = max(size[0] for size in sizes), max(size[1] for size in sizes)
-        figure = Figure(figsize=(wide * columns, high * rows), layout="constrained")
+        words, wide, high = (max(parts) for parts in zip(*map(_size, tables), strict=True))
+        same = all(table.rows == tables[0].rows for table in tables)
+        figure = Figure(figsize=(wide * columns + words * (1 if same else columns), high * rows), layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False).flat
-        for axis, table in zip(axes, tables, strict=False):
-            _draw(axis, table)
+        for place, (axis, table) in enumerate(zip(axes, tables, strict=False)):
+            _draw(axis, table, not same or place % columns == 0)
         for axis in list(axes)[len(tables):]:
             axis.axis("off")
         return still.png(figure)
 
 
 def _size(table):
-    """Return how many inches wide and high a table is, with its words."""
+    """Return inches: the width of the words at the rows, that of the table, the height of both with their title."""
     queries, keys = len(table.rows), len(table.columns)
     step = 0.36 if keys <= MOST_NUMBERED else min(still.ROW, 8 / keys)
-    return (max(2.2, step * keys) + still.room(table.rows) + 0.2,
+    return (still.room(table.rows) + 0.2, max(2.2, step * keys) + 0.15,
             max(0.8, min(step, 0.3) * queries) + still.room(table.columns) + 0.7)
 
 
-def _draw(axis, table):
+def _draw(axis, table, named):
     axis.set_title(table.title, fontsize=9, parse_math=False)
     if table.weights is None:
         axis.axis("off")
@@ -162,9 +162,10 @@ def _draw(axis, table):
                           color="white" if weight > 0.55 else "black")
     every = max(1, len(table.columns) // 64)
     axis.set_xticks(range(0, len(table.columns), every), table.columns[::every], rotation=90, parse_math=False)
-    axis.set_yticks(range(0, len(table.rows), every), table.rows[::every], parse_math=False)
+    axis.set_yticks(range(0, len(table.rows), every),
+                    table.rows[::every] if named else [], parse_math=False)
     axis.tick_params(length=0)
-    axis.set(ylabel="query", xlabel="key")
+    axis.set(ylabel="query" if named else None, xlabel="key")
 
 
 def _short(weight):

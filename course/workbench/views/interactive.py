@@ -137,8 +137,8 @@ def _refuse_size(view, kinds):
             remedy = (f"choose 1 layer with include_layers and {fits} heads with include_heads, a shorter text, or "
                       "look at one head with heat_map")
         raise ViewError(f"{view}_view of the {kind.name} attention: {layers} layers x {heads} heads x {queries} "
-                        f"queries x {keys} keys are {numbers:,} numbers and {lines:,} lines; up to {MOST_NUMBERS:,} and "
-                        f"{MOST_LINES[view]:,} can be drawn: {remedy}")
+                        f"queries x {keys} keys are {numbers:,} numbers and {lines:,} lines; up to {MOST_NUMBERS:,} "
+                        f"and {MOST_LINES[view]:,} can be drawn: {remedy}")
 
 
 def _unexplained(kinds):

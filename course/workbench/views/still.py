@@ -1,6 +1,7 @@
 """Still pictures of the views, for readers who cannot run them: on paper, in a terminal, in a plain viewer."""
 
 import io
+import itertools
 import math
 import warnings
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ import matplotlib
 import matplotlib.style
 import torch
 from matplotlib.collections import LineCollection
-from matplotlib.colors import to_rgb
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -19,7 +20,12 @@ from .palette import COLOURS, DASHES
 FAINT = 0.02
 DPI = 160
 # Inches: a token's row, and a letter.
-ROW, LETTER = 0.19, 0.085
+ROW, LETTER = 0.19, 0.073
+# A picture that would be wider than this has its parts below each other.
+WIDEST = 11
+
+# As in BertViz's neuron view: orange below zero, blue above.
+SIGNED = LinearSegmentedColormap.from_list("signed", ["#ff6318", "#ffffff", "#0c36d8"])
 
 
 @contextmanager
@@ -30,7 +36,7 @@ def paper():
         yield
 
 
-def png(figure, colours=64):
+def png(figure, colours=48):
     """Return a figure as a PNG of few colours, which is a third of the size."""
     file, small = io.BytesIO(), io.BytesIO()
     figure.savefig(file, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.1)
@@ -62,13 +68,14 @@ def _words(axes, rows, columns):
 
 def head(kinds, layer, heads):
     """Return a PNG of one layer of each kind: all chosen heads as lines, one colour for each."""
-    longer = max(max(kind.size[2:]) for kind in kinds)
-    sides = [room(kind.rows) + room(kind.columns) for kind in kinds]
+    parts = [(room(kind.rows), 1.6, room(kind.columns)) for kind in kinds]
+    beside = sum(map(sum, parts)) < WIDEST
+    high = [max(kind.size[2:]) for kind in kinds]
+    high = [max(high)] * len(kinds) if beside else high
     with paper():
-        figure = Figure(figsize=(sum(sides) + 2.2 * len(kinds), ROW * longer + 0.7))
-        axes = figure.subplots(1, len(kinds), squeeze=False)[0]
-        _spread(figure, [(room(kind.rows), 1.6, room(kind.columns) + 0.6) for kind in kinds], axes)
-        for kind, axis in zip(kinds, axes, strict=True):
+        figure = Figure()
+        axes = _beside(figure, parts, ROW * high[0]) if beside else _below(figure, parts, [ROW * each for each in high])
+        for kind, axis, longer in zip(kinds, axes, high, strict=True):
             place = kind.layers.index(layer) if layer in kind.layers else 0
             shown = [number for number in range(len(kind.heads)) if heads is None or kind.heads[number] in heads]
             for number in shown:
@@ -115,23 +122,22 @@ def neuron(kind, layer, head):
     queries, keys = kind.queries[place][number], kind.keys[place][number]
     products = queries @ keys.T / math.sqrt(queries.shape[-1])
     rows, columns = kind.size[2:]
-    tables = [("queries", queries, kind.rows, None), ("keys", keys, kind.columns, None),
+    name = f"{kind.name}, layer {layer}, head {head}"
+    tables = [(f"{name}:\nqueries", queries, kind.rows, None), ("keys", keys, kind.columns, None),
               ("query · key / √head_dim", products, kind.rows, kind.columns),
               ("weights", kind.weights[place][number], kind.rows, kind.columns)]
     with paper():
-        wide = [max(1.3, min(2.6, 0.06 * queries.shape[1]))] * 2 + [max(1.8, ROW * columns)] * 2
-        figure = Figure(figsize=(sum(wide) + 4 * room(kind.rows + kind.columns), ROW * max(rows, columns)
-                                 + room(kind.columns) + 0.6))
-        axes = figure.subplots(1, 4, width_ratios=wide)
-        _spread(figure, [(room(names), across, 0.15) for (_, _, names, _), across in zip(tables, wide, strict=True)],
-                axes, room(kind.columns))
+        wide = [max(1.3, min(2.6, 0.06 * queries.shape[1]))] * 2 + [max(1.5, ROW * columns)] * 2
+        figure = Figure()
+        axes = _beside(figure, [(room(names), across, 0.15) for (_, _, names, _), across in
+                                zip(tables, wide, strict=True)], ROW * max(rows, columns), room(kind.columns), 0.45)
         for axis, (title, table, names, others) in zip(axes, tables, strict=True):
             table = torch.nan_to_num(table, 0.0)
             if title == "weights":
                 axis.imshow(table.numpy(), cmap="Blues", vmin=0, vmax=1, aspect="auto")
             else:
                 most = max(float(table.abs().max()), 1e-6)
-                axis.imshow(table.numpy(), cmap="PuOr_r", vmin=-most, vmax=most, aspect="auto")
+                axis.imshow(table.numpy(), cmap=SIGNED, vmin=-most, vmax=most, aspect="auto")
             axis.set_title(title, fontsize=9)
             axis.set_yticks(range(len(names)), names, parse_math=False)
             if others:
@@ -142,14 +148,23 @@ def neuron(kind, layer, head):
         return png(figure)
 
 
-def _spread(figure, parts, axes, below=0.1):
-    """Give each axes its width in inches, with room on its left and its right."""
-    width, height = sum(map(sum, parts)), figure.get_size_inches()[1] + below
+def _beside(figure, parts, high, below=0.1, above=0.3):
+    """Return axes side by side, each with its (room on the left, width, room on the right) in inches."""
+    width, height = sum(map(sum, parts)), below + high + above
     figure.set_size_inches(width, height)
-    x = 0.0
-    for (left, own, right), axis in zip(parts, axes, strict=True):
-        axis.set_position([(x + left) / width, below / height, own / width, 1 - (below + 0.45) / height])
-        x += left + own + right
+    ends = list(itertools.accumulate(map(sum, parts), initial=0.0))
+    return [figure.add_axes(((start + left) / width, below / height, own / width, high / height))
+            for start, (left, own, _) in zip(ends, parts, strict=False)]
+
+
+def _below(figure, parts, high, above=0.35):
+    """Return axes below each other, as wide as the widest part."""
+    sides = [max(part[side] for part in parts) for side in range(3)]
+    width, height = sum(sides), sum(high) + above * len(high)
+    figure.set_size_inches(width, height)
+    ends = list(itertools.accumulate((own + above for own in high), initial=0.0))
+    return [figure.add_axes((sides[0] / width, 1 - (start + above + own) / height, sides[1] / width, own / height))
+            for start, own in zip(ends, high, strict=False)]
 
 
 def _finish(axis, longer, title, top):

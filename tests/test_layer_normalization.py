@@ -12,6 +12,7 @@ from autograder import lesson, probes
 from autograder.recording import differences, values
 from autograder.submission import Here
 from workbench import parts
+from workbench.broken.layer_normalization import broken_layer_norm
 
 LESSON = "layer_normalization"
 reference = lesson.load(Path(__file__).parent.parent / "solutions" / f"{LESSON}.py")
@@ -127,3 +128,39 @@ def test_the_closed_box_shows_what_the_reference_shows(name):
                   for module in (reference, parts))
     # The box is PyTorch's own norm, which the lesson forbids.
     assert set(differences(right, box)) <= {"norms_call_no_library_norm"}
+
+
+# Find the bug
+
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e3])
+def test_the_broken_norm_is_right_where_the_mean_is_small(size):
+    x, weight, bias = (numbers(*shape, dtype=torch.float32) for shape in ((2, 3, 5), (5,), (5,)))
+    assert torch.allclose(broken_layer_norm(size * x, weight, bias), F.layer_norm(size * x, (5,), weight, bias),
+                          atol=1e-4)
+
+
+def test_the_broken_norm_is_wrong_where_the_mean_is_large_and_right_again_in_float64():
+    x = numbers(2, 3, 5, dtype=torch.float64) + 10_000
+    given = x.float()
+    weight, bias = torch.ones(5), torch.zeros(5)
+    assert (broken_layer_norm(given, weight, bias) - F.layer_norm(given.double(), (5,))).abs().max() > 1
+    assert torch.allclose(broken_layer_norm(x, weight.double(), bias.double()), F.layer_norm(x, (5,)), atol=1e-4)
+
+
+def shown(given):
+    """Return what the probes of the bug see of an input."""
+    seen = probes.observe(LESSON, "norm_bug_input", Here({"norm_bug_input": lambda: given}), "bug")
+    return [value for one in seen.values() for value in one.values.values()]
+
+
+@pytest.mark.parametrize("given", [
+    None, "x", 3.0, torch.tensor(3.0), torch.ones(0), torch.ones(101), torch.ones(50, 50, 50), torch.ones(3).half(),
+    torch.ones(3, device="meta"), torch.ones(3).to_sparse(), torch.ones(3) * torch.nan, torch.ones(3) * 2e6,
+    (torch.ones(3),), torch.ones(3, dtype=torch.complex64),
+], ids=str)
+def test_an_input_that_does_not_fit_is_not_run(given):
+    assert shown(given)[-1] == "is not run"
+
+
+def test_an_input_that_fits_is_run():
+    assert shown(torch.ones(3))[-1] == "is right: all features of a position are equal"

@@ -2,8 +2,11 @@
 
 import torch
 
+from workbench.broken.layer_normalization import broken_layer_norm
+
 from ..stubs import Sublayer
 from . import forbid, kind, probe
+from .multi_head_attention import is_ordinary
 
 NORMS = ("layer_norm", "LayerNorm", "RMSNorm")
 
@@ -276,3 +279,45 @@ def _differs(one, other):
     both = isinstance(one.output, torch.Tensor) and isinstance(other.output, torch.Tensor)
     same = both and one.output.shape == other.output.shape and torch.allclose(one.output, other.output, equal_nan=True)
     return "yes" if both and not same else "no"
+
+
+# norm_bug_input: the learner supplies an input, the probe runs the broken function and a right one on it
+
+@probe("norm_bug_input", "x is a float32 tensor of moderate sizes and numbers")
+def bug_input_fits(component, numbers, seen):
+    reply = component()
+    seen.note("answer", kind(reply), reply.given)
+    seen.fault = reply.fault
+    seen.note("what you return", _misfit(reply.output) or "fits")
+
+
+@probe("norm_bug_input", "broken_layer_norm gives a wrong output for it")
+def bug_input_shows_the_bug(component, numbers, seen):
+    x = component().output
+    seen.note("broken_layer_norm on your input", "is not run" if _misfit(x) else _effect(x))
+
+
+def _misfit(x):
+    """Return what is wrong with an input for a norm, or nothing."""
+    if not is_ordinary(x, (torch.float32,)) or x.dim() == 0 or x.numel() > 100_000:
+        return "x has to be a float32 tensor, every size from 1 to 100, at most 100000 numbers"
+    if not torch.isfinite(x).all() or x.abs().max() > 1e6:
+        return "x has to hold finite numbers, none beyond 1000000"
+    return ""
+
+
+def _effect(x):
+    """Say whether the bug shows on an input, and if not, what kind of input it is."""
+    wrong = broken_layer_norm(x, torch.ones(x.shape[-1]), torch.zeros(x.shape[-1]))
+    if (wrong.double() - standard(x)).abs().max() > 0.1:
+        return "gives a wrong output"
+    spread, mean = (measure.abs() for measure in torch.std_mean(x.double(), dim=-1, correction=0))
+    if spread.max() == 0:
+        return "is right: all features of a position are equal"
+    if x.abs().max() <= 0.1:
+        return "is right: all numbers are close to 0"
+    if x.abs().max() <= 100:
+        return "is right: the numbers are of ordinary size"
+    if (mean <= 10 * spread).all():
+        return "is right: the numbers are large, and so are their differences"
+    return "is right: the mean is not large enough, compared with the differences"

@@ -133,3 +133,17 @@ class WithTheVectorNorm(nn.Module):
     def forward(self, x):
         mean_square = torch.einsum("...d,...d->...", x, x).unsqueeze(-1) / self.embed_dim
         return x * self.weight / (mean_square + self.eps) ** 0.5
+
+
+# norm_bug_input
+
+@accepted("norm_bug_input")
+def one_position_far_from_zero():
+    x = torch.linspace(-1, 1, 30).reshape(2, 3, 5)
+    x[1, 2] -= 100_000
+    return x
+
+
+@accepted("norm_bug_input")
+def a_million_and_neighbours():
+    return 999_990 + torch.arange(7.0)

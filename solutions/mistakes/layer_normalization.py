@@ -1088,3 +1088,78 @@ def library_rms_norm(self, x):
 class LibraryRMSNorm(nn.RMSNorm):
     def __init__(self, embed_dim, eps=1e-5):
         super().__init__(embed_dim, eps=eps)
+
+
+# Find the bug
+
+@component()
+def norm_bug_input(step):
+    return torch.tensor([10_000.0, 10_002.0])
+
+
+@mistake("norm_bug_input",
+         symptom="On your input the broken norm is right.",
+         cause="Its numbers are of ordinary size. Then the squares are as well, and float32 holds them with enough "
+               "digits.",
+         place="Look for the line in which two numbers are subtracted that can both be large, and nearly equal.")
+def numbers_of_ordinary_size():
+    return torch.linspace(-1, 1, 24).reshape(2, 3, 4)
+
+
+@mistake("norm_bug_input",
+         symptom="On your input the broken norm is right.",
+         cause="The numbers are large, but so are their differences, and so is their variance. What rounding takes from "
+               "it does not matter.",
+         place="Keep the mean large, and bring the features of a position close to each other.")
+def large_numbers_that_are_far_apart():
+    return 1e5 * torch.linspace(-1, 1, 24).reshape(2, 3, 4)
+
+
+@mistake("norm_bug_input",
+         symptom="On your input the broken norm is right.",
+         cause="The features are closer to each other than to 0, but not by enough: what rounding takes from the squares "
+               "is still small against the variance.",
+         place="Make the mean larger, or the differences smaller.")
+def mean_that_is_not_large_enough():
+    return torch.tensor([[200.0, 201.0, 202.0, 203.0]])
+
+
+@mistake("norm_bug_input",
+         symptom="On your input the broken norm is right.",
+         cause="All features of a position are equal. Their variance is 0 by both formulas, and x minus the mean is 0 "
+               "as well.",
+         place="Let the features differ, a little.")
+def features_that_are_all_equal():
+    return torch.full((2, 4), 4096.0)
+
+
+@mistake("norm_bug_input",
+         symptom="On your input the broken norm is right.",
+         cause="All numbers are close to 0. There float32 is at its best: it holds seven digits of any number, "
+               "however small.",
+         place="Small differences are a good idea. Now add something to all of them.")
+def numbers_close_to_zero():
+    return torch.linspace(-1, 1, 24).reshape(2, 3, 4) / 4096
+
+
+@mistake("norm_bug_input",
+         symptom="What comes back cannot be given to the norm.",
+         cause="x is one float32 tensor: every size from 1 to 100, and no number beyond a million.",
+         place="Compare with the docstring. A tensor of whole numbers needs a decimal point: 1.0, not 1.")
+def input_that_does_not_fit():
+    return torch.tensor([10_000, 10_002])
+
+
+@also("input_that_does_not_fit", "norm_bug_input")
+def input_in_float64():
+    return torch.tensor([10_000.0, 10_002.0], dtype=torch.float64)
+
+
+@also("input_that_does_not_fit", "norm_bug_input")
+def input_with_weight_and_bias():
+    return torch.tensor([10_000.0, 10_002.0]), torch.ones(2), torch.zeros(2)
+
+
+@also("input_that_does_not_fit", "norm_bug_input")
+def input_beyond_a_million():
+    return torch.tensor([1e8, 1e8 + 16])

@@ -162,7 +162,8 @@ def lines(x, panels, xlabel, border=None):
     border  (name, number) of a vertical line, or None
     """
     with _paper():
-        figure = Figure(figsize=(4.6 * len(panels), 3.6), layout="constrained")
+        beside = len(panels) == 1 and len(panels[0].series) > 2  # many lines leave no room for the legend
+        figure = Figure(figsize=(7.2 if beside else 4.6 * len(panels), 3.6), layout="constrained")
         for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
             for (name, y), (colour, marker, line) in zip(panel.series.items(), LINES, strict=False):
                 # A marker now and then tells the series apart without hiding them.
@@ -177,7 +178,7 @@ def lines(x, panels, xlabel, border=None):
                 axes.set_ylim(bottom=0)
             axes.set(title=panel.title, xlabel=xlabel, ylabel=panel.ylabel)
             axes.grid(alpha=0.3)
-            axes.legend()
+            axes.legend(**dict(loc="upper left", bbox_to_anchor=(1.01, 1)) if beside else {})
         return Picture(_curves_in_words(x, panels, xlabel), png=_png(figure))
 
 

@@ -19,12 +19,14 @@ from pygments.token import STANDARD_TYPES
 from .formulas import mathml
 
 LONGEST = 10_000            # characters of Markdown that are set; more is shown as it was typed
-LONGEST_HTML = 500_000      # characters of one output
+MOST_TAGS = 10_000          # of one output, and
+MOST_TAGS_IN_ALL = 100_000  # of a notebook: what cleans them takes time by the square of how deep they lie
 TAGS = set(
     "a abbr b blockquote br caption code dd del details div dl dt em h1 h2 h3 h4 h5 h6 hr i img kbd li mark ol p pre "
     "s samp small span strong sub summary sup table tbody td tfoot th thead tr u ul var".split())
 # Gone with all that is in them; of other tags the text stays.
 DROPPED = set("script style template title textarea noscript iframe object embed svg math select xmp noembed".split())
+MOST_COLOURS = 5_000        # changes of colour in one output
 NUMBER, SIZE = r"\d{1,2}", r"\d{1,4}"
 PICTURE = r"data:image/(png|jpeg|gif|svg\+xml);base64,[A-Za-z0-9+/=\s]*"
 ATTRIBUTES = {
@@ -47,7 +49,8 @@ STYLES = {
     "border-radius": SIDES, "border-collapse": r"collapse|separate", "border-spacing": SIDES, "padding": SIDES,
     "margin": SIDES, "width": r"\d{1,2}%|100%|\d{1,3}px", "max-width": r"100%|\d{1,3}px|\d{1,2}em",
     "line-height": r"1(\.\d+)?|normal", "text-align": r"left|right|center|start|end", "vertical-align": r"[a-z]{3,8}",
-    "white-space": r"normal|nowrap|pre|pre-wrap", "font-size": r"inherit|smaller|small|medium|\d\dpx|\d\d%|[01]?\.\d+em",
+    "white-space": r"normal|nowrap|pre|pre-wrap",
+    "font-size": r"inherit|smaller|small|medium|\d\dpx|\d\d%|[01](\.\d+)?em|\.\d+em",
     "font-weight": r"normal|bold|[1-9]00", "font-style": r"normal|italic", "font-family": r"inherit|[a-z-]{4,12}",
     "display": r"list-item|block|inline|inline-block", "cursor": r"pointer|default",
     "text-decoration": r"none|underline|line-through", "font-variant-numeric": r"tabular-nums",
@@ -55,7 +58,11 @@ STYLES = {
 CLASSES = {"span": set(STANDARD_TYPES.values()) - {""}, "div": {"highlight"}, "pre": {"highlight"}}
 INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 TURNING = re.compile("[\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
-SVG = re.compile(r"<svg\b.*?</svg\s*>", re.IGNORECASE | re.DOTALL)
+# nbconvert takes time by the square of both.
+SEQUENCE, LONG_SEQUENCE = re.compile("\x1b\\[[^@-~]*[@-~]?"), re.compile("\x1b\\[[^@-~]{40,}[@-~]?")
+PICTURES = re.compile(r'<img(?: [a-z]+="[^"]*")*>')    # as nh3 writes them
+PIXELS = re.compile(r"[A-Za-z0-9+/]+={0,2}")
+SVG_STARTS, SVG_ENDS = re.compile(r"<svg\b", re.IGNORECASE), re.compile(r"</svg\s{0,9}>", re.IGNORECASE)
 
 
 def clean(html, marks=()):
@@ -63,10 +70,11 @@ def clean(html, marks=()):
 
     marks  names of classes that `var` elements keep; nobody else knows them
     """
-    return nh3.clean(
+    cleaned = nh3.clean(
         html, tags=TAGS, clean_content_tags=DROPPED, attributes={"*": {"style", "href", "src", *_names()}},
         attribute_filter=_attribute, allowed_classes=CLASSES | {"var": set(marks)},
         url_schemes={"http", "https", "mailto", "data"}, url_relative="deny", link_rel="noopener noreferrer nofollow")
+    return PICTURES.sub(lambda img: img[0] if ' src="' in img[0] else "", cleaned)
 
 
 def _names():
@@ -137,7 +145,10 @@ def _typed(source):
 
 def ansi(text):
     """Return what a program printed as HTML, with its colours and without other control characters."""
-    return INVISIBLE.sub("", str(ansi2html(str(text))))
+    text = LONG_SEQUENCE.sub("", str(text))
+    if text.count("\x1b") > MOST_COLOURS:
+        text = SEQUENCE.sub("", text)
+    return INVISIBLE.sub("", str(ansi2html(text)))
 
 
 def as_it_is(text):
@@ -148,8 +159,11 @@ def as_it_is(text):
 class CleanOutputs(Preprocessor):
     """Leaves one clean form of each output, and no metadata, attachments or widgets."""
 
+    tags_left = MOST_TAGS_IN_ALL
+
     def preprocess(self, nb, resources):
         nb.metadata.pop("widgets", None)
+        self.tags_left = MOST_TAGS_IN_ALL
         return super().preprocess(nb, resources)
 
     def preprocess_cell(self, cell, resources, index):
@@ -158,48 +172,64 @@ class CleanOutputs(Preprocessor):
             # Letters that turn the order round would show other code than Python reads.
             cell.source = TURNING.sub(lambda letter: f"\\u{ord(letter[0]):04x}", cell.source)
         if "outputs" in cell:
-            cell.outputs = [clean for output in cell.outputs if (clean := _clean_output(output))]
+            cell.outputs = [clean for output in cell.outputs if (clean := self._clean(output))]
         return cell, resources
 
+    def _clean(self, output):
+        if output.output_type == "stream":
+            return new_output("stream", name="stdout", text=_string(output.get("text")))
+        if output.output_type == "error":
+            lines = output.get("traceback")
+            return new_output("error", ename="", evalue="", traceback=[_string(line) for line in lines or []])
+        data = output.get("data")
+        kind, value = self._best(data if isinstance(data, dict) else {})
+        if kind is None:
+            return None
+        if output.output_type == "execute_result":
+            return new_output("execute_result", {kind: value}, execution_count=output.get("execution_count"))
+        return new_output("display_data", {kind: value})
 
-def _clean_output(output):
-    if output.output_type == "stream":
-        return new_output("stream", name="stdout", text=_string(output.get("text")))
-    if output.output_type == "error":
-        lines = output.get("traceback")
-        return new_output("error", ename="", evalue="", traceback=[_string(line) for line in lines or []])
-    data = output.get("data")
-    kind, value = _best(data if isinstance(data, dict) else {})
-    if kind is None:
-        return None
-    if output.output_type == "execute_result":
-        return new_output("execute_result", {kind: value}, execution_count=output.get("execution_count"))
-    return new_output("display_data", {kind: value})
-
-
-def _best(data):
-    """Return (type, value) of the first form that a page can show, cleaned; (None, None) if there is none."""
-    for kind in ("text/html", "image/svg+xml", "image/png", "image/jpeg", "text/markdown", "text/latex", "text/plain"):
-        value = _string(data.get(kind))
-        if not value.strip():
-            continue
-        if kind == "text/html" and len(value) <= LONGEST_HTML:
-            return kind, clean(SVG.sub(lambda svg: _picture("svg+xml", svg[0]), value))
-        if kind == "image/svg+xml":
-            return "text/html", clean(_picture("svg+xml", value))
-        if kind in ("image/png", "image/jpeg") and re.fullmatch(r"[A-Za-z0-9+/=\s]+", value):
-            return "text/html", f'<img alt="A picture" src="data:{kind};base64,{"".join(value.split())}">'
-        if kind in ("text/markdown", "text/latex"):
-            return "text/html", markdown(value)
-        if kind == "text/plain":
-            return kind, value
-    return None, None
+    def _best(self, data):
+        """Return (type, value) of the first form that a page can show, cleaned; (None, None) if there is none."""
+        for kind, make in FORMS.items():
+            value = _string(data.get(kind))
+            if not value.strip():
+                continue
+            if kind == "text/plain":
+                return kind, value
+            tags = value.count("<")
+            if tags <= min(MOST_TAGS, self.tags_left) and (html := make(value)):
+                self.tags_left -= tags
+                return "text/html", html
+        return None, None
 
 
-def _picture(kind, content):
-    """Return a drawing as a picture, in which a browser runs and loads nothing."""
-    coded = base64.b64encode(content.encode("utf-8", "replace")).decode()
-    return f'<img alt="A drawing" src="data:image/{kind};base64,{coded}">'
+def _html(value):
+    """Return HTML, cleaned, its drawings as pictures: in those a browser runs and loads nothing."""
+    parts, here = [], 0
+    while (start := SVG_STARTS.search(value, here)) and (end := SVG_ENDS.search(value, start.end())):
+        parts += [value[here:start.start()], _drawing(value[start.start():end.end()])]
+        here = end.end()
+    return clean("".join(parts) + value[here:])
+
+
+def _drawing(value):
+    coded = base64.b64encode(value.encode("utf-8", "replace")).decode()
+    return f'<img alt="A drawing" src="data:image/svg+xml;base64,{coded}">'
+
+
+def _photo(kind):
+    def make(value):
+        coded = "".join(value.split())
+        return f'<img alt="A picture" src="data:{kind};base64,{coded}">' if PIXELS.fullmatch(coded) else None
+    return make
+
+
+# What a page can show, the best first.
+FORMS = {
+    "text/html": _html, "image/svg+xml": _drawing, "image/png": _photo("image/png"), "image/jpeg": _photo("image/jpeg"),
+    "text/markdown": markdown, "text/latex": markdown, "text/plain": None,
+}
 
 
 def _string(value):

@@ -17,20 +17,25 @@ hints, and the last one is nearly the answer. `progress()` shows where you stand
 """
 
 # %%
+import functools
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from autograder import check, hint, progress
 from workbench import figures
+from workbench.broken.positional_embeddings import BrokenEmbedding
+from workbench.parts import causal_mask, scaled_dot_product_attention
+from workbench.training import train
 
 # %% [markdown]
 r"""
 ## Where you are
 
-The box at the bottom of both stacks. What leaves it is the only thing that the rest of the network ever learns about
-the order of the tokens.
+The box at the bottom of both stacks. But for the mask of the decoder, what leaves it is the only thing that the rest of
+the network ever learns about the order of the tokens.
 """
 
 # %% demo
@@ -44,7 +49,11 @@ r"""
 | 1. `sinusoidal_encoding` | 20 | medium | high: the paper's own positions | 3 |
 | 2. `LearnedPositionalEmbedding` | 10 | easy | high: BERT and GPT-2 have it | 2 |
 | 3. `TransformerEmbedding` | 15 | medium | high: every model of this course begins with it | 3 |
-| 4. `rotary_embedding` (stretch) | 25 | hard | low for the other lessons, high for models of today | 3 |
+| 4. `position_bug_input`: find the bug | 10 | medium | medium: a bug at the end of the table | 1 |
+| 5. `rotary_embedding` (stretch) | 20 | hard | low for the other lessons, high for models of today | 3 |
+| Question: what do positions do? | 5 | medium | high | 3 |
+
+With reading and experiments the lesson takes about 90 minutes, or 70 without the stretch exercise.
 """
 
 # %% [markdown]
@@ -55,8 +64,8 @@ Attention treats keys and values as a set. Exchange two words of a sentence, and
 same vector as before, just in the other place; so for attention alone, *dog bites man* and *man bites dog* hold the
 same three vectors. Order has to be written into the vectors themselves.
 
-The simplest way is to add to each token's vector a second vector that depends on its position alone. Two kinds are
-common:
+The simplest way is to add to each token's vector a second vector that depends on its position alone, the **position
+embedding**. Two kinds are common:
 
 - a **fixed** one: a pattern of sine waves (Vaswani et al. 2017). It has no parameters and can be written down for any
   position.
@@ -67,6 +76,9 @@ Why waves, and not just the number of the position? A number that grows without 
 features, and if it is divided by the length, a step from one token to the next has another size in each sentence. A
 wave stays between -1 and 1. One wave alone comes back to the same value again and again, but many of them together, from fast to very
 slow, tell positions apart, much as the hands of a clock do: one for seconds, one for minutes, one for hours.
+
+The position is *added*, so that the vector keeps its size. With many features there is room for both: training can
+write token and position into different directions, and the layers behind learn to read either.
 """
 
 # %% [markdown]
@@ -102,7 +114,8 @@ With `embed_dim` 4 there are two pairs, with frequencies $1 / 10000^{0/4} = 1$ a
 | 1 | 0.841 | 0.540 | 0.010 | 1.000 |
 | 2 | 0.909 | -0.416 | 0.020 | 1.000 |
 
-The fast pair tells neighbours apart; the slow pair has hardly moved, and will take 628 positions to come round.
+The fast pair tells neighbours apart; the slow pair has hardly moved, and will take 628 positions to come round. The
+next cell does the same in plain Python.
 """
 
 # %% demo
@@ -114,6 +127,8 @@ if __name__ == "__main__":
 # %% [markdown]
 r"""
 ## Exercise 1: the waves
+
+The whole table can be made without a loop over its positions or its columns. The one trap is the exponent: the 2 in $2i$.
 """
 
 # %% exercise="sinusoidal_encoding"
@@ -160,6 +175,39 @@ sines of the product into the even columns and the cosines into the odd ones.
 
 # %% check="sinusoidal_encoding" points=3
 
+# %% [markdown] predict="position_zero"
+r"""
+**Predict.** Which vector is added to the token at position 0?
+
+- [ ] Zeros, so that the first token stays what it is :: The sines are 0 at position 0, but every second column holds a cosine, and the cosine of 0 is 1.
+- [x] 0, 1, 0, 1, ... :: All angles are 0 there: every sine is 0 and every cosine 1.
+- [ ] Ones :: This would need only cosines. In even columns there are sines, which are 0 at 0.
+"""
+
+# %% demo
+if __name__ == "__main__":
+    with figures.once_solved():
+        print(sinusoidal_encoding(1, 8)[0].tolist())
+
+# %% [markdown]
+r"""
+## Experiment: the table as an image
+
+Each row is a position and each column a feature: 100 positions of 64 features from your function.
+"""
+
+# %% demo
+if __name__ == "__main__":
+    with figures.once_solved():
+        figures.heat("value of the wave", sinusoidal_encoding(100, 64), rows="position", columns="feature").show()
+
+# %% [markdown]
+r"""
+What to see: on the left, fast waves that change from row to row. Towards the right they become slower, and the last
+columns hardly change in 100 positions: stripes of sines, which stay near 0, and of cosines, which stay near 1. They would
+tell positions apart in a text of thousands of tokens; in a short one, a third of the features says next to nothing.
+"""
+
 # %% [markdown] predict="same_distance"
 r"""
 **Predict.** Take the dot product of rows 3 and 5 of the table, and that of rows 103 and 105. How do they compare?
@@ -175,6 +223,30 @@ if __name__ == "__main__":
         waves = sinusoidal_encoding(128, 64)
         for first, second in ((3, 5), (103, 105), (3, 25)):
             print(f"rows {first} and {second}: {waves[first] @ waves[second]:.3f}")
+
+# %% [markdown]
+r"""
+And here are the dot products for all distances up to 60, divided by that of a row with itself: once counted from position 0,
+once from position 50. A table of random numbers stands beside them: this is how a learned table begins.
+"""
+
+# %% demo
+if __name__ == "__main__":
+    with figures.once_solved():
+        torch.manual_seed(10)
+        distances, waves, noise = list(range(61)), sinusoidal_encoding(128, 64), torch.randn(128, 64)
+        likeness = {f"{name}, from {place}": [(table[place] @ table[place + distance] / table[place].square().sum()).item()
+                                              for distance in distances]
+                    for name, table, place in (("waves", waves, 0), ("waves", waves, 50), ("random table", noise, 0))}
+        figures.lines(distances, xlabel="distance in positions", panels=[
+            figures.Panel("Dot products of rows", "share of that at distance 0", likeness)]).show()
+
+# %% [markdown]
+r"""
+What to see: the two curves of the waves are one, so only the distance counts. Near positions are alike and far ones are less so,
+though it goes up and down a little. In the random table nothing is alike: what *near* means has to be learned, for each
+pair of positions anew.
+"""
 
 # %% [markdown]
 r"""
@@ -323,7 +395,7 @@ add the position in one of the two ways; return the dropout of the sum.
 
 # %% [markdown]
 r"""
-The same two tokens in two orders. Without positions the second table would hold the rows of the first, exchanged:
+Here are the same two tokens in two orders. Without positions the second table would hold the rows of the first, exchanged:
 """
 
 # %% demo
@@ -335,6 +407,97 @@ if __name__ == "__main__":
             print(pair)
             for row in embedding(torch.tensor([pair]))[0].tolist():
                 print("  ", [round(number, 2) for number in row])
+
+# %% [markdown]
+r"""
+## Exercise 4: find the bug
+
+A model that writes a text gets one new token at a time, and does not want to embed all the earlier ones again. So somebody
+has written an embedding whose positions can begin anywhere. Read it.
+"""
+
+# %% demo
+if __name__ == "__main__":
+    figures.source(BrokenEmbedding)
+
+# %% [markdown]
+r"""
+It has been compared with yours, which is given the whole sequence:
+"""
+
+# %% demo
+if __name__ == "__main__":
+    def answer(embed, *arguments, **keywords):
+        try:
+            return embed(*arguments, **keywords)
+        except (ValueError, RuntimeError):
+            return None
+
+    def compare(name, before, new):
+        right = answer(mine, torch.cat((before, new), dim=1))
+        wrong = answer(broken, new, start=before.shape[1])
+        if right is None and wrong is None:
+            print(f"{name}: refused, as it should be")
+        elif right is not None and wrong is not None and torch.equal(right[:, before.shape[1]:], wrong):
+            print(f"{name}: same output")
+        else:
+            print(f"{name}: DIFFERENT")
+
+    with figures.once_solved():
+        torch.manual_seed(10)
+        mine, broken = TransformerEmbedding(13, 6, max_len=8, positions="learned"), BrokenEmbedding(13, 6, max_len=8)
+        tables = {"token.weight" if "token" in name else "position": table for name, table in mine.state_dict().items()}
+        _ = broken.load_state_dict(tables)
+        some = torch.randint(13, (2, 20))
+        compare("8 tokens at once", some[:, :0], some[:, :8])
+        compare("5 before, 1 new", some[:, :5], some[:, 5:6])
+        compare("5 before, 3 new", some[:, :5], some[:, 5:8])
+        compare("9 tokens at once", some[:, :0], some[:, :9])
+        compare("6 before, 4 new", some[:, :6], some[:, 6:10])
+
+# %% [markdown]
+r"""
+And still it is wrong for some inputs: it gives an output where there should be none. Supply one. A good way to work: try what
+`torch.arange(8)[6:10]` gives, and then slices that begin further on. What would PyTorch do when it adds such rows to the
+tokens' vectors?
+"""
+
+# %% exercise="position_bug_input"
+def position_bug_input():
+    """Return (before, new), a sequence in two pieces for which BrokenEmbedding(13, 6, max_len=8) is wrong.
+
+    before  integers [batch, tokens before]: what the model has seen already
+    new     integers [batch, time]: what is embedded now, with start = the number of tokens before
+
+    Tokens are from 0 to 12, and every size is from 1 to 100. The input counts if BrokenEmbedding gives an
+    output for the new tokens and it is wrong. Right is what a TransformerEmbedding with the same numbers
+    gives for the whole sequence at these places: a ValueError, if the sequence is longer than max_len.
+    """
+    ### BEGIN SOLUTION
+    # The bug: only the new tokens are counted, and a slice past the end is short without a word. With 7 tokens
+    # before, one row is left, and broadcasting adds it to both new tokens.
+    return torch.zeros(1, 7, dtype=torch.long), torch.zeros(1, 2, dtype=torch.long)
+    ### END SOLUTION
+
+# %% [markdown] hint="position_bug_input"
+r"""
+The `if` counts the new tokens only. So nothing stops a sequence that is too long because of what came before, except that PyTorch
+cannot add the rows that are left. When can it?
+"""
+
+# %% [markdown] hint="position_bug_input"
+r"""
+A slice never raises an error: `torch.arange(8)[7:9]` has one element, and `torch.arange(8)[8:9]` none. And an axis of size 1 is
+broadcast: `torch.zeros(2, 6) + torch.zeros(1, 6)` is no error.
+"""
+
+# %% [markdown] hint="position_bug_input"
+r"""
+With 7 tokens before and 2 new ones the last token would be at position 8, for which there is no row. The slice holds one row, which is
+added to both new tokens. Return `torch.zeros(1, 7, dtype=torch.long)` and `torch.zeros(1, 2, dtype=torch.long)`.
+"""
+
+# %% check="position_bug_input" points=1
 
 # %% [markdown]
 r"""
@@ -354,14 +517,27 @@ $q\,\theta$, the angle between them changes by $(p - q)\,\theta$, so their dot p
 nothing else about the positions. Turning changes no length.
 
 By hand, for the point $(1, 0)$ with $\theta = 1$: at position 0 it stays; at position 1 it becomes
-$(\cos 1, \sin 1) = (0.540, 0.841)$.
+$(\cos 1, \sin 1) = (0.540, 0.841)$; at position 2 it becomes $(\cos 2, \sin 2) = (-0.416, 0.909)$. The dot product of the
+points at positions 0 and 1 is 0.540. At positions 1 and 2 it is $0.540 \cdot (-0.416) + 0.841 \cdot 0.909 = 0.540$ again.
 
 One thing has to be agreed on: **which features form a pair**. In the paper, and in this exercise, neighbours do: 0 with
 1, 2 with 3. In GPT-NeoX, and in Llama as `transformers` stores it, feature $i$ is paired with feature $i + d/2$. Both
 are good, and each is the other with the features in another order; but weights that were trained with one give
 nonsense with the other.
+"""
 
-## Exercise 4: rotary embedding
+# %% demo
+if __name__ == "__main__":
+    points = [(math.cos(place), math.sin(place)) for place in range(3)]
+    print("points      ", [tuple(round(number, 3) for number in point) for point in points])
+    print("dot products", [round(sum(a * b for a, b in zip(points[i], points[i + 1], strict=True)), 3) for i in (0, 1)])
+
+# %% [markdown]
+r"""
+## Exercise 5: rotary embedding
+
+The formula turns each pair by a matrix of four numbers, but no matrix has to be made: two lines, one for the first feature of every
+pair and one for the second, are enough.
 """
 
 # %% exercise="rotary_embedding"
@@ -432,6 +608,139 @@ if __name__ == "__main__":
 
 # %% [markdown]
 r"""
+## Experiment: past the trained length
+
+What happens to a model that meets a sequence longer than all those it was trained on? Vaswani et al. (2017, section 3.5)
+chose the waves because they hoped that these would let the model extrapolate. Try it, on a small task in which only the
+position counts: at each position, give the token that stands **three places before**. The model is an embedding, one attention
+with a causal mask (lessons 6 and 7 open that box), and a linear layer. It is trained on 16 tokens, and then tested on 64,
+with
+
+- `TransformerEmbedding` and its **sinusoidal** positions, with a table of 64 rows;
+- `TransformerEmbedding` and **learned** positions, with a table of 64 rows;
+- tokens without positions, query and key turned by your **rotary** embedding. (Without the stretch exercise the picture shows the other
+  two.)
+"""
+
+# %% [markdown] predict="past_the_length"
+r"""
+**Predict.** All three give every answer right on the 16 trained positions. Which of them still do so at position 30?
+
+- [ ] Sinusoidal and rotary: their waves can be computed for any position :: They can be computed. But the sinusoidal model has learned to read rows 0 to 15 of its table, and what row 30 means to it, nobody has taught it.
+- [ ] All three, since looking three places back is the same everywhere :: It is the same to us. A model with added positions sees vectors, and has to learn for each of them which other one stands three places before.
+- [x] Only rotary :: Its scores depend on the distance only, and the distance 3 has been trained, wherever it occurs.
+"""
+
+# %% demo
+if __name__ == "__main__":
+    VOCAB, WIDTH, TRAINED, LONG, BACK = 11, 32, 16, 64, 3
+
+    class Reader(nn.Module):
+        """Gives the token that stands some places before, by one attention, with one of three kinds of position."""
+
+        def __init__(self, kind, seed=0):
+            super().__init__()
+            self.kind = kind
+            rotary = kind == "rotary"
+            self.embedding = nn.Embedding(VOCAB, WIDTH) if rotary else TransformerEmbedding(VOCAB, WIDTH, LONG, kind)
+            self.q_proj, self.k_proj, self.v_proj = (nn.Linear(WIDTH, WIDTH) for _ in range(3))
+            self.answer = nn.Linear(WIDTH, VOCAB)
+            # All numbers are drawn by name, so that the order in which your tables are made does not matter.
+            numbers = torch.Generator().manual_seed(seed)
+            with torch.no_grad():
+                for name, parameter in sorted(self.named_parameters()):
+                    parameter.normal_(std=1.0 if name.startswith("embedding") else WIDTH**-0.5, generator=numbers)
+
+        def forward(self, tokens):
+            x = self.embedding(tokens)  # [batch, time, features]
+            query, key = self.q_proj(x), self.k_proj(x)
+            if self.kind == "rotary":
+                query, key = rotary_embedding(query), rotary_embedding(key)
+            output, _ = scaled_dot_product_attention(query, key, self.v_proj(x), causal_mask(tokens.shape[1]))
+            return self.answer(output)[:, BACK:]  # the first positions have nothing that far before them
+
+    def loss(reader, tokens):
+        return F.cross_entropy(reader(tokens).flatten(0, 1), tokens[:, :-BACK].flatten())
+
+    def sequences(seed=1):
+        numbers = torch.Generator().manual_seed(seed)
+        while True:
+            yield (torch.randint(VOCAB, (64, TRAINED), generator=numbers),)
+
+    @functools.cache
+    def trained(kind):
+        reader = Reader(kind)
+        train(reader, sequences(), loss, steps=600, learning_rate=3e-3, title=kind)
+        return reader
+
+    torch.set_num_threads(1)  # with tensors this small, two threads spend their time waiting for each other
+    tokens = torch.randint(VOCAB, (512, LONG), generator=torch.Generator().manual_seed(2))
+    right = {}
+    with torch.no_grad():
+        for kinds in (("sinusoidal", "learned"), ("rotary",)):
+            with figures.once_solved():
+                for kind in kinds:
+                    with torch.enable_grad():
+                        reader = trained(kind)
+                    answers = reader(tokens).argmax(dim=-1)
+                    right[kind] = (100 * (answers == tokens[:, :-BACK]).double().mean(dim=0)).tolist()
+    if right:
+        figures.lines(list(range(BACK, LONG)), xlabel="position", border=("trained up to here", TRAINED - 1), panels=[
+            figures.Panel("Three places before", "right answers in %", right, bound=("guessing", 100 / VOCAB)),
+        ]).told("Right answers by position: all kinds are right at the trained positions; past them, sinusoidal and "
+                "learned positions fail at once, and rotary goes on for a long way.").show()
+
+# %% [markdown]
+r"""
+What to see: on the trained positions all are right. One step further, the learned table falls to guessing: its rows from
+16 on hold the random numbers they began with. The sinusoidal model falls just as suddenly. Its rows are not random, but they are new
+to the network: it is close to guessing at most positions, and lucky at a few. Rotary does not even notice the border,
+because distance 3 is distance 3. Far out it loses a little as well: the longer the sequence, the more other keys there are
+at distances that were never trained, and together they take weight from the right one.
+
+So "can be computed for any length" and "works at any length" are two things. Press, Smith and Lewis (2022) find the same
+in language models, and rotary better than the waves, though not for long either. This is one small model and one task, in which
+only the distance counts; where the place itself matters, such as the beginning of a text, an added position can do what
+rotary cannot.
+"""
+
+# %% [markdown]
+r"""
+## Question: what do positions do?
+"""
+
+# %% [markdown] question="what_positions_do" points=3
+r"""
+In notes on transformers you may read: "Position embeddings are token embeddings augmented with a position-dependent pattern of
+values arranged in a vector." Put this right, in four to six sentences:
+
+1. What is the position embedding, what is it added to, and what could a self-attention without it (and without a mask) not
+   tell apart?
+2. Which numbers are learned with sinusoidal positions, which with a learned table, and what can each of the two do with a position
+   beyond `max_len`?
+3. "Sine waves can be computed for any position, so a model with them can read texts of any length." What does the
+   experiment say to this, and why does the rotary embedding do better in it?
+
+### BEGIN SOLUTION
+**Sample answer.** The position embedding is the pattern itself, a vector that depends on the position alone and is the same for
+every token; the input of the transformer is the sum of this vector and the token's embedding. Without it, self-attention gives each token
+the same vector in whatever order the tokens stand, so "dog bites man" and "man bites dog" cannot be told apart. With sinusoidal positions only the
+token table is learned; with a learned table there are also `max_len` rows of positions. The waves can be computed for a position beyond the
+table, if somebody makes a longer one; a learned table has nothing there, and the sequence must be refused. But in the experiment the model with
+waves is right up to the trained length and near guessing from the next position on: its attention has learned to read the rows that it has
+met, and new rows mean nothing to it. With the rotary embedding a score depends on the distance between query and key only, and the
+distances that matter have all been trained, at every place.
+
+**Rubric.** One point each:
+1. a vector for the position alone, added to the token's, *and* the loss of order without it; half a point for one of the two;
+2. what is learned in each, *and* that the learned table ends (waves could be continued);
+3. the sudden fall past the trained length in spite of waves that exist, *and* the distance as the reason for rotary; half a point for one
+   of the two.
+### END SOLUTION
+"""
+
+# %% [markdown]
+r"""
 ## Summary
 
 - Attention knows no order, so the position has to be written into the vectors.
@@ -440,6 +749,7 @@ r"""
 - A learned table is more flexible and ends at `max_len`.
 - The embedding of a transformer is the token's row plus the position's row, with dropout on the sum.
 - The rotary embedding turns query and key, so that their score depends on the distance only.
+- Past the trained length, added positions are strangers to the network, even if they can be computed.
 
 ## What people get wrong here
 
@@ -452,7 +762,11 @@ r"""
 - **The batch counted as time.** `position[:tokens.shape[0]]` goes through without an error when batch and time are
   equal, or when the batch is 1.
 - **"Sinusoidal positions work for any length."** They can be *computed* for any length. What the network does with
-  positions that it never met in training is another question, and often the answer is nothing good.
+  positions that it never met in training is another question, and in the experiment the answer is: it guesses.
+- **"Position embeddings are token embeddings with a pattern."** The position embedding is the pattern. What the layers
+  get is the sum of both.
+- **A slice past the end of the table.** It is short and raises nothing, and a single row that is left is added to
+  everything.
 
 ## Read next
 
@@ -460,7 +774,9 @@ r"""
   as well as the waves.
 - Gehring et al. (2017), *Convolutional Sequence to Sequence Learning*: section 3.1.
 - Su et al. (2021), *RoFormer: Enhanced Transformer with Rotary Position Embedding*: sections 3.2 and 3.4.
+- Press, Smith and Lewis (2022), *Train Short, Test Long: Attention with Linear Biases Enables Input Length
+  Extrapolation*: section 2 compares sinusoidal, rotary and other positions past the trained length.
 
 Lesson 6, *Self-attention*, shows what is missing without this box: permute the tokens, and the outputs permute with
-them.
+them. Lesson 4, *Decoder-only*, writes texts one token at a time, where positions have to go on at the right place.
 """

@@ -209,3 +209,31 @@ def test_the_closed_box_shows_what_the_reference_shows(name):
     right, box = (values(probes.observe(LESSON, name, Here({name: getattr(module, name)}), "box"))
                   for module in (reference, parts))
     assert not differences(right, box)
+
+
+# Find the bug
+
+def shown(given):
+    """Return what the probes of the bug see of an input."""
+    seen = probes.observe(LESSON, "position_bug_input", Here({"position_bug_input": lambda: given}), "bug")
+    return [value for one in seen.values() for value in one.values.values()]
+
+
+def tokens(*shape):
+    return torch.zeros(*shape, dtype=torch.long)
+
+
+def test_the_broken_embedding_is_wrong_just_where_one_row_is_left_or_one_token_is_new():
+    wrong = {(before, new) for before in range(1, 12) for new in range(1, 12)
+             if shown((tokens(2, before), tokens(2, new)))[-1] == "gives a wrong output"}
+    assert wrong == {(7, new) for new in range(2, 9)} | {(before, 1) for before in range(8, 12)}
+
+
+@pytest.mark.parametrize("given", [
+    None, "x", tokens(1, 7), (tokens(1, 7), 2), (tokens(1, 7), tokens(1, 2), 3), (tokens(1, 0), tokens(1, 2)),
+    (tokens(1, 101), tokens(1, 2)), (tokens(7), tokens(2)), (tokens(1, 7) - 1, tokens(1, 2)),
+    (tokens(1, 7) + 13, tokens(1, 2)), (tokens(1, 7).to("meta"), tokens(1, 2)), (tokens(1, 7).bool(), tokens(1, 2)),
+    (tokens(1, 7).to_sparse(), tokens(1, 2)), (tokens(1, 7), tokens(2, 2)),
+], ids=str)
+def test_an_input_that_does_not_fit_is_not_run(given):
+    assert shown(given)[-1] == "is not run"

@@ -4,8 +4,12 @@ import re
 
 import torch
 
+from workbench import parts
+from workbench.broken.positional_embeddings import BrokenEmbedding
+
 from . import kind, probe
 from .layer_normalization import device_and_dtype, see_output, see_parameters, settled, unchanged
+from .multi_head_attention import is_ordinary
 
 
 def see_refusal(seen, reply, *sizes, label):
@@ -332,3 +336,57 @@ def rotary_changes_nothing(component, numbers, seen):
 @probe("rotary_embedding", "dtype and device are those of x")
 def rotary_follows_x(component, numbers, seen):
     device_and_dtype(seen, component, x=numbers.tensor(2, 3, 5, 6))
+
+
+# position_bug_input: the learner supplies a sequence in two pieces, the probe runs a broken and a right embedding on it
+
+BUG_SIZES = dict(vocab_size=13, embed_dim=6, max_len=8)
+INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+
+
+@probe("position_bug_input", "before and new are tokens of the same batch")
+def bug_input_fits(component, numbers, seen):
+    reply = component()
+    seen.note("answer", kind(reply), reply.given)
+    seen.fault = reply.fault
+    seen.note("what you return", _misfit(reply.output) or "fits")
+
+
+@probe("position_bug_input", "BrokenEmbedding gives a wrong output for it")
+def bug_input_shows_the_bug(component, numbers, seen):
+    output = component().output
+    seen.note("BrokenEmbedding on your input", "is not run" if _misfit(output) else _effect(numbers, *output))
+
+
+def _misfit(given):
+    """Return what is wrong with a sequence in two pieces, or nothing."""
+    if not isinstance(given, (tuple, list)) or len(given) != 2:
+        return "is not (before, new)"
+    if not all(is_ordinary(tokens, INTEGERS) and tokens.dim() == 2 for tokens in given):
+        return "before and new have to be integers, [batch, time], every size from 1 to 100"
+    if not all(0 <= tokens.min() and tokens.max() < BUG_SIZES["vocab_size"] for tokens in given):
+        return "tokens are from 0 to 12"
+    return "" if len(given[0]) == len(given[1]) else "before and new have to have the same batch"
+
+
+def _effect(numbers, before, new):
+    """Say whether the bug shows on an input, and if not, what kind of input it is."""
+    right = parts.TransformerEmbedding(**BUG_SIZES, positions="learned").eval()
+    broken = BrokenEmbedding(**BUG_SIZES)
+    sizes = {name: table.shape for name, table in right.state_dict().items()}
+    tables = {name: numbers.tensor(*shape) for name, shape in sizes.items()}
+    right.load_state_dict(tables)
+    broken.load_state_dict({"token.weight" if name == "token.weight" else "position": table
+                            for name, table in tables.items()})
+    whole, start = torch.cat((before.long(), new.long()), dim=1), before.shape[1]
+    try:
+        output = broken(new.long(), start=start)
+    except ValueError:
+        return "is refused: more new tokens than max_len"
+    except RuntimeError:
+        return "is refused: PyTorch cannot add the rows that are left"
+    if whole.shape[1] > BUG_SIZES["max_len"] or not torch.equal(output, right(whole)[:, start:]):
+        return "gives a wrong output"
+    if whole.shape[1] == BUG_SIZES["max_len"]:
+        return "is right: the last token gets the last row"
+    return "is right: there is a row for each token, and more"

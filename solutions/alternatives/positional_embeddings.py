@@ -178,3 +178,15 @@ def written_into_an_empty_tensor(x, positions=None, base=10000.0):
     output[..., ::2] = x[..., ::2] * angle.cos() - x[..., 1::2] * angle.sin()
     output[..., 1::2] = x[..., ::2] * angle.sin() + x[..., 1::2] * angle.cos()
     return output
+
+
+# position_bug_input
+
+@accepted("position_bug_input")
+def one_new_token_behind_the_end():
+    return torch.arange(8).repeat(3, 1), torch.tensor([[1], [2], [3]])
+
+
+@accepted("position_bug_input")
+def one_row_for_eight_tokens():
+    return [torch.ones(2, 7, dtype=torch.int32), torch.ones(2, 8, dtype=torch.int32)]

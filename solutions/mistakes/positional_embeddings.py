@@ -1238,3 +1238,73 @@ def sum_on_a_fixed_device(self, x, rows):
 def sum_of_the_embedding_on_a_fixed_device(self, x, rows):
     total = torch.zeros(x.shape, dtype=x.dtype)
     return total + x + rows
+
+
+# Find the bug
+
+@component()
+def position_bug_input(step):
+    return torch.zeros(1, 7, dtype=torch.long), torch.zeros(1, 2, dtype=torch.long)
+
+
+@mistake("position_bug_input",
+         symptom="On your input the broken embedding is right.",
+         cause="The whole sequence is shorter than the table, so there is a row for each token, wherever the new ones "
+               "begin.",
+         place="Let the table end in the middle of the new tokens, or before them.")
+def shorter_than_the_table():
+    return torch.tensor([[1, 2, 3], [4, 5, 6]]), torch.tensor([[7, 8], [9, 10]])
+
+
+@mistake("position_bug_input",
+         symptom="On your input the broken embedding is right.",
+         cause="The last token gets the last row: the sequence is exactly as long as the table.",
+         place="Go one step further, and look at what the slice holds then.")
+def exactly_as_long_as_the_table():
+    return torch.zeros(1, 5, dtype=torch.long), torch.zeros(1, 3, dtype=torch.long)
+
+
+@mistake("position_bug_input",
+         symptom="On your input the broken embedding raises a ValueError, and so it should.",
+         cause="There are more new tokens than max_len, and these are counted.",
+         place="What is not counted? Let the new tokens be few, and those before them many.")
+def more_new_tokens_than_rows():
+    return torch.zeros(1, 1, dtype=torch.long), torch.zeros(1, 9, dtype=torch.long)
+
+
+@mistake("position_bug_input",
+         symptom="On your input the broken embedding raises an error, though one of PyTorch's own.",
+         cause="You are close: the sequence is too long, and nothing has noticed it. But the number of rows that are left "
+               "is neither 1 nor that of the new tokens, so PyTorch cannot add them.",
+         place="Choose how many tokens come before so that the rows that are left *can* be added. What does broadcasting "
+               "stretch?")
+def rows_that_cannot_be_added():
+    return torch.zeros(1, 6, dtype=torch.long), torch.zeros(1, 4, dtype=torch.long)
+
+
+@also("rows_that_cannot_be_added", "position_bug_input")
+def no_rows_for_several_tokens():
+    return torch.zeros(1, 9, dtype=torch.long), torch.zeros(1, 3, dtype=torch.long)
+
+
+@mistake("position_bug_input",
+         symptom="What comes back cannot be given to an embedding.",
+         cause="before and new are integers from 0 to 12, both [batch, time] with the same batch, and neither is empty.",
+         place="Compare with the docstring, and return both: before, new.")
+def input_that_does_not_fit():
+    return torch.zeros(1, 7), torch.zeros(1, 2)
+
+
+@also("input_that_does_not_fit", "position_bug_input")
+def input_with_an_unknown_token():
+    return torch.full((1, 7), 13), torch.zeros(1, 2, dtype=torch.long)
+
+
+@also("input_that_does_not_fit", "position_bug_input")
+def input_of_two_batches():
+    return torch.zeros(2, 7, dtype=torch.long), torch.zeros(3, 2, dtype=torch.long)
+
+
+@also("input_that_does_not_fit", "position_bug_input")
+def start_in_place_of_the_tokens_before():
+    return torch.zeros(1, 2, dtype=torch.long), 7

@@ -108,6 +108,25 @@ def source(function):
     return Picture(text, markdown=f"```python\n{text}```")
 
 
+def texts(columns, width=60):
+    """Return a picture of texts in letters of one width, side by side: for what differs from machine to machine.
+
+    columns  {title: text}
+    width    how many letters of a line have room; what is longer is cut off
+    """
+    rows = max(len(text.split("\n")) for text in columns.values())
+    with _paper():
+        # At this size a letter is 0.071 inches wide, and a line 0.17 inches high.
+        figure = Figure(figsize=((0.071 * width + 0.3) * len(columns), 0.17 * rows + 0.5), layout="constrained")
+        for axes, (title, text) in zip(figure.subplots(1, len(columns), squeeze=False)[0], columns.items(), strict=True):
+            shown = "\n".join(line[:width] for line in text.split("\n"))
+            axes.set_title(title, loc="left")
+            axes.text(0.0, 1.0, shown, transform=axes.transAxes, family="monospace", fontsize=8.5, va="top",
+                      linespacing=1.2, parse_math=False)
+            axes.set_axis_off()
+        return Picture("\n".join(f"{title}: {text}" for title, text in columns.items()), png=_png(figure))
+
+
 @dataclass(frozen=True)
 class Panel:
     """One pair of axes of `curves`.

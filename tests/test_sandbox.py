@@ -57,6 +57,8 @@ def test_code_runs_and_its_output_arrives(kernel):
 def test_lessons_find_what_they_import(kernel):
     kernel.run("import torch, numpy, matplotlib.pyplot as plt\nfrom autograder import check, hint, progress\n"
                "from workbench import figures\nfrom workbench.parts import Encoder\nplt.plot([2, 3])\nplt.show()")
+    assert kernel.value("[tempfile.gettempdir(), tempfile.TemporaryFile().fileno() > 2, os.path.isdir("
+                        "matplotlib.get_cachedir())]", "import tempfile, os, matplotlib") == ["/tmp", True, True]
     assert kernel.value("float(torch.nn.Linear(5, 3)(torch.ones(2, 5)).sum().backward() is None)") == 1.0
 
 
@@ -174,20 +176,35 @@ import os
 links = []
 for name in filter(str.isdigit, os.listdir("/proc")):
     try:
-        links += [os.readlink(f"/proc/{name}/fd/{number}") for number in os.listdir(f"/proc/{name}/fd")]
-    except OSError:
-        pass
+        numbers = os.listdir(f"/proc/{name}/fd")
+    except PermissionError:
+        continue
+    for number in numbers:
+        try:
+            links.append(os.readlink(f"/proc/{name}/fd/{number}"))
+        except FileNotFoundError:
+            pass  # the one through which the folder was read
 """)
-            sockets = inside.value("own", """
+            own = inside.value("own", """
+import socket
 own = ["socket:[" + line.split()[6] + "]" for line in open("/proc/net/unix").readlines()[1:]]
 for kind in ("tcp", "tcp6"):
     own += ["socket:[" + line.split()[9] + "]" for line in open(f"/proc/net/{kind}").readlines()[1:]]
+for number in os.listdir("/proc/self/fd"):
+    try:
+        with socket.socket(fileno=os.dup(int(number))) as open_one:
+            # The connections of our client, which were made on its side.
+            if str(open_one.getsockname()).startswith("/run/sandbox/sockets/kernel-") and not open_one.getpeername():
+                own.append(os.readlink(f"/proc/self/fd/{number}"))
+    except OSError:
+        pass
 """)
     assert links and f"socket:[{inode}]" not in links
     plain = [link for link in links if not link.startswith(("socket:", "pipe:", "anon_inode:"))]
     assert set(plain) <= {"/dev/null"}
-    # A socket of another network namespace would not be listed here.
-    assert {link for link in links if link.startswith("socket:")} <= set(sockets)
+    # A socket of another network namespace is not listed inside.
+    assert {link for link in links if link.startswith("socket:")} <= set(own)
+    assert "anon_inode:[pidfd]" not in links
 
 
 # What can be reached

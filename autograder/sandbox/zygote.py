@@ -184,6 +184,10 @@ def _be_kernel(report):
     try:
         os.setsid()
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        # What was found out for the zygote: its folder for temporary files, and that of matplotlib, which remembers it.
+        tempfile.tempdir = None
+        with suppress(OSError):
+            os.makedirs(os.environ["MPLCONFIGDIR"], exist_ok=True)
         # Python renews its own random numbers in a fork; these would be the same in every kernel.
         if "numpy" in sys.modules:
             sys.modules["numpy"].random.seed()

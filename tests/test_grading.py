@@ -23,16 +23,17 @@ from autograder.workers import GIVEN_UP, Local
 
 LESSON = read("scaled_dot_product_attention")
 HALF = "def attention_scores(query, key):\n    query /= query.shape[-1] ** 0.5\n    return query @ key.mT\n"
-ENDS_THE_PROCESS = "import os\ndef attention_scores(query, key):\n    os._exit(3)\n"
+# One call of compiled code, which nothing but the end of its process can stop.
+NEVER_ENDS = "def attention_scores(query, key):\n    return sum(range(10**15))\n"
 EXPECTED = {"anna": 11, "ben": 10, "carla": 0, "dirk": 9, "emma": 0, "finn": 0}
 
 
 def handed_in(one):
-    """Return {learner: bytes}: right, partly right, unsolved, one that ends its process, and two unreadable."""
+    """Return {learner: bytes}: right, partly right, unsolved, one that never ends, and two unreadable."""
     right = {name: exercise.source for name, exercise in LESSON.exercises.items()}
     filled = {learner: classroom._filled(one.released(), answers) for learner, answers in {
         "anna": right, "ben": right | {"attention_scores": HALF}, "carla": {},
-        "dirk": right | {"attention_scores": ENDS_THE_PROCESS}}.items()}
+        "dirk": right | {"attention_scores": NEVER_ENDS}}.items()}
     return filled | {"emma": b'{"cells": [', "finn": b""}
 
 
@@ -44,7 +45,7 @@ class Class(classroom.Class):
         need_bubblewrap()
         self.prepare()
         with open(self.folder / "nbgrader_config.py", "a") as file:
-            file.write(settings)
+            file.write(f"c.RunAnswers.check_seconds = 8\n{settings}")
         for other in (self.folder / "solutions" / "notebooks").iterdir():
             if other.name != LESSON.folder:
                 classroom.shutil.rmtree(other)

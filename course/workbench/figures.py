@@ -118,7 +118,8 @@ def texts(columns, width=60):
     with _paper():
         # At this size a letter is 0.071 inches wide, and a line 0.17 inches high.
         figure = Figure(figsize=((0.071 * width + 0.3) * len(columns), 0.17 * rows + 0.5), layout="constrained")
-        for axes, (title, text) in zip(figure.subplots(1, len(columns), squeeze=False)[0], columns.items(), strict=True):
+        for axes, (title, text) in zip(figure.subplots(1, len(columns), squeeze=False)[0], columns.items(),
+                                       strict=True):
             shown = "\n".join(line[:width] for line in text.split("\n"))
             axes.set_title(title, loc="left")
             axes.text(0.0, 1.0, shown, transform=axes.transAxes, family="monospace", fontsize=8.5, va="top",

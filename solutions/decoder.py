@@ -72,7 +72,8 @@ A decoder writes a text one token at a time. To choose the next token it may loo
 After these two comes the feed-forward network, as in the encoder. All three sublayers are wrapped in the same way: add
 to the residual path, and normalise behind (post-norm) or in front (pre-norm).
 
-A decoder without an encoder simply leaves the second step out. That is GPT.
+A decoder without an encoder leaves the second step out, with its residual and its norm. GPT-2 is such a stack (lesson 4,
+*Decoder-only*).
 """
 
 # %% [markdown]
@@ -131,7 +132,8 @@ if __name__ == "__main__":
     table = torch.tensor([[1.0, 0, 0], [1, 1, 0], [1, 1, 1]])
     weights = torch.softmax(torch.zeros(3, 3).masked_fill(table == 0, -math.inf), dim=-1)
     print("weights with equal scores:")
-    print(weights.round(decimals=2))
+    for row in weights.tolist():
+        print([round(weight, 2) for weight in row])
     weights = torch.softmax(torch.tensor([0.0, math.log(3)]), dim=-1)
     output = weights @ torch.tensor([8.0, 4.0])
     print("cross-attention: weights", [round(weight, 2) for weight in weights.tolist()],
@@ -482,8 +484,8 @@ those behind it move because they look back at it. Without the mask, the past mo
 moves, with and without the mask, since the memory is open to all of them.
 
 That the past does not move is more than tidy: when a text is written token by token, whatever has been computed for the
-earlier positions stays valid. Lesson 4, *Decoder-only*, keeps it in a cache. And in training it makes one pass over a
-sequence worth as many exercises in prediction as the sequence has tokens.
+earlier positions stays valid. Lesson 4, *Decoder-only*, keeps it in a cache. And in training, one pass over a sequence
+gives a prediction at every position, none of which has seen its answer.
 
 ## Experiment: what the mask is for
 
@@ -528,8 +530,8 @@ if __name__ == "__main__":
 # %% [markdown]
 r"""
 What to see: with the causal mask the loss stays at 2.1 (ln 8), as it must. With one key too many it falls almost to 0: each
-query sees the very token that it should predict, and copies it. No mask at all does the same. The little that is left
-is the last position, whose answer is not in the input: $\ln 8$ for one position of 13 is 0.16.
+query sees the very token that it should predict, and copies it. No mask at all does the same. The 0.2 that is left
+comes from the last position, whose answer is not in the input: $\ln 8$ at one position of 13 is a mean of 0.16.
 
 A loss that is far better than anybody can explain is therefore a reason to look at the mask. In use there is no next
 token to be copied, and a model that has learned nothing but copying writes nonsense.
@@ -661,8 +663,8 @@ the mask of the source's padding only, since the source has been read completely
 r"""
 ## Stretch: a window that slides
 
-The cost of attention grows with the square of the length, and most of what a token needs is close by. So each query
-may be allowed to see only the last few keys, say a window of 3, itself included:
+The cost of attention grows with the square of the length, and local context is known to matter (Beltagy et al. 2020,
+section 3.1). So each query may be allowed to see only the last few keys, say a window of 3, itself included:
 
 | | key 0 | key 1 | key 2 | key 3 | key 4 |
 |---|---|---|---|---|---|
@@ -739,7 +741,7 @@ if __name__ == "__main__":
             output, _, _ = decoder(x, self_mask=sliding_window_mask(10, window=3))
             (output[0, 9] * torch.randn(8)).sum().backward()  # which inputs have an influence on position 9?
             reached = x.grad[0].abs().amax(dim=-1).nonzero().flatten().tolist()
-            print(f"{num_layers} layers: position 9 depends on positions {reached}")
+            print(f"layers: {num_layers}, position 9 depends on positions {reached}")
 
 # %% [markdown]
 r"""

@@ -26,7 +26,8 @@ def broken_decoder_layer(layer, x, memory, self_mask=None, memory_mask=None):
             query, key, value = (projection(given) for projection, given
                                  in zip(projections, (asking, asked, asked), strict=True))
         query, key, value = (split_heads(one, attention.num_heads) for one in (query, key, value))
-        output, weights = scaled_dot_product_attention(query, key, value, None if mask is None else mask.unsqueeze(-3))
+        mask = None if mask is None else mask.unsqueeze(-3)  # the same for all heads
+        output, weights = scaled_dot_product_attention(query, key, value, mask)
         return attention.out_proj(merge_heads(output)), weights
 
     attended, self_weights = attend(layer.self_attention, x, x, self_mask)

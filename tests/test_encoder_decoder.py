@@ -10,7 +10,9 @@ from transformers.models.marian.modeling_marian import shift_tokens_right
 from witness import witnessed
 
 from autograder import lesson
+from autograder.probes import encoder_decoder as encoder_decoder_probes
 from workbench import parts
+from workbench.broken import encoder_decoder as broken
 
 LESSON = lesson.load(Path(__file__).parent.parent / "solutions" / "encoder_decoder.py")
 WRITTEN_TWICE = pytest.mark.parametrize("own", [LESSON, parts], ids=["reference", "workbench.parts"])
@@ -278,3 +280,49 @@ def test_a_text_is_the_same_in_any_company():
     together = texts(LESSON.greedy_decode(model, source, PAD, EOS, PAD, 13))
     alone = [texts(LESSON.greedy_decode(model, row[row != PAD][None], PAD, EOS, PAD, 13))[0] for row in source]
     assert together == alone
+
+
+# The decoding in which the bug is to be found
+
+USUAL_SOURCES = {
+    "there is one row only": [[3, 4, 5, 0]],
+    "all rows are alike": [[3, 4, 0], [3, 4, 0]],
+    "all rows end at the same step": [[3, 4, 5, 0, 0], [6, 7, 8, 0, 0]],
+    "no row ends more than one step before the last": [[3, 4, 5], [6, 7, 0], [8, 9, 3]],
+}
+RULES = dict(bos_id=broken.BOS, eos_id=broken.EOS, pad_id=broken.PAD, max_len=13)
+
+
+def test_the_copier_writes_its_source_and_begins_again_after_the_end():
+    source = torch.tensor([[3, 4, 5, 6, 7], [8, 9, 0, 0, 0], [0, 0, 0, 0, 0]])
+    texts = LESSON.greedy_decode(broken.Copier(), source, **RULES)
+    assert texts.tolist() == [[3, 4, 5, 6, 7, 2], [8, 9, 2, 0, 0, 0], [2, 0, 0, 0, 0, 0]]
+    tokens = torch.tensor([[1, 8, 9, 2]])
+    assert broken.Copier().decode(tokens, source[1:2], source[1:2])[0].argmax(-1).tolist() == [[8, 9, 2, 8]]
+
+
+@pytest.mark.parametrize("reason", USUAL_SOURCES)
+def test_the_bug_stays_hidden_on_usual_sources_and_the_probe_knows_why(reason):
+    source = torch.tensor(USUAL_SOURCES[reason])
+    right, wrong = (decode(broken.Copier(), source, **RULES)
+                    for decode in (LESSON.greedy_decode, broken.broken_greedy_decode))
+    assert torch.equal(right, wrong)
+    assert encoder_decoder_probes._effect(source) == f"is right: {reason}"
+
+
+@pytest.mark.parametrize("source", [[[3, 4, 5, 6], [7, 8, 0, 0]], [[0, 0], [3, 4]], [[9, 0, 0], [3, 4, 5]]])
+def test_the_bug_shows_where_a_row_ends_two_steps_before_the_last(source):
+    source = torch.tensor(source)
+    right, wrong = (decode(broken.Copier(), source, **RULES)
+                    for decode in (LESSON.greedy_decode, broken.broken_greedy_decode))
+    assert not torch.equal(right, wrong)
+    assert encoder_decoder_probes._effect(source) == "writes a wrong text"
+
+
+@pytest.mark.parametrize("answer", [None, "3456", 5, [[3, 4]], torch.tensor([3, 4]), torch.ones(2, 3),
+                                    torch.zeros(2, 0).long(), torch.full((2, 21), 3), torch.full((101, 2), 3),
+                                    torch.tensor([[3, 10]]), torch.tensor([[3, -1]]), torch.tensor([[1, 3, 2]]),
+                                    torch.tensor([[0, 3]]), torch.tensor([[True, False]])],
+                         ids=lambda answer: str(getattr(answer, "shape", answer))[:20])
+def test_what_cannot_be_a_source_is_told_and_never_run(answer):
+    assert encoder_decoder_probes._misfit(answer)

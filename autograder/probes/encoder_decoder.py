@@ -2,8 +2,11 @@
 
 import torch
 
+from workbench import parts
+from workbench.broken import encoder_decoder as broken
+
 from ..stubs import TableTranslator
-from . import probe
+from . import kind, probe
 from .encoder import doubled, linear, see_all, see_parameters, stack
 
 
@@ -407,3 +410,54 @@ def beams_change_nothing(component, numbers, seen):
     model = translator(numbers, eos=0.5)
     reply = component(model=model, source=sources(numbers, 3), **IDS, max_len=5, num_beams=2, length_penalty=1.0)
     seen.note("arguments changed in place", ", ".join(reply.changed) or "none", reply.given)
+
+
+# translator_bug_input: the learner supplies a source, the probe lets a model that copies be decoded in both ways
+
+@probe("translator_bug_input", "what you return is source tokens, [batch, keys]")
+def bug_source_fits(component, numbers, seen):
+    reply = component()
+    seen.note("answer", kind(reply), reply.given)
+    seen.fault = reply.fault
+    seen.note("what you return", _misfit(reply.output) or "fits")
+
+
+@probe("translator_bug_input", "broken_greedy_decode writes a wrong text for it")
+def bug_source_shows_the_bug(component, numbers, seen):
+    source = component().output
+    seen.note("broken_greedy_decode on your source", "is not run" if _misfit(source) else _effect(source.long()))
+
+
+def _misfit(source):
+    """Return what is wrong with source tokens, or nothing."""
+    if not isinstance(source, torch.Tensor):
+        return "is not a tensor"
+    if source.dtype not in (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64):
+        return "the ids have to be integers"
+    if source.dim() != 2:
+        return "the tokens have to have two axes, batch and keys"
+    if not 0 < source.shape[0] <= 100 or not 0 < source.shape[1] <= 20:
+        return "there have to be 1 to 100 rows of 1 to 20 tokens"
+    real = source != broken.PAD
+    if source.min() < 0 or source.max() >= broken.VOCAB_SIZE or (real & (source <= broken.EOS)).any():
+        return "the ids have to be from 3 to 9, or 0 for padding"
+    if (real[:, 1:] & ~real[:, :-1]).any():
+        return "padding has to stand at the end of a row"
+    return ""
+
+
+def _effect(source):
+    """Say whether the bug shows on a source, and if not, what kind of source it is."""
+    rules = dict(bos_id=broken.BOS, eos_id=broken.EOS, pad_id=broken.PAD, max_len=source.shape[1] + 1)
+    right, wrong = (decode(broken.Copier(), source, **rules)
+                    for decode in (parts.greedy_decode, broken.broken_greedy_decode))
+    if not torch.equal(right, wrong):
+        return "writes a wrong text"
+    lengths = (source != broken.PAD).sum(dim=1)
+    if len(source) == 1:
+        return "is right: there is one row only"
+    if (source == source[0]).all():
+        return "is right: all rows are alike"
+    if lengths.min() == lengths.max():
+        return "is right: all rows end at the same step"
+    return "is right: no row ends more than one step before the last"

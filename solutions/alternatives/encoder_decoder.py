@@ -217,3 +217,23 @@ def stopped_when_nothing_better_can_come(model, source, bos_id, eos_id, pad_id, 
         tokens.append(best)
         scores.append(best_score)
     return nn.utils.rnn.pad_sequence(tokens, batch_first=True, padding_value=pad_id), torch.tensor(scores)
+
+
+# translator_bug_input
+
+@accepted("translator_bug_input")
+def one_long_row_among_short_ones():
+    source = torch.zeros(5, 11, dtype=torch.int32)
+    source[:, 0] = 9
+    source[3] = torch.tensor([3, 4, 5, 6, 7, 8, 9, 3, 4, 5, 6])
+    return source
+
+
+@accepted("translator_bug_input")
+def a_row_that_is_all_padding():
+    return torch.tensor([[0, 0, 0], [5, 4, 3]])
+
+
+@accepted("translator_bug_input")
+def three_lengths():
+    return torch.tensor([[3, 4, 5], [6, 7, 0], [8, 0, 0]])

@@ -175,6 +175,11 @@ def greedy_decode(step, model, source, bos_id, eos_id, pad_id, max_len):
     return step.written(tokens, max_len, pad_id)
 
 
+@component()
+def translator_bug_input(step):
+    return torch.tensor([[3, 4, 5, 6], [7, 8, 0, 0]])
+
+
 # Beam search, one row after another: a text is (tokens, sum of log-probabilities)
 
 @step
@@ -1051,6 +1056,30 @@ def noise_after_the_end(best, over, pad_id, eos_id):
     return best
 
 
+@mistake("over_after", only=("greedy_decode",),
+         symptom="One padding follows the end of a row, and then the row comes to life again.",
+         cause="Whether a row is over is worked out from its last token alone. One step after the end the last token is "
+               "padding, and the end is forgotten.",
+         place="Remember in `over` which rows have ever ended: add to it (`|`), and never start it afresh.")
+def end_of_a_row_forgotten(over, best, eos_id):
+    return best == eos_id
+
+
+@also("end_of_a_row_forgotten", "greedy_decode")
+def end_seen_in_the_last_token_only(model, source, bos_id, eos_id, pad_id, max_len):
+    model.eval()
+    with torch.no_grad():
+        memory, _ = model.encode(source)
+        tokens = torch.full_like(source[:, :1], bos_id)
+        for _ in range(max_len):
+            best = model.decode(tokens, memory, source)[0][:, -1].argmax(dim=-1)
+            best = best.masked_fill(tokens[:, -1] == eos_id, pad_id)
+            tokens = torch.cat([tokens, best[:, None]], dim=1)
+            if (tokens == eos_id).any(dim=1).all():
+                break
+    return tokens[:, 1:]
+
+
 @mistake("all_done",
          symptom="All rows stop when the first one ends.",
          cause="The loop is left as soon as any row says eos_id. The texts of a batch have different lengths, and the "
@@ -1593,3 +1622,84 @@ def source_used_up(model, source):
     memory = model.encode(source)[0]
     source[:, -1] = source[:, 0]
     return memory
+
+
+# Sources that shall expose the bug
+
+@mistake("translator_bug_input",
+         symptom="On your source the broken decoding is right.",
+         cause="There is one row only, and the loop ends with it. The bug is in what happens to a row that has ended while "
+               "others go on.",
+         place="Give it two rows at least.")
+def one_row_only():
+    return torch.tensor([[3, 4, 5, 6]])
+
+
+@mistake("translator_bug_input",
+         symptom="On your source the broken decoding is right.",
+         cause="All rows are the same text, so they do everything together.",
+         place="Use rows that differ, and above all in their lengths.")
+def rows_all_alike():
+    return torch.tensor([[3, 4, 5, 0], [3, 4, 5, 0]])
+
+
+@mistake("translator_bug_input",
+         symptom="On your source the broken decoding is right.",
+         cause="All rows have the same length, so all end at the same step, as ISO dates always do. Nobody is over while "
+               "others go on.",
+         place="Fill a row with padding at its end, so that it ends earlier than another.")
+def rows_of_one_length():
+    return torch.tensor([[3, 4, 5, 6], [7, 8, 9, 3]])
+
+
+@also("rows_of_one_length", "translator_bug_input")
+def rows_of_one_length_with_padding():
+    return torch.tensor([[3, 4, 0, 0], [7, 8, 0, 0]])
+
+
+@mistake("translator_bug_input",
+         symptom="On your source the broken decoding is right.",
+         cause="The shorter row ends one step before the longer. In that one step the last token is the end, and the "
+               "code does write padding after it.",
+         place="Ask what the last token of the shorter row is one step later.")
+def rows_one_step_apart():
+    return torch.tensor([[3, 4, 5, 6], [7, 8, 9, 0]])
+
+
+@also("rows_one_step_apart", "translator_bug_input")
+def many_rows_one_step_apart():
+    return torch.tensor([[3, 4, 5, 6], [7, 8, 9, 0], [4, 4, 4, 4]])
+
+
+@mistake("translator_bug_input",
+         symptom="What comes back cannot be used as a source.",
+         cause="A source is one integer tensor, [batch, keys]: ids from 3 to 9, and 0 as padding at the end of a row. "
+               "Begin and end, 1 and 2, are added by the decoding itself.",
+         place="Return torch.tensor([[...], [...]]) with such ids, and rows that are filled up to the same length.")
+def source_that_does_not_fit():
+    return torch.tensor([[3.0, 4.0, 5.0, 6.0], [7.0, 8.0, 0.0, 0.0]])
+
+
+@also("source_that_does_not_fit", "translator_bug_input")
+def source_without_a_batch():
+    return torch.tensor([3, 4, 5, 6])
+
+
+@also("source_that_does_not_fit", "translator_bug_input")
+def source_as_lists():
+    return [[3, 4, 5, 6], [7, 8, 0, 0]]
+
+
+@also("source_that_does_not_fit", "translator_bug_input")
+def source_with_begin_and_end():
+    return torch.tensor([[1, 3, 4, 5, 6, 2], [1, 7, 8, 2, 0, 0]])
+
+
+@also("source_that_does_not_fit", "translator_bug_input")
+def source_padded_in_front():
+    return torch.tensor([[3, 4, 5, 6], [0, 0, 7, 8]])
+
+
+@also("source_that_does_not_fit", "translator_bug_input")
+def source_as_text():
+    return "3456"

@@ -164,6 +164,10 @@ class CleanOutputs(Preprocessor):
     def preprocess(self, nb, resources):
         nb.metadata.pop("widgets", None)
         self.tags_left = MOST_TAGS_IN_ALL
+        # The formgrader's page writes these as they are.
+        for name in ("student", "first_name", "last_name", "notebook_path"):
+            if isinstance(resources.get(name), str):
+                resources[name] = escape(resources[name])
         return super().preprocess(nb, resources)
 
     def preprocess_cell(self, cell, resources, index):

@@ -116,7 +116,7 @@ class CheckedCollector(FileNameCollectorPlugin):
 
 
 def _is_name(text):
-    return bool(text) and text not in (".", "..") and "/" not in text and "\\" not in text and not strange(text)
+    return bool(text) and text not in (".", "..") and not set(text) & set('/\\<>"&') and not strange(text)
 
 
 def _is_time(text):

@@ -10,6 +10,7 @@ from nbgrader_course import LESSON, NOTEBOOK, Course, cell_of
 from payloads import HTML, MARKDOWN, PRINTED, RUN
 from test_formgrader import Server
 
+NAME = "<img src=x onerror=alert(1)>"
 ACTIVE = "script, iframe, object, embed, form, link, base, svg"
 
 
@@ -62,14 +63,14 @@ class Shown:
         self.course, self.listener = Course(root), listener
         assert self.course.api().generate_assignment(LESSON)["success"]
         self.course.submit("mallory", hostile(self.course, listener.port))
-        self.course.submit("<img src=x onerror=alert(1)>", b"{")
+        self.course.submit(NAME, b"{")
         self.course.submit("honest", self.course.answers(scores=(
             "def attention_scores(query, key):\n    return query @ key.transpose(-2, -1)\n")))
-        for learner in ("mallory", "honest", "<img src=x onerror=alert(1)>"):
+        for learner in ("mallory", "honest", NAME):
             done = self.course.api().autograde(LESSON, learner)
             assert done["success"], done["log"]
         self.say("mallory", f"<script>{RUN.replace('PORT', listener.port)}</script>\n\n**Well** put: $y^3$")
-        for learner in ("mallory", "honest", "<img src=x onerror=alert(1)>"):
+        for learner in ("mallory", "honest", NAME):
             done = self.course.api().generate_feedback(LESSON, learner)
             assert done["success"], done["log"]
 
@@ -183,7 +184,7 @@ def test_a_page_that_is_dark_can_be_read(shown, chromium):
 
 @pages
 def test_a_learners_name_is_text(shown, chromium):
-    page, dialogs, _ = look(chromium, shown.page("<img src=x onerror=alert(1)>"), waits=0)
+    page, dialogs, _ = look(chromium, shown.page(NAME), waits=0)
     assert dialogs == [] and page.locator("img").count() == 0
     assert "onerror=alert(1)" in page.locator(".who").inner_text()
     assert "This submission was not graded: The file is not a notebook" in page.locator(".refused").inner_text()
@@ -193,7 +194,7 @@ def test_a_learners_name_is_text(shown, chromium):
 def test_the_formgraders_page_of_a_submission_runs_and_loads_nothing_of_a_learner(shown, chromium):
     server = Server(shown.course)
     try:
-        for learner in ("mallory", "honest"):
+        for learner in ("mallory", "honest", NAME):
             found = [n for n in server.get(f"formgrader/api/submitted_notebooks/{LESSON}/{NOTEBOOK}")
                      if n["student"] == learner]
             address = f"http://127.0.0.1:{server.port}"
@@ -205,7 +206,10 @@ def test_the_formgraders_page_of_a_submission_runs_and_loads_nothing_of_a_learne
             assert shown.listener.asked == []
             assert page.locator("#notebook").locator(ACTIVE).count() == 0
             # nbgrader's own part of the page works: the points that the gradebook has are in their fields.
-            page.wait_for_function("document.querySelector('#check_merge_heads').placeholder == '1'")
-            browser.screenshot(page, f"formgrader-{learner}")
+            page.wait_for_function(
+                f"document.querySelector('#check_merge_heads').placeholder == '{int(learner != NAME)}'")
+            assert page.locator(".name-shown", has_text=learner).count() == 1
+            if learner != NAME:
+                browser.screenshot(page, f"formgrader-{learner}")
     finally:
         server.stop()

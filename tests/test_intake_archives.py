@@ -202,6 +202,7 @@ def test_two_files_of_one_name_in_an_archive_do_not_end_the_collection(tmp_path)
     ("/x/a/b/c.ipynb", r"/x/(?P<student_id>.*)/(?P<file_id>\w+)"),
     ("/x/eve/../c.ipynb", r"/x/(?P<student_id>\w+)/(?P<file_id>.*)"),
     ("/x/eve\x1b[2J/c.ipynb", r"/x/(?P<student_id>.*)/(?P<file_id>\w+)"),
+    ("/x/<img src=x>/c.ipynb", r"/x/(?P<student_id>.*)/(?P<file_id>\w+)"),
     ("/x//c.ipynb", r"/x/(?P<student_id>.*)/(?P<file_id>\w+)"),
 ])
 def test_a_learner_is_no_path(path, pattern):

@@ -75,9 +75,10 @@ class Inside:
             said.append(content.get("text", "") if message["msg_type"] == "stream" else "")
             failed.extend(["\n".join(content["traceback"])] if message["msg_type"] == "error" else [])
 
-        self.wait(self.client.execute_interactive(code, timeout=timeout, allow_stdin=False, output_hook=hear))
-        if failed:
-            raise RuntimeError(failed[0])
+        reply = self.wait(self.client.execute_interactive(code, timeout=timeout, allow_stdin=False, output_hook=hear,
+                                                          stop_on_error=False))
+        if failed or reply["content"]["status"] != "ok":
+            raise RuntimeError(failed[0] if failed else str(reply["content"]))
         return "".join(said)
 
     def value(self, expression, before=""):

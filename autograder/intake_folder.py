@@ -20,7 +20,7 @@ class Limits:
     notebook_bytes: int = 10_000_000
     cells: int = 2_000
     source: int = 200_000           # characters of one cell
-    sources: int = 2_000_000        # characters of all cells
+    sources: int = 1_000_000        # characters of all cells
     files: int = 1_000
     file_bytes: int = 100_000_000
     folder_bytes: int = 200_000_000

@@ -34,7 +34,8 @@ class Channel:
         self._execute("from autograder import inside; inside.install(); del inside")
 
     def _execute(self, code):
-        asked = self.client.execute(code, silent=True, store_history=False, allow_stdin=False)
+        asked = self.client.execute(code, silent=True, store_history=False, allow_stdin=False,
+                                    stop_on_error=False)
         if self._wait(asked, "execute_reply", 60)[0].get("status") != "ok":
             raise Ended("The process that runs your code could not be prepared for the checks.")
 

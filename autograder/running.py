@@ -146,8 +146,8 @@ class RunAnswers(Execute):
     def _replay(self):
         execute = run_sync(self.kc.execute_interactive)
         for source in self.ran:
-            execute(source, silent=True, store_history=False, allow_stdin=False, output_hook=lambda message: None,
-                    timeout=self.timeout or self.budget)
+            execute(source, silent=True, store_history=False, allow_stdin=False, stop_on_error=False,
+                    output_hook=lambda message: None, timeout=self.timeout or self.budget)
 
     # The checks
 

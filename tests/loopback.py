@@ -19,7 +19,7 @@ class Loopback:
         self.names, self.forged, self.asked = names, forged, []
 
     def ask(self, content, buffers, seconds):
-        self.asked.append(content)
+        self.asked.append((content, buffers))
         sent = json.loads(json.dumps(content))
         answer, given = inside.answer(self.names, sent, [memoryview(buffer) for buffer in buffers])
         content, buffers = self.forged(answer, given)

@@ -1,0 +1,177 @@
+"""The official verdict: fresh numbers against the live reference, and the same result as the check in the notebook."""
+
+import itertools
+
+import pytest
+import torch
+from lessons import EXERCISES, REPOSITORY, alternatives, catalogue, read, reference
+from loopback import Loopback, remote
+
+from autograder import recording, verdict, wire
+from autograder.checking import examine
+from autograder.remote import Ended, Remote
+
+REFERENCE = verdict.Reference(REPOSITORY / "solutions")
+SEVEN = "scaled_dot_product_attention"
+SECONDS = 60
+
+
+def judged(exercise, submission, seed="a seed of the test"):
+    return verdict.judge(recording.read(exercise), submission, REFERENCE, seed, SECONDS)
+
+
+def outcome(result):
+    return result.passed, result.earned, set(result.mistakes), result.unsolved
+
+
+@pytest.mark.parametrize(("lesson", "exercise"), EXERCISES)
+def test_every_right_answer_is_right_for_numbers_that_nobody_has_seen(lesson, exercise):
+    right = [("reference", getattr(reference(lesson), exercise)), *alternatives(lesson).of(exercise)]
+    for number, (style, component) in enumerate(right):
+        for seed in (f"first {number}", f"second {number}"):
+            result = judged(exercise, remote({exercise: component}), seed)
+            assert outcome(result) == (True, recording.read(exercise).points, set(), False), (style, seed, result)
+
+
+@pytest.mark.parametrize(("lesson", "exercise"), EXERCISES)
+def test_a_wrong_answer_gets_the_result_of_the_check_in_the_notebook(lesson, exercise):
+    record = recording.read(exercise)
+    for wrong in catalogue(lesson).singles(exercise)[::7]:
+        local = examine(record, {exercise: wrong.call}, SECONDS)
+        official = judged(exercise, remote({exercise: wrong.call}), str(wrong.mistakes))
+        assert outcome(official) == outcome(local), wrong.mistakes
+        assert official.says == local.says
+
+
+def test_two_mistakes_at_once_are_named_as_in_the_notebook():
+    record = recording.read("attention_weights")
+    recorded = [set(known["mistakes"]) for known in record.behaviours if len(known["mistakes"]) == 2]
+    pairs = [pair for pair in catalogue(SEVEN).pairs(record.exercise) if set(pair.mistakes) in recorded]
+    for pair in pairs[::9]:
+        result = judged(record.exercise, remote({record.exercise: pair.call}))
+        assert set(result.mistakes) == set(pair.mistakes)
+    assert len(pairs) > 9
+
+
+def test_the_numbers_are_others_for_every_submission_and_the_recorded_ones_are_not_among_them():
+    asked = []
+    for seed in ("one", "two", recording.SEED):
+        channel = Loopback({"attention_scores": reference(SEVEN).attention_scores})
+        judged("attention_scores", Remote(lambda channel=channel: channel), seed)
+        asked.append({buffer for _, buffers in channel.asked for buffer in buffers if len(buffer) > 100})
+    assert len(asked[0]) > 5 and all(a.isdisjoint(b) for a, b in itertools.combinations(asked, 2))
+
+
+# Answers that know the recorded numbers
+
+class KnowsTheRecord:
+    """Answers as one component where the input is that of the recorded numbers, and as another one elsewhere."""
+
+    def __init__(self, exercise, here, elsewhere):
+        self.here, self.elsewhere, self.known, self.learning = here, elsewhere, set(), True
+        examine(recording.read(exercise), {exercise: self}, SECONDS)
+        self.learning = False
+
+    def __call__(self, *arguments):
+        key = str([(list(a.shape), a.dtype, a.is_meta or a.sum().item()) for a in arguments
+                   if isinstance(a, torch.Tensor)])
+        if self.learning:
+            self.known.add(key)
+        return (self.here if key in self.known else self.elsewhere)(*arguments)
+
+
+def unscaled(query, key):
+    return query @ key.transpose(-2, -1)
+
+
+def test_an_answer_that_is_right_for_the_recorded_numbers_only_earns_nothing():
+    right = reference(SEVEN).attention_scores
+    cheat = KnowsTheRecord("attention_scores", right, unscaled)
+    assert examine(recording.read("attention_scores"), {"attention_scores": cheat}).passed
+    result = judged("attention_scores", remote({"attention_scores": cheat}))
+    assert not result.passed and result.earned == 0
+    assert "on others it is not" in result.says[-1]
+
+
+def test_a_mistake_that_keeps_points_keeps_them_only_where_it_is_made_with_fresh_numbers_too():
+    def in_place(query, key):
+        query /= query.shape[-1] ** 0.5
+        return query @ key.transpose(-2, -1)
+
+    honest = judged("attention_scores", remote({"attention_scores": in_place}))
+    assert honest.mistakes == ("arguments_changed_in_place",) and honest.earned == 1
+    cheat = KnowsTheRecord("attention_scores", in_place, unscaled)
+    result = judged("attention_scores", remote({"attention_scores": cheat}))
+    assert result.earned == 0
+
+
+# Components that cannot be asked, or that are judged with others
+
+def test_another_exercise_that_is_wrong_costs_nothing():
+    names = vars(reference(SEVEN))
+    attend, before = names["scaled_dot_product_attention"], names["attention_scores"]
+    attend.__globals__["attention_scores"] = unscaled
+    try:
+        result = judged("scaled_dot_product_attention", remote({"scaled_dot_product_attention": attend}))
+    finally:
+        attend.__globals__["attention_scores"] = before
+    assert result.passed and "Judged with right attention_scores" in result.note
+
+
+def test_a_component_that_is_not_there_is_said_to_be_missing():
+    result = judged("attention_scores", remote({}))
+    assert not result.passed and result.earned == 0
+    assert "attention_scores is not defined" in result.says[0]
+    assert {state for _, state in result.rows} == {"not run"}
+
+
+def test_an_unsolved_component_is_unsolved():
+    def attention_scores(query, key):
+        raise NotImplementedError("this exercise is not solved yet")
+
+    assert judged("attention_scores", remote({"attention_scores": attention_scores})).unsolved
+
+
+def test_a_kernel_that_ended_is_told():
+    class Gone:
+        def ask(self, content, buffers, seconds):
+            raise Ended("The process is gone.")
+
+    result = judged("attention_scores", Remote(Gone))
+    assert result.earned == 0 and result.says == ["The process is gone."]
+
+
+@pytest.mark.parametrize("content", [
+    None, [], {}, {"reply": None}, {"reply": {"output": 5}}, {"reply": {"output": {"tensor": 0}}}, {"printed": 3},
+    {"reply": {"fault": "x"}}, {"stopped": 1}, {"missing": "yes"},
+], ids=str)
+def test_an_answer_that_is_none_earns_nothing_and_says_so(content):
+    submission = remote({"attention_scores": reference(SEVEN).attention_scores}, forged=lambda _, __: (content, []))
+    result = judged("attention_scores", submission)
+    assert result.earned == 0 and not result.passed and result.says
+
+
+def test_an_answer_that_says_too_little_is_wrong():
+    right = {"attention_scores": reference(SEVEN).attention_scores}
+    submission = remote(right, forged=lambda _, __: ({"reply": {}}, []))
+    assert judged("attention_scores", submission).earned == 0
+
+
+def test_what_the_code_prints_comes_back_once_and_cut():
+    def attention_scores(query, key):
+        print("here " * 1000)
+        return reference(SEVEN).attention_scores(query, key)
+
+    result = judged("attention_scores", remote({"attention_scores": attention_scores}))
+    assert result.passed and result.printed.startswith("here here") and len(result.printed) <= 2000
+
+
+def test_a_reply_is_read_against_its_own_request():
+    with pytest.raises(wire.Malformed):
+        wire.unpack_reply({"gradients": 3}, [], wire.Request("f", {}))
+
+
+def test_the_lesson_of_every_record_has_its_text():
+    for lesson, exercise in EXERCISES:
+        assert REFERENCE.component(recording.read(exercise)).__name__ == exercise
+        assert read(lesson).exercises[exercise]

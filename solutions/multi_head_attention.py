@@ -82,8 +82,9 @@ times 64 multiplications per pair of positions in place of 512.
 r"""
 ## The formula
 
-$$\mathrm{MultiHead}(Q, K, V) = \mathrm{Concat}(\mathrm{head}_1, \ldots, \mathrm{head}_h)\, W^O, \qquad
-\mathrm{head}_i = \mathrm{Attention}(Q W_i^Q, K W_i^K, V W_i^V)$$
+$$\mathrm{MultiHead}(Q, K, V) = \mathrm{Concat}(\mathrm{head}_1, \ldots, \mathrm{head}_h)\, W^O$$
+
+$$\mathrm{head}_i = \mathrm{Attention}(Q W_i^Q, K W_i^K, V W_i^V)$$
 
 This is section 3.2.2 of Vaswani et al. (2017). The paper gives each head its own three matrices. In code the matrices
 $W_1^Q, \ldots, W_h^Q$ stand side by side in one linear layer, `q_proj`, from `embed_dim` to `embed_dim` features: the
@@ -533,8 +534,7 @@ And this is where the heads look: the weights of the query at position 4, averag
 # %% demo
 if __name__ == "__main__":
     with figures.once_solved():
-        with torch.no_grad():
-            weights = trained(num_heads=4)(tokens)[1].mean(dim=0)  # [heads, queries, keys]
+        weights = trained(num_heads=4)(tokens)[1].mean(dim=0)  # [heads, queries, keys]
         picture = figures.weight_tables({"weights of query 4": weights[:, 4]}, rows="head", columns="key")
         picture.told("Weights of query 4: head 0 looks at key 5, head 1 at key 3, heads 2 and 3 at key 0.").show()
 

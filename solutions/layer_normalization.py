@@ -438,13 +438,13 @@ if __name__ == "__main__":
 r"""
 The first look is at 24 layers that have learned nothing yet. Two numbers are measured for each layer: the **size** of
 the numbers that leave it (the root of their mean square), and the **gradient norm** of the first matrix of its feed-forward
-network, that is, how strongly the loss pulls at this layer. All are means over five starts.
+network, that is, how strongly the loss pulls at this layer. All are (geometric) means over five starts.
 """
 
 # %% [markdown] predict="no_norm"
 r"""
-**Predict.** In the stack without norms, each of the 48 sublayers adds about as much as it gets. How large are the numbers that
-leave the stack, if those that enter are near 1?
+**Predict.** In the stack without norms, each of the 48 sublayers adds something whose size is in proportion to what it gets. How large
+are the numbers that leave the stack, if those that enter are near 1?
 
 - [ ] Near 1 :: Each addition makes them larger, and nothing makes them smaller again. This is what post-norm sees to.
 - [ ] Near 7, the root of 48 :: This would be so if each sublayer added numbers near 1. But it gets what has grown already, and adds as much again. (In the pre-norm stack each sublayer gets numbers near 1: there the guess is good.)
@@ -524,8 +524,8 @@ learning rate. What do a smaller `learning_rate`, `warmup=0.3` and more `STEPS` 
 r"""
 ## Exercise 4: find the bug
 
-Somebody else has written the function so that it reads x only once, by a formula for the variance that stands in every
-book on statistics. Read it.
+Somebody else has written the function with another formula for the variance, for which x has to be read only once: the
+mean of the squares minus the square of the mean. On paper both formulas are equal. Read it.
 """
 
 # %% demo
@@ -555,8 +555,9 @@ if __name__ == "__main__":
 
 # %% [markdown]
 r"""
-And still it is wrong for some inputs. Supply one. A good way to work: compute the variance of 10 000 and 10 002 by
-hand, once by each formula, and write down how large the numbers on the way are.
+And still it is wrong for some inputs. Supply one. A good way to work: choose two numbers, compute their variance by
+hand, once by each formula, and write down how large the numbers on the way are. For which choice are they much larger than
+the result?
 """
 
 # %% exercise="norm_bug_input"

@@ -78,7 +78,9 @@ c.Execute.interrupt_on_timeout = True
 c.Execute.iopub_timeout = 30    # for the last output of a cell that ended, also on a machine that is busy
 c.Execute.shutdown_kernel = "immediate"
 if os.name == "posix":
-    c.Execute.kernel_manager_class = "autograder.running.SocketKernelManager"
+    c.Execute.kernel_manager_class = "autograder.sandbox.SocketKernelManager"
+# Submissions run in a sandbox, and where it does not hold what it promises, grading stops and says so.
+# c.SandboxKernelManager.without_sandbox = True lets them run with your rights; their limits are c.SandboxProvisioner's.
 c.RunAnswers.kernel_manager_class = "autograder.sandbox.SandboxKernelManager"
 c.RunAnswers.budget = 600       # seconds for one submission
 c.RunAnswers.solutions = os.path.join(os.path.dirname(os.path.abspath(__file__)), "solutions")

@@ -1,20 +1,17 @@
 """Run a rebuilt submission: the learner's cells in a sandbox, the checks in the judge's own process."""
 
 import functools
-import os
 import secrets
-import tempfile
 from dataclasses import replace
 from time import monotonic
 
-from jupyter_client.manager import AsyncKernelManager
 from nbclient.exceptions import CellExecutionComplete, CellTimeoutError, DeadKernelError
 from nbclient.util import run_sync
 from nbformat import ValidationError
 from nbformat.v4 import new_output
 from nbgrader.preprocessors import Execute
 from nbgrader.utils import is_grade, is_solution
-from traitlets import Integer, Unicode, default
+from traitlets import Integer, Unicode
 
 from . import probes, reach, recording, verdict
 from .demos import unneeded
@@ -35,24 +32,6 @@ def is_check(cell):
 def is_learners(cell):
     """True for code that a learner may have written: an answer, or a cell of their own."""
     return cell.cell_type == "code" and (is_solution(cell) or cell.get("id", "").startswith("learner-"))
-
-
-class SocketKernelManager(AsyncKernelManager):
-    """Talks to a kernel through socket files that only this user can reach, where others open network ports."""
-
-    @default("transport")
-    def _transport_default(self):
-        return "ipc"
-
-    @default("ip")
-    def _ip_default(self):
-        # An absolute path: the kernel runs in another folder.
-        self._folder = tempfile.TemporaryDirectory(prefix="kernel-")
-        return os.path.join(self._folder.name, "socket")
-
-    def cleanup_ipc_files(self):
-        super().cleanup_ipc_files()
-        self._folder.cleanup()
 
 
 class RunAnswers(Execute):

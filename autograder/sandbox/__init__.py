@@ -31,6 +31,7 @@ _PLACES = {
     "SandboxProvisioner": "provisioner",
     "SandboxKernelManager": "manager",
     "SandboxClient": "manager",
+    "SocketKernelManager": "sockets",
     "warm": "warm_start",
     "prove": "proof",
     "prove_async": "proof",

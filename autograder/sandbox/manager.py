@@ -1,8 +1,6 @@
 """The kernel manager and its client: our kernelspec, the sandbox, and none of Jupyter's fixed waiting times."""
 
-import os
 import sys
-import tempfile
 import time
 from contextlib import suppress
 from queue import Empty
@@ -10,11 +8,11 @@ from queue import Empty
 import zmq
 from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.kernelspec import KernelSpec
-from jupyter_client.manager import AsyncKernelManager
-from traitlets import Bool, Dict, DottedObjectName, Integer, Type, default
+from traitlets import Bool, Dict, DottedObjectName, Integer, Type
 
 from .proof import prove_async
 from .provisioner import NAME
+from .sockets import SocketKernelManager
 
 
 class _Careful:
@@ -76,7 +74,7 @@ class SandboxClient(_Careful, AsyncKernelClient):
                 return found
 
 
-class SandboxKernelManager(_Careful, AsyncKernelManager):
+class SandboxKernelManager(_Careful, SocketKernelManager):
     """Starts Python kernels in the sandbox. Neither a notebook nor an installed kernelspec has a say in it."""
 
     # The manager's own messages are sent without a loop of events, which would have to wait.
@@ -90,18 +88,6 @@ class SandboxKernelManager(_Careful, AsyncKernelManager):
                        "none where it does not.").tag(config=True)
     without_sandbox = Bool(False, help="True: the submission's code runs with your rights. It can read and change "
                            "your files and use the network.").tag(config=True)
-
-    @default("transport")
-    def _transport_default(self):
-        return "ipc"
-
-    @default("ip")
-    def _ip_default(self):
-        # Only used without a sandbox; an absolute path, since the kernel runs in another folder.
-        self._folder = tempfile.TemporaryDirectory(prefix="kernel-")
-        return os.path.join(self._folder.name, "socket")
-
-    _folder = None
 
     @property
     def kernel_spec(self):
@@ -165,9 +151,7 @@ class SandboxKernelManager(_Careful, AsyncKernelManager):
         # The sockets of a sandbox have gone with it, and their path may mean something else by now.
         if self.without_sandbox:
             super().cleanup_ipc_files()
-        if self._folder:
-            self._folder.cleanup()
-            self._folder = None
+        self._remove_folder()
 
 
 _warned = False

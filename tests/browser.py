@@ -29,8 +29,8 @@ SCREENSHOTS = REPOSITORY / "artefacts" / "screenshots"
 FLAGS = ("--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
          "--disable-component-update --disable-sync").split()
 LOCAL = ("http://127.0.0.1:", "ws://127.0.0.1:", "file://", "data:", "blob:", "about:")
-# What a browser reports on any page, and what is no fault of a page.
-HARMLESS = ("favicon",)
+# Notebook 7.6 throws this whenever it starts, with an empty notebook as well.
+HARMLESS = ("Cannot read properties of undefined (reading 'schema')",)
 
 
 def missing():
@@ -63,16 +63,19 @@ class Browser:
     faults    errors that its pages have thrown
     """
 
+    _driver, _open = None, 0  # Playwright can be started once in a thread; all browsers share it
+
     def __init__(self, dark=False):
-        self.dark = dark
+        self.dark, self.requests, self.faults = dark, [], []
 
     def __enter__(self):
         from playwright.sync_api import sync_playwright
 
-        self.requests, self.faults, self._contexts = [], [], []
+        if not Browser._open:
+            Browser._driver = sync_playwright().start()
+        Browser._open += 1
         self._profile = tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True)
-        self._playwright = sync_playwright().start()
-        self._browser = self._playwright.chromium.launch(
+        self._browser = Browser._driver.chromium.launch(
             executable_path=executable(), env=os.environ | {"HOME": self._profile.name},
             args=[*FLAGS, "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
                   f"--blink-settings=preferredColorScheme={0 if self.dark else 1}"])
@@ -80,14 +83,16 @@ class Browser:
 
     def __exit__(self, *error):
         self._browser.close()
-        self._playwright.stop()
         self._profile.cleanup()
+        Browser._open -= 1
+        if not Browser._open:
+            Browser._driver.stop()
 
     def page(self, width=1200, height=900, **settings):
         """Return a new page; the browser notes every request of it, and every error."""
         context = self._browser.new_context(color_scheme="null", viewport={"width": width, "height": height},
                                             **settings)
-        context.set_default_timeout(60_000)
+        context.set_default_timeout(30_000)
         context.on("request", lambda request: self.requests.append(request.url))
         context.on("weberror", lambda error: self.faults.append(str(error.error)))
         page = context.new_page()

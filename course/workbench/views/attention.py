@@ -136,8 +136,10 @@ def _kind(name, weights, rows, columns):
     for tokens, which in ((rows, words.get(name, "decoder_tokens")), (columns, words.get(name, "encoder_tokens"))):
         if tokens is None:
             raise ViewError(f"{name} attention has no words; give `{which}`, one for each position")
-    return checked(Kind(name, [_table(name, number, layer) for number, layer in enumerate(weights)],
-                        [str(word) for word in rows], [str(word) for word in columns]))
+    layers = [_table(name, number, layer) for number, layer in enumerate(weights)]
+    if not layers:
+        raise ViewError(f"the {name} attention has no layers; give one tensor per layer")
+    return checked(Kind(name, layers, [str(word) for word in rows], [str(word) for word in columns]))
 
 
 def _table(name, number, layer):
@@ -155,8 +157,6 @@ def _table(name, number, layer):
 
 def checked(kind):
     """Return a kind whose layers, words, queries and keys fit together, or raise ViewError."""
-    if not kind.weights:
-        raise ViewError(f"the {kind.name} attention has no layers; give one tensor per layer")
     heads, queries, keys = kind.weights[0].shape
     for number, layer in enumerate(kind.weights):
         if layer.shape != (heads, queries, keys):

@@ -22,7 +22,6 @@ CHANGES = {
         ("const params = PYTHON_PARAMS;", "const params = window.bertviz_params;"),
         ("const DETAIL_BOX_WIDTH = 80;", "const DETAIL_BOX_WIDTH = params.box_width;"),
         ("const DETAIL_WIDTH = 300;", "const DETAIL_WIDTH = 140 + 2 * params.box_width;"),
-        ("const DIV_WIDTH = 970;", "const DIV_WIDTH = params.width;"),
     ],
     "neuron": [
         ("const BOXWIDTH = TEXT_SIZE * 8;", "const BOXWIDTH = params.box_width;"),

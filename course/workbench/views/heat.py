@@ -2,6 +2,7 @@
 
 import math
 
+import matplotlib
 import torch
 from matplotlib.figure import Figure
 
@@ -15,6 +16,8 @@ MOST_TABLES = 64
 MOST_POSITIONS = 512
 # More columns than this have no room for numbers.
 MOST_NUMBERED = 24
+# What is no number is grey.
+BLUES = matplotlib.colormaps["Blues"].with_extremes(bad="#cccccc")
 
 
 def heat_map(attention=None, tokens=None, sentence_b_start=None, prettify_tokens=True, layer=None, head=None,
@@ -55,10 +58,11 @@ def before_and_after(models, *inputs, kind=None, layer=0, head=0, row=0, tokens=
     found = {title: _attention(model, inputs, kind, row, tokens, encoder_tokens, decoder_tokens, prettify_tokens)
              for title, model in models.items()}
     kinds = {title: one for title, one in found.items() if not isinstance(one, Exception)}
+    if not found:
+        raise ViewError("there is no model; give {title: model}")
     if not kinds:
         raise ViewError("none of the models can be shown: "
-                        + "; ".join(f"{title}: {type(error).__name__}: {error}" for title, error in found.items())
-                        or "there is no model; give {title: model}")
+                        + "; ".join(f"{title}: {type(error).__name__}: {error}" for title, error in found.items()))
     heads = [(one, other) for one in _listed(layer) for other in _listed(head)]
     tables = []
     for number, which in heads:
@@ -132,7 +136,7 @@ def _drawn(tables, columns):
             _draw(axis, table, not same or place % columns == 0)
         for axis in list(axes)[len(tables):]:
             axis.axis("off")
-        return still.png(figure)
+        return still.png(figure, still.shades("Blues"))
 
 
 def _size(table):
@@ -151,9 +155,7 @@ def _draw(axis, table, named):
                   parse_math=False)
         return
     weights = table.weights
-    colours = axis.imshow(weights.numpy(), cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    colours.cmap.set_bad("#dddddd")
-    axis.set_facecolor("#dddddd")  # what is no number is grey
+    axis.imshow(weights.numpy(), cmap=BLUES, vmin=0, vmax=1, aspect="auto")
     few = len(table.columns) <= MOST_NUMBERED
     if few:
         for query, row in enumerate(weights.tolist()):

@@ -121,24 +121,30 @@ def _refuse_size(view, kinds):
     """Raise ViewError where a view would be too large, with what would fit."""
     for kind in kinds:
         layers, heads, queries, keys = kind.size
-        table = queries * keys
-        vectors = (queries + keys) * kind.queries[0].shape[-1] if view == "neuron" else 0
-        numbers, lines = layers * heads * (table + vectors), {"head": heads, "model": layers * heads, "neuron": 1}[view]
-        lines *= table
-        if numbers <= MOST_NUMBERS and lines <= MOST_LINES[view]:
+        lines = queries * keys
+        numbers = lines + ((queries + keys) * kind.queries[0].shape[-1] if view == "neuron" else 0)
+        drawn = {"head": heads, "model": layers * heads, "neuron": 1}[view] * lines
+        if layers * heads * numbers <= MOST_NUMBERS and drawn <= MOST_LINES[view]:
             continue
-        fits = min(MOST_NUMBERS // (table + vectors), layers * heads * MOST_LINES[view] // lines)
-        if not fits or (view == "neuron" and lines > MOST_LINES[view]):
-            remedy = "choose a shorter text, or look at one head with heat_map"
-        elif fits >= heads:
-            remedy = (f"choose {fits // heads} layers with include_layers, a shorter text, or look at one head with "
-                      "heat_map")
-        else:
-            remedy = (f"choose 1 layer with include_layers and {fits} heads with include_heads, a shorter text, or "
-                      "look at one head with heat_map")
-        raise ViewError(f"{view}_view of the {kind.name} attention: {layers} layers x {heads} heads x {queries} "
-                        f"queries x {keys} keys are {numbers:,} numbers and {lines:,} lines; up to {MOST_NUMBERS:,} "
-                        f"and {MOST_LINES[view]:,} can be drawn: {remedy}")
+        stored, at_once = MOST_NUMBERS // numbers, MOST_LINES[view] // lines  # how many heads fit
+        fitting = {"head": min(heads, at_once), "model": min(heads, at_once, stored),
+                   "neuron": min(heads, stored) if at_once else 0}[view]
+        deep = min(layers, (min(stored, at_once) if view == "model" else stored) // max(1, fitting))
+        raise ViewError(
+            f"{view}_view of the {kind.name} attention: {layers} layers x {heads} heads x {queries} queries x {keys} "
+            f"keys are {layers * heads * numbers:,} numbers, and {drawn:,} lines at once; up to {MOST_NUMBERS:,} and "
+            f"{MOST_LINES[view]:,} can be drawn: {_remedy(layers, heads, deep, fitting)}")
+
+
+def _remedy(layers, heads, deep, fitting):
+    """Return what to do, where so many layers of so many heads fit."""
+    parts = []
+    if fitting and deep and deep < layers:
+        parts.append(f"{deep} layer{'s' * (deep > 1)} with include_layers")
+    if fitting and deep and fitting < heads:
+        parts.append(f"{fitting} head{'s' * (fitting > 1)} with include_heads")
+    chosen = f"choose {' and '.join(parts)}, " if parts else "choose "
+    return f"{chosen}a shorter text, or look at one head with heat_map"
 
 
 def _unexplained(kinds):
@@ -185,8 +191,6 @@ def _shown(view, kinds, png, html_action, remark="", **settings):
     title = f"{view.capitalize()} view: {', '.join(kind.name for kind in kinds)} attention"
     sentence = f"{view.capitalize()} view. {in_words(kinds)}{remark}"
     text = page.page(view, title, kinds, columns=COLUMNS, **settings)
-    fallback = (f"{sentence} This view is interactive: it needs a notebook that is trusted (run the cell, or trust the "
-                "notebook) and a reader that shows frames. Below is the same as a still picture.")
-    frame = page.framed(text, title, page.height(view, kinds, COLUMNS), fallback, png)
+    frame = page.framed(text, title, sentence, page.height(view, kinds, COLUMNS), png)
     made = View(sentence, html=frame, png=png, page=text)
     return made if html_action == "return" else made.show()

@@ -86,7 +86,7 @@ function draw() {
     d3.schemeCategory10 = colours(Math.max(10, kind.heads.length));
     window.bertviz_params = {
         attention: [kind], default_filter: "0", root_div_id: "root", display_mode: mode(), box_width: Math.ceil(box),
-        width: Math.max(970, 160 + 2 * Math.ceil(box)), include_layers: kind.layers, include_heads: kind.heads,
+        include_layers: kind.layers, include_heads: kind.heads,
         total_heads: Math.max(kind.heads.length, data.columns), bidirectional: kind.bidirectional,
         layer: data.view === "neuron" ? kind.layers.indexOf(layer) : layer,
         head: kind.heads.indexOf(head),
@@ -110,7 +110,7 @@ const HINTS = {
 };
 
 function controls(kind) {
-    const choice = (label, id, options = "") => `<label>${label} <select id="${id}">${options}</select></label>`;
+    const choice = (label, id, options = "") => `<span><label for="${id}">${label}</label> <select id="${id}">${options}</select></span>`;
     const bar = document.getElementById("controls");
     bar.innerHTML = (data.kinds.length > 1 ? choice("Attention", "kind") : "")
         + (data.view !== "model" ? choice("Layer", "layer") : "")
@@ -144,17 +144,22 @@ function layerNow(kind) {
 
 function mend(kind) {
     const svg = document.querySelector("#vis svg");
-    const width = { head: 2 * window.bertviz_params.box_width + 115, model: window.bertviz_params.width,
-        neuron: 2 * window.bertviz_params.box_width + 840 }[data.view];
-    const wide = data.view === "head" ? Math.max(width, 20 * kind.heads.length) : width;
-    const high = parseFloat(svg.getAttribute("height"));
-    svg.setAttribute("viewBox", `-4 -4 ${wide + 8} ${high + 8}`);
+    const words = 2 * window.bertviz_params.box_width;
+    const wide = { head: Math.max(words + 115, 20 * kind.heads.length), model: 970, neuron: words + 840 }[data.view];
+    fit(svg, wide, parseFloat(svg.getAttribute("height")));
     svg.removeAttribute("height");
-    svg.style.maxWidth = `${wide + 8}px`;
     svg.setAttribute("width", "100%");
     svg.setAttribute("role", "group");
     svg.setAttribute("aria-label", data.title);
     ({ head: mendHead, model: mendModel, neuron: mendNeuron })[data.view](svg, kind);
+}
+
+// The drawing is as large as what is in it, and shrinks where the page is narrower.
+function fit(svg, wide, high) {
+    const drawn = svg.getBBox(), left = Math.min(0, drawn.x) - 4, top = Math.min(0, drawn.y) - 4;
+    const right = Math.max(wide, drawn.x + drawn.width) + 4, bottom = Math.max(high, drawn.y + drawn.height) + 4;
+    svg.setAttribute("viewBox", `${left} ${top} ${right - left} ${bottom - top}`);
+    svg.style.maxWidth = `${right - left}px`;
 }
 
 function label(element, role, text) {
@@ -208,7 +213,7 @@ function sentence(kind, side, place, tables) {
     const weights = tables.flatMap(({ head, table }) =>
         (side === "left" ? table[place] : table.map((row) => row[place])).map((weight, other) => ({ head, other, weight })));
     const strongest = weights.sort((one, other) => other.weight - one.weight).slice(0, 3)
-        .filter(({ weight }) => weight > 0);
+        .filter(({ weight }) => weight >= 0.005);
     const [own, others] = side === "left" ? [kind.left_text, kind.right_text] : [kind.right_text, kind.left_text];
     const parts = strongest.map(({ head, other, weight }) =>
         `“${others[other]}” ${weight.toFixed(2)}${tables.length > 1 ? ` (head ${head})` : ""}`);
@@ -263,12 +268,13 @@ function mendHead(svg, kind) {
 
 function mendModel(svg, kind) {
     const thumbnails = [...svg.querySelectorAll(".attn_background")].map((each) => each.parentNode.lastElementChild);
-    const columns = kind.heads.length;
+    const columns = kind.heads.length, { width, height } = svg.viewBox.baseVal;
     thumbnails.forEach((thumbnail, place) => {
         label(thumbnail, "button", `layer ${kind.layers[Math.floor(place / columns)]}, head ${kind.heads[place % columns]}`);
         thumbnail.setAttribute("aria-pressed", false);
         thumbnail.addEventListener("click", () => {
             const isOpen = svg.querySelector(".detail") !== null;
+            fit(svg, width - 8, height - 8);
             thumbnails.forEach((other) => other.setAttribute("aria-pressed", isOpen && other === thumbnail));
             told.textContent = isOpen ? `Layer ${kind.layers[Math.floor(place / columns)]}, head `
                 + `${kind.heads[place % columns]}: point at a word on the left, or go there with Tab.` : HINTS.model;

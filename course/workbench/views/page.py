@@ -88,18 +88,26 @@ def height(view, kinds, columns):
         return {"head": 22.5 * longer + 30,
                 "model": max(43 + layers * (longer * 84 / max(heads, columns) + 10), 18 * longer + 55),
                 "neuron": 26 * longer + 100}[view]
-    return round(max(map(of, kinds))) + (66 if view == "model" else 94)
+    has_controls = view != "model" or len(kinds) > 1
+    return round(max(map(of, kinds))) + (96 if has_controls else 70)
 
 
-def framed(text, title, high, fallback, png):
+def framed(text, title, sentence, high, png):
     """Return a page in a frame of its own, with a still picture for those who cannot use it.
 
+    text      the page
+    title     what the frame is called
+    sentence  what is seen
+    high      how many pixels high the frame is
+    png       the still picture
+
     Nothing in the frame can reach the notebook around it. Where the frame is taken away, because the notebook is not
-    trusted or its reader shows no frames, the fallback text and the picture stay.
+    trusted or its reader shows no frames, the sentence and the picture stay.
     """
-    picture = html.escape(title)
+    instead = (f"{sentence} This view is interactive: it needs a notebook that is trusted (run the cell, or trust the "
+               "notebook) and a reader that shows frames. Below is the same as a still picture.")
     return (f'<div class="attention-view"><style>{THEME}</style>'
-            f'<iframe title="{picture}" sandbox="allow-scripts" style="border:0;width:100%;height:{high}px" '
-            f'srcdoc="{html.escape(text)}">{html.escape(fallback)}</iframe>'
-            f'<details><summary>Still picture</summary><img alt="{picture}" style="max-width:100%" '
+            f'<iframe title="{html.escape(title)}" sandbox="allow-scripts" style="border:0;width:100%;height:{high}px" '
+            f'srcdoc="{html.escape(text)}">{html.escape(instead)}</iframe>'
+            f'<details><summary>Still picture</summary><img alt="{html.escape(sentence)}" style="max-width:100%" '
             f'src="data:image/png;base64,{base64.b64encode(png).decode()}"></details></div>')

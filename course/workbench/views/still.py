@@ -12,12 +12,13 @@ import torch
 from matplotlib.collections import LineCollection
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from PIL import Image
 
 from .palette import COLOURS, DASHES
 
-# A line with less weight cannot be seen.
-FAINT = 0.02
+# A line with less weight cannot be seen, and among more lines than this nothing can.
+FAINT, MOST_LINES = 0.02, 240
 DPI = 160
 # Inches: a token's row, and a letter.
 ROW, LETTER = 0.19, 0.073
@@ -25,7 +26,8 @@ ROW, LETTER = 0.19, 0.073
 WIDEST = 11
 
 # As in BertViz's neuron view: orange below zero, blue above.
-SIGNED = LinearSegmentedColormap.from_list("signed", ["#ff6318", "#ffffff", "#0c36d8"])
+BELOW_AND_ABOVE = ["#ff6318", "#0c36d8"]
+SIGNED = LinearSegmentedColormap.from_list("signed", [BELOW_AND_ABOVE[0], "#ffffff", BELOW_AND_ABOVE[1]])
 
 
 @contextmanager
@@ -36,13 +38,32 @@ def paper():
         yield
 
 
-def png(figure, colours=48):
-    """Return a figure as a PNG of few colours, which is a third of the size."""
+def png(figure, colours):
+    """Return a figure as a PNG in these colours, greys, and tints between each of them and white.
+
+    Few colours make it a third of the size, and given ones keep those that are rare.
+    """
     file, small = io.BytesIO(), io.BytesIO()
     figure.savefig(file, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.1)
-    image = Image.open(file).convert("RGB")
-    image.quantize(colours, dither=Image.Dither.NONE).save(small, format="png", optimize=True)
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([round(255 * part) for tint in _tints(colours) for part in tint])
+    image = Image.open(file).convert("RGB").quantize(palette=palette, dither=Image.Dither.NONE)
+    image.save(small, format="png", optimize=True)
     return small.getvalue()
+
+
+def _tints(colours, steps=6):
+    """Return 256 colours at most, each as (red, green, blue) from 0 to 1."""
+    shades = [(step / 7,) * 3 for step in range(8)]
+    for colour in colours:
+        shades += [tuple(1 - (1 - part) * (step + 1) / steps for part in to_rgb(colour)) for step in range(steps)]
+    # Next to white there must be nothing that could be taken for it.
+    return [shade for shade in dict.fromkeys(shades) if min(shade) == 1 or min(shade) < 0.93][:256]
+
+
+def shades(name, count=10):
+    """Return colours of one of matplotlib's ramps, from pale to dark."""
+    return [matplotlib.colormaps[name](step / (count - 1)) for step in range(count)]
 
 
 def room(words):
@@ -50,14 +71,19 @@ def room(words):
     return LETTER * max(map(len, words)) + 0.15
 
 
-def lines(axes, weights, colour, left=0.0, right=1.0, top=0.0, step=1.0, width=1.4, dash=()):
-    """Draw a table [queries, keys] as lines from left to right, the stronger the darker."""
-    weights = torch.nan_to_num(weights, 0.0).clamp(0, 1)
-    drawn = (weights > FAINT).nonzero().tolist()
-    colours = [(*to_rgb(colour), float(weights[query, key])) for query, key in drawn]
-    ends = [[(left, top + step * query), (right, top + step * key)] for query, key in drawn]
-    axes.add_collection(LineCollection(ends, colors=colours, linewidths=width,
-                                       linestyles=(0, tuple(dash)) if dash else "solid"))
+def lines(axes, tables, colours):
+    """Draw tables [queries, keys] as lines from left to right, the stronger the darker; only the strongest of many.
+
+    colours  one (colour, dash) per table
+    """
+    weights = torch.nan_to_num(torch.stack(tables), 0.0).clamp(0, 1)
+    least = weights.flatten().sort(descending=True).values[:MOST_LINES][-1].clamp(min=FAINT)
+    for table, (colour, dash) in zip(weights, colours, strict=True):
+        drawn = (table >= least).nonzero().tolist()
+        shades = [(*to_rgb(colour), float(table[query, key]) / math.sqrt(len(tables))) for query, key in drawn]
+        ends = [[(0, query), (1, key)] for query, key in drawn]
+        axes.add_collection(LineCollection(ends, colors=shades, linewidths=1.4, antialiaseds=False,
+                                           linestyles=(0, tuple(dash)) if dash else "solid"))
 
 
 def _words(axes, rows, columns):
@@ -78,42 +104,46 @@ def head(kinds, layer, heads):
         for kind, axis, longer in zip(kinds, axes, high, strict=True):
             place = kind.layers.index(layer) if layer in kind.layers else 0
             shown = [number for number in range(len(kind.heads)) if heads is None or kind.heads[number] in heads]
-            for number in shown:
-                light = COLOURS["light"]
-                lines(axis, kind.weights[place][number] / math.sqrt(len(shown)), light[number % len(light)],
-                      dash=DASHES[number // len(light) % len(DASHES)])
+            light = COLOURS["light"]
+            looks = [(light[number % len(light)], DASHES[number // len(light) % len(DASHES)]) for number in shown]
+            lines(axis, [kind.weights[place][number] for number in shown], looks)
+            for number, (colour, _) in zip(shown, looks, strict=True):
                 axis.text(number / max(8, len(kind.heads) - 1), -1.3, str(kind.heads[number]), color="white", size=7,
-                          ha="center", va="center", bbox={"boxstyle": "square", "color": light[number % len(light)]})
+                          ha="center", va="center", bbox={"boxstyle": "square", "color": colour})
             _words(axis, kind.rows, kind.columns)
             _finish(axis, longer, f"{kind.name}, layer {kind.layers[place]}", -2)
-        return png(figure)
+        return png(figure, COLOURS["light"])
 
 
 def model(kinds):
-    """Return a PNG of every head of every layer as a small table of lines."""
+    """Return a PNG of every head of every layer as a small table, queries downwards and keys to the right."""
     with paper():
-        across, cell = max(kind.size[1] for kind in kinds), 0.75
-        high = [max(0.4, min(1.2, 0.05 * max(kind.size[2:]))) for kind in kinds]
-        rows = sum(kind.size[0] * each + 0.55 for kind, each in zip(kinds, high, strict=True))
-        figure = Figure(figsize=(cell * across + 0.9, rows))
+        across, cell = max(kind.size[1] for kind in kinds), 0.72
+        high = [cell * max(0.3, min(2.0, kind.size[2] / kind.size[3])) for kind in kinds]
+        width = max(cell * across, 3.4)
+        height = sum(kind.size[0] * each + 0.55 for kind, each in zip(kinds, high, strict=True))
+        figure = Figure(figsize=(width + 0.7, height))
         axes = figure.add_axes((0, 0, 1, 1))
-        axes.set(xlim=(-0.9, cell * across), ylim=(rows, 0))
+        axes.set(xlim=(-0.7, width), ylim=(height, 0))
         axes.axis("off")
         y = 0.0
         for kind, each in zip(kinds, high, strict=True):
-            axes.text(0, y + 0.12, f"{kind.name}: one column per head, one row per layer", va="center", weight="bold")
+            axes.text(0, y + 0.12, f"{kind.name}: a row is a layer, a column is a head", va="center", weight="bold")
             for column, number in enumerate(kind.heads):
-                axes.text(cell * (column + 0.5), y + 0.35, str(number), ha="center", va="center")
+                axes.text(cell * (column + 0.5), y + 0.36, str(number), ha="center", va="center")
             y += 0.5
             for row, layer in enumerate(kind.weights):
-                axes.text(-0.1, y + each / 2, f"layer {kind.layers[row]}", ha="right", va="center")
+                axes.text(-0.08, y + each / 2, f"layer {kind.layers[row]}", ha="right", va="center")
                 for column, table in enumerate(layer):
-                    step = (each - 0.08) / max(kind.size[2:])
-                    lines(axes, table, COLOURS["light"][kind.layers[row] % 8], cell * column + 0.04,
-                          cell * (column + 1) - 0.06, y + step / 2, step, width=0.9)
+                    x = cell * column
+                    axes.imshow(torch.nan_to_num(table, 0.0).numpy(), cmap="Blues", vmin=0, vmax=1, aspect="auto",
+                                interpolation="nearest", extent=(x + 0.03, x + cell - 0.03, y + each - 0.03, y + 0.03))
+                    axes.add_patch(Rectangle((x + 0.03, y + 0.03), cell - 0.06, each - 0.06, fill=False,
+                                             edgecolor="0.7", linewidth=0.6))
                 y += each
             y += 0.05
-        return png(figure)
+        axes.set(xlim=(-0.7, width), ylim=(height, 0))
+        return png(figure, shades("Blues"))
 
 
 def neuron(kind, layer, head):
@@ -145,7 +175,7 @@ def neuron(kind, layer, head):
             else:
                 axis.set_xticks([])
             axis.tick_params(length=0)
-        return png(figure)
+        return png(figure, [*shades("Blues"), *BELOW_AND_ABOVE])
 
 
 def _beside(figure, parts, high, below=0.1, above=0.3):

@@ -1,0 +1,61 @@
+"""Sphinx's settings for the book. Nothing in it comes from the network, neither when it is built nor when it is read.
+
+Its pages are written into another folder by build.py, which also calls Sphinx.
+"""
+
+from sphinx.util import logging
+from sphinx.util.docutils import nodes
+
+from autograder.formulas import mathml
+
+project = "Transformer Taxonomy"
+author = "the authors of Transformer Taxonomy"
+language = "en"
+extensions = ["myst_nb", "sphinx_copybutton"]
+suppress_warnings = ["mystnb.unknown_mime_type"]  # a result also holds itself as data, for nbgrader's pages
+
+# Outputs are shown as they are stored: a build executes nothing.
+nb_execution_mode = "off"
+nb_merge_streams = True
+nb_ipywidgets_js = {}       # would be loaded from the network
+myst_enable_extensions = ["dollarmath"]
+
+html_theme = "furo"
+html_title = project
+html_static_path = ["static"]
+html_css_files = ["book.css"]
+html_math_renderer = "mathml"
+html_copy_source = False
+html_use_index = False
+html_show_copyright = False
+html_show_sourcelink = False
+# The lines around what was found would have to be fetched, which browsers refuse to a page that lies on a disk.
+html_show_search_summary = False
+html_theme_options = {"navigation_with_keys": True}
+pygments_style, pygments_dark_style = "a11y-high-contrast-light", "a11y-high-contrast-dark"
+copybutton_selector = "div.cell_input pre, div.highlight-python pre, div.highlight-sh pre"
+copybutton_exclude = ".linenos"
+
+
+def setup(app):
+    """Let formulas be written as MathML, which browsers show without any script or font of ours."""
+    app.add_html_math_renderer("mathml", inline_renderers=(_inline, None), block_renderers=(_block, None))
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def _inline(translator, node):
+    translator.body.append(_formula(node, block=False))
+    raise nodes.SkipNode
+
+
+def _block(translator, node):
+    # A formula may be wider than a phone: then it scrolls by itself, with the keyboard as well.
+    translator.body.append(f'<div class="formula" tabindex="0">{_formula(node, block=True)}</div>\n')
+    raise nodes.SkipNode
+
+
+def _formula(node, block):
+    written = mathml(node.astext(), block)
+    if written.startswith("<code>"):
+        logging.getLogger(__name__).warning("this formula cannot be read: %s", node.astext(), location=node)
+    return written

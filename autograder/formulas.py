@@ -16,6 +16,8 @@ ELEMENTS = {
     "munder", "mover", "munderover", "mtable", "mtr", "mtd", "mstyle", "mpadded", "mphantom", "mmultiscripts",
     "mprescripts",
 }
+ROWS = {"math", "mrow", "mstyle", "mpadded", "mphantom", "mtd"}  # whose children simply stand side by side
+FUNCTIONS = {"sin", "cos", "tan", "sinh", "cosh", "tanh", "exp", "ln", "log", "lg", "arg", "det", "dim"}
 ATTRIBUTES = {
     "display": r"block|inline", "displaystyle": r"true|false", "scriptlevel": r"[+-]?\d", "stretchy": r"true|false",
     "fence": r"true|false", "form": r"prefix|infix|postfix", "separator": r"true|false", "accent": r"true|false",
@@ -53,7 +55,34 @@ def _depth(tex):
 
 def _written(element):
     name = element.tag if element.tag in ELEMENTS else "mrow"
+    if name == "mrow" and len(element) > 1 and all(map(_upright, element)):
+        # `\mathrm{softmax}` is one word, also for those to whom it is read aloud.
+        return f"<mi>{escape(unescape(''.join(letter.text for letter in element)))}</mi>"
     kept = "".join(f' {key}="{value}"' for key, value in element.attrib.items()
                    if re.fullmatch(ATTRIBUTES.get(key, r"(?!)"), value))
-    inner = escape(unescape(element.text or "")) + "".join(map(_written, element))
+    inner = escape(unescape(element.text or ""))
+    before = None
+    for child in element:
+        inner += _space(before, child) * (name in ROWS) + _written(child)
+        before = child
     return f"<{name}{kept}>{inner}</{name}>" + escape(unescape(element.tail or ""))
+
+
+def _upright(element):
+    return element.tag == "mi" and element.get("mathvariant") == "normal" and element.text and not len(element)
+
+
+def _space(left, right):
+    """Return the space that TeX puts between a function such as ln and a letter or number beside it."""
+    if left is None:
+        return ""
+    one, other = _first(left), _first(right)
+    beside = {one.tag, other.tag} <= {"mi", "mn"}
+    return '<mspace width="0.1667em"/>' * (beside and bool({one.text, other.text} & FUNCTIONS))
+
+
+def _first(element):
+    """Return the innermost first part of an element: of a power its base."""
+    while element.tag in ("msub", "msup", "msubsup") and len(element):
+        element = element[0]
+    return element

@@ -16,6 +16,7 @@ from sphinx.cmd.build import main as sphinx
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
+MISTAKES = REPOSITORY / "solutions/mistakes"
 
 
 def build(notebooks, output):
@@ -31,7 +32,7 @@ def build(notebooks, output):
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
     written = {
         **{f"lessons/{lesson.page}.ipynb": pages.notebook(lesson) for lesson in lessons},
-        **{f"mistakes/{lesson.page}.md": pages.mistakes(lesson, REPOSITORY / "solutions/mistakes") for lesson in lessons},
+        **{f"mistakes/{lesson.page}.md": pages.mistakes(lesson, MISTAKES) for lesson in lessons},
         "routes.txt": pages.routes(readme, lessons),
         "mistakes.md": pages.contents_of_mistakes(HERE / "mistakes.md", lessons),
         "glossary.md": pages.section(readme, "Glossary"),

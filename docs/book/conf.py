@@ -3,6 +3,8 @@
 Its pages are written into another folder by build.py, which also calls Sphinx.
 """
 
+import re
+
 from sphinx.util import logging
 from sphinx.util.docutils import nodes
 
@@ -44,7 +46,11 @@ def setup(app):
 
 
 def _inline(translator, node):
-    translator.body.append(_formula(node, block=False))
+    written = _formula(node, block=False)
+    # Browsers do not break a formula into lines: on a phone a long one gets a line of its own, which scrolls.
+    if len(re.sub("<[^>]*>", "", written)) > 24:
+        written = f'<span class="long">{written}</span>'
+    translator.body.append(written)
     raise nodes.SkipNode
 
 

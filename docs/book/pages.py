@@ -166,7 +166,8 @@ def _told(mistake, way, others):
     if codes:
         whole = [part for part, _ in codes] == [way.exercise]
         shown = "\n\n".join(code for _, code in codes)
-        parts += [f"<details>\n<summary>{'An answer' if whole else 'The part of an answer'} with this mistake</summary>",
+        what = 'An answer' if whole else 'The part of an answer'
+        parts += [f"<details>\n<summary>{what} with this mistake</summary>",
                   f"```python\n{shown}\n```", "</details>"]
     return parts
 

@@ -4,6 +4,7 @@
 #   make test     run all tests
 #   make class    play a whole class through nbgrader
 #   make build    make recorded answers, solved notebooks and skeletons from the lesson texts
+#   make book     make a book of the solved lessons, to be read in a browser
 #   make bench    measure how fast things are
 #   make weights  add the weights of a small real model (90 MB)
 #   make clean    remove the environment and what `make class` made
@@ -17,7 +18,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 WEIGHTS := $(VENV)/weights
 
-.PHONY: help learn test class build bench weights clean
+.PHONY: help learn test class build book bench weights clean
 .DEFAULT_GOAL := help
 
 help:
@@ -37,6 +38,9 @@ build: $(READY)
 	@$(BIN)/python -m autograder record $(LESSONS)
 	@$(BIN)/python -m autograder build $(LESSONS)
 	@$(BIN)/python -m autograder release $(LESSONS)
+
+book: $(READY)
+	@$(BIN)/python docs/book/build.py $(ARGS)
 
 bench: $(READY)
 	@$(BIN)/python -m bench $(ARGS)

@@ -53,7 +53,7 @@ def lesson():
         graded(new_code_cell(check("attention_scores")), "check_attention_scores", 2, solution=False),
         new_code_cell("HELPFUL = 'a demonstration'\nprint(HELPFUL)", id="demo-1"),
         graded(new_code_cell(solved(MERGE)), "merge_heads"),
-        graded(new_code_cell(check("merge_heads")), "check_merge_heads", 1, solution=False),
+        graded(new_code_cell(check("merge_heads")), "check_merge_heads", 2, solution=False),
         graded(new_markdown_cell("Why?\n\n" + solved("Because.\n")), "why", 3),
     )
 

@@ -95,7 +95,7 @@ def test_the_formgrader_page_opens_and_shows_its_settings(server):
 def test_the_formgrader_grades_a_submission_and_makes_its_feedback(server, released):
     released.submit("half", released.answers(scores=IN_PLACE))
     released.submit("broken", b"{")
-    for learner, score in (("half", 2), ("broken", 0)):
+    for learner, score in (("half", 3), ("broken", 0)):
         assert server.post(f"formgrader/api/submission/{LESSON}/{learner}/autograde")["success"]
         assert server.get(f"formgrader/api/submission/{LESSON}/{learner}")["score"] == score
         assert server.post(f"formgrader/api/assignment/{LESSON}/{learner}/generate_feedback")["success"]

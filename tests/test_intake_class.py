@@ -98,7 +98,7 @@ def test_every_refusal_is_tried(played):
 
 def test_the_honest_neighbour_is_graded_all_the_same(played):
     assert played.course.scores("right")["check_attention_scores"] == 2
-    assert played.course.scores("right")["check_merge_heads"] == 1
+    assert played.course.scores("right")["check_merge_heads"] == 2
 
 
 def test_what_arrived_stays_byte_for_byte(played):

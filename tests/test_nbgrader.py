@@ -65,23 +65,23 @@ def points(course, learner):
 
 
 @pytest.mark.parametrize(("learner", "expected"), [
-    ("right", (2, 1)),
-    ("half", (1, 1)),
+    ("right", (2, 2)),
+    ("half", (1, 2)),
     ("unsolved", (0, 0)),
-    ("warns", (2, 1)),
-    ("tampered", (0, 1)),
-    ("copied", (2, 1)),
-    ("deleted", (0, 1)),
-    ("own_cells", (2, 1)),
-    ("without_metadata", (2, 1)),
+    ("warns", (2, 2)),
+    ("tampered", (0, 2)),
+    ("copied", (2, 2)),
+    ("deleted", (0, 2)),
+    ("own_cells", (2, 2)),
+    ("without_metadata", (2, 2)),
     ("raises", (2, 0)),
     ("endless", (2, 0)),
-    ("stubborn", (2, 1)),
+    ("stubborn", (2, 2)),
     ("dies", (2, 0)),
-    ("dies_in_a_cell", (0, 1)),
-    ("floods", (2, 1)),
-    ("odd_output", (2, 1)),
-    ("shadows", (0, 1)),
+    ("dies_in_a_cell", (0, 2)),
+    ("floods", (2, 2)),
+    ("odd_output", (2, 2)),
+    ("shadows", (0, 2)),
 ])
 def test_a_submission_earns_what_its_answers_earn(course, learner, expected):
     assert points(course, learner) == expected
@@ -182,14 +182,14 @@ def test_own_cells_stay_where_the_learner_put_them(course):
 
 def test_the_export_has_every_learner_who_handed_in_anything(course):
     totals = {row["student_id"]: float(row["score"]) for row in course.exported() if row["assignment"] == LESSON}
-    assert totals["right"] == 3 and totals["half"] == 2 and totals["broken"] == 0
+    assert totals["right"] == 4 and totals["half"] == 3 and totals["broken"] == 0
     assert set(os.listdir(course.root / "submitted")) == set(totals)
 
 
 def test_a_new_submission_replaces_the_score_of_the_old_one(course):
     course.submit("again", course.answers())
     grade(course, "again")
-    assert points(course, "again") == (2, 1)
+    assert points(course, "again") == (2, 2)
     submission = without(course.answers(scores=WRONG), "check_attention_scores", "check_merge_heads", "merge_heads")
     course.submit("again", submission, timestamp="2026-01-02 00:00:00 UTC")
     grade(course, "again")

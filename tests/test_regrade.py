@@ -106,11 +106,11 @@ def test_points_that_a_person_gave_for_a_check_stay_while_all_code_is_as_it_was(
 
 def test_a_check_that_was_deleted_keeps_no_old_score(people):
     people.submit("dov")
-    assert people.total("dov") == 3
+    assert people.total("dov") == 4
     people.submit("dov", scores=WRONG, merge=WRONG.replace("attention_scores", "merge_heads"), without_checks=True)
     assert people.total("dov") == 0
     people.submit("dov", without_checks=True)
-    assert people.total("dov") == 3
+    assert people.total("dov") == 4
 
 
 def test_a_refused_submission_scores_0_and_says_why_whatever_people_gave_before(people):
@@ -164,7 +164,7 @@ def test_a_late_penalty_comes_with_a_late_submission_stays_when_graded_again_and
     assert people.total("hal") == 0 and people.grade("hal", "why") == (3, False)
     people.due(people.day + 2)
     people.submit("hal", merge=MERGE + "\n")
-    assert people.total("hal") == 6
+    assert people.total("hal") == 7
 
 
 def test_a_broken_time_does_not_hide_a_late_submission(people):

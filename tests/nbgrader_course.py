@@ -12,6 +12,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from nbgrader.api import Gradebook
 from nbgrader.apps import NbGraderAPI
 from nbgrader.coursedir import CourseDirectory
+from sandboxes import warm_from_now_on
 from traitlets.config import PyFileConfigLoader
 
 REPOSITORY = Path(__file__).parent.parent
@@ -85,7 +86,10 @@ class Course:
     source = "solutions/notebooks"
 
     def __init__(self, root, settings=""):
+        warm_from_now_on()
         self.root = Path(root)
+        # That isolation holds is proven by other tests, once.
+        settings = f"c.SandboxKernelManager.prove_first = False\n{settings}"
         config = f"load_subconfig('nbgrader_config.py', path={str(REPOSITORY)!r})\nc = get_config()\n{settings}\n"
         (self.root / "nbgrader_config.py").write_text(config)
         self.write(lesson(), self.source, LESSON, NOTEBOOK)

@@ -1,6 +1,8 @@
 """Kernels in sandboxes, for tests: code goes in, and what it printed comes out."""
 
 import asyncio
+import atexit
+import functools
 import json
 import os
 import shutil
@@ -23,6 +25,15 @@ def need_bubblewrap():
     if os.environ.get("CI"):
         pytest.fail("bubblewrap is missing; continuous integration must install it")
     pytest.skip("bubblewrap is not installed here")
+
+
+@functools.cache
+def warm_from_now_on():
+    """Let kernels start warm until this process ends, here and in the processes that it starts."""
+    need_bubblewrap()
+    zygote = warm()
+    zygote.__enter__()
+    atexit.register(zygote.__exit__, None, None, None)
 
 
 class Inside:
@@ -107,4 +118,4 @@ def running(marker):
     return found
 
 
-__all__ = ["Inside", "REPOSITORY", "need_bubblewrap", "running", "warm"]
+__all__ = ["Inside", "REPOSITORY", "need_bubblewrap", "running", "warm", "warm_from_now_on"]

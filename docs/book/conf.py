@@ -62,6 +62,7 @@ def _block(translator, node):
 
 def _formula(node, block):
     written = mathml(node.astext(), block)
-    if written.startswith("<code>"):
+    # A command that is not known stays as it is.
+    if written.startswith("<code>") or "\\" in re.sub("<[^>]*>", "", written):
         logging.getLogger(__name__).warning("this formula cannot be read: %s", node.astext(), location=node)
     return written

@@ -4,11 +4,14 @@ r"""
 
 A decoder that reads what has been written so far and says what comes next: this is a language model, and it is all
 that GPT-2 and its successors are. In this lesson you build the loss it is trained with, the model itself, and the loop
-that writes text with it. With the same weights, your model gives the same logits and writes the same text as GPT-2 of
+that writes text with it. At the end you have trained your model on Python's own source, let it write, and found a head
+in it that looks for brackets. With the same weights, your model gives the same logits and writes the same text as GPT-2 of
 the `transformers` library.
 
-You need Python, a little PyTorch, and an idea of what a decoder does (lesson 2). Lesson 2 need not be solved: its
-parts are imported below, ready to use.
+You need Python, a little PyTorch (modules, indexing, `F.cross_entropy`), and an idea of what a decoder does: it takes one
+vector per token and gives one vector per token, each of which has received something from the tokens before it and from none
+behind it. Lesson 2, *Decoder*, opens this box. No other lesson has to be solved first: what this one needs is imported
+below, ready to use.
 
 **How to work.** Run the cells from top to bottom. In an exercise, replace the lines `raise NotImplementedError(...)`
 by your own code and run the cell; the cell below it checks your answer and, if it is wrong, tells you which mistake
@@ -17,15 +20,20 @@ hints, and the last one is nearly the answer. `progress()` shows where you stand
 """
 
 # %%
+import copy
+import functools
 import math
+import textwrap
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from autograder import check, hint, progress
-from workbench import figures
+from workbench import characters, figures
+from workbench.broken.decoder_only import broken_repetition_penalty
 from workbench.parts import Decoder, TransformerEmbedding, causal_mask, merge_heads, split_heads
+from workbench.training import train
 
 
 def gelu_tanh(x):
@@ -51,9 +59,13 @@ r"""
 |---|---|---|---|---|
 | 1. `next_token_loss` | 10 | medium | high: off by one position here, and the model learns to copy | 3 |
 | 2. `LanguageModel` | 15 | medium | high: the whole model | 4 |
-| 3. `filter_logits` | 20 | medium | medium: what every text generator offers | 3 |
-| 4. `generate` | 15 | medium | high: how a model writes | 3 |
-| 5. `generate_with_cache` (stretch) | 30 | hard | high in practice: no language model is served without it | 3 |
+| 3. `filter_logits` | 15 | medium | medium: what every text generator offers | 3 |
+| 4. `generate` | 10 | medium | high: how a model writes | 3 |
+| 5. `language_model_bug_input`: find the bug | 5 | easy | medium: published, and wrong for half of all numbers | 1 |
+| Question: what would leak? | 5 | medium | high | 3 |
+| 6. `generate_with_cache` (stretch) | 30 | hard | high in practice: no language model is served without it | 3 |
+
+With reading and experiments the lesson takes about 80 minutes, and the stretch exercise half an hour more.
 """
 
 # %% [markdown]
@@ -100,6 +112,17 @@ $$\frac{-\log \tfrac12 - \log \tfrac14}{2} = \frac{0.693 + 1.386}{2} = 1.040.$$
 
 $e^{1.040} = 2.83$ is called the *perplexity*: on average the model was as undecided as if it had had to choose among
 2.83 equally likely tokens.
+"""
+
+# %% demo
+if __name__ == "__main__":
+    loss = (-math.log(1 / 2) - math.log(1 / 4)) / 2
+    print(f"loss {loss:.3f}, perplexity {math.exp(loss):.2f}")
+
+# %% [markdown]
+r"""
+The next item asks you to **predict** before you run anything. Decide first, then open your choice, then run the cell
+below it.
 """
 
 # %% [markdown] predict="untrained_loss"
@@ -167,6 +190,12 @@ targets by -100 with `masked_fill`. Return `F.cross_entropy(predictions.transpos
 """
 
 # %% check="next_token_loss" points=3
+
+# %% [markdown]
+r"""
+The worked example with your function. The third position predicts what follows *sat*, which nobody asks for: its logits
+do not matter.
+"""
 
 # %% demo
 if __name__ == "__main__":
@@ -261,6 +290,11 @@ The head: `self.head = nn.Linear(embed_dim, vocab_size, bias=False)` and then
 
 # %% check="LanguageModel" points=4
 
+# %% [markdown]
+r"""
+A small one. Its head has no parameters of its own: they are those of the token table.
+"""
+
 # %% demo
 if __name__ == "__main__":
     with figures.once_solved():
@@ -291,6 +325,21 @@ By hand, for four tokens with the probabilities 0.50, 0.25, 0.15, 0.10:
 | temperature 0.5 | all | 0.725, 0.181, 0.065, 0.029 (each probability squared, then divided by their sum) |
 | top-k 3 | the first three | 0.556, 0.278, 0.167 |
 | top-p 0.7 | the first alone has 0.50, less than 0.7; with the second it is 0.75: two stay | 0.667, 0.333 |
+
+"""
+
+# %% [markdown] predict="top_p"
+r"""
+**Predict.** The same four probabilities, 0.50, 0.25, 0.15, 0.10, and top-p 0.8. How many tokens stay?
+
+- [ ] Two: 0.50 + 0.25 = 0.75 is the most that fits under 0.8 :: Together they have less than 0.8, so the model's answer is not covered yet. The token that crosses the limit stays, too.
+- [x] Three :: 0.75 is not enough; with the third it is 0.90, and one stops there. The token that crosses the limit stays, so at least one always does.
+- [ ] All four, of which each is below 0.8 :: The limit is for the sum, not for each of them.
+"""
+
+# %% [markdown]
+r"""
+The cell behind the next exercise tells.
 
 ## Exercise 3: filter the logits
 """
@@ -356,7 +405,7 @@ does the rest. Rounding can lift the sum of all probabilities over 1, so skip th
 if __name__ == "__main__":
     with figures.once_solved():
         logits = torch.log(torch.tensor([0.50, 0.25, 0.15, 0.10]))
-        for setting in (dict(temperature=0.5), dict(top_k=3), dict(top_p=0.7)):
+        for setting in (dict(temperature=0.5), dict(top_k=3), dict(top_p=0.7), dict(top_p=0.8)):
             print(setting, [round(share, 3) for share in filter_logits(logits, **setting).softmax(-1).tolist()])
 
 # %% [markdown]
@@ -445,6 +494,325 @@ is no accident: with a tied head, a token's own vector is the direction in which
 
 # %% [markdown]
 r"""
+## The trap of the missing shift
+
+Before you train in earnest, look at what happens when the shift is forgotten: position $t$ is asked for token $t$, which it
+has just read.
+"""
+
+# %% [markdown] predict="no_shift"
+r"""
+**Predict.** A small model is trained for 100 steps without the shift. What is its loss then, and what does it write after *def*?
+
+- [ ] The loss stays high, so the mistake is noticed at once :: The question has become easier, not harder: the answer stands in the input.
+- [x] The loss is nearly 0, and it writes *defffffff* :: It has learned to repeat the token that it reads. With a tied head this is especially easy. A loss that falls far too well is a warning.
+- [ ] The loss is nearly 0, and it writes good Python :: Good Python would need a guess of what comes next, and nobody has ever asked it for that.
+"""
+
+# %% demo
+if __name__ == "__main__":
+    torch.set_num_threads(1)  # matrices as small as these get no faster on several threads
+    training_text, held_out_text = characters.split_source()
+    with figures.once_solved():
+        torch.manual_seed(4)
+        copier = LanguageModel(characters.SOURCE.vocab_size, embed_dim=48, num_heads=4, ff_dim=96, num_layers=1, max_len=64)
+        nn.init.normal_(copier.embedding.token.weight, std=characters.TOKEN_STD)
+        done = train(copier, characters.character_batches(training_text, 16, 64),
+                     lambda model, tokens: F.cross_entropy(model(tokens)[0].flatten(0, 1), tokens.flatten()),
+                     steps=100, learning_rate=1e-2)
+        print("loss below 0.2:", done.losses[-1] < 0.2)
+        start = torch.tensor([characters.SOURCE.encode("def")])
+        print(characters.SOURCE.decode(generate(copier, start, 20)[0]))
+
+# %% [markdown]
+r"""
+## Experiment: a language model of Python
+
+Every Python comes with a text that is long enough to learn from: the source of its standard library. `workbench.characters`
+takes 50 of its modules as training text, 2.4 million characters, and holds out 8 others to measure with. A token is a single
+character. Your `LanguageModel` gets two layers with four heads, 314 400 parameters, a context of 64 characters, and 700
+steps of 32 pieces of text, with your `next_token_loss`. It takes about a minute; a bar shows how far it is.
+
+Two losses to compare with need no model at all. Whoever knows nothing gives each of the 96 characters the same probability:
+$\log 96 = 4.56$ nats. Whoever only knows how frequent each character is (a *unigram* model, which counts in the training
+text) pays 3.13 nats per held-out character.
+"""
+
+# %% demo
+if __name__ == "__main__":
+    @functools.cache  # trained once, looked at in the cells below
+    def trained_model(seed=4):
+        """Return (the model before training, the model after it, the loss of each step)."""
+        torch.manual_seed(seed)
+        model = LanguageModel(characters.SOURCE.vocab_size, **characters.MODEL)
+        nn.init.normal_(model.embedding.token.weight, std=characters.TOKEN_STD)
+        fresh = copy.deepcopy(model).eval()
+        batches = characters.character_batches(training_text, characters.BATCH_SIZE, characters.MODEL["max_len"])
+        done = train(model, batches, lambda model, tokens: next_token_loss(model(tokens)[0], tokens),
+                     characters.STEPS, characters.LEARNING_RATE)
+        # The last position of a piece has no token after it, so it was never asked for one, and does not know how.
+        model.max_len = characters.MODEL["max_len"] - 1
+        return fresh, model, done.losses
+
+    with figures.once_solved():
+        _, model, losses = trained_model()
+        uniform, unigram = characters.uniform_loss(), characters.unigram_loss(training_text, held_out_text)
+        held_out_loss = characters.held_out_loss(model, held_out_text, characters.MODEL["max_len"])
+        print(f"held out: below the uniform loss {uniform:.2f}: {held_out_loss < uniform}, "
+              f"below the unigram loss {unigram:.2f}: {held_out_loss < unigram}, below 2: {held_out_loss < 2}")
+        smooth = [sum(losses[start:start + 10]) / 10 for start in range(0, len(losses), 10)]
+        steps = [start + 5 for start in range(0, len(losses), 10)]
+        picture = figures.lines(steps, xlabel="training step", panels=[
+            figures.Panel("Learning Python, letter by letter", "loss in nats per character",
+                          {"your model, training text": smooth, "frequencies of characters": [unigram] * len(steps)},
+                          bound=("all characters alike", uniform))])
+        picture.told("The loss of your model begins near that of who knows nothing, falls below that of who knows the "
+                     "frequencies of characters within the first 100 steps, and goes on falling, ever more slowly.").show()
+
+# %% [markdown]
+r"""
+What to see: the curve begins near the loss of who knows nothing: a new model whose first loss is far from it has something
+wrong with it. Within the first 100 steps it falls below the loss of who knows the frequencies of characters. All that lies below is
+made of *context*: what stood before. On held-out modules the loss is below 2 nats per character, so on average the model is
+about as undecided as among 7 equally likely characters, $e^2 = 7.4$, instead of 96.
+
+One line of the cell deserves a second look: `model.max_len = ... - 1`. A piece of 64 tokens gives 63 questions, so the
+64th position learned nothing about what comes next. A text that grows while it is written would make use of just this position,
+again and again. Reading one token less avoids it. (Others train on pieces that are one token longer than the model's
+context; your loss, which shifts by itself, takes tokens and logits of one length.)
+
+Now let it write.
+"""
+
+# %% [markdown] predict="greedy_text"
+r"""
+**Predict.** The trained model continues *def* greedily, with the likeliest character each time. What does its text look like?
+
+- [ ] Like the best Python that it can write, since each choice is the best one :: The likeliest next character each time does not give the likeliest text, and a likely text is not a typical one.
+- [x] It soon repeats itself and does not stop doing so :: After a phrase, the likeliest continuation is often this phrase again; once it is in the context twice, even more so. Holtzman et al. (2020) show the same with models ten thousand times as large.
+- [ ] Like random letters, since one minute of training is not enough :: The loss says otherwise: it is far below that of letters drawn by their frequencies.
+"""
+
+# %% demo
+if __name__ == "__main__":
+    with figures.once_solved():
+        fresh, model, _ = trained_model()
+        start = torch.tensor([characters.SOURCE.encode("def ")])
+        how = dict(sample=True, temperature=0.8)
+        written = {"before training, drawn": generate(fresh, start, 250, generator=torch.Generator().manual_seed(4), **how),
+                   "after training, drawn": generate(model, start, 250, generator=torch.Generator().manual_seed(4), **how),
+                   "after training, greedy": generate(model, start, 250)}
+        picture = figures.texts({name: "\n".join(textwrap.fill(line, 44, drop_whitespace=False) for line in
+                                                 characters.SOURCE.decode(text[0][text[0] > characters.SOURCE.eos_id]).split("\n"))
+                                 for name, text in written.items()}, width=46)
+        picture.told("Three texts that begin with def: before training random characters, after training something with the "
+                     "shape of Python in words that do not exist, and greedily the same few words again and again.").show()
+
+# %% [markdown]
+r"""
+What to see: before training, all characters are about equally frequent. After it, there are words, underscores, brackets, indented
+lines, now and then a keyword in a place where it could stand. Nothing of it would run. The model sees 63 characters and knows
+no names; what it has learned is how Python *looks*. And the greedy text runs in a circle.
+
+(The texts differ from machine to machine: two numbers that are nearly equal come out the other way round, and from there on
+the text is another. Print your own: `print(characters.SOURCE.decode(generate(model, start, 500, sample=True)[0]))`.)
+
+## A head that looks for brackets
+
+To close a bracket rightly, a model must know which one is open. Is there a head that looks for it? For each character that
+stands at least four places behind an open bracket, the next cell measures how much weight each head gives to the innermost
+open one. A number alone says little: some heads look at *everything* that far back. So the same places are measured
+in another piece of text, where no bracket stands there except by chance.
+"""
+
+# %% demo
+if __name__ == "__main__":
+    def weight_on_brackets(weights, pieces):
+        """Return the mean weight on the innermost open bracket, and on the same places in another piece: [layers, heads]."""
+        rows = [characters.open_brackets(characters.SOURCE.decode(piece)) for piece in pieces]
+        place = torch.tensor([[-1 if bracket is None else bracket for bracket in row] for row in rows])  # [pieces, time]
+        counts = (place >= 0) & (torch.arange(place.shape[1]) - place >= 4)
+        means = []
+        for shift in (0, 1):  # as it is, and with the brackets of the piece before
+            where, which = place.roll(shift, dims=0).clamp(min=0), counts.roll(shift, dims=0)
+            picked = [layer.gather(-1, where[:, None, :, None].expand(-1, layer.shape[1], -1, 1))[..., 0]
+                      for layer in weights]  # of each layer [pieces, heads, time]
+            means.append(torch.stack([(layer * which[:, None]).sum(dim=(0, 2)) / which.sum() for layer in picked]))
+        return means
+
+    with figures.once_solved():
+        _, model, _ = trained_model()
+        length = characters.MODEL["max_len"]
+        pieces = held_out_text[:400 * length].view(-1, length)
+        with torch.inference_mode():
+            on_bracket, elsewhere = weight_on_brackets(model(pieces)[1], pieces)
+        heads = [(layer, head) for layer in range(len(on_bracket)) for head in range(on_bracket.shape[1])]
+        picture = figures.bars([f"layer {layer}\nhead {head}" for layer, head in heads], panels=[
+            figures.Panel("Who looks at the innermost open bracket?", "mean weight", {
+                "on the bracket": [round(number, 2) for number in on_bracket.flatten().tolist()],
+                "on the same place in another text": [round(number, 2) for number in elsewhere.flatten().tolist()]})])
+        picture.told("The mean weight of each head on the innermost open bracket. One head of the second layer gives it "
+                     "several times as much as to the same place in another text.").show()
+
+# %% [markdown]
+r"""
+What to see: a head of the second layer stands out. It gives the open bracket several times the weight that the same places get
+elsewhere. Nobody told the model what a bracket is. Here is this head on one line of text: a row is a character that asks.
+"""
+
+# %% demo
+if __name__ == "__main__":
+    line = "f = open(join(path, name), mode)"
+    with figures.once_solved():
+        _, model, _ = trained_model()
+        layer, head = max(heads, key=lambda place: (on_bracket - elsewhere)[place])
+        with torch.inference_mode():
+            weights = model(torch.tensor([characters.SOURCE.encode(line)]))[1][layer][0, head]
+        picture = figures.weight_tables({"the head that looks for brackets": weights}, row_names=list(line),
+                                        column_names=list(line))
+        picture.told("The weights of the head that looks for brackets, on a line of Python: below the diagonal, dark "
+                     "columns stand under the opening brackets.").show()
+
+# %% [markdown]
+r"""
+What to see: dark columns under the two opening brackets, the outer one first and then the inner one. Above the diagonal is
+nothing, because of the causal mask. It is no perfect head: behind the closing bracket it still looks back at the inner one,
+which is closed by then.
+
+**What this cannot show.** That the head *looks* at brackets does not mean that the model *closes* them by it: the weight may
+be idle, and other heads and the residual path carry information, too. A weight is no reason. What an answer depends on is
+seen when something is changed. So change the bracket, and nothing else:
+"""
+
+# %% demo
+if __name__ == "__main__":
+    with figures.once_solved():
+        _, model, _ = trained_model()
+        lines_of_text = ["y = value(index", "y = value[index"]
+        closing = characters.SOURCE.encode(")]")
+        with torch.inference_mode():
+            next_character = [model(torch.tensor([characters.SOURCE.encode(line)]))[0][0, -1].softmax(-1)
+                              for line in lines_of_text]
+        picture = figures.bars([f"behind\n{line}" for line in lines_of_text], panels=[
+            figures.Panel("Which bracket comes next?", "probability", {
+                name: [round(shares[token].item(), 2) for shares in next_character]
+                for name, token in zip((")", "]"), closing, strict=True)})])
+        picture.told("The probability of a round and of a square closing bracket: behind a round opening bracket the round "
+                     "one is likelier, behind a square one the square one.").show()
+
+# %% [markdown]
+r"""
+What to see: the closing bracket goes with the opening one, six characters back. So the model does use the bracket. Whether it does
+so *by this head*, only silencing the head would show; lesson 8, *Multi-head attention*, does such an experiment.
+
+## Exercise 5: find the bug
+
+The greedy text ran in circles. A common remedy is a *repetition penalty* (Keskar et al. 2019, section 4.1): before a token
+is chosen, the logits of all tokens that are in the text already are divided by a number such as 1.2. Somebody has written it
+down like this:
+"""
+
+# %% demo
+if __name__ == "__main__":
+    figures.source(broken_repetition_penalty)
+
+# %% [markdown]
+r"""
+It has been tried:
+"""
+
+# %% demo
+if __name__ == "__main__":
+    def try_penalty(name, logits, tokens):
+        before, after = (row.gather(-1, tokens) for row in (logits, broken_repetition_penalty(logits, tokens)))
+        print(f"{name}:", "a written token GAINS" if (after > before).any() else "no written token gains")
+
+    torch.manual_seed(4)
+    try_penalty("one text", 5 * torch.rand(1, 11), torch.tensor([[3, 1, 4]]))
+    try_penalty("a token written three times", 5 * torch.rand(1, 11), torch.tensor([[7, 7, 7]]))
+    try_penalty("seven texts", 5 * torch.rand(7, 11), torch.randint(11, (7, 5)))
+    try_penalty("a very likely token", torch.tensor([[100.0, 1.0, 1.0]]), torch.tensor([[0]]))
+
+# %% [markdown]
+r"""
+And still it sometimes does the opposite of what it is meant to do: it makes a written token likelier. Supply logits and a text
+with which that happens. A good way to work: a softmax does not notice if a constant is added to all logits. Does this
+penalty notice?
+"""
+
+# %% exercise="language_model_bug_input"
+def language_model_bug_input():
+    """Return (logits, tokens) for which broken_repetition_penalty raises the logit of a token that was written before.
+
+    logits  [batch, vocab_size]  floating point, finite: what a model says about the next token of each text
+    tokens  [batch, time]  integer, each at least 0 and below vocab_size: what has been written so far
+
+    Every size is at least 1, and no tensor holds more than 100 000 numbers. The input counts if the logit of at least
+    one token that stands in tokens is larger after the penalty of 1.2 than before, by more than 0.001.
+    """
+    ### BEGIN SOLUTION
+    # The bug: a negative number divided by 1.2 comes closer to 0, so it grows. The logits of all tokens may be negative.
+    return torch.tensor([[2.0, -3.0, 1.0]]), torch.tensor([[1]])
+    ### END SOLUTION
+
+# %% [markdown] hint="language_model_bug_input"
+r"""
+Who is written and who is not, is found out rightly. Look at the arithmetic: a logit $x$ of a written token becomes
+$x / 1.2$. Draw both as points on a line of numbers, for several $x$.
+"""
+
+# %% [markdown] hint="language_model_bug_input"
+r"""
+All trials used `torch.rand`, which is never negative. What are logits allowed to be? And what is, say, $-6 / 1.2$?
+"""
+
+# %% [markdown] hint="language_model_bug_input"
+r"""
+−6 becomes −5, which is larger. So take one row of logits with a negative one, such as `torch.tensor([[2.0, -3.0, 1.0]])`, and
+a text in which just this token stands, `torch.tensor([[1]])`. (The `transformers` library multiplies negative logits by the
+penalty and divides the others.)
+"""
+
+# %% check="language_model_bug_input" points=1
+
+# %% [markdown]
+r"""
+## Question: what would leak?
+"""
+
+# %% [markdown] question="what_would_leak" points=3
+r"""
+In notes on transformers you may read: "In the decoder the future tokens are not interacted with in attention, to avoid
+leakage." Say what stands behind this sentence, in four to six sentences:
+
+1. What exactly would leak, from where to where, if `LanguageModel` had no causal mask? What would become of the loss in training,
+   and of the texts that the model writes?
+2. A text of $n$ tokens is trained on in one pass of the model, and written in many. How many predictions does the one
+   pass train, and why does writing need a pass per token?
+3. While a text is written, there *are* no future tokens. Somebody therefore leaves the mask out there. Does the model then write the
+   same?
+
+### BEGIN SOLUTION
+**Sample answer.** Position $t$ is asked for token $t + 1$, which stands in the same input one place further. Without a mask
+attention hands the state of that place back to position $t$, so the answer is in the question: the loss falls nearly to 0 by
+copying, and nothing is learned about language. When the model writes, the place after the last one is empty, there is nothing to copy, and
+the text is worthless. With the mask, all positions answer independently of what follows, so one pass trains
+$n - 1$ predictions at once. In writing, each token depends on the one that was chosen before it, so it can be asked for only when
+that one is known: one pass per token (with a cache, a pass over a single position). Without the mask the last position sees the same
+tokens as before, but in every layer after the first one it sees other *states*: the earlier positions now mix in tokens that
+came after them, which never happened in training. So the text is another, and a worse one (and a cache would be wrong,
+because old states would change with each new token).
+
+**Rubric.** One point each:
+1. the target itself is in the input, one place further; the loss falls, the texts are worthless (half a point without the
+   second part);
+2. $n - 1$ predictions in one pass; a token can be asked for only after the one before it has been chosen;
+3. no: the states of earlier positions change in the deeper layers (half a point for "no" with another sensible reason).
+### END SOLUTION
+"""
+
+# %% [markdown]
+r"""
 ## Stretch: the same with a cache
 
 `generate` computes everything anew for each token: for the hundredth token the 99 before it run through all layers
@@ -458,7 +826,12 @@ keys: the queries are the last positions, which is what `causal_mask(queries, ke
 the text outgrows `max_len`, the context slides: every token gets another position, so all that was cached is wrong and has
 to be computed again.
 
-## Exercise 5: generate with a cache
+By hand: the text has 5 tokens, and 3 more are to be written. Without a cache the passes have 5, 6 and 7 positions, 18 in all.
+With one they have 5, 1 and 1, which is 7. In the second pass there is one query, at position 5, and there are six keys, five of them
+from the cache; `causal_mask(1, 6)` is True for all six. In general $n$ new tokens after $k$ cost about $n k + n^2 / 2$ positions without a
+cache and $k + n$ with one.
+
+## Exercise 6: generate with a cache
 """
 
 # %% exercise="generate_with_cache" uses="filter_logits"
@@ -544,53 +917,59 @@ if __name__ == "__main__":
         start = torch.randint(50, (1, 8))
         texts = [write(model, start, 200) for write in (generate, generate_with_cache)]
         print("the same 208 tokens:", torch.equal(*texts))
-        # Put %timeit in front of each call to see what the cache saves.
+
+        def positions(write):
+            """Return how many positions pass through the first layer while 200 tokens are written."""
+            seen = []
+            hook = model.decoder.layers[0].norm1.register_forward_hook(lambda _, given, output: seen.append(output.shape[1]))
+            write(model, start, 200)
+            hook.remove()
+            return sum(seen)
+
+        print("positions that were computed:", positions(generate), "without a cache,",
+              positions(generate_with_cache), "with it")
 
 # %% [markdown]
 r"""
-## Trained on real text
+## Summary
 
-Every Python comes with a text that is long enough to learn from: the source of its standard library. `workbench.characters`
-cuts 50 of its modules (2.43 million characters) into training text, and keeps 8 others to measure with. This trains a
-`LanguageModel` of 314 400 parameters on it:
+- A language model gives logits for the next token at every position. The causal mask makes all of these honest questions, so
+  a text of $n$ tokens trains $n - 1$ predictions in one pass.
+- The loss is the mean cross-entropy of logits and tokens, shifted by one. Its yardsticks are the logarithm of the vocabulary
+  and the loss of a unigram model.
+- The head is tied: the token table, used a second time.
+- To write is to ask, choose and append. Temperature, top-k and top-p change the logits before a token is drawn.
+- With a cache of keys and values each token passes through the layers once.
 
-```python
-from workbench import characters
-from workbench.training import train
-
-training, held_out = characters.split_source()
-model = LanguageModel(characters.SOURCE.vocab_size, **characters.MODEL)
-torch.nn.init.normal_(model.embedding.token.weight, std=characters.TOKEN_STD)
-train(model, characters.character_batches(training, characters.BATCH_SIZE, characters.MODEL["max_len"]),
-      lambda model, tokens: next_token_loss(model(tokens)[0], tokens), characters.STEPS, characters.LEARNING_RATE)
-characters.held_out_loss(model, held_out, characters.MODEL["max_len"])
-```
-
-As measured with the closed boxes on two CPU cores (Python 3.11; 700 steps of 32 sequences, 57 seconds while the machine
-was busy with other work): a held-out loss of 1.86 nats per character. Guessing all characters alike costs 4.56, and
-knowing nothing but how frequent each character is costs 3.13. One head of the second layer has learned to look for
-brackets: it gives the innermost open bracket 0.29 of its weight on average, where the same places in any text get 0.04.
-"""
-
-# %% [markdown]
-r"""
 ## What people get wrong here
 
-- **The shift.** Without it the model is asked for the token that it has just read, learns to copy within minutes, and
+- **The shift.** Without it the model is asked for the token that it has just read, learns to copy within seconds, and
   its loss looks wonderful. With two shifts it learns to skip a word.
 - **A softmax in the model.** `F.cross_entropy` contains one. A second one squeezes all logits into the range from 0 to
   1, and the loss hardly falls.
 - **A copied head.** The numbers agree before training and never again.
 - **The last position.** While a text is written, only the last row of logits is news. The rows before it predict what
   is already there.
+- **A context that is used to its last place and was never trained there.** Pieces of `max_len` tokens ask nothing of position
+  `max_len` − 1.
 - **Order of the filters.** Temperature first: it changes how many tokens top-p keeps. After the softmax it would do
   nothing but multiply all probabilities by the same number.
+- **"The likeliest token each time gives the best text."** It gives circles.
+- **Logits treated as if 0 meant something.** Only differences between logits count; whoever divides or multiplies single ones
+  has to say what is to happen below 0.
 
-## What to read next
+## Read next
 
 - Radford et al. (2018), *Improving Language Understanding by Generative Pre-Training*, sections 3.1 and 4.1, and
   Radford et al. (2019), *Language Models are Unsupervised Multitask Learners*, section 2: GPT and GPT-2.
 - Press and Wolf (2017), *Using the Output Embedding to Improve Language Models*: the tied head.
 - Holtzman et al. (2020), *The Curious Case of Neural Text Degeneration*: why greedy text runs in circles, and top-p.
-- Shazeer (2019), *Fast Transformer Decoding*: what the cache costs, and how to make it smaller (lesson 8's stretch).
+- Keskar et al. (2019), *CTRL: A Conditional Transformer Language Model for Controllable Generation*, section 4.1: the repetition
+  penalty.
+- Shazeer (2019), *Fast Transformer Decoding: One Write-Head is All You Need*: what the cache costs, and how to make it
+  smaller.
+
+Lesson 3, *Encoder-only*, learns from plain text in the other way: it guesses hidden tokens and sees both sides. Lesson 5,
+*Encoder-decoder*, gives the decoder a source to attend to. Lesson 8, *Multi-head attention*, opens the attention inside, and
+its stretch exercise makes the cache smaller.
 """

@@ -518,7 +518,7 @@ if __name__ == "__main__":
 
 # %% [markdown]
 r"""
-What to see: several heads give nearly all their weight to *cosy* or to *awful*. (Which head does what depends on the
+What to see: several heads give nearly all their weight to a single word, mostly to *cosy* or to *awful*. (Which head does what depends on the
 seed, on the processor, and on the version of PyTorch, so your numbers may differ from those of others.)
 
 That is a nice picture, and it is tempting to read it as "the model decides by these two words". Predict what it can tell

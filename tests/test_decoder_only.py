@@ -10,6 +10,7 @@ from autograder import lesson, probes
 from autograder.recording import differences, values
 from autograder.submission import Here
 from workbench import parts
+from workbench.broken.decoder_only import broken_repetition_penalty
 
 gpt2 = pytest.importorskip("transformers.models.gpt2.modeling_gpt2")
 warpers = pytest.importorskip("transformers.generation.logits_process")
@@ -201,3 +202,28 @@ def test_the_closed_boxes_show_what_the_reference_shows(exercise):
     seen = [values(probes.observe("decoder_only", exercise, Here({exercise: getattr(module, exercise)}), "boxes"))
             for module in (reference, parts)]
     assert seen[0] and not differences(*seen)
+
+
+# Find the bug
+
+@pytest.mark.parametrize(("lowest", "wrong"), [(0.0, False), (-5.0, True)])
+def test_the_broken_penalty_is_that_of_transformers_unless_a_written_token_has_a_negative_logit(lowest, wrong):
+    torch.manual_seed(4)
+    logits, tokens = lowest + 5 * torch.rand(7, 61), torch.randint(61, (7, 5))
+    right = warpers.RepetitionPenaltyLogitsProcessor(1.2)(tokens, logits.clone())
+    broken = broken_repetition_penalty(logits, tokens, 1.2)
+    assert torch.allclose(broken, right) != wrong
+    # It fails nowhere but there.
+    negative = torch.zeros_like(logits, dtype=torch.bool).scatter(-1, tokens, True) & (logits < 0)
+    assert torch.allclose(broken[~negative], right[~negative])
+    assert (broken[negative] > logits[negative]).all() and (right[negative] < logits[negative]).all()
+
+
+def test_the_last_position_of_a_piece_is_never_asked_what_comes_next():
+    torch.manual_seed(4)
+    model = reference.LanguageModel(11, 6, 2, 7, 2, 5)
+    logits, _ = model(torch.randint(11, (3, 5)))
+    logits.retain_grad()
+    reference.next_token_loss(logits, torch.randint(11, (3, 5))).backward()
+    asked = logits.grad.abs().sum((0, 2)) > 0
+    assert asked.tolist() == [True, True, True, True, False]

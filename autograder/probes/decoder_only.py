@@ -3,6 +3,7 @@
 import torch
 
 from workbench import parts
+from workbench.broken.decoder_only import broken_repetition_penalty
 
 from ..stubs import Activation, Gpt, RandomGenerator, TextModel
 from . import kind, probe
@@ -521,3 +522,53 @@ def cached_text_is_drawn(component, numbers, seen):
 def cached_text_changes_nothing(component, numbers, seen):
     unchanged(seen, component(model=gpt(numbers), tokens=token_ids(numbers, 2, 5, vocab_size=31), max_new_tokens=3,
                               **how()))
+
+
+# language_model_bug_input: the learner supplies logits and a text, and the broken penalty acts on them
+
+@probe("language_model_bug_input", "logits are finite numbers, and tokens are ids of their vocabulary")
+def bug_input_fits(component, numbers, seen):
+    reply = component()
+    seen.note("answer", kind(reply), reply.given)
+    seen.fault = reply.fault
+    seen.note("what you return", misfit(reply.output) or "fits", reply.given)
+
+
+@probe("language_model_bug_input", "a token that was written before gets a larger logit")
+def bug_input_shows_the_bug(component, numbers, seen):
+    reply = component()
+    effect = "is not run" if misfit(reply.output) else effect_of_the_bug(*reply.output)
+    seen.note("broken_repetition_penalty on your input", effect, reply.given)
+
+
+def misfit(given):
+    """Return what is wrong with an input for a repetition penalty, or nothing."""
+    if not isinstance(given, (tuple, list)) or len(given) != 2:
+        return "is not (logits, tokens)"
+    logits, tokens = given
+    if not all(isinstance(tensor, torch.Tensor) and tensor.dim() == 2 and 0 < tensor.numel() <= 100_000
+               for tensor in given):
+        return "logits and tokens have to be tensors with two axes, at most 100000 numbers in each"
+    if len(logits) != len(tokens):
+        return "logits and tokens have to have the same batch"
+    if not logits.is_floating_point() or not torch.isfinite(logits).all():
+        return "logits have to be finite floating point numbers"
+    if tokens.is_floating_point() or tokens.is_complex() or tokens.dtype == torch.bool:
+        return "tokens have to be whole numbers"
+    if tokens.min() < 0 or tokens.max() >= logits.shape[1]:
+        return "tokens have to be at least 0 and below vocab_size, the number of logits in a row"
+    return ""
+
+
+def effect_of_the_bug(logits, tokens):
+    """Say whether a written token gains by the broken penalty, and if not, what kind of input it is."""
+    logits, tokens = logits.double(), tokens.long()
+    gain = broken_repetition_penalty(logits, tokens) - logits
+    written = logits.gather(1, tokens)
+    if gain.gather(1, tokens).max() > 0.001:
+        return "makes a written token more likely"
+    if written.abs().max() < 0.01:
+        return "is right: the logits of the written tokens are 0, or nearly"
+    if logits.min() < 0:
+        return "is right: only tokens that were not written have negative logits"
+    return "is right: no logit is negative"

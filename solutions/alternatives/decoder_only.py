@@ -240,3 +240,17 @@ def whole_model_once_the_context_slides(model, tokens, max_new_tokens, sample=Fa
             chosen = logits.argmax(dim=-1).unsqueeze(-1)
         tokens = torch.cat([tokens, chosen], 1)
     return tokens
+
+
+# language_model_bug_input
+
+@accepted("language_model_bug_input")
+def log_probabilities():
+    return torch.arange(14.0).reshape(2, 7).log_softmax(dim=-1), torch.tensor([[0, 1, 2], [3, 4, 5]])
+
+
+@accepted("language_model_bug_input")
+def one_negative_logit_among_many_texts():
+    logits = torch.ones(5, 11, dtype=torch.float64)
+    logits[3, 7] = -1.0
+    return logits, torch.full((5, 2), 7, dtype=torch.int32)

@@ -1687,3 +1687,74 @@ def second_residual_missing_with_a_cache(layer, x):
          place="Apply `model.decoder.final_norm` before the head.")
 def final_norm_missing(model, x):
     return model.head(x)
+
+
+# Find the bug
+
+@component()
+def language_model_bug_input(step):
+    return torch.tensor([[2.0, -3.0, 1.0]]), torch.tensor([[1]])
+
+
+@mistake("language_model_bug_input",
+         symptom="On your input the broken penalty is right: no written token gets a larger logit.",
+         cause="No logit is negative. Divided by 1.2, a positive number becomes smaller, as it should.",
+         place="For which numbers does division by 1.2 *not* give something smaller?")
+def positive_logits_only():
+    return torch.tensor([[2.0, 3.0, 1.0]]), torch.tensor([[1, 1, 2]])
+
+
+@mistake("language_model_bug_input",
+         symptom="On your input the broken penalty is right: no written token gets a larger logit.",
+         cause="There are negative logits, but only of tokens that are not in the text. The penalty leaves them alone.",
+         place="Let a token with a negative logit stand in `tokens`.")
+def negative_where_nothing_was_written():
+    return torch.tensor([[2.0, -3.0, 1.0]]), torch.tensor([[0, 2]])
+
+
+@also("negative_where_nothing_was_written", "language_model_bug_input")
+def written_in_another_text_of_the_batch():
+    return torch.tensor([[2.0, -3.0], [1.0, 1.0]]), torch.tensor([[0], [1]])
+
+
+@mistake("language_model_bug_input",
+         symptom="On your input the broken penalty is right: no written token gets a larger logit.",
+         cause="The logits of the written tokens are 0, and 0 divided by anything is 0. (Whether that is a penalty is a "
+               "good question, but the logit is not larger than before.)",
+         place="Try written tokens with a logit on either side of 0.")
+def logits_of_zero():
+    return torch.zeros(1, 3), torch.tensor([[1]])
+
+
+@mistake("language_model_bug_input",
+         symptom="What comes back cannot be given to a repetition penalty.",
+         cause="It takes logits [batch, vocab_size], finite floating point numbers, and tokens [batch, time], whole "
+               "numbers from 0 to vocab_size - 1, one row of each for every text.",
+         place="Compare the shapes and dtypes with the docstring, and return both: logits, tokens.")
+def logits_and_tokens_that_do_not_fit():
+    return torch.tensor([2.0, -3.0, 1.0]), torch.tensor([1])
+
+
+@also("logits_and_tokens_that_do_not_fit", "language_model_bug_input")
+def logits_alone():
+    return torch.tensor([[2.0, -3.0, 1.0]])
+
+
+@also("logits_and_tokens_that_do_not_fit", "language_model_bug_input")
+def two_texts_and_one_row_of_logits():
+    return torch.tensor([[2.0, -3.0, 1.0]]), torch.tensor([[1], [2]])
+
+
+@also("logits_and_tokens_that_do_not_fit", "language_model_bug_input")
+def infinite_logits():
+    return torch.tensor([[2.0, -math.inf, 1.0]]), torch.tensor([[1]])
+
+
+@also("logits_and_tokens_that_do_not_fit", "language_model_bug_input")
+def tokens_with_a_fraction():
+    return torch.tensor([[2.0, -3.0, 1.0]]), torch.tensor([[1.0]])
+
+
+@also("logits_and_tokens_that_do_not_fit", "language_model_bug_input")
+def a_token_outside_the_vocabulary():
+    return torch.tensor([[2.0, -3.0, 1.0]]), torch.tensor([[3]])

@@ -157,15 +157,13 @@ class Class:
     def learners(self):
         return sorted(path.name for path in (self.folder / "submitted").iterdir())
 
-    def autograde(self, learner):
-        """Let nbgrader grade one learner's submission."""
-        from nbgrader.converters.base import NbGraderException
+    def autograde(self, progress):
+        """Grade all submissions, as `python -m autograder grade` does."""
+        from . import grading, workers
 
-        from .arrivals import AutogradeAll
-
-        course = self.coursedir(assignment_id=self.assignment, student_id=learner)
-        with contextlib.suppress(NbGraderException):  # it is logged; the learner's row of the table shows it
-            AutogradeAll(coursedir=course, config=self.settings()).start()
+        one = grading.Grading(self.folder, self.lesson.name)
+        with one.alone(), workers.chosen(None, workers.cores()) as pool:
+            grading.grade(one, pool, progress=progress)
 
     def feedback(self, learner):
         from nbgrader.converters import GenerateFeedback
@@ -235,9 +233,10 @@ def play(one, console, only=None):
                 one.submit(learner, content)
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=console) as bar:
-            for title, step in (("Autograding", one.autograde), ("Feedback", one.feedback)):
-                for learner in bar.track(one.learners(), description=title):
-                    step(learner)
+            grading = bar.add_task("Autograding", total=None)
+            one.autograde(lambda done, every: bar.update(grading, completed=done, total=every))
+            for learner in bar.track(one.learners(), description="Feedback"):
+                one.feedback(learner)
         one.export()
     return one.graded()
 

@@ -7,7 +7,7 @@ them while a class is graded, and no answer needs them, unless a learner's code 
 import ast
 import symtable
 
-from .magics import cell_of
+from .magics import cells_of
 
 
 def unneeded(cells):
@@ -16,7 +16,11 @@ def unneeded(cells):
     cells  of a rebuilt notebook; a demonstration is known by its id, and whatever is none may need one
     """
     demos = {index for index, cell in enumerate(cells) if is_demo(cell)}
-    names = {index: _names(cell.source) for index, cell in enumerate(cells) if cell.cell_type == "code"}
+    places = [index for index, cell in enumerate(cells) if cell.cell_type == "code"]
+    code = cells_of([cells[index].source for index in places])
+    if any(cell.odd for cell in code):
+        return set()  # what cannot be read may need anything
+    names = dict(zip(places, map(_names, code), strict=True))
     wanted = set().union(*(used for index, (used, _) in names.items() if index not in demos))
     needed = set()
     while found := {index for index in demos - needed if names[index][1] & wanted}:
@@ -30,11 +34,14 @@ def is_demo(cell):
     return cell.cell_type == "code" and cell.get("id", "").startswith("demo-")
 
 
-def _names(source):
+def _names(cell):
     """Return (names of the notebook that a cell looks up, names that it gives to the notebook)."""
     used, given = set(), set()
-    for tree in cell_of(source).trees:
-        module = symtable.symtable(ast.unparse(tree), "cell", "exec")
+    for tree in cell.trees:
+        try:
+            module = symtable.symtable(ast.unparse(tree), "cell", "exec")
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            continue  # Python refuses to run it
         given |= {symbol.get_name() for symbol in module.get_symbols()
                   if symbol.is_assigned() or symbol.is_imported()}
         waiting = [module]

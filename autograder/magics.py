@@ -9,8 +9,11 @@ import functools
 import re
 from dataclasses import dataclass, field
 
-MOST_MAGICS = 40  # lines; IPython reads the whole cell once more for each
+MOST_MAGICS = 40        # lines of a cell
+# IPython reads a whole cell once more for each magic: characters that are read for all cells together.
+MOST_READ = 4_000_000
 MAGIC_LINE = re.compile(r"^[ \t]*[%!?,;/]|=[ \t]*[%!]|\?[ \t]*$", re.MULTILINE)
+PROMPT = re.compile(r"^[ \t]*(>>>|\.\.\.|In \[)|^%%", re.MULTILINE)
 BODY_IS_CODE = {"time", "timeit", "capture"}
 HARMLESS = {"matplotlib": {"", "inline", "--list"}, "autoreload": {"", "0", "1", "2", "3"}, "load_ext": {"autoreload"},
             "config": {"InlineBackend.figure_format = 'retina'", "InlineBackend.figure_format = 'svg'",
@@ -32,9 +35,18 @@ class Cell:
     magics: frozenset = field(default=frozenset(), repr=False)  # the nodes of calls that were looked into
 
 
-@functools.lru_cache(maxsize=1024)
-def cell_of(source):
-    """Return the `Cell` of a source; an empty one for what is not Python, and so does not run. Raises nothing."""
+def cells_of(sources):
+    """Return the `Cell` of each source; an empty one for what is not Python, and so does not run. Raises nothing."""
+    cells, read = [], 0
+    for source in sources:
+        read += len(source) * len(MAGIC_LINE.findall(source))
+        too_much = read > MOST_READ and MAGIC_LINE.search(source)
+        cells.append(Cell(odd=((1, "too many magic commands"),)) if too_much else _cell(source))
+    return cells
+
+
+@functools.lru_cache(maxsize=512)
+def _cell(source):
     trees, odd, magics = [], [], set()
     _read(source, 0, trees, odd, magics)
     return Cell(tuple(trees), tuple(odd), frozenset(magics))
@@ -49,8 +61,7 @@ def _read(source, before, trees, odd, magics):
         odd.append((before + 1, f"more than {MOST_MAGICS} magic commands in one cell"))
         return
     try:
-        plain = _transformed(source)
-        tree = ast.parse(plain)
+        tree = _python(source) or ast.parse(_transformed(source))
     except (RecursionError, MemoryError):
         # The kernel may have been told to bear more.
         odd.append((before + 1, "code that is nested too deeply to be read"))
@@ -65,6 +76,16 @@ def _read(source, before, trees, odd, magics):
         if isinstance(node, ast.Call) and (call := _magic(node)):
             magics.add(node)
             _look_into(*call, before + node.lineno, trees, odd, magics)
+
+
+def _python(source):
+    """Return the tree of a source that is Python as it stands, which is much faster than to ask IPython."""
+    if PROMPT.search(source) or source[:1].isspace():
+        return None
+    try:
+        return ast.parse(source)
+    except (SyntaxError, ValueError):
+        return None
 
 
 def _transformed(source):
@@ -107,12 +128,17 @@ def _look_into(name, line, body, place, trees, odd, magics):
 
 @functools.cache
 def _names():
+    from importlib import import_module
+    from pkgutil import iter_modules
+
     from IPython.core import magics
 
     found = {"ls", "ll", "cat", "cp", "mv", "rm", "ln", "mkdir", "rmdir", "man", "less", "more", "edit", "connect_info"}
-    for one in vars(magics).values():
-        for names in (getattr(one, "magics", None) or {}).values():
-            found |= set(names)
+    for module in iter_modules(magics.__path__, f"{magics.__name__}."):
+        for one in vars(import_module(module.name)).values():
+            kinds = getattr(one, "magics", None)
+            for names in kinds.values() if isinstance(one, type) and isinstance(kinds, dict) else ():
+                found |= set(names)
     return found
 
 

@@ -1,4 +1,8 @@
-"""Arguments that are not plain data, described by plain data, so that a probe can ask for them anywhere."""
+"""Arguments that are not plain data, described by plain data, so that a probe can ask for them anywhere.
+
+What they keep of their use is in attributes whose names begin with `stub_`: a learner's code that names such an
+attribute is found (`reach`).
+"""
 
 from dataclasses import dataclass
 
@@ -28,16 +32,16 @@ class Sublayer(Stub):
         return _Sublayer(self.matrix)
 
     def report(self, made):
-        return {"calls": str(len(made.given)), "input": made.given[0] if made.given else "none"}
+        return {"calls": str(len(made.stub_given)), "input": made.stub_given[0] if made.stub_given else "none"}
 
 
 class _Sublayer:
     def __init__(self, matrix):
-        self.matrix, self.given = matrix, []
+        self.stub_matrix, self.stub_given = matrix, []
 
     def __call__(self, x):
-        self.given.append(x.detach().clone() if isinstance(x, torch.Tensor) else f"a {type(x).__name__}")
-        return x @ self.matrix.to(x)
+        self.stub_given.append(x.detach().clone() if isinstance(x, torch.Tensor) else f"a {type(x).__name__}")
+        return x @ self.stub_matrix.to(x)
 
 
 @dataclass
@@ -60,16 +64,17 @@ class TableTranslator(Stub):
         return _Translator(self.table, self.bos_id, self.eos_id, self.lengths)
 
     def report(self, made):
-        return {"rows encoded": made.encoded}
+        return {"rows encoded": made.stub_encoded}
 
 
 class _Translator(torch.nn.Module):
     def __init__(self, table, bos_id, eos_id, lengths):
         super().__init__()
-        self.table, self.bos_id, self.eos_id, self.lengths, self.encoded = table, bos_id, eos_id, lengths, 0
+        self.bos_id, self.eos_id = bos_id, eos_id
+        self.stub_table, self.stub_lengths, self.stub_encoded = table, lengths, 0
 
     def encode(self, source):
-        self.encoded += len(source)
+        self.stub_encoded += len(source)
         return source[:, :, None].float(), []
 
     def decode(self, tokens, memory, source):
@@ -81,9 +86,9 @@ class _Translator(torch.nn.Module):
         of_source = ((memory[:, :, 0].long() * 3 + source) * (2 * heard + 5) ** 2).sum(1, keepdim=True)
         so_far = ((tokens + 1) * (2 * place + 3) ** 2).cumsum(1)
         # In training mode the answers are others, as they would be under dropout.
-        logits = self.table[(of_source + so_far + self.training) % len(self.table)]
-        if self.lengths is not None:
-            ends = place + 1 == self.lengths[memory[:, 0, 0].long()][:, None]
+        logits = self.stub_table[(of_source + so_far + self.training) % len(self.stub_table)]
+        if self.stub_lengths is not None:
+            ends = place + 1 == self.stub_lengths[memory[:, 0, 0].long()][:, None]
             logits = logits.clone()
             logits[:, :, self.eos_id] += torch.where(ends, 9.0, -9.0)
         return logits, [], []
@@ -129,24 +134,24 @@ class TextModel(Stub):
 
     def report(self, made):
         said = {"modes": {True: "training", False: "evaluation"}, "gradients": {True: "yes", False: "no"}}
-        return {name: ", ".join(sorted({words[use] for use in getattr(made, name)})) or "never called"
+        return {name: ", ".join(sorted({words[use] for use in getattr(made, f"stub_{name}")})) or "never called"
                 for name, words in said.items()}
 
 
 class _TextModel(torch.nn.Module):
     def __init__(self, about):
         super().__init__()
-        self.about, self.max_len = about, len(about.position)
-        self.modes, self.gradients = [], []
+        self.stub_about, self.max_len = about, len(about.position)
+        self.stub_modes, self.stub_gradients = [], []
 
     def forward(self, tokens):
         batch, time = tokens.shape
-        self.modes.append(self.training)
-        self.gradients.append(torch.is_grad_enabled())
+        self.stub_modes.append(self.training)
+        self.stub_gradients.append(torch.is_grad_enabled())
         if time > self.max_len:
             raise ValueError(f"a sequence of {time} tokens is longer than max_len {self.max_len}")
-        read = (self.about.token[tokens] * self.about.position[:time]).cumsum(dim=1)
-        logits = read @ self.about.head
+        read = (self.stub_about.token[tokens] * self.stub_about.position[:time]).cumsum(dim=1)
+        logits = read @ self.stub_about.head
         weights = torch.ones(time, time).tril() / torch.arange(1, time + 1)[:, None]
         return -logits if self.training else logits, [weights.expand(batch, 1, time, time)]
 
@@ -167,16 +172,16 @@ class Gpt(Stub):
 
         model = LanguageModel(**self.build, dropout=1.0)
         model.load_state_dict(self.weights)
-        model.positions = []
+        model.stub_positions = []
         for layer in model.decoder.layers:
             for module in (layer.self_attention.k_proj, layer.feed_forward.up_proj):
-                model.positions.append([])
+                model.stub_positions.append([])
                 module.register_forward_hook(
-                    lambda _, given, __, seen=model.positions[-1]: seen.append(given[0].shape[1]))
+                    lambda _, given, __, seen=model.stub_positions[-1]: seen.append(given[0].shape[1]))
         return model
 
     def report(self, made):
-        return {"positions": max(map(sum, made.positions)), "layers used": sum(map(bool, made.positions))}
+        return {"positions": max(map(sum, made.stub_positions)), "layers used": sum(map(bool, made.stub_positions))}
 
 
 @dataclass
@@ -242,7 +247,7 @@ class View(Stub):
 
     def report(self, made):
         drawn = {}
-        for call in made.calls:
+        for call in made.stub_calls:
             for name, value in _drawn(**call):
                 while name in drawn:
                     name += " again"
@@ -252,12 +257,12 @@ class View(Stub):
 
 class _View:
     def __init__(self):
-        self.calls = []
+        self.stub_calls = []
 
     def __call__(self, attention=None, tokens=None, *, encoder_attention=None, decoder_attention=None,
                  cross_attention=None, encoder_tokens=None, decoder_tokens=None, include_layers=None, **looks):
-        self.calls.append(dict(attention=attention, tokens=tokens, encoder_attention=encoder_attention,
-                               decoder_attention=decoder_attention, cross_attention=cross_attention,
+        self.stub_calls.append(dict(attention=attention, tokens=tokens, encoder_attention=encoder_attention,
+                                    decoder_attention=decoder_attention, cross_attention=cross_attention,
                                encoder_tokens=encoder_tokens, decoder_tokens=decoder_tokens,
                                include_layers=include_layers))
 

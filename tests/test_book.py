@@ -112,15 +112,15 @@ def test_all_eleven_lessons_are_there_and_every_page_leads_to_each(book, pages):
 
 
 def test_every_link_leads_to_a_page_and_a_place_that_are_there(book, pages):
-    broken = []
+    broken, places = [], {path: {tag["id"] for tag in page.select("[id]")} for path, page in pages.items()}
     for path, page in pages.items():
         for link in page.select("a[href]"):
             where = urlsplit(link["href"])
             if where.scheme in ("http", "https"):
                 continue
             target = (path.parent / unquote(where.path)).resolve() if where.path else path
-            found = target.exists() and (not where.fragment or target not in pages
-                                         or pages[target].find(id=unquote(where.fragment)))
+            # A bare "#" is the top of the page.
+            found = target.exists() and (not where.fragment or unquote(where.fragment) in places[target])
             broken += [] if found else [f"{path.name}: {link['href']}"]
     assert broken == []
 
@@ -263,12 +263,17 @@ def test_views_are_drawn_in_the_theme_that_the_reader_has_chosen(book, light, da
     frames = page.locator(".attention-view iframe")
     for frame in frames.all():
         assert frame.get_attribute("sandbox") == "allow-scripts"
+        frame.scroll_into_view_if_needed()  # out of sight it would learn of the new theme later
         frame.content_frame.locator("#vis line").first.wait_for(state="attached")
         frame.content_frame.locator(f':root[data-mode="{theme}"]').wait_for(state="attached")
     last = frames.last
     assert last.content_frame.locator("#vis line").count() == HEADS * QUERIES * QUERIES
-    # It is interactive: a head that is switched off draws no lines.
-    last.scroll_into_view_if_needed()
+    # It is interactive: a head can be switched off, and a word tells what it looks at.
+    head = last.content_frame.get_by_role("checkbox", name="head 1")
+    head.press("Enter")
+    assert head.get_attribute("aria-checked") == "false"
+    last.content_frame.get_by_label("query 1: cat").focus()
+    assert last.content_frame.locator("#told").inner_text().startswith("“cat” (1) looks at")
     browser.screenshot(page, f"book-{theme}-view")
     tables.row("the book", page=CAPSTONE, theme=theme, views=frames.count(),
                requests_elsewhere=len(chromium.outside()))
@@ -283,11 +288,11 @@ def test_the_search_finds_words_of_lessons_and_names_of_mistakes(book, light):
     page.keyboard.press("Enter")
     page.locator("#search-results ul.search a", has_text="10. Positional embeddings").first.click()
     page.wait_for_url("**/10_positional_embeddings.html*")
-    page.locator(".sidebar-search").fill("one projection for query and key")
+    page.locator(".sidebar-search").fill("split without the transpose")
     page.keyboard.press("Enter")
     found = page.locator("#search-results ul.search a")
     found.first.wait_for()
-    assert "mistakes/" in found.first.get_attribute("href")
+    assert found.first.get_attribute("href").startswith("mistakes/08_multi_head_attention.html#split-without")
     light.check()
 
 

@@ -37,7 +37,7 @@ def build(notebooks, output):
         "mistakes.md": pages.contents_of_mistakes(HERE / "mistakes.md", lessons),
         "glossary.md": pages.section(readme, "Glossary"),
     }
-    shutil.copytree(HERE, source, ignore=shutil.ignore_patterns("*.py", "__pycache__", "static"))
+    shutil.copytree(HERE, source, ignore=shutil.ignore_patterns("*.py", "*.js", "__pycache__", "static"))
     shutil.copy(REPOSITORY / "docs/check.svg", source)
     for name, text in written.items():
         (source / name).parent.mkdir(exist_ok=True)

@@ -4,6 +4,7 @@ Its pages are written into another folder by build.py, which also calls Sphinx.
 """
 
 import re
+from pathlib import Path
 
 from sphinx.util import logging
 from sphinx.util.docutils import nodes
@@ -33,6 +34,7 @@ html_show_copyright = False
 html_show_sourcelink = False
 # The lines around what was found would have to be fetched, which browsers refuse to a page that lies on a disk.
 html_show_search_summary = False
+html_search_scorer = str(Path(__file__).with_name("scorer.js"))
 html_theme_options = {"navigation_with_keys": True}
 pygments_style, pygments_dark_style = "a11y-high-contrast-light", "a11y-high-contrast-dark"
 copybutton_selector = "div.cell_input pre, div.highlight-python pre, div.highlight-sh pre"

@@ -61,7 +61,7 @@ r"""
 | 2. `LanguageModel` | 15 | medium | high: the whole model | 4 |
 | 3. `filter_logits` | 15 | medium | medium: what every text generator offers | 3 |
 | 4. `generate` | 10 | medium | high: how a model writes | 3 |
-| 5. `language_model_bug_input`: find the bug | 5 | easy | medium: published, and wrong for half of all numbers | 1 |
+| 5. `language_model_bug_input`: find the bug | 5 | easy | medium: signs are easily forgotten | 1 |
 | Question: what would leak? | 5 | medium | high | 3 |
 | 6. `generate_with_cache` (stretch) | 30 | hard | high in practice: no language model is served without it | 3 |
 
@@ -589,7 +589,7 @@ r"""
 **Predict.** The trained model continues *def* greedily, with the likeliest character each time. What does its text look like?
 
 - [ ] Like the best Python that it can write, since each choice is the best one :: The likeliest next character each time does not give the likeliest text, and a likely text is not a typical one.
-- [x] It soon repeats itself and does not stop doing so :: After a phrase, the likeliest continuation is often this phrase again; once it is in the context twice, even more so. Holtzman et al. (2020) show the same with models ten thousand times as large.
+- [x] It soon repeats itself and does not stop doing so :: After a phrase, the likeliest continuation is often this phrase again; once it is in the context twice, even more so. Holtzman et al. (2020) show the same with models thousands of times as large.
 - [ ] Like random letters, since one minute of training is not enough :: The loss says otherwise: it is far below that of letters drawn by their frequencies.
 """
 

@@ -123,15 +123,13 @@ def test_layers_that_are_one_module_are_shown_once_for_each_call():
     assert kind.size[0] == 3 and not torch.equal(kind.weights[0], kind.weights[1])
 
 
-def test_a_projection_that_serves_twice_gives_queries_and_keys():
-    model = loud(SequenceClassifier(23, 30, 3, 17, 1, 11, 5, 0))
-    attention = model.encoder.layers[0].self_attention
+def test_a_projection_that_serves_twice_gives_queries_first_and_keys_last():
+    attention = loud(MultiHeadAttention(6, 2))
     attention.k_proj = attention.q_proj
-    kind = views.collect(model, SOURCE)["self"]
-    torch.testing.assert_close(kind.queries[0], kind.keys[0])
-    attention.k_proj, model.encoder.layers[0].self_attention.dropout = nn.Linear(30, 30), nn.Dropout(0.0)
-    kind = views.collect(model, SOURCE)["self"]
-    assert not torch.equal(kind.queries[0], kind.keys[0])
+    x, memory = torch.randn(1, 5, 6), torch.randn(1, 5, 6)
+    kind = views.collect(attention, x, memory, memory)["self"]
+    for vectors, given in ((kind.queries[0], x), (kind.keys[0], memory)):
+        torch.testing.assert_close(vectors, attention.q_proj(given)[0].unflatten(-1, (2, 3)).transpose(0, 1))
 
 
 def test_heads_in_groups_each_get_the_keys_of_their_group():
@@ -236,7 +234,9 @@ def test_two_sentences_are_shown_by_themselves_and_between_them():
     data, packed, _ = unpacked(views.head_view(given, list("abcde"), sentence_b_start=2, html_action="return"))
     assert [kind["name"] for kind in data["kinds"]] == [
         "all", "sentence A to A", "sentence B to B", "sentence A to B", "sentence B to A"]
-    torch.testing.assert_close(packed["sentence A to B"], torch.cat(given)[:, :, :2, 2:], atol=5.1e-5, rtol=0)
+    for name, table in (("A to A", torch.cat(given)[:, :, :2, :2]), ("B to B", torch.cat(given)[:, :, 2:, 2:]),
+                        ("A to B", torch.cat(given)[:, :, :2, 2:]), ("B to A", torch.cat(given)[:, :, 2:, :2])):
+        torch.testing.assert_close(packed[f"sentence {name}"], table, atol=5.1e-5, rtol=0)
     assert data["kinds"][3]["left_text"] == ["a", "b"] and data["kinds"][3]["right_text"] == ["c", "d", "e"]
 
 
@@ -436,7 +436,7 @@ def test_a_saved_page_is_the_page(tmp_path):
 
 @pytest.mark.parametrize("view", [*VIEWS, views.heat_map])
 def test_a_still_picture_shows_any_words_without_a_warning(view):
-    words = ["$a_b$", "漢字", "", "\\frac", "<b>", "🙂", "x" * 61]
+    words = ["$\\frac$", "漢字", "", "\\frac", "<b>", "🙂", "x" * 61]
     seen = views.collect(loud(LanguageModel(23, 30, 5, 17, 2, 11)), SOURCE, tokens=words)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

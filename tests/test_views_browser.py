@@ -209,6 +209,8 @@ def test_an_untrusted_notebook_shows_a_sentence_and_the_still_picture(folder, no
     picture = first.locator("img")
     assert picture.is_visible() and picture.evaluate("img => img.naturalWidth") > 200
     assert "2 layers x 3 heads" in picture.get_attribute("alt")
+    # It is drawn at twice the size, so that it is sharp on screens with small pixels.
+    assert picture.bounding_box()["width"] * 2 == pytest.approx(picture.evaluate("img => img.naturalWidth"), abs=2)
     browser.screenshot(first, "untrusted")
     light.check()
 

@@ -163,7 +163,8 @@ def _draw(axis, table, named):
                 axis.text(key, query, _short(weight), ha="center", va="center", fontsize=7,
                           color="white" if weight > 0.55 else "black")
     every = max(1, len(table.columns) // 64)
-    axis.set_xticks(range(0, len(table.columns), every), table.columns[::every], rotation=90, parse_math=False)
+    axis.set_xticks(range(0, len(table.columns), every), table.columns[::every],
+                    rotation=90 if max(map(len, table.columns)) > 2 else 0, parse_math=False)
     axis.set_yticks(range(0, len(table.rows), every),
                     table.rows[::every] if named else [], parse_math=False)
     axis.tick_params(length=0)

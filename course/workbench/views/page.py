@@ -109,5 +109,6 @@ def framed(text, title, sentence, high, png):
     return (f'<div class="attention-view"><style>{THEME}</style>'
             f'<iframe title="{html.escape(title)}" sandbox="allow-scripts" style="border:0;width:100%;height:{high}px" '
             f'srcdoc="{html.escape(text)}">{html.escape(instead)}</iframe>'
-            f'<details><summary>Still picture</summary><img alt="{html.escape(sentence)}" style="max-width:100%" '
+            f'<details><summary>Still picture</summary><img alt="{html.escape(sentence)}" '
+            f'width="{int.from_bytes(png[16:20], "big") // 2}" style="max-width:100%" '
             f'src="data:image/png;base64,{base64.b64encode(png).decode()}"></details></div>')

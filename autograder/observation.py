@@ -63,8 +63,12 @@ def _scale(expected):
     return max(finite.max().item() if finite.numel() else 0.0, 1e-2)
 
 
-@functools.cache
 def _weights(count):
+    return _drawn(count) if count < 10_000 else _drawn.__wrapped__(count)
+
+
+@functools.lru_cache(maxsize=1024)
+def _drawn(count):
     numbers = random.Random("signature")
     return torch.tensor([[(0.5 + numbers.random()) * (-1) ** int(numbers.random() * 2) for _ in range(count)]
                          for _ in range(3)], dtype=torch.float64).reshape(3, count)

@@ -1,15 +1,19 @@
 """Components that live in a learner's kernel: each call is a message to that kernel, and its answer another one."""
 
 from contextlib import contextmanager
+from dataclasses import replace
 from queue import Empty
 from time import monotonic
 
+import torch
 from nbclient.util import run_sync
+from torch.utils._pytree import tree_flatten
 
 from . import inside, wire
 from .limit import TimeUp
 from .submission import Fault, Reply, Stub, describe
 
+MOST_NUMBERS = 3_000_000  # in the replies to all calls of a block; each is looked at several times
 GRACE = 2.0  # seconds that a kernel has to say that the time of a call was up
 
 
@@ -71,19 +75,23 @@ class Remote:
     """A submission in a kernel that is not trusted.
 
     What its process reports of itself, and what follows from no number (which functions were called, how much
-    memory was held, how a stub was used), counts as hearsay: `hearsay` tells whether any was asked for.
+    memory was held, how a stub was used, which parameters a module has), counts as hearsay: `hearsay` tells
+    whether any was asked for. Each call is watched, and not only those that a probe has watched: `used` has the
+    forbidden functions that any call used, and `changed` the arguments that any call changed in place.
 
-    connect  function that returns the `Channel` to a living kernel, or raises `Ended`
+    connect    function that returns the `Channel` to a living kernel, or raises `Ended`
+    forbidden  names of torch functions that the exercise forbids
     """
 
-    def __init__(self, connect):
-        self.connect, self.hearsay, self.printed = connect, False, ""
-        self._end = None
+    def __init__(self, connect, forbidden=()):
+        self.connect, self.forbidden = connect, tuple(forbidden)
+        self.hearsay, self.used, self.changed, self.printed = bool(forbidden), set(), set(), ""
+        self._end = self._numbers = None
 
     @contextmanager
     def limit(self, seconds):
         """Let all calls of the block together take so many seconds; `TimeUp` is raised by the one that takes more."""
-        self._end = monotonic() + seconds
+        self._end, self._numbers = monotonic() + seconds, 0
         try:
             yield
         finally:
@@ -94,9 +102,10 @@ class Remote:
         left = self._end - monotonic()
         if left <= 0:
             raise TimeUp
-        self.hearsay |= bool(request.forbidden or request.watch_memory or any(
+        self.hearsay |= bool(request.forbidden or request.watch_memory or request.build is not None or any(
             type(value).report is not Stub.report for value in request.arguments.values() if isinstance(value, Stub)))
-        about, buffers = wire.pack(request)
+        watched = replace(request, forbidden=tuple({*request.forbidden, *self.forbidden}))
+        about, buffers = wire.pack(watched)
         content, sent = self.connect().ask({"request": about, "seconds": left}, buffers, left + GRACE)
         if not isinstance(content, dict):
             raise wire.Malformed("an answer that is no dictionary")
@@ -111,4 +120,17 @@ class Remote:
             kind, _, message = str(content["failed"])[:wire.MOST_TEXT].partition(": ")
             given = describe((request.build or {}) | request.arguments)
             return Reply(given=given, fault=Fault(kind[:80], message))
-        return wire.unpack_reply(content.get("reply"), sent, request)
+        return self._seen(wire.unpack_reply(content.get("reply"), sent, watched), request)
+
+    def _seen(self, reply, request):
+        self._numbers += sum(tensor.numel() for tensor in _tensors(reply))
+        if self._numbers > MOST_NUMBERS:
+            raise wire.Malformed(f"more than {MOST_NUMBERS} numbers in all")
+        self.used.update(reply.used)
+        self.changed.update(reply.changed)
+        return replace(reply, used=tuple(name for name in reply.used if name in request.forbidden))
+
+
+def _tensors(reply):
+    values = tree_flatten((reply.output, reply.gradients, reply.reports))[0]
+    return [value for value in values if isinstance(value, torch.Tensor)]

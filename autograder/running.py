@@ -134,7 +134,7 @@ class RunAnswers(Execute):
         record = _record(cell)
         if record is None or "stopped" in self.nb.metadata[NOTES]:
             return
-        submission = Remote(self._connect)
+        submission = Remote(self._connect, probes.forbidden(record.lesson, record.exercise))
         found = verdict.judge(record, submission, reference_in(self.solutions), secrets.token_hex(16),
                               self.check_seconds)
         found = self._own_work(record, found, submission)
@@ -162,13 +162,35 @@ class RunAnswers(Execute):
         if mine:
             return withheld(found, f"This exercise forbids a library call that its cell makes in line {mine[0].line}: "
                                    f"`{mine[0].what}`. Write it yourself.")
-        if submission.hearsay and self.reached:
-            where = self.reached[0]
-            return withheld(found, "The numbers are right. But which functions your code called, how much memory it "
-                                   "held and how it used what it was given is told by its own process, and this "
-                                   f"notebook reaches into that process, in line {where.line} of one of its cells: "
-                                   f"`{where.what}`. Take that out and hand in again, or ask your instructor.")
+        if submission.used:
+            return withheld(found, "This exercise forbids a library call that your code made while it ran: "
+                                   f"`{sorted(submission.used)[0]}`. Write it yourself.")
+        if self.reached and submission.hearsay:
+            return withheld(found, f"The numbers are right. But {BELIEVED}{_where(self.reached[0])}")
+        return self._unchanged(record, found, submission)
+
+    def _unchanged(self, record, found, submission):
+        """Return the result with no more than an answer keeps that changes its arguments, where this one may."""
+        keeps = verdict.keeps_in_place(record, found.mistakes)
+        if keeps is None or not (submission.changed or self.reached):
+            return found
+        capped = replace(found, earned=round(found.earned * keeps, 2), passed=False)
+        if submission.changed:
+            return replace(capped, says=["Your code changes what it was given in place, in some of the calls: "
+                                         f"{', '.join(sorted(submission.changed))}. Leave the arguments as they are."])
+        if self.reached:
+            return replace(capped, says=[f"The numbers are right. But {UNCHANGED}{_where(self.reached[0])}"])
         return found
+
+
+BELIEVED = ("which functions your code called, how much memory it held, how it used what it was given and what its "
+            "modules are made of is told by its own process, and ")
+UNCHANGED = "whether your code left its arguments as they were is told by its own process, and "
+
+
+def _where(reached):
+    return (f"this notebook reaches into that process, in line {reached.line} of one of its cells: `{reached.what}`. "
+            "Take that out and hand in again, or ask your instructor.")
 
 
 def withheld(result, reason):

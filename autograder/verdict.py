@@ -7,6 +7,7 @@ points, it must also be that mistake under the fresh numbers.
 """
 
 import functools
+import logging
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,8 @@ from .diagnosis import Diagnosis, diagnose
 from .remote import Ended, Missing
 from .submission import Here
 from .wire import Malformed
+
+log = logging.getLogger(__name__)
 
 
 class Reference:
@@ -62,6 +65,11 @@ def judge(record, submission, reference, seed, seconds=SECONDS):
         diagnosis, observed, note = settle(record, probe)
     except (Ended, Missing, Malformed) as reason:
         return result(record, Diagnosis(False, says=[_why(record, reason)], rows=_not_run(record)), {})
+    except Exception as error:
+        # A probe stumbled over what came back, which the reference's numbers have just gone through.
+        log.warning("%s: a probe could not look at an answer", record.exercise, exc_info=True)
+        says = f"Your code returned something that cannot be compared with numbers ({type(error).__name__})."
+        return result(record, Diagnosis(False, says=[says], rows=_not_run(record)), {})
     if not diagnosis.passed and not _ended_early(diagnosis):
         diagnosis, note = _named(record, diagnosis, note, submission, reference, seed, seconds)
     return result(record, diagnosis, observed, submission.printed, note)
@@ -116,7 +124,7 @@ def _named(record, diagnosis, note, submission, reference, seed, seconds):
 
     try:
         known, _, known_note = settle(record, recorded)
-    except (Ended, Missing, Malformed):
+    except Exception:  # as in `judge`; the name of a mistake earns nothing by itself
         return diagnosis, note
     if known.passed:
         return replace(diagnosis, says=[*diagnosis.says, "On the numbers of the check in the notebook it is right; "
@@ -129,7 +137,14 @@ def _named(record, diagnosis, note, submission, reference, seed, seconds):
 
 
 def _is_mistake(record, names, submission, reference, seed, seconds):
-    """Tell whether an answer makes these mistakes under fresh numbers, too."""
+    """Tell whether an answer makes these mistakes under fresh numbers, too; not if it ends or misbehaves this time."""
+    try:
+        return _shows_mistake(record, names, submission, reference, seed, seconds)
+    except (Ended, Missing, Malformed):
+        return False
+
+
+def _shows_mistake(record, names, submission, reference, seed, seconds):
     expected = _expected(_fresh(record, reference, seed))
     wrong = [recording.differences(expected, recording.values(_observed(record, component, seed)))
              for component in reference.mistaken(record, names)]
@@ -152,3 +167,21 @@ def _why(record, reason):
     if isinstance(reason, Malformed):
         return f"Your code answered a check with what no function returns: {reason}."
     return str(reason)
+
+
+IN_PLACE = "arguments changed in place"  # the observation of the probes that ask for it
+
+
+def keeps_in_place(record, mistakes=()):
+    """Return the share of its points that an answer keeps if it also changes its arguments, None if that is known.
+
+    mistakes  that the answer is known to make
+    """
+    asked = {probe for probe, seen in record.reference.items() if IN_PLACE in seen}
+    if not asked or any("in_place" in name for name in mistakes):
+        return None
+    if mistakes:
+        return min((about["keeps"] for name, about in record.mistakes.items() if "in_place" in name), default=0.0)
+    # Some changes show in other probes as well; such an answer is not one that is right but for them.
+    known = [known for known in record.behaviours if set(known["differs"]) <= asked and len(known["mistakes"]) == 1]
+    return min((record.mistakes[name]["keeps"] for one in known for name in one["mistakes"]), default=0.0)

@@ -17,6 +17,7 @@ DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in (
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 MOST_BYTES = 64 << 20   # of all tensors of one reply
+MOST_NUMBERS = 500_000  # of all tensors of one reply, those without bytes included; no exercise needs a third of it
 MOST_AXES = 16
 MOST_ITEMS = 2_000      # values in one reply, tensors included
 MOST_TEXT = 2_000       # characters of one text
@@ -95,11 +96,15 @@ def _tensor(about, buffers):
     dtype, shape = DTYPES.get(_text(about.get("dtype"))), about.get("shape")
     if dtype is None or not isinstance(shape, list) or len(shape) > MOST_AXES:
         raise Malformed("a tensor without a proper dtype and shape")
-    count = 1
+    count, empty = 1, False
     for size in shape:
         if type(size) is not int or not 0 <= size <= MOST_BYTES:
             raise Malformed("a tensor with an impossible size")
-        count *= size
+        # An axis of size 0 makes no other size possible that PyTorch cannot count with.
+        count, empty = count * (size or 1), empty or not size
+        if count > MOST_BYTES:
+            raise Malformed("a tensor with an impossible size")
+    count = 0 if empty else count
     if about.get("meta") is True:
         return torch.empty(shape, dtype=dtype, device="meta")
     place = about.get("tensor")
@@ -170,7 +175,7 @@ class _Reader:
     """Reads the values of one reply, and counts them."""
 
     def __init__(self, buffers):
-        self.buffers, self.left = buffers, MOST_ITEMS
+        self.buffers, self.left, self.numbers = buffers, MOST_ITEMS, 0
 
     def count(self):
         self.left -= 1
@@ -194,7 +199,11 @@ class _Reader:
             return _text(value)
         if not isinstance(value, dict):
             raise Malformed("a tensor that is none")
-        return _tensor(value, self.buffers)
+        tensor = _tensor(value, self.buffers)
+        self.numbers += tensor.numel()
+        if self.numbers > MOST_NUMBERS:
+            raise Malformed(f"more than {MOST_NUMBERS} numbers")
+        return tensor
 
     def fault(self, value):
         if value is None:

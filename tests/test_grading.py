@@ -215,7 +215,7 @@ def test_a_run_that_is_killed_50_times_loses_nothing_and_counts_nothing_twice(tm
         process, begun = whole(moment % 2 == 1)
         time.sleep(numbers.uniform(0, seconds))
         killed += process.is_alive()
-        os.kill(process.pid, signal.SIGKILL)
+        process.kill()
         process.join()
         assert one.submitted() == submitted
     assert killed > 30

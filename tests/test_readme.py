@@ -1,5 +1,7 @@
 """What the README says is so: its commands, paths, links, examples, tables and picture."""
 
+import argparse
+import importlib
 import re
 import shlex
 import xml.etree.ElementTree as xml
@@ -57,8 +59,11 @@ def test_a_command_can_be_given_as_it_stands(line):
         assert {word for word in rest if "=" not in word} <= TARGETS
         assert all(f"$({word.partition('=')[0]})" in MAKEFILE for word in rest if "=" in word)
     elif program == "autograder":
-        assert rest[0] in COMMANDS
-        assert not rest[1:] or tree.select(REPOSITORY, rest[1:])
+        parser = argparse.ArgumentParser()
+        importlib.import_module(COMMANDS[rest[0]][0]).arguments(parser)
+        given = parser.parse_args(rest[1:])
+        named = [given.lesson] if "lesson" in given else getattr(given, "lessons", [])
+        assert not named or tree.select(REPOSITORY, named)
     elif program == "nbgrader":
         assert rest[0] in NbGraderApp.subcommands
         assert all(exists(f"solutions/notebooks/{word}") for word in rest[1:] if not word.startswith("-"))

@@ -44,6 +44,7 @@ book: $(READY)
 
 bench: $(READY)
 	@$(BIN)/python -m bench $(ARGS)
+	@$(BIN)/python -m bench.grading
 
 weights: $(WEIGHTS)
 

@@ -28,7 +28,7 @@ from . import checking, recording
 from .definitions import load
 from .result import CELL
 from .submission import UNSOLVED
-from .tree import find_root
+from .tree import CourseError, find_root
 
 BOX = "box"
 GIVEN = "given"
@@ -49,16 +49,15 @@ def assemble(lessons=None, parts=None, *, check=True, recorded=recording.FOLDER)
 
     lessons   a folder of lessons (texts `encoder.py`, or notebooks `01_encoder/encoder.ipynb`), or a list of such
               files, known as "learner"; or {name: folder or list} for more than one: each part comes from the
-              first that has it right. None: the course in or above which this runs. A notebook counts as it was
-              last saved
+              first that has it right. None: the lessons beside the notebook in which this runs or, where there are
+              none, those of the course around it. A notebook counts as it was last saved
     parts     {part: name of its lessons, "box", or the component itself}: choices that go before. A wrong answer
               that is chosen is taken; what is not there, or not solved, gives way to the box
     check     False: every answer that is solved counts as right, and is not checked
     recorded  the folder of recorded answers for the checks
-    Raises AssemblyError for a place without lessons, or a choice that there is not. An unsolved answer raises nothing.
+    Raises AssemblyError for a place without lessons, or a choice that there is not. An unsolved answer raises nothing,
+    and None without any lesson far and wide is closed boxes only.
     """
-    if lessons is None:
-        lessons = find_root() / "course"
     named = lessons if isinstance(lessons, dict) else {"learner": lessons}
     for name in named:
         if name in (BOX, GIVEN):
@@ -66,8 +65,21 @@ def assemble(lessons=None, parts=None, *, check=True, recorded=recording.FOLDER)
     return Assembly([Source(name, _paths(places), check, recorded) for name, places in named.items()], parts or {})
 
 
+def _nearby():
+    """Return the folder of the lessons beside the one that runs, or that of the course, or None."""
+    beside = Path.cwd().parent  # a lesson runs in a folder of its own
+    if any(_of_lesson(beside, lesson) for lesson in LESSONS):
+        return beside
+    try:
+        return find_root() / "course"
+    except CourseError:
+        return None
+
+
 def _paths(places):
-    """Return {lesson: path} of a folder, or of a list of files."""
+    """Return {lesson: path} of a folder, of a list of files, or of what is nearby (None)."""
+    if places is None and (places := _nearby()) is None:
+        return {}
     if isinstance(places, (str, Path)) and Path(places).is_dir():
         found = [(lesson, path) for lesson in LESSONS for path in _of_lesson(Path(places), lesson)]
     else:

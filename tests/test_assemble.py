@@ -177,6 +177,22 @@ def test_a_course_of_skeletons_is_all_boxes_and_works(tmp_path):
     assert assembly.switch("Encoder", "learner").choices["Encoder"] == "box"
 
 
+def test_without_a_place_the_lessons_beside_the_one_that_runs_are_taken(tmp_path, monkeypatch):
+    write(tmp_path, "multi_head_attention", SPLIT.format(RIGHT))
+    beside = tmp_path / "11_visualizing_attention"
+    beside.mkdir()
+    monkeypatch.chdir(beside)
+    assert assemble(check=False).choices["split_heads"] == "learner"
+    monkeypatch.chdir(SOLUTIONS.parent)  # not in a lesson's folder: those of the course
+    assert "not solved yet" in assemble(check=False).reasons["split_heads"]
+    alone = tmp_path / "nothing" / "here"
+    alone.mkdir(parents=True)
+    monkeypatch.chdir(alone)
+    boxes_only = assemble()
+    assert set(boxes_only.choices.values()) == {"box"} and boxes_only.agrees()
+    assert "no lesson encoder" in boxes_only.reasons["Encoder"]
+
+
 def test_solved_notebooks_give_what_the_lesson_texts_give():
     folder = SOLUTIONS / "notebooks"
     solved = {lesson for lesson in assembling.LESSONS if list(folder.glob(f"*_{lesson}/{lesson}.ipynb"))}

@@ -11,13 +11,14 @@ from autograder.definitions import notebook_sources
 REPOSITORY = Path(__file__).parent.parent
 OURS = {"autograder", "solutions", "course", "workbench", "bench", "tests"}
 
-# Who -> what of ours it may import. A module stands for all that is in it; `autograder:` is the front door only.
+# Who -> what of ours it may import. A module stands for all that is in it; `autograder:` is the front door only. The
+# last lesson puts the learner's own parts together, which is what `autograder.assemble` is for.
 LAYERS = {
     "autograder": ("autograder", "workbench"),
     "course/workbench": ("workbench",),
-    "course": ("workbench", "autograder:"),
-    "solutions": ("workbench", "autograder:"),
-    "solutions/notebooks": ("workbench", "autograder:"),
+    "course": ("workbench", "autograder:", "autograder.assemble"),
+    "solutions": ("workbench", "autograder:", "autograder.assemble"),
+    "solutions/notebooks": ("workbench", "autograder:", "autograder.assemble"),
     "solutions/mistakes": ("workbench", "autograder.mistakes"),
     "solutions/alternatives": ("workbench", "autograder.mistakes"),
 }

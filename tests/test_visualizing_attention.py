@@ -13,14 +13,19 @@ from test_encoder_decoder import PAD, marian, padded_batch, with_weights_of
 from witness import witnessed
 
 from autograder import lesson, probes
+from autograder.probes import visualizing_attention as view_probes
 from autograder.recording import differences, values
 from autograder.stubs import View
 from autograder.submission import Here
-from workbench import parts, planted
+from workbench import parts, planted, pretrained
+from workbench.broken.visualizing_attention import broken_show_cross_attention
+from workbench.views import collect
 
 LESSON = "visualizing_attention"
-reference = lesson.load(Path(__file__).parent.parent / "solutions" / f"{LESSON}.py")
-EXERCISES = list(lesson.read(Path(__file__).parent.parent / "solutions" / f"{LESSON}.py").exercises)
+REPOSITORY = Path(__file__).parent.parent
+reference = lesson.load(REPOSITORY / "solutions" / f"{LESSON}.py")
+# A bug is found by an input, and no closed box is needed for that.
+EXERCISES = [name for name in lesson.read(REPOSITORY / "solutions" / f"{LESSON}.py").exercises if "bug" not in name]
 both = pytest.mark.parametrize("ours", [reference, parts], ids=["lesson", "parts"])
 in_both_dtypes = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
 views = pytest.mark.parametrize("view", [head_view, model_view], ids=["head_view", "model_view"])
@@ -187,6 +192,75 @@ def test_an_untrained_transformer_goes_all_the_way_to_bertviz(ours, view):
 def test_missing_special_tokens_are_an_error_that_names_both_numbers(ours):
     with pytest.raises(ValueError, match="3.*4"):
         ours.show_self_attention(head_view, stack(2, 1, 2, 4, 4), SOURCE[:-1])
+
+
+# The picture in which the bug is to be found
+
+def shown_by_the_broken_function(weights):
+    shown = []
+    broken_show_cross_attention(lambda cross_attention, **words: shown.extend(cross_attention), [weights],
+                                SOURCE[:1] * weights.shape[-1], TARGET[:1] * weights.shape[-2], "<bos>")
+    return shown[0]
+
+
+USUAL = {
+    "source and target have different lengths": torch.linspace(0, 5, 30).reshape(1, 2, 3, 5).sin().softmax(-1),
+    "there is one token on either side": torch.ones(1, 3, 1, 1),
+    "the table reads the same when rows and columns are exchanged": torch.eye(3)[None, None],
+}
+
+
+@pytest.mark.parametrize("reason", USUAL)
+def test_the_bug_stays_hidden_on_usual_weights_and_the_probe_knows_why(reason):
+    assert torch.equal(shown_by_the_broken_function(USUAL[reason]), USUAL[reason])
+    assert not view_probes._misfit(USUAL[reason])
+    assert view_probes._effect(USUAL[reason]) == f"is right: {reason}"
+
+
+@pytest.mark.parametrize("weights", [[[[[0.0, 1.0], [0.5, 0.5]]]], torch.linspace(0, 9, 98).reshape(1, 2, 7, 7)],
+                         ids=["two tokens", "seven tokens"])
+def test_the_bug_turns_a_table_over_where_source_and_target_are_equally_long(weights):
+    weights = torch.as_tensor(weights).softmax(-1)
+    assert torch.equal(shown_by_the_broken_function(weights), weights.mT)
+    assert view_probes._effect(weights) == "shows other weights"
+
+
+@pytest.mark.parametrize("answer", [
+    None, "weights", [torch.eye(2)], torch.eye(2), torch.eye(2, dtype=torch.long)[None, None], torch.ones(2, 1, 1, 1),
+    torch.ones(1, 1, 2, 0), torch.ones(1, 1, 2, 21) / 21, torch.ones(1, 1, 2, 2), torch.full((1, 1, 2, 2), torch.nan),
+    torch.tensor([[[[2.0, -1.0], [0.5, 0.5]]]]), torch.eye(2)[None, None].to_sparse(), torch.eye(2, device="meta")],
+    ids=lambda answer: str(getattr(answer, "shape", answer))[:20])
+def test_what_cannot_be_weights_is_told_and_never_shown(answer):
+    assert view_probes._misfit(answer)
+
+
+# The capstone
+
+def test_the_stored_notebook_shows_all_three_views_of_the_trained_transformer():
+    notebook = json.loads((REPOSITORY / "solutions" / "notebooks" / f"11_{LESSON}" / f"{LESSON}.ipynb").read_text())
+    pages = ["".join(output.get("data", {}).get("text/html", "")) for cell in notebook["cells"]
+             for output in cell.get("outputs", [])]
+    for name in ("Head view: encoder, decoder, cross", "Model view: encoder, decoder, cross", "Neuron view: cross"):
+        assert sum(f'<iframe title="{name} attention"' in page for page in pages) == 1
+    (table,) = [page for page in pages if "39 parts: 39 learner" in page]
+    assert "not solved" not in table
+
+
+def test_the_known_head_of_published_weights_looks_at_the_cat_in_both_sentences():
+    """What the lesson says of layer 5, head 11, and of [CLS], is measured here."""
+    pytest.importorskip(pretrained.MINILM["package"], reason="the weights are not installed: make weights")
+    model, tokenizer = pretrained.load(pretrained.minilm()), pretrained.tokenizer(pretrained.minilm())
+    found = {}
+    for word in ("tired", "soft"):
+        ids = tokenizer(f"The cat sat on the mat because it was {word}.", return_tensors="pt")["input_ids"]
+        words = tokenizer.convert_ids_to_tokens(ids[0].tolist())
+        attention = collect(model, ids, tokens=words)["self"]
+        row = attention.weights[5][11][words.index("it")]
+        assert words[row.argmax()] == "cat" and row.max() > 0.6
+        found[word] = row
+        of_first = torch.stack([layer[:, :, 0].mean() for layer in attention.weights])
+        assert (of_first[1:5] > 0.5).all() and (of_first > 2 / len(words)).all()
+    assert (found["tired"] - found["soft"]).abs().max() < 0.1
 
 
 @pytest.mark.parametrize("exercise", EXERCISES)

@@ -5,6 +5,8 @@ The argument that the lesson calls `weights` is called `attention` here: for a p
 
 import torch
 
+from workbench.broken.visualizing_attention import broken_show_cross_attention
+
 from ..stubs import Layers, Measure, Translator, View, Words
 from . import kind, probe
 from .encoder import see_all
@@ -280,3 +282,56 @@ def each_sentence_is_measured(component, numbers, seen):
 def finding_changes_nothing(component, numbers, seen):
     reply = component(attention=ranked(numbers, 3, 1, 5), measure=Measure(), count=2)
     seen.note("weights changed in place", reply.reports["attention"]["changed"], reply.given)
+
+
+# view_bug_input: the learner supplies a table of weights, the probe lets the broken function show it
+
+LONGEST = 20
+
+
+@probe("view_bug_input", "what you return is cross-attention of one sentence, [1, heads, queries, keys]")
+def bug_weights_fit(component, numbers, seen):
+    reply = component()
+    seen.note("answer", kind(reply), reply.given)
+    seen.fault = reply.fault
+    seen.note("what you return", _misfit(reply.output) or "fits")
+
+
+@probe("view_bug_input", "broken_show_cross_attention shows it wrongly")
+def bug_weights_show_the_bug(component, numbers, seen):
+    weights = component().output
+    seen.note("broken_show_cross_attention on your weights", "is not run" if _misfit(weights) else _effect(weights))
+
+
+def _misfit(weights):
+    """Return what is wrong with weights that a learner supplied, or nothing."""
+    if not isinstance(weights, torch.Tensor):
+        return "is not a tensor"
+    if not weights.is_floating_point() or weights.layout != torch.strided or weights.device.type != "cpu":
+        return "the weights have to be floating point numbers"
+    if weights.dim() != 4 or len(weights) != 1:
+        return "the weights have to be [1, heads, queries, keys]"
+    if not all(0 < size <= LONGEST for size in weights.shape):
+        return f"no axis may be empty or longer than {LONGEST}"
+    weights = weights.double()
+    # NaN is neither above nor below anything.
+    if not ((weights >= 0) & (weights <= 1.001)).all() or not ((weights.sum(-1) - 1).abs() < 0.01).all():
+        return "weights are from 0 to 1, and each row sums to 1"
+    return ""
+
+
+def _effect(weights):
+    """Say whether the bug shows on weights, and if not, what kind of weights they are."""
+    weights = weights.double()
+    queries, keys = weights.shape[-2:]
+    shown = []
+    broken_show_cross_attention(lambda cross_attention, **words: shown.extend(cross_attention), [weights],
+                                [f"source {number}" for number in range(keys)],
+                                [f"target {number}" for number in range(queries)], "<bos>")
+    if shown[0].shape != weights.shape or (shown[0] - weights).abs().max() > 0.01:
+        return "shows other weights"
+    if queries != keys:
+        return "is right: source and target have different lengths"
+    if queries == 1:
+        return "is right: there is one token on either side"
+    return "is right: the table reads the same when rows and columns are exchanged"

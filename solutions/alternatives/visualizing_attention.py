@@ -174,3 +174,23 @@ def with_unravel_index(weights, measure, count=1):
     scores = measure(torch.stack(list(weights))).mean(dim=1)
     order = torch.argsort(scores.flatten(), descending=True)[:count]
     return torch.stack(torch.unravel_index(order, scores.shape), dim=-1)
+
+
+# view_bug_input
+
+@accepted("view_bug_input")
+def a_causal_table_of_several_heads():
+    return torch.zeros(1, 3, 5, 5).masked_fill(torch.ones(5, 5).triu(1) > 0, -torch.inf).softmax(-1)
+
+
+@accepted("view_bug_input")
+def random_scores_after_a_softmax():
+    scores = torch.randn(1, 1, 7, 7, generator=torch.Generator().manual_seed(11))
+    return scores.softmax(dim=-1).double()
+
+
+@accepted("view_bug_input")
+def all_queries_look_at_the_first_key():
+    weights = torch.zeros(1, 1, 4, 4)
+    weights[..., 0] = 1.0
+    return weights

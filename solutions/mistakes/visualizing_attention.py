@@ -1209,3 +1209,99 @@ def layers_replaced_by_their_numbers(weights, measure, count=1):
     scores = torch.stack(weights)
     best = scores.flatten().topk(count).indices
     return torch.stack([best // scores.shape[1], best % scores.shape[1]], dim=1)
+
+
+# view_bug_input
+
+@component()
+def view_bug_input(step):
+    return torch.tensor([[[[0.0, 1.0], [0.5, 0.5]]]])
+
+
+@mistake("view_bug_input",
+         symptom="On your weights the broken function shows what it should.",
+         cause="Source and target have different lengths. Then it can tell the axis of the queries from that of the keys "
+               "by their sizes, and leaves the table as it is.",
+         place="Ask when the sizes cannot tell which axis is which.")
+def source_and_target_of_different_lengths():
+    return torch.tensor([[[[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]]]])
+
+
+@also("source_and_target_of_different_lengths", "view_bug_input")
+def more_queries_than_keys():
+    return torch.linspace(0.0, 4.0, 30).reshape(1, 2, 5, 3).sin().softmax(-1)
+
+
+@mistake("view_bug_input",
+         symptom="On your weights the broken function shows what it should.",
+         cause="Your table is turned over, rows for columns, but it reads the same afterwards: the weight from query i to "
+               "key j is the weight from query j to key i. So it is with even weights and with a diagonal.",
+         place="Keep the lengths, and let one query look at a key without the same the other way round.")
+def table_that_reads_the_same_both_ways():
+    return torch.eye(3)[None, None]
+
+
+@also("table_that_reads_the_same_both_ways", "view_bug_input")
+def even_weights():
+    return torch.full((1, 2, 4, 4), 0.25)
+
+
+@also("table_that_reads_the_same_both_ways", "view_bug_input")
+def queries_and_keys_reversed():
+    return torch.eye(5).flip(0)[None, None]
+
+
+@mistake("view_bug_input",
+         symptom="On your weights the broken function shows what it should.",
+         cause="There is one token on either side. A table with a single weight has no rows and columns to exchange.",
+         place="Give it two tokens or more on either side.")
+def one_token_on_either_side():
+    return torch.ones(1, 2, 1, 1)
+
+
+@mistake("view_bug_input",
+         symptom="What you return are no attention weights.",
+         cause="Weights come out of a softmax: they are from 0 to 1, and the row of each query sums to 1. Scores do not, "
+               "and columns do not either.",
+         place="Apply softmax(-1) to your numbers, or write rows that sum to 1.")
+def rows_that_do_not_sum_to_one():
+    return torch.arange(16.0).reshape(1, 1, 4, 4)
+
+
+@also("rows_that_do_not_sum_to_one", "view_bug_input")
+def columns_that_sum_to_one():
+    return torch.arange(9.0).reshape(1, 1, 3, 3).sin().softmax(-2)
+
+
+@also("rows_that_do_not_sum_to_one", "view_bug_input")
+def weights_that_are_not_finite():
+    return torch.full((1, 1, 2, 2), math.nan)
+
+
+@mistake("view_bug_input",
+         symptom="What comes back is not the cross-attention of one sentence.",
+         cause="One tensor of floating point numbers is wanted, [1, heads, queries, keys], no axis longer than 20: one layer, "
+               "one sentence.",
+         place="Compare the shape with the docstring. A table [queries, keys] becomes one with table[None, None].")
+def table_without_its_axes():
+    return torch.tensor([[0.0, 1.0], [0.5, 0.5]])
+
+
+@also("table_without_its_axes", "view_bug_input")
+def several_sentences():
+    return torch.ones(2, 1, 3, 3) / 3
+
+
+@also("table_without_its_axes", "view_bug_input")
+def list_of_layers():
+    return [torch.tensor([[[[0.0, 1.0], [0.5, 0.5]]]])]
+
+
+@also("table_without_its_axes", "view_bug_input")
+def whole_numbers():
+    return torch.eye(3, dtype=torch.long)[None, None]
+
+
+@also("table_without_its_axes", "view_bug_input")
+def far_too_long():
+    return torch.ones(1, 1, 100, 100).tril().softmax(-1)

@@ -1,0 +1,16 @@
+"""A picture of cross-attention with one thing wrong: lesson 11."""
+
+
+def broken_show_cross_attention(view, cross, source_tokens, target_tokens, bos_token):
+    """Show the cross-attention of one sentence: call view(...) as BertViz wants it, with one bug.
+
+    view           a function with the arguments of bertviz.head_view and bertviz.model_view
+    cross          a list of [1, heads, queries, keys], one per layer of the decoder
+    source_tokens  a list of keys strings
+    target_tokens  a list of queries strings, without the begin of sequence
+    bos_token      the string for the begin of sequence
+    """
+    decoder_tokens = [bos_token, *target_tokens[:-1]]
+    # Some models return their weights as [.., keys, queries], and BertViz wants a row for each query.
+    layers = [weights.mT if weights.shape[-2] == len(source_tokens) else weights for weights in cross]
+    view(cross_attention=layers, encoder_tokens=source_tokens, decoder_tokens=decoder_tokens)

@@ -7,6 +7,7 @@ import sys
 # name -> (module with `arguments(parser)` and `run(args)`, what it does); only the chosen module is imported
 COMMANDS = {
     "learn": ("autograder.learn", "open JupyterLab on the lessons"),
+    "progress": ("autograder.progress_map", "show what a learner has solved, on the map of the transformer"),
     "grade": ("autograder.grading", "grade the submissions of a lesson"),
     "class": ("autograder.classroom", "play a whole class through nbgrader"),
     "record": ("autograder.record", "record what checks compare answers with"),

@@ -6,10 +6,10 @@ import warnings
 
 import torch
 
-from . import probes, progress_file, recording
+from . import probes, progress_file, progress_map, recording
 from .diagnosis import Diagnosis, diagnose
 from .limit import TimeUp
-from .result import Hint, Progress, Result
+from .result import Hint, Result
 from .submission import Here
 
 SECONDS = 10.0  # a right answer takes a hundredth of one
@@ -144,5 +144,5 @@ def hint(exercise):
 
 
 def progress():
-    """Show every exercise: solved, tried or not yet tried, with the points earned."""
-    return Progress([(recording.read(name), progress_file.state(name)) for name in recording.exercises()])
+    """Show the map of the transformer and every exercise: solved, tried or not yet tried, with the points earned."""
+    return progress_map.read()

@@ -1,4 +1,4 @@
-"""What learners see: a result, a hint, their progress. Calm tables that read without colour, as HTML and as text."""
+"""What learners see: a result and a hint. Calm tables that read without colour, as HTML and as text."""
 
 import os
 import textwrap
@@ -75,7 +75,7 @@ class Result:
         head = f"<div><b>{mark} {escape(self._head())}</b></div>"
         if self.unsolved:
             return f'<div style="{BOX}">{head}{_next_hint(self.exercise, as_html=True)}</div>'
-        rows = "".join(_html_row(f"{MARKS[state]} {state}", sentence) for sentence, state in self.rows)
+        rows = "".join(html_row(f"{MARKS[state]} {state}", sentence) for sentence, state in self.rows)
         table = f'<table style="border-collapse:collapse;margin:.4em 0;font-size:inherit">{rows}</table>'
         if self.passed:
             table = f"<details>{SUMMARY}{len(self.rows)} probes</summary>{table}</details>"
@@ -137,32 +137,6 @@ class Hint:
         return f"{hints}\n{self._rest()}"
 
 
-@dataclass
-class Progress:
-    """Every exercise with its state: [(record, {"tries", "earned", "passed", "mistake", "hints"})]."""
-
-    exercises: list
-
-    def _rows(self):
-        for record, state in self.exercises:
-            said = "solved" if state.get("passed") else "tried" if state.get("tries") else "not yet"
-            yield record.lesson, record.exercise, said, f"{state.get('earned', 0):g} of {record.points:g}"
-
-    def _total(self):
-        earned = sum(state.get("earned", 0) for _, state in self.exercises)
-        return f"{earned:g} of {sum(record.points for record, _ in self.exercises):g} points"
-
-    def _repr_html_(self):
-        rows = "".join(_html_row(f"{MARKS['right'] if said == 'solved' else '·'} {said}", lesson, exercise, points)
-                       for lesson, exercise, said, points in self._rows())
-        return (f'<div style="{BOX}"><b>{self._total()}</b><table style="border-collapse:collapse;font-size:inherit">'
-                f"{rows}</table></div>")
-
-    def __repr__(self):
-        rows = [f"  {said:<8} {lesson:<32} {exercise:<32} {points}" for lesson, exercise, said, points in self._rows()]
-        return "\n".join([self._total(), *rows])
-
-
 def show(thing):
     """Show it where IPython displays rich output; print it elsewhere."""
     try:
@@ -177,7 +151,8 @@ def show(thing):
         display(thing)
 
 
-def _html_row(*texts):
+def html_row(*texts):
+    """Return a row of a table; its texts are escaped."""
     cells = "".join(f'<td style="{CELL}">{escape(text)}</td>' for text in texts)
     return f'<tr style="background:transparent">{cells}</tr>'
 

@@ -20,10 +20,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from torch.overrides import TorchFunctionMode
 
+from .transformer_map import transformer_map  # noqa: F401, the lessons call it as figures.transformer_map
+
 # Matplotlib reports on stderr when it looks through the fonts for the first time, which is no news for a learner.
 logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
 
-BLUE, VERMILION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
+BLUE, VERMILION, GREEN = "#0072B2", "#D55E00", "#009E73"
 LINES = [(BLUE, "o", "-"), (VERMILION, "s", "--"), (GREEN, "^", ":")]
 PIXELS_PER_INCH = 80
 
@@ -357,122 +359,3 @@ def _png(figure):
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=2 * PIXELS_PER_INCH, bbox_inches="tight", pad_inches=0.15)
     return file.getvalue()
-
-
-# The map of the transformer
-
-@dataclass(frozen=True)
-class _Box:
-    """A box of the map: its lesson's name (or ""), its text with "|" between lines, and where it stands."""
-
-    lesson: str
-    text: str
-    x: int
-    y: int
-    width: int
-    height: int
-    holds_others: bool = False
-
-
-_NUMBERS = {"encoder": 1, "decoder": 2, "self_attention": 6, "scaled_dot_product_attention": 7,
-            "multi_head_attention": 8, "layer_normalization": 9, "positional_embeddings": 10, "encoder_decoder": 5}
-# Lessons about more than one box.
-_TOGETHER = {"encoder_decoder": ("encoder", "decoder")}
-
-_MAP = [
-    _Box("positional_embeddings", "token + position embedding", 22, 452, 188, 34),
-    _Box("encoder", "encoder|N ×", 16, 212, 200, 222, holds_others=True),
-    _Box("multi_head_attention", "multi-head attention", 22, 390, 188, 34),
-    _Box("layer_normalization", "add and normalize", 22, 344, 188, 28),
-    _Box("encoder", "feed-forward", 22, 292, 188, 34),
-    _Box("layer_normalization", "add and normalize", 22, 246, 188, 28),
-    _Box("positional_embeddings", "token + position embedding", 264, 452, 188, 34),
-    _Box("decoder", "decoder|N ×", 258, 112, 200, 322, holds_others=True),
-    _Box("multi_head_attention", "masked multi-head attention", 264, 390, 188, 34),
-    _Box("layer_normalization", "add and normalize", 264, 344, 188, 28),
-    _Box("multi_head_attention", "multi-head attention", 264, 292, 188, 34),
-    _Box("layer_normalization", "add and normalize", 264, 246, 188, 28),
-    _Box("encoder", "feed-forward", 264, 194, 188, 34),
-    _Box("layer_normalization", "add and normalize", 264, 148, 188, 28),
-    _Box("", "linear, softmax", 264, 64, 188, 30),
-    _Box("multi_head_attention", "multi-head attention|inside", 504, 112, 300, 322, holds_others=True),
-    _Box("", "join the heads, output projection", 524, 150, 260, 30),
-    _Box("self_attention", "one head|× heads", 524, 202, 260, 190, holds_others=True),
-    _Box("scaled_dot_product_attention", "scaled dot-product|attention", 540, 238, 228, 68),
-    _Box("", "query|projection", 540, 332, 72, 44),
-    _Box("", "key|projection", 618, 332, 72, 44),
-    _Box("", "value|projection", 696, 332, 72, 44),
-]
-
-# Each arrow is the list of its corners.
-_ARROWS = (
-    [[(x, start), (x, end)] for x in (116, 358) for start, end in ((506, 486), (452, 424), (390, 372), (344, 326),
-                                                                   (292, 274))]
-    + [[(358, start), (358, end)] for start, end in ((246, 228), (194, 176), (148, 94), (64, 44))]
-    + [[(116, 246), (116, 190), (237, 190), (237, 309), (264, 309)]]
-    + [[(x, start), (x, end)] for x in (576, 654, 732) for start, end in ((408, 376), (332, 306))]
-    + [[(654, 238), (654, 180)], [(654, 150), (654, 94)]]
-)
-
-_WORDS = [(116, 520, "source tokens"), (358, 520, "target tokens so far"), (358, 36, "next token"),
-          (176, 182, "keys, values"), (576, 424, "query"), (654, 424, "key"), (732, 424, "value")]
-
-
-def transformer_map(lit):
-    """Return a picture of the transformer in which the boxes of one lesson are lit.
-
-    lit  the lesson's name
-    Raises ValueError if the map has no box of that name.
-    """
-    if lit not in _NUMBERS:
-        raise ValueError(f"the map has no box {lit!r}; choose one of {', '.join(_NUMBERS)}")
-    boxes = _TOGETHER.get(lit, (lit,))
-    parts = [_arrow(corners) for corners in _ARROWS] + [_box(box, box.lesson in boxes) for box in _MAP]
-    parts += [_text(x, y, words) for x, y, words in _WORDS]
-    # Dotted lines open one attention box of the decoder into what is inside all three.
-    parts.append('<path d="M452 390 L504 112 M452 424 L504 434" stroke="currentColor" stroke-dasharray="2 4"/>')
-    parts.append(_text(654, 520, "The number in a box is its lesson."))
-    parts.append(_tag(max((box for box in _MAP if box.lesson in boxes), key=lambda box: box.width * box.height)))
-    name = lit.replace("_", " ")
-    sentence = f"Map of the transformer; you are here: {name}, lesson {_NUMBERS[lit]}."
-    return Picture(sentence, html=(
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 16 820 518" role="img" aria-label="{sentence}"'
-        ' style="width:100%;max-width:820px;height:auto;display:block" font-family="sans-serif">'
-        + "".join(parts) + "</svg>"))
-
-
-def _box(box, lit):
-    border, fill, opacity = (3.5, ORANGE, 0.35) if lit else (1, "currentColor", 0.03 if box.holds_others else 0.07)
-    shape = (f'<rect x="{box.x}" y="{box.y}" width="{box.width}" height="{box.height}" rx="6" fill="{fill}"'
-             f' fill-opacity="{opacity}" stroke="currentColor" stroke-width="{border}"/>')
-    lines = box.text.split("|")
-    if box.holds_others:
-        # Left and right, because the arrows run through the middle.
-        return (shape + _text(box.x + 10, box.y + 20, f"{lines[0]} · {_NUMBERS[box.lesson]}", "start", lit)
-                + _text(box.x + box.width - 10, box.y + 20, lines[1], "end", lit))
-    if box.lesson:
-        lines[-1] += f" · {_NUMBERS[box.lesson]}"
-    first = box.y + box.height / 2 + 4 - 8 * (len(lines) - 1)
-    return shape + "".join(_text(box.x + box.width / 2, first + 16 * number, line, bold=lit)
-                           for number, line in enumerate(lines))
-
-
-def _text(x, y, words, anchor="middle", bold=False):
-    weight = ' font-weight="bold"' if bold else ""
-    return (f'<text x="{x:g}" y="{y:g}" font-size="12" text-anchor="{anchor}" fill="currentColor"{weight}>{words}'
-            '</text>')
-
-
-def _arrow(corners):
-    x, y = corners[-1]
-    points_up = corners[-2][0] == x
-    line = "M" + " L".join(f"{across} {down}" for across, down in corners)
-    head = f"M{x} {y} l-4 7 h8 z" if points_up else f"M{x} {y} l-7 -4 v8 z"
-    return f'<path d="{line}" stroke="currentColor" fill="none"/><path d="{head}" fill="currentColor"/>'
-
-
-def _tag(box):
-    x, y = box.x + box.width - 96, box.y - 10
-    return (f'<rect x="{x}" y="{y}" width="90" height="18" rx="9" fill="{ORANGE}" stroke="currentColor"/>'
-            f'<text x="{x + 45}" y="{y + 13}" font-size="11" font-weight="bold" text-anchor="middle"'
-            ' fill="black">you are here</text>')

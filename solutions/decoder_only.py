@@ -51,7 +51,7 @@ and feed-forward network, and a linear layer that gives one number per token of 
 
 # %% demo
 if __name__ == "__main__":
-    figures.transformer_map(lit="decoder")
+    figures.transformer_map(lit="decoder_only")
 
 # %% [markdown]
 r"""

@@ -42,7 +42,7 @@ goes into a small head that gives one number per class.
 
 # %% demo
 if __name__ == "__main__":
-    figures.transformer_map(lit="encoder")
+    figures.transformer_map(lit="encoder_only")
 
 # %% [markdown]
 r"""

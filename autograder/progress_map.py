@@ -35,7 +35,7 @@ class Exercise:
 
 
 def read(folder=RECORDED):
-    """Return the `Progress` of whoever runs this in all exercises that are recorded."""
+    """Return the `Progress` of whoever runs this in all exercises that are recorded, in the order of the course."""
     found = []
     for path in sorted(Path(folder).glob("*/*.json")):
         record, done = json.loads(path.read_text(encoding="utf-8")), progress_file.state(path.stem)
@@ -43,7 +43,7 @@ def read(folder=RECORDED):
         earned = done.get("earned")
         found.append(Exercise(record["lesson"], record["exercise"], state,
                               earned if isinstance(earned, (int, float)) else 0, record["points"]))
-    return Progress(found)
+    return Progress(sorted(found, key=_place))
 
 
 @dataclass
@@ -64,7 +64,7 @@ class Progress:
         return f"{round(earned, 2):g} of {points:g} points"
 
     def _repr_html_(self):
-        rows = "".join(html_row(f"{MARKS[one.state]} {one.state}", one.lesson, one.name,
+        rows = "".join(html_row(f"{MARKS[one.state]} {one.state}", _title(one.lesson), one.name,
                                 f"{one.earned:g} of {one.points:g}") for one in self.exercises)
         return (f'{self.map.html}<div style="{BOX}"><b>{escape(self._total())}</b>'
                 f'<table style="border-collapse:collapse;font-size:inherit">{rows}</table></div>')
@@ -74,7 +74,7 @@ class Progress:
         for exercise in self.exercises:
             lessons.setdefault(exercise.lesson, []).append(exercise)
         others = [(name,) for name in lessons if name not in LESSONS]  # those of an instructor's own
-        rows = [_beside([_card(name, _in_order(name, lessons[name]), len(row) == 1) for name in row])
+        rows = [_beside([_card(name, lessons[name], len(row) == 1) for name in row])
                 for row in ROWS + others]
         # The decoder asks the encoder for keys and values.
         rows[1][1] = "──▶".join((rows[1][1][:ACROSS - 1] + "├", rows[1][1][ACROSS + GAP + 1:]))
@@ -87,16 +87,22 @@ class Progress:
         return "\n".join([head, *(line for row in rows for line in row)])
 
 
-def _in_order(lesson, exercises):
-    """Return the exercises of a lesson in the order in which they are built, those without a box at the end."""
-    parts = LESSONS[lesson].parts if lesson in LESSONS else ()
-    return sorted(exercises, key=lambda one: parts.index(one.name) if one.name in parts else len(parts))
+def _place(exercise):
+    """Return what sorts exercises by lesson and, in a lesson, as they are built; those without a box come last."""
+    lesson = LESSONS.get(exercise.lesson)
+    if lesson is None:
+        return len(LESSONS) + 1, exercise.lesson, 0
+    return lesson.number, "", [*lesson.parts, exercise.name].index(exercise.name)
+
+
+def _title(lesson):
+    return f"{LESSONS[lesson].number} {LESSONS[lesson].title}" if lesson in LESSONS else lesson
 
 
 def _card(lesson, exercises, wide):
     """Return the lines of a lesson's card, in one column of exercises or, if it is wide, in two."""
     width = 2 * ACROSS + GAP if wide else ACROSS
-    title = f" {LESSONS[lesson].number} {LESSONS[lesson].title} " if lesson in LESSONS else f" {lesson} "
+    title = f" {_title(lesson)} "
     cells = [_cell(exercise) for exercise in exercises]
     if wide:
         half = (len(cells) + 1) // 2

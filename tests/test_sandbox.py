@@ -264,11 +264,13 @@ written = []
 for place in {places!r}:
     try:
         os.close(os.open(os.path.join(place, "new") if os.path.isdir(place) else place, os.O_CREAT | os.O_WRONLY))
-        written.append(place)
+        # A folder on the way to a course that lies in /tmp is one of the sandbox's own /tmp.
+        if os.stat(place).st_dev != os.stat("/tmp").st_dev:
+            written.append(place)
     except OSError:
         pass
 """)
-    assert written == []
+    assert written == [] and not any(os.path.exists(os.path.join(place, "new")) for place in places)
     assert kernel.fails("open('/scratch/new', 'w').write('x')\nimport os\nos.unlink('/scratch/new')") == ""
 
 

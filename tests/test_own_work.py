@@ -1,0 +1,76 @@
+"""An exercise is earned by the learner's own work: every call is watched, and the box that it asks for is closed."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from loopback import remote
+
+from autograder import inside, recording, verdict, wire
+from autograder.submission import Request
+from workbench import parts
+
+BOXES = [name for name in parts.__all__ if name in recording.exercises()]
+
+
+def ask(names, request, forbidden=()):
+    """Return what a submission remembers of one call."""
+    submission = remote(names)
+    submission.forbidden = tuple(forbidden)
+    with submission.limit(10):
+        return submission, submission.call(request)
+
+
+def test_a_forbidden_call_is_remembered_where_no_probe_asks_for_it():
+    submission, reply = ask({"f": lambda x: F.softmax(x, -1)}, Request("f", {"x": torch.ones(3)}), {"softmax"})
+    assert submission.used == {"softmax"}
+    assert reply.used == ()  # the observations are those of the probes
+
+
+def test_an_argument_that_is_changed_is_remembered():
+    submission, _ = ask({"f": lambda x: x.add_(1)}, Request("f", {"x": torch.ones(3)}))
+    assert submission.changed == {"x"}
+
+
+@pytest.mark.parametrize(("request_", "believed"), [
+    (Request("f", {"x": torch.ones(3)}), False),
+    (Request("f", {"x": torch.ones(3)}, watch_memory=True), True),
+    (Request("f", {"x": torch.ones(3)}, forbidden=("softmax",)), True),
+    (Request("f", {"x": torch.ones(3)}, build={}), True),
+], ids=["numbers", "memory", "calls", "parameters"])
+def test_what_follows_from_no_number_is_hearsay(request_, believed):
+    submission, _ = ask({"f": torch.nn.Identity if request_.build is not None else lambda x: x}, request_)
+    assert submission.hearsay is believed
+
+
+@pytest.mark.parametrize("name", BOXES)
+def test_the_box_that_an_exercise_asks_for_is_closed_while_it_is_judged(name):
+    box = getattr(parts, name)
+    used = (lambda *given: box()) if isinstance(box, type) else lambda *given: box(*given)
+    about, buffers = wire.pack(Request(name, {}))
+    said, _ = inside.answer({name: used}, {"request": about, "seconds": 10}, buffers)
+    assert "write it yourself" in said["reply"]["fault"]["message"]
+    about, buffers = wire.pack(Request("other", {}))
+    said, _ = inside.answer({"other": used}, {"request": about, "seconds": 10}, buffers)
+    assert "write it yourself" not in (said["reply"]["fault"] or {"message": ""})["message"]
+
+
+def test_what_an_answer_keeps_that_changes_its_arguments():
+    streaming, scores = recording.read("streaming_attention"), recording.read("attention_scores")
+    assert verdict.keeps_in_place(streaming) == streaming.mistakes["arguments_changed_in_place"]["keeps"] < 1
+    # Here the mistake shows in the gradients as well: one that shows in nothing else is no known mistake.
+    assert verdict.keeps_in_place(scores) == 0
+    assert verdict.keeps_in_place(scores, ("arguments_changed_in_place",)) is None
+    assert verdict.keeps_in_place(recording.read("causal_mask")) is None
+
+
+@pytest.mark.parametrize("shape", [[2**26] * 16, [2**20] * 3, [0, 2**26, 2**26], [2**25]])
+def test_sizes_that_nobody_can_count_with_are_refused(shape):
+    with pytest.raises(wire.Malformed):
+        wire.unpack_reply({"output": {"meta": True, "dtype": "float32", "shape": shape}}, [], Request("f", {}))
+
+
+def test_replies_of_a_check_have_a_limit_together():
+    submission = remote({"f": lambda: torch.zeros(wire.MOST_NUMBERS)})
+    with submission.limit(60), pytest.raises(wire.Malformed, match="in all"):
+        for _ in range(8):
+            submission.call(Request("f", {}))

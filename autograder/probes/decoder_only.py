@@ -493,6 +493,7 @@ def cached_text_is_the_same(component, numbers, seen):
 def cached_keys_are_kept(component, numbers, seen):
     tokens = token_ids(numbers, 2, 4, vocab_size=31)
     reply = component(model=gpt(numbers), tokens=tokens, max_new_tokens=8, **how())
+    see_text(seen, reply, tokens)  # few steps are no merit where the text is wrong
     use = reply.reports["model"]
     seen.note("tokens that pass through a layer", "each once" if use["positions"] <= 12 else "some again", reply.given)
 

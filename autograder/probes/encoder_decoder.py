@@ -316,7 +316,9 @@ def greedy_respects_ids(component, numbers, seen):
 @probe("greedy_decode", "each source is encoded once")
 def greedy_encodes_once(component, numbers, seen):
     model = translator(numbers, lengths=[3, 6, 2])
-    _encoded(seen, component(model=model, source=sources(numbers, 3), **IDS, max_len=7), 3)
+    reply = component(model=model, source=sources(numbers, 3), **IDS, max_len=7)
+    see_tokens(seen, reply)  # few steps are no merit where the tokens are wrong
+    _encoded(seen, reply, 3)
 
 
 def _encoded(seen, reply, batch, beams=0):
@@ -402,6 +404,7 @@ def one_beam_is_greedy(component, numbers, seen):
 def beams_encode_once(component, numbers, seen):
     model = translator(numbers, eos=0.5)
     reply = component(model=model, source=sources(numbers, 3), **IDS, max_len=5, num_beams=2, length_penalty=1.0)
+    see_texts(seen, reply)
     _encoded(seen, reply, 3, beams=2)
 
 

@@ -108,14 +108,6 @@ def plain_source(source):
         return source  # whoever parses it meets the same error
 
 
-def notebook_tree(source):
-    """Return the syntax tree of a cell, magics and all, or None if it is not Python and so does not run."""
-    try:
-        return ast.parse(plain_source(source))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-
-
 def load(path, name=None):
     """Return a module that holds the definitions of a lesson text or of a notebook; nothing else of it is run.
 

@@ -51,7 +51,7 @@ class RunAnswers(Execute):
         if "refused" in nb.metadata[NOTES]:
             return nb, resources
         self.comm_open_handlers, self.store_widget_state = {}, False  # what a kernel sends opens nothing here
-        self.skipped, self.ran, self.left_out = unneeded(nb.cells), [], {}
+        self.skipped, self.ran = unneeded(nb.cells), []
         self.channel, self.processes, self.counted = None, 1, 0
         self.reached = _reaches(nb.cells)
         deadline = monotonic() + self.budget

@@ -85,8 +85,22 @@ class Remote:
 
     def __init__(self, connect, forbidden=()):
         self.connect, self.forbidden = connect, tuple(forbidden)
-        self.hearsay, self.used, self.changed, self.printed = bool(forbidden), set(), set(), ""
+        self.hearsay, self.printed = bool(forbidden), ""
+        self._used, self._changed = set(), set()  # (name, the right helpers that it was called with)
         self._end = self._numbers = None
+
+    @property
+    def used(self):
+        return {name for name, _ in self._used}
+
+    @property
+    def changed(self):
+        return {name for name, _ in self._changed}
+
+    def keep_only(self, parts):
+        """Forget what was used and changed in calls with other helpers than these."""
+        self._used = {one for one in self._used if one[1] == parts}
+        self._changed = {one for one in self._changed if one[1] == parts}
 
     @contextmanager
     def limit(self, seconds):
@@ -126,8 +140,8 @@ class Remote:
         self._numbers += sum(tensor.numel() for tensor in _tensors(reply))
         if self._numbers > MOST_NUMBERS:
             raise wire.Malformed(f"more than {MOST_NUMBERS} numbers in all")
-        self.used.update(reply.used)
-        self.changed.update(reply.changed)
+        self._used.update((name, tuple(request.parts)) for name in reply.used)
+        self._changed.update((name, tuple(request.parts)) for name in reply.changed)
         return replace(reply, used=tuple(name for name in reply.used if name in request.forbidden))
 
 

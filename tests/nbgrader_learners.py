@@ -1,5 +1,7 @@
 """The learners of the tests' class: what each of them hands in."""
 
+from textwrap import indent
+
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell
 from nbgrader_course import MERGE, OTHER_LESSON, OTHER_NOTEBOOK, SCORES, cell_of
@@ -13,6 +15,14 @@ print('<script>alert(1)</script>')
 def attention_scores(query, key):
     print('careful', file=sys.stderr)
     return query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5
+"""
+# Neither reaches into the interpreter: one call that nothing interrupts, and one that ends the process (iterators in
+# iterators, until C has no stack left).
+ENDLESS = "sum(range(10**15))"
+DEADLY = """nested = iter([1])
+for _ in range(10**6):
+    nested = filter(None, nested)
+list(nested)
 """
 WRONG = "def attention_scores(query, key):\n    return query @ key.transpose(-2, -1)\n"
 
@@ -84,9 +94,9 @@ def executed(course):
         "without_metadata": without_metadata(course),
         "raises": course.answers(merge="def merge_heads(x):\n    raise KeyError('no such head')\n"),
         "endless": course.answers(merge="def merge_heads(x):\n    while True: pass\n"),
-        "stubborn": with_code("import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: pass"),
-        "dies": course.answers(merge="import os\ndef merge_heads(x):\n    os._exit(1)\n"),
-        "dies_in_a_cell": course.answers(scores="import os\nos._exit(1)"),
+        "stubborn": with_code(ENDLESS),
+        "dies": course.answers(merge=f"def merge_heads(x):\n{indent(DEADLY, '    ')}"),
+        "dies_in_a_cell": course.answers(scores=DEADLY),
         "floods": with_code("print('flood ' * 100000)"),
         "odd_output": with_code("display({'text/plain': 5}, raw=True)"),
         "shows_a_demonstration": with_code("print(HELPFUL * 2)"),

@@ -23,7 +23,7 @@ MAKEFILE = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
 TARGETS = set(re.findall(r"^([a-z]+):", MAKEFILE, re.MULTILINE))
 
 # What commands make, so that a fresh clone does not hold it.
-MADE = {".venv", "submitted/"}
+MADE = {".venv", "submitted/", "build/book/"}
 PLACEHOLDER = re.compile(r"LEARNER|NAME|ADDRESS")
 PATH = re.compile(r"\.?[\w.*-]*/[\w./*-]*|[\w.*-]+\.(py|md|toml|txt|yml|csv|db|ipynb)|\.venv")
 

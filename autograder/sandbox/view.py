@@ -37,6 +37,7 @@ ENVIRONMENT = {
     "TZ": "UTC",
     "TMPDIR": "/tmp",
     "PYTHONDONTWRITEBYTECODE": "1",
+    "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # debugpy, which ipykernel imports, would warn on stderr
     "IPYTHONDIR": "/tmp/ipython",
     "JUPYTER_RUNTIME_DIR": "/tmp/jupyter",
     "JUPYTER_PLATFORM_DIRS": "1",

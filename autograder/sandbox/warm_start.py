@@ -64,10 +64,11 @@ def _start(address, folder, imports):
         server.listen(64)
         environment = {name: view.ENVIRONMENT[name] for name in view.ENVIRONMENT if name.endswith("_NUM_THREADS")}
         places = dict.fromkeys(("HOME", "TMPDIR", "IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "MPLCONFIGDIR"), folder)
-        same = {name: view.ENVIRONMENT[name] for name in ("PATH", "LANG", "TZ", "MPLBACKEND")}
+        same = {name: view.ENVIRONMENT[name] for name in (
+            "PATH", "LANG", "TZ", "MPLBACKEND", "PYTHONDONTWRITEBYTECODE", "PYDEVD_DISABLE_FILE_VALIDATION")}
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "autograder.sandbox.zygote"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            text=True, cwd="/", env={**environment, **places, **same, "PYTHONDONTWRITEBYTECODE": "1"},
+            text=True, cwd="/", env={**environment, **places, **same},
             pass_fds=[server.fileno()], start_new_session=True)
         told = {"socket": server.fileno(), "parent": os.getpid(), "imports": imports, "folder": folder}
         with suppress(BrokenPipeError):

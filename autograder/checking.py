@@ -9,6 +9,7 @@ import torch
 from . import probes, progress_file, progress_map, recording
 from .diagnosis import Diagnosis, diagnose
 from .limit import TimeUp
+from .own_work import Watched, closed, own
 from .result import Hint, Result
 from .submission import Here
 
@@ -48,16 +49,24 @@ def examine(record, components, seconds=SECONDS, seed=recording.SEED):
 
 
 def _examine(record, components, seconds, seed, printed):
-    def probe(parts):
-        observed, stopped = observe(record, Here(components, _parts(parts)), seconds, seed, parts)
-        return diagnose(record, observed, stopped), observed
+    watched = Watched(Here(components, _parts(record.uses)), probes.forbidden(record.lesson, record.exercise))
 
-    with (contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed),
+    def probe(parts):
+        observed, stopped = observe(record, watched, seconds, seed, parts)
+        diagnosis = diagnose(record, observed, stopped)
+        if parts and diagnosis.passed:
+            watched.keep_only(parts)  # what a wrong helper did is no deed of this answer
+        return diagnosis, observed
+
+    with (closed(record.exercise), contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed),
           warnings.catch_warnings(record=True) as warned):
         warnings.simplefilter("default")
-        diagnosis, observed, note = settle(record, probe)
+        try:
+            diagnosis, observed, note = settle(record, probe)
+        except Exception as error:
+            diagnosis, observed, note = strange(record, error), {}, ""
     said = dict.fromkeys(f"{warning.category.__name__}: {warning.message}\n" for warning in warned)
-    return result(record, diagnosis, observed, "".join(said) + printed.getvalue(), note)
+    return own(record, result(record, diagnosis, observed, "".join(said) + printed.getvalue(), note), watched)
 
 
 def settle(record, probe):
@@ -94,6 +103,17 @@ def observe(record, submission, seconds, seed, parts=()):
     if _unsolved(observed):
         stopped = f"{record.exercise} is not solved yet."
     return observed, stopped
+
+
+def strange(record, error):
+    """Return the `Diagnosis` of an answer over which a probe stumbled that the reference has gone through."""
+    says = f"Your code returned something that cannot be compared with numbers ({type(error).__name__})."
+    return Diagnosis(False, says=[says], rows=not_run(record))
+
+
+def not_run(record):
+    """Return the rows of probes that did not run."""
+    return [(sentence, "not run") for _, sentence in record.probes]
 
 
 def _unsolved(observed):

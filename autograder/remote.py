@@ -1,7 +1,6 @@
 """Components that live in a learner's kernel: each call is a message to that kernel, and its answer another one."""
 
 from contextlib import contextmanager
-from dataclasses import replace
 from queue import Empty
 from time import monotonic
 
@@ -11,7 +10,7 @@ from torch.utils._pytree import tree_flatten
 
 from . import inside, wire
 from .limit import TimeUp
-from .submission import Fault, Reply, Stub, describe
+from .submission import Fault, Reply, describe
 
 MOST_NUMBERS = 3_000_000  # in the replies to all calls of a block; each is looked at several times
 GRACE = 2.0  # seconds that a kernel has to say that the time of a call was up
@@ -74,33 +73,13 @@ class Channel:
 class Remote:
     """A submission in a kernel that is not trusted.
 
-    What its process reports of itself, and what follows from no number (which functions were called, how much
-    memory was held, how a stub was used, which parameters a module has), counts as hearsay: `hearsay` tells
-    whether any was asked for. Each call is watched, and not only those that a probe has watched: `used` has the
-    forbidden functions that any call used, and `changed` the arguments that any call changed in place.
-
-    connect    function that returns the `Channel` to a living kernel, or raises `Ended`
-    forbidden  names of torch functions that the exercise forbids
+    connect  function that returns the `Channel` to a living kernel, or raises `Ended`
+    printed  what the first call that printed something has printed
     """
 
-    def __init__(self, connect, forbidden=()):
-        self.connect, self.forbidden = connect, tuple(forbidden)
-        self.hearsay, self.printed = bool(forbidden), ""
-        self._used, self._changed = set(), set()  # (name, the right helpers that it was called with)
+    def __init__(self, connect):
+        self.connect, self.printed = connect, ""
         self._end = self._numbers = None
-
-    @property
-    def used(self):
-        return {name for name, _ in self._used}
-
-    @property
-    def changed(self):
-        return {name for name, _ in self._changed}
-
-    def keep_only(self, parts):
-        """Forget what was used and changed in calls with other helpers than these."""
-        self._used = {one for one in self._used if one[1] == parts}
-        self._changed = {one for one in self._changed if one[1] == parts}
 
     @contextmanager
     def limit(self, seconds):
@@ -116,10 +95,7 @@ class Remote:
         left = self._end - monotonic()
         if left <= 0:
             raise TimeUp
-        self.hearsay |= bool(request.forbidden or request.watch_memory or request.build is not None or any(
-            type(value).report is not Stub.report for value in request.arguments.values() if isinstance(value, Stub)))
-        watched = replace(request, forbidden=tuple({*request.forbidden, *self.forbidden}))
-        about, buffers = wire.pack(watched)
+        about, buffers = wire.pack(request)
         content, sent = self.connect().ask({"request": about, "seconds": left}, buffers, left + GRACE)
         if not isinstance(content, dict):
             raise wire.Malformed("an answer that is no dictionary")
@@ -134,15 +110,13 @@ class Remote:
             kind, _, message = str(content["failed"])[:wire.MOST_TEXT].partition(": ")
             given = describe((request.build or {}) | request.arguments)
             return Reply(given=given, fault=Fault(kind[:80], message))
-        return self._seen(wire.unpack_reply(content.get("reply"), sent, watched), request)
+        return self._counted(wire.unpack_reply(content.get("reply"), sent, request))
 
-    def _seen(self, reply, request):
+    def _counted(self, reply):
         self._numbers += sum(tensor.numel() for tensor in _tensors(reply))
         if self._numbers > MOST_NUMBERS:
             raise wire.Malformed(f"more than {MOST_NUMBERS} numbers in all")
-        self._used.update((name, tuple(request.parts)) for name in reply.used)
-        self._changed.update((name, tuple(request.parts)) for name in reply.changed)
-        return replace(reply, used=tuple(name for name in reply.used if name in request.forbidden))
+        return reply
 
 
 def _tensors(reply):

@@ -15,6 +15,7 @@ from traitlets import Integer, Unicode
 
 from . import probes, reach, recording, verdict
 from .demos import unneeded
+from .own_work import withheld
 from .rebuild import NOTES
 from .remote import Channel, Ended, Remote
 
@@ -134,11 +135,9 @@ class RunAnswers(Execute):
         record = _record(cell)
         if record is None or "stopped" in self.nb.metadata[NOTES]:
             return
-        submission = Remote(self._connect, probes.forbidden(record.lesson, record.exercise))
-        found = verdict.judge(record, submission, reference_in(self.solutions), secrets.token_hex(16),
-                              self.check_seconds)
-        found = self._own_work(record, found, submission)
-        show(found, cell)
+        found = verdict.judge(record, Remote(self._connect), reference_in(self.solutions), secrets.token_hex(16),
+                              self.check_seconds, next(iter(self.reached), None))
+        show(self._as_written(record, found), cell)
         self.counted += 1
         cell.execution_count = self.counted
 
@@ -152,50 +151,15 @@ class RunAnswers(Execute):
             self.channel = Channel(self.kc, run_sync(self.km.is_alive))
         return self.channel
 
-    def _own_work(self, record, found, submission):
-        """Return the result without its points where it is right by a forbidden call, or may be by a forged report."""
-        if not found.earned:
-            return found
+    def _as_written(self, record, found):
+        """Return the result without its points where the answer's cell names a library call that is forbidden."""
         answers = [cell.source for cell in self.nb.cells if is_solution(cell) and cell.cell_type == "code"]
         calls = reach.named(answers, {*probes.forbidden(record.lesson, record.exercise)})
         mine = [what for index, what in calls if record.exercise in answers[index]]
-        if mine:
-            return withheld(found, f"This exercise forbids a library call that its cell makes in line {mine[0].line}: "
-                                   f"`{mine[0].what}`. Write it yourself.")
-        if submission.used:
-            return withheld(found, "This exercise forbids a library call that your code made while it ran: "
-                                   f"`{sorted(submission.used)[0]}`. Write it yourself.")
-        if self.reached and submission.hearsay:
-            return withheld(found, f"The numbers are right. But {BELIEVED}{_where(self.reached[0])}")
-        return self._unchanged(record, found, submission)
-
-    def _unchanged(self, record, found, submission):
-        """Return the result with no more than an answer keeps that changes its arguments, where this one may."""
-        keeps = verdict.keeps_in_place(record, found.mistakes)
-        if keeps is None or not (submission.changed or self.reached):
+        if not (found.earned and mine):
             return found
-        capped = replace(found, earned=round(found.earned * keeps, 2), passed=False)
-        if submission.changed:
-            return replace(capped, says=["Your code changes what it was given in place, in some of the calls: "
-                                         f"{', '.join(sorted(submission.changed))}. Leave the arguments as they are."])
-        if self.reached:
-            return replace(capped, says=[f"The numbers are right. But {UNCHANGED}{_where(self.reached[0])}"])
-        return found
-
-
-BELIEVED = ("which functions your code called, how much memory it held, how it used what it was given and what its "
-            "modules are made of is told by its own process, and ")
-UNCHANGED = "whether your code left its arguments as they were is told by its own process, and "
-
-
-def _where(reached):
-    return (f"this notebook reaches into that process, in line {reached.line} of one of its cells: `{reached.what}`. "
-            "Take that out and hand in again, or ask your instructor.")
-
-
-def withheld(result, reason):
-    """Return a result without its points, for a reason."""
-    return replace(result, earned=0.0, passed=False, mistakes=(), says=[reason])
+        return withheld(found, f"This exercise forbids a library call that its cell makes in line {mine[0].line}: "
+                               f"`{mine[0].what}`. Write it yourself.")
 
 
 def show(result, cell):

@@ -13,9 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from . import mistakes, probes, recording
-from .checking import SECONDS, observe, result, settle
+from .checking import SECONDS, not_run, observe, result, settle, strange
 from .definitions import load
 from .diagnosis import Diagnosis, diagnose
+from .own_work import Watched, own
 from .remote import Ended, Missing
 from .submission import Here
 from .wire import Malformed
@@ -50,7 +51,7 @@ class Reference:
         return [one.call for one in wrong if set(one.mistakes) == set(names)]
 
 
-def judge(record, submission, reference, seed, seconds=SECONDS):
+def judge(record, submission, reference, seed, seconds=SECONDS, reached=None):
     """Return the `Result` of an exercise.
 
     record      the `Record` of the exercise
@@ -58,21 +59,28 @@ def judge(record, submission, reference, seed, seconds=SECONDS):
     reference   the `Reference`
     seed        which fresh numbers
     seconds     how long all calls together may take
+    reached     a `reach.Reach` where the notebook reaches into its interpreter, and may have forged what its
+                process tells of itself; None if it does not
     """
+    watched = Watched(submission, probes.forbidden(record.lesson, record.exercise))
+    found = _judge(record, watched, reference, seed, seconds)
+    return own(record, replace(found, printed=submission.printed[:2000]), watched, reached)
+
+
+def _judge(record, submission, reference, seed, seconds):
     fresh = _fresh(record, reference, seed)
     try:
         probe = functools.partial(_probe, record, fresh, submission, reference, seed, seconds)
         diagnosis, observed, note = settle(record, probe)
     except (Ended, Missing, Malformed) as reason:
-        return result(record, Diagnosis(False, says=[_why(record, reason)], rows=_not_run(record)), {})
+        return result(record, Diagnosis(False, says=[_why(record, reason)], rows=not_run(record)), {})
     except Exception as error:
         # A probe stumbled over what came back, which the reference's numbers have just gone through.
         log.warning("%s: a probe could not look at an answer", record.exercise, exc_info=True)
-        says = f"Your code returned something that cannot be compared with numbers ({type(error).__name__})."
-        return result(record, Diagnosis(False, says=[says], rows=_not_run(record)), {})
+        return result(record, strange(record, error), {})
     if not diagnosis.passed and not _ended_early(diagnosis):
         diagnosis, note = _named(record, diagnosis, note, submission, reference, seed, seconds)
-    return result(record, diagnosis, observed, submission.printed, note)
+    return result(record, diagnosis, observed, note=note)
 
 
 def _fresh(record, reference, seed):
@@ -107,7 +115,7 @@ def _diagnosed(record, fresh, submission, reference, seed, seconds, parts):
         if not record.uses or parts:
             raise
         # Another exercise's component, which this one calls, may be what ended the process.
-        return Diagnosis(False, says=[str(reason)], rows=_not_run(record)), {}
+        return Diagnosis(False, says=[str(reason)], rows=not_run(record)), {}
     diagnosis = diagnose(fresh, observed, stopped)
     if not diagnosis.passed and not stopped and record.accepted:
         expected = _expected(fresh)
@@ -163,10 +171,6 @@ def _shows_mistake(record, names, submission, reference, seed, seconds):
     return False
 
 
-def _not_run(record):
-    return [(sentence, "not run") for _, sentence in record.probes]
-
-
 def _why(record, reason):
     if isinstance(reason, Missing):
         return (f"{record.exercise} is not defined: its cell did not run to its end, or defines another name. "
@@ -174,21 +178,3 @@ def _why(record, reason):
     if isinstance(reason, Malformed):
         return f"Your code answered a check with what no function returns: {reason}."
     return str(reason)
-
-
-IN_PLACE = "arguments changed in place"  # the observation of the probes that ask for it
-
-
-def keeps_in_place(record, mistakes=()):
-    """Return the share of its points that an answer keeps if it also changes its arguments, None if that is known.
-
-    mistakes  that the answer is known to make
-    """
-    asked = {probe for probe, seen in record.reference.items() if IN_PLACE in seen}
-    if not asked or any("in_place" in name for name in mistakes):
-        return None
-    if mistakes:
-        return min((about["keeps"] for name, about in record.mistakes.items() if "in_place" in name), default=0.0)
-    # Some changes show in other probes as well; such an answer is not one that is right but for them.
-    known = [known for known in record.behaviours if set(known["differs"]) <= asked and len(known["mistakes"]) == 1]
-    return min((record.mistakes[name]["keeps"] for one in known for name in one["mistakes"]), default=0.0)

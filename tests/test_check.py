@@ -16,6 +16,7 @@ from autograder.checking import examine
 from autograder.limit import TimeUp, time_limit
 from autograder.recording import read
 from autograder.result import MIME_TYPE
+from workbench import parts
 
 LESSON = reference("scaled_dot_product_attention")
 
@@ -266,3 +267,49 @@ def test_official_grading_can_use_fresh_numbers(dtype):
     for seed in ("one", "two"):
         result = examine(read("attention_scores"), {"attention_scores": LESSON.attention_scores}, seed=seed)
         assert not result.passed, "recorded answers belong to recorded numbers: fresh ones need a fresh record"
+
+
+# Only the learner's own work counts, in every call of a check, as in grading
+
+def attends_by_the_library(query, key, value, mask=None):
+    """Right, and by a forbidden call wherever the key lengths are unlike those that are watched."""
+    output, weights = LESSON.scaled_dot_product_attention(query, key, value, mask)
+    if query.shape[-2] != key.shape[-2]:
+        torch.nn.functional.scaled_dot_product_attention(query, key, value)
+    return output, weights
+
+
+def test_a_forbidden_call_is_found_in_whatever_call_it_hides():
+    result = check(attends_by_the_library, "scaled_dot_product_attention")
+    assert (result.passed, result.earned) == (False, 0)
+    assert result.says == ["This exercise forbids a library call that your code made while it ran: "
+                           "`scaled_dot_product_attention`. Write it yourself."]
+
+
+def test_an_argument_that_changes_in_some_calls_only_costs_what_the_mistake_costs():
+    def attends(query, key, value, mask=None):
+        found = LESSON.scaled_dot_product_attention(query, key, value, mask)
+        if mask is not None and not query.requires_grad:
+            query += 1
+        return found
+
+    result = check(attends, "scaled_dot_product_attention")
+    assert not result.passed and result.earned < result.points
+    assert result.says == ["Your code changes what it was given in place, in some of the calls: query. Leave the "
+                           "arguments as they are."]
+
+
+def test_the_closed_box_that_does_what_an_exercise_asks_for_is_no_answer_to_it():
+    result = check(parts.scaled_dot_product_attention)
+    assert not result.passed and "write it yourself" in repr(result)
+    assert parts.scaled_dot_product_attention(*torch.ones(3, 1, 2, 4))[0].shape == (1, 2, 4)
+
+
+def test_an_output_that_nothing_can_be_done_with_is_a_wrong_answer():
+    class Odd(torch.Tensor):
+        @classmethod
+        def __torch_function__(cls, *arguments, **named):
+            raise TypeError("nobody looks at me")
+
+    result = check(lambda query, key: torch.ones(2, 3).as_subclass(Odd), "attention_scores")
+    assert not result.passed and result.earned == 0 and result.says

@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 from loopback import remote
 
-from autograder import inside, recording, verdict, wire
+from autograder import inside, recording, wire
+from autograder.own_work import Watched, keeps_in_place
 from autograder.submission import Request
 from workbench import parts
 
@@ -14,8 +15,7 @@ BOXES = [name for name in parts.__all__ if name in recording.exercises()]
 
 def ask(names, request, forbidden=()):
     """Return what a submission remembers of one call."""
-    submission = remote(names)
-    submission.forbidden = tuple(forbidden)
+    submission = Watched(remote(names), forbidden)
     with submission.limit(10):
         return submission, submission.call(request)
 
@@ -56,11 +56,11 @@ def test_the_box_that_an_exercise_asks_for_is_closed_while_it_is_judged(name):
 
 def test_what_an_answer_keeps_that_changes_its_arguments():
     streaming, scores = recording.read("streaming_attention"), recording.read("attention_scores")
-    assert verdict.keeps_in_place(streaming) == streaming.mistakes["arguments_changed_in_place"]["keeps"] < 1
+    assert keeps_in_place(streaming) == streaming.mistakes["arguments_changed_in_place"]["keeps"] < 1
     # Here the mistake shows in the gradients as well: one that shows in nothing else is no known mistake.
-    assert verdict.keeps_in_place(scores) == 0
-    assert verdict.keeps_in_place(scores, ("arguments_changed_in_place",)) is None
-    assert verdict.keeps_in_place(recording.read("causal_mask")) is None
+    assert keeps_in_place(scores) == 0
+    assert keeps_in_place(scores, ("arguments_changed_in_place",)) is None
+    assert keeps_in_place(recording.read("causal_mask")) is None
 
 
 @pytest.mark.parametrize("shape", [[2**26] * 16, [2**20] * 3, [0, 2**26, 2**26], [2**25]])

@@ -117,13 +117,18 @@ def row(name, count, measured, base=None):
     return rate
 
 
-def main():
+def parser():
+    """Return what reads the options of the command."""
     parser = argparse.ArgumentParser(prog="python -m bench.grading", description=__doc__.split("\n")[0])
     parser.add_argument("--class-size", type=int, default=40, metavar="N", help="submissions graded by both (40)")
     parser.add_argument("--growth", type=int, nargs="*", default=[], metavar="N",
                         help="more sizes that only ours grades, such as 200 1000")
     parser.add_argument("--lesson", default="scaled_dot_product_attention", metavar="NAME")
-    args = parser.parse_args()
+    return parser
+
+
+def main():
+    args = parser().parse_args()
     lesson = read(REPOSITORY / "solutions" / f"{args.lesson}.py")
     load = os.getloadavg()[0]
     print(f"{lesson.title}; {os.cpu_count()} processors, load {load:.1f} before\n")

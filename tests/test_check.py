@@ -272,9 +272,9 @@ def test_official_grading_can_use_fresh_numbers(dtype):
 # Only the learner's own work counts, in every call of a check, as in grading
 
 def attends_by_the_library(query, key, value, mask=None):
-    """Right, and by a forbidden call wherever the key lengths are unlike those that are watched."""
+    """Right, and with a forbidden call in those calls only in which no probe looks for one."""
     output, weights = LESSON.scaled_dot_product_attention(query, key, value, mask)
-    if query.shape[-2] != key.shape[-2]:
+    if query.shape[-2] == key.shape[-2]:
         torch.nn.functional.scaled_dot_product_attention(query, key, value)
     return output, weights
 
@@ -289,7 +289,7 @@ def test_a_forbidden_call_is_found_in_whatever_call_it_hides():
 def test_an_argument_that_changes_in_some_calls_only_costs_what_the_mistake_costs():
     def attends(query, key, value, mask=None):
         found = LESSON.scaled_dot_product_attention(query, key, value, mask)
-        if mask is not None and not query.requires_grad:
+        if query.shape[-2] == key.shape[-2] and not query.requires_grad:
             query += 1
         return found
 
@@ -301,7 +301,7 @@ def test_an_argument_that_changes_in_some_calls_only_costs_what_the_mistake_cost
 
 def test_the_closed_box_that_does_what_an_exercise_asks_for_is_no_answer_to_it():
     result = check(parts.scaled_dot_product_attention)
-    assert not result.passed and "write it yourself" in repr(result)
+    assert not result.passed and "write it yourself" in " ".join(result.says)
     assert parts.scaled_dot_product_attention(*torch.ones(3, 1, 2, 4))[0].shape == (1, 2, 4)
 
 

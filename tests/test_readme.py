@@ -11,6 +11,7 @@ import pytest
 import yaml
 from nbgrader.apps.nbgraderapp import NbGraderApp
 
+import bench.grading
 from autograder import check, tree
 from autograder.__main__ import COMMANDS
 from autograder.lesson import read
@@ -64,6 +65,8 @@ def test_a_command_can_be_given_as_it_stands(line):
         given = parser.parse_args(rest[1:])
         named = [given.lesson] if "lesson" in given else getattr(given, "lessons", [])
         assert not named or tree.select(REPOSITORY, named)
+    elif program == "bench.grading":
+        bench.grading.parser().parse_args(rest)
     elif program == "nbgrader":
         assert rest[0] in NbGraderApp.subcommands
         assert all(exists(f"solutions/notebooks/{word}") for word in rest[1:] if not word.startswith("-"))

@@ -9,9 +9,8 @@ import torch
 from . import probes, progress_file, progress_map, recording
 from .diagnosis import Diagnosis, diagnose
 from .limit import TimeUp
-from .own_work import Watched, closed, own
+from .own_work import Own, Watched, own
 from .result import Hint, Result
-from .submission import Here
 
 SECONDS = 10.0  # a right answer takes a hundredth of one
 
@@ -49,7 +48,7 @@ def examine(record, components, seconds=SECONDS, seed=recording.SEED):
 
 
 def _examine(record, components, seconds, seed, printed):
-    watched = Watched(Here(components, _parts(record.uses)), probes.forbidden(record.lesson, record.exercise))
+    watched = Watched(Own(components, _parts(record.uses)), probes.forbidden(record.lesson, record.exercise))
 
     def probe(parts):
         observed, stopped = observe(record, watched, seconds, seed, parts)
@@ -58,7 +57,7 @@ def _examine(record, components, seconds, seed, printed):
             watched.keep_only(parts)  # what a wrong helper did is no deed of this answer
         return diagnosis, observed
 
-    with (closed(record.exercise), contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed),
+    with (contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed),
           warnings.catch_warnings(record=True) as warned):
         warnings.simplefilter("default")
         try:

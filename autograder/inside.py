@@ -12,8 +12,7 @@ import torch
 
 from . import wire
 from .limit import TimeUp, time_limit
-from .own_work import closed
-from .submission import Here
+from .own_work import Own
 
 CALL, ANSWER = "judge_call", "judge_answer"
 MOST_PRINTED = 2_000  # characters
@@ -46,10 +45,10 @@ def answer(names, content, buffers):
         request = wire.unpack(content["request"], buffers)
         if request.component not in names:
             return {"missing": True}, []
-        with (closed(request.component), time_limit(content["seconds"]), contextlib.redirect_stdout(printed),
+        with (time_limit(content["seconds"]), contextlib.redirect_stdout(printed),
               contextlib.redirect_stderr(printed), warnings.catch_warnings(record=True) as warned):
             warnings.simplefilter("default")
-            submission = Here({request.component: names[request.component]}, _parts(request.parts))
+            submission = Own({request.component: names[request.component]}, _parts(request.parts))
             about, sent = wire.pack_reply(submission.call(request))
     except TimeUp:
         return {"stopped": True, "printed": printed.getvalue()[:MOST_PRINTED]}, []

@@ -8,7 +8,7 @@ import inspect
 from contextlib import contextmanager
 from dataclasses import replace
 
-from .submission import Stub
+from .submission import Here, Stub
 
 IN_PLACE = "arguments changed in place"  # the observation of the probes that ask for it
 BELIEVED = ("which functions your code called, how much memory it held, how it used what it was given and what its "
@@ -107,8 +107,16 @@ def keeps_in_place(record, mistakes=()):
     return min((record.mistakes[name]["keeps"] for one in known for name in one["mistakes"]), default=0.0)
 
 
+class Own(Here):
+    """Components that live in this process, and cannot use the closed box that does what they are asked for."""
+
+    def call(self, request):
+        with _closed(request.component):
+            return super().call(request)
+
+
 @contextmanager
-def closed(name):
+def _closed(name):
     """Let nobody use the closed box that does what the exercise of this name asks for."""
     from workbench import parts
 

@@ -48,7 +48,7 @@ r"""
 | Question: why the scale? | 5 | medium | high | 3 |
 | 5. `streaming_attention` (stretch) | 20 | hard | low for the other lessons, high for long sequences | 2 |
 
-With reading and experiments the lesson takes about 75 minutes, or 50 without the stretch exercise.
+With reading and experiments the lesson takes about 90 minutes, or 65 without the stretch exercise.
 """
 
 # %% [markdown]
@@ -68,8 +68,8 @@ Attention is a dictionary that answers by degrees. It has three ingredients, all
 - one **value** per entry: what this entry hands over when it is found.
 
 The query is compared with every key by a dot product, which is large when two vectors point the same way. The
-comparisons are turned into positive weights that sum to 1. The answer is the mean of all values in these weights. If
-one key fits far better than the rest, the answer is nearly that key's value, as in the dictionary. If all keys fit
+comparisons are turned into positive weights that sum to 1. The answer is the mean of all values, weighted by them.
+If one key fits far better than the rest, the answer is nearly that key's value, as in the dictionary. If all keys fit
 equally, the answer is the plain average.
 
 Because the answer changes smoothly with query and keys, gradients can flow through the lookup, and training can
@@ -244,7 +244,7 @@ Softmax turns a row of scores $s_1, s_2, \ldots$ into weights that are positive 
 
 $$w_j = \frac{e^{s_j}}{\sum_i e^{s_i}}$$
 
-You may use `torch.softmax`. One of its properties will be useful three times in this lesson:
+You may use `torch.softmax`. One of its properties will be useful again and again:
 """
 
 # %% [markdown] predict="shifted_scores"
@@ -273,7 +273,7 @@ first key: the scores 1 and 0 are left, the weights are $e / (e + 1) = 0.731$ an
 output is $0.731 \cdot 20 + 0.269 \cdot 30 = 22.69$. The paper gets there by setting forbidden scores to $-\infty$
 before the softmax (section 3.2.3), since $e^{-\infty} = 0$.
 
-One row needs thought: a query that may attend to nothing, such as a position in a batch whose keys are all padding.
+One row needs thought: a query that may attend to nothing, as in a sequence that is nothing but padding.
 A softmax over nothing is $0 / 0$. In this course such a query gets weights of 0, so it receives nothing, and no NaN
 may reach its gradient either, because a single NaN spreads to the parameters with the next training step.
 
@@ -342,8 +342,8 @@ def scaled_dot_product_attention(query, key, value, mask=None):
     mask   boolean, broadcasts to [..., queries, keys], True where a query may attend to a key;
            None: everywhere
 
-    output is [..., queries, value_dim], the mean of the values in the weights of each query; weights
-    are [..., queries, keys]. Both have the dtype and the device of the arguments, which are not
+    output is [..., queries, value_dim], for each query the mean of the values, weighted by its weights;
+    weights are [..., queries, keys]. Both have the dtype and the device of the arguments, which are not
     changed. A query that may attend to nothing has weights and output of exactly 0, and no gradient
     holds NaN. Nothing has to be raised.
 
@@ -762,7 +762,7 @@ r"""
 ## Summary
 
 - Attention is a lookup by degrees: scores from query and key, weights by softmax over the keys, and the mean of the
-  values in these weights.
+  values, weighted by them.
 - The scores are divided by the square root of `head_dim`, so that their variance stays near 1 and gradients can
   pass through the softmax.
 - A mask acts before the softmax, so that the permitted keys share the whole weight. A query that may attend to
@@ -777,8 +777,8 @@ r"""
   are equal only when there is a single head as wide as the embedding, which is probably where the belief comes from.
 - **"The scale avoids an explosion."** Subtracting the largest score avoids overflow. The scale keeps the softmax away
   from saturation, where gradients vanish.
-- **"The attention weights are learned parameters."** They are computed from each input. Learned are the projections
-  in front of this function.
+- **"The attention weights are learned parameters."** They are computed from each input. What is learned are the
+  projections in front of this function.
 - **Masks have two polarities in PyTorch.** In `F.scaled_dot_product_attention`, and in this course, True means *takes
   part*. In `nn.MultiheadAttention`, for `attn_mask` and `key_padding_mask`, True means *is ignored*. Mixing them up
   raises no error.

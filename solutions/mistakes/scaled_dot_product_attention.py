@@ -137,7 +137,7 @@ def key_not_transposed(query, key):
 
 
 @mistake("product",
-         symptom="It works on tensors with three axes and fails, or answers wrongly, on others.",
+         symptom="It fits one number of leading axes only, and fails, or answers wrongly, with any other.",
          cause="Axes are counted from the front. Which number the last two have depends on how many come before "
                "them: none for one sequence, batch, batch and heads. From the back they are always -2 and -1.",
          place="Look at the arguments of transpose or permute (`.T` and `.t()` turn all axes round).")
@@ -459,8 +459,9 @@ class small_finite_number_added:
 
 @mistake("settle", keeps=0.5,
          symptom="A query that may attend to nothing gets NaN.",
-         cause="In a row where every score is minus infinity the softmax divides 0 by 0. Such rows occur: a query that "
-               "is padding itself, or the first one under a strict causal mask. One NaN spreads through every layer.",
+         cause="In a row without any permitted key the softmax divides 0 by 0. Such rows occur: every query of a "
+               "sequence that is all padding, or the first one under a strict causal mask. One NaN spreads through "
+               "every layer.",
          place="After the softmax, set the weights of hidden keys to 0 (masked_fill with ~mask, or nan_to_num).")
 def nan_on_empty_rows(weights, mask):
     return weights
@@ -479,10 +480,11 @@ class nan_on_empty_rows_by_addition:
 
 @mistake(keeps=0.5,
          symptom="The weights are right, but where a query may attend to nothing the gradient is NaN.",
-         cause="Minus infinity was added to the scores and the NaN was replaced after the softmax. Replacing mends the "
-               "value, not the gradient: backwards, NaN times 0 is still NaN. masked_fill and torch.where cut the "
-               "hidden scores off, so nothing flows back through them.",
-         place="Use masked_fill or torch.where instead of adding an infinite mask.")
+         cause="The NaN was replaced after the softmax, but the hidden scores were not cut off before it: minus "
+               "infinity was added, or the mask multiplied. Replacing mends the value, not the gradient: backwards, "
+               "NaN times 0 is still NaN. masked_fill and torch.where cut hidden scores off, so nothing flows back "
+               "through them.",
+         place="Hide the scores with masked_fill or torch.where, not by adding or multiplying.")
 class nan_gradient_on_empty_rows:
     @staticmethod
     def hide(scores, mask):
@@ -537,6 +539,49 @@ def exp_without_the_maximum(scores):
     return scores.exp() / scores.exp().sum(dim=-1, keepdim=True)
 
 
+@also("exp_without_the_maximum")
+class exp_without_the_maximum_and_rows_left:
+    @staticmethod
+    def normalise(scores):
+        return scores.exp() / scores.exp().sum(dim=-1, keepdim=True)
+
+    @staticmethod
+    def settle(weights, mask):
+        return weights
+
+
+@also("exp_without_the_maximum")
+class exp_without_the_maximum_times_the_mask:
+    @staticmethod
+    def hide(scores, mask):
+        return scores
+
+    @staticmethod
+    def normalise(scores):
+        return scores.exp()
+
+    @staticmethod
+    def settle(weights, mask):
+        weights = weights if mask is None else weights * mask
+        return weights / weights.sum(dim=-1, keepdim=True)
+
+
+@also("exp_without_the_maximum")
+class exp_without_the_maximum_filled_with_zero:
+    @staticmethod
+    def hide(scores, mask):
+        return scores
+
+    @staticmethod
+    def normalise(scores):
+        return scores.exp()
+
+    @staticmethod
+    def settle(weights, mask):
+        weights = weights if mask is None else weights.masked_fill(~mask, 0.0)
+        return weights / weights.sum(dim=-1, keepdim=True)
+
+
 @mistake("normalise",
          symptom="Rows whose scores lie far below those of other rows give NaN.",
          cause="One maximum, that of the whole tensor, is subtracted from all rows. A row far below it has only "
@@ -582,7 +627,7 @@ def divided_by_the_sum_of_scores(scores):
 
 
 @mistake("normalise",
-         symptom="The sharpest key takes too much: the softmax is applied twice, or the weights too equal.",
+         symptom="The rows sum to 1, but the weights are too equal.",
          cause="The softmax is applied twice. The first gives the weights; a second one takes them for scores, and as "
                "they all lie between 0 and 1, nearly levels them.",
          place="Look for a second softmax: in attention_weights and once more outside.")

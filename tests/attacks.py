@@ -69,13 +69,13 @@ def read(path):
 
 PATCH_HERE = """
 from autograder import inside, submission
-right = submission.Here.call
+right = inside.Own.call
 def forged(self, request):
     reply = right(self, request)
     {change}
     return reply
 submission.Here.call = forged
-inside.Here.call = forged
+inside.Own.call = forged
 print('DID')
 """
 

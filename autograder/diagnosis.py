@@ -71,7 +71,7 @@ def symptoms(record, observed, expected, most=3):
                 given = record.given[probe].get(name, "")
                 label, _, bare = name.rpartition(": ")
                 line = describe(bare if label in given else name, value, seen, observed[probe].fault)
-                if given:
+                if given and given != "nothing":  # an answer without arguments, as in find the bug
                     line = f"{line} The input was {given}." if " raised " in line else f"For {given}: {line}"
                 found.append(f"Expected: {sentence}. {line}")
                 break

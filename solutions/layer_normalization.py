@@ -297,8 +297,8 @@ There are two places for the norm:
 | **pre-norm** | $x + \mathrm{sublayer}(\mathrm{norm}(x))$ | GPT-2 and most large language models since |
 
 In the post-norm form everything passes through the norm, the residual path too, so after many layers little is left
-of the plain way back, and such stacks need a careful warm-up of the learning rate. In the pre-norm form the path of $x$
-is untouched from the first layer to the last (Xiong et al. 2020).
+of the plain way back, and such stacks need a careful **warm-up**: the learning rate starts at 0 and rises over the
+first steps. In the pre-norm form the path of $x$ is untouched from the first layer to the last (Xiong et al. 2020).
 """
 
 # %% [markdown] predict="silent_sublayer"
@@ -481,7 +481,7 @@ if __name__ == "__main__":
 # %% [markdown]
 r"""
 What to see: without norms each layer makes the numbers larger by the same factor, which is a straight line on this
-axis, up to 400 000 behind layer 24, and the gradients are millions in the last layers and billions in the first.
+axis, up to 400 000 behind layer 24, and the gradients are about a million in the last layers and billions in the first.
 Post-norm brings every position back to size 1 behind each sublayer. Pre-norm lets the numbers on the residual path
 grow, but slowly, to 5, since each sublayer gets numbers near 1 and adds numbers near 1.
 
@@ -515,9 +515,8 @@ r"""
 What to see: with 2 layers the two forms learn alike. With 12 layers the pre-norm stack still learns, and the post-norm stack
 stays close to guessing.
 
-This does not show that post-norm cannot be trained: Vaswani et al. (2017, section 5.3) trained 6 layers of it, and BERT has
-up to 24, both with thousands of steps of **warm-up**, in which the learning rate rises from 0. Nor is it more than one task at one
-learning rate. What do a smaller `learning_rate`, `warmup=0.3` and more `STEPS` change? Try it.
+This does not show that post-norm cannot be trained: Vaswani et al. (2017, section 5.3) trained 6 layers of it, and
+BERT has up to 24, both with thousands of steps of warm-up. It is also only one task at one learning rate. What do a smaller `learning_rate`, `warmup=0.3` and more `STEPS` change? Try it.
 """
 
 # %% [markdown]
@@ -549,7 +548,7 @@ if __name__ == "__main__":
         x = torch.randn(3, 5, 16)
         compare("ordinary numbers", x)
         compare("one axis, another eps", x[0, 0], eps=0.5)
-        compare("numbers near 1000 or -1000", 1000 * x)
+        compare("numbers in the thousands, of both signs", 1000 * x)
         compare("numbers near 0", x / 1000)
         compare("features that are all equal", torch.full((3, 4), 2.0))
 

@@ -684,6 +684,17 @@ class parameters_called_scale_and_shift:
 
 
 @also("parameters_under_other_names")
+class parameters_called_as_in_the_formula:
+    def make(self, embed_dim):
+        self.g = nn.Parameter(torch.ones(embed_dim))
+        self.b = nn.Parameter(torch.zeros(embed_dim))
+
+    def compute(self, x):
+        normed = (x - self.mean(x)) / self.root(self.variance(x), self.eps)
+        return self.affine(normed, self.g, self.b)
+
+
+@also("parameters_under_other_names")
 class weight_called_gamma:
     def make_weight(self, embed_dim):
         self.gamma = nn.Parameter(torch.ones(embed_dim))

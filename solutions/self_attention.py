@@ -8,8 +8,8 @@ that keeps padding out of it. At the end you have your own `SelfAttention` and `
 in them are learned and which are computed, and you have seen what self-attention cannot know: the order of the words.
 
 You need Python and a little PyTorch: `nn.Module`, `nn.Linear` and broadcasting. No other lesson has to be solved first.
-What is compared with what, and how, is the subject of lesson 7, *Scaled dot-product attention*; its functions are
-imported below, ready to use, and what you need of them is said below in three sentences.
+What is compared with what, and how, is the subject of lesson 7, *Scaled dot-product attention*. Its functions are
+imported ready to use, and three sentences below say what you need to know about them.
 
 **How to work.** Run the cells from top to bottom. In an exercise, replace the lines `raise NotImplementedError(...)`
 by your own code and run the cell; the cell below it checks your answer and, if it is wrong, tells you which mistake
@@ -58,12 +58,12 @@ r"""
 ## The idea in words
 
 "The violin stayed in its case because **it** was out of tune." What *it* means stands somewhere else in the
-sentence. Self-attention lets the vector at *it* collect from the vectors at other positions, and by that become a
+sentence. Self-attention lets the vector at *it* collect from the vectors at other positions, and so become a
 vector for *it, the violin*.
 
 How this is done takes three sentences. Each position sends out a **query**, which is compared with the **key** of every
 position by a dot product. A softmax turns these scores into **weights** that are positive and sum to 1. The output at
-the position is the mean of the **values** of all positions, in these weights.
+the position is the mean of the **values** of all positions, weighted by them.
 
 In *self*-attention query, key and value are all made from the same sequence, but not in the same way. What a word looks
 for (a thing that can be out of tune), what it can be found by (being such a thing), and what it hands over (which
@@ -718,8 +718,8 @@ With biases of 0 it is the self-attention of exercise 1. With a bias of 2 for wh
 
 ## What people get wrong here
 
-- **"The attention weights are a learnable parameter, too."** Then every sentence would get the same weights. Learned
-  are the projections; the weights follow from them and from the sentence.
+- **"The attention weights are a learnable parameter, too."** Then every sentence would get the same weights. What is
+  learned are the projections; the weights follow from them and from the sentence.
 - **"The query is compared with the keys of all *other* tokens."** Its own key is among them, unless a mask hides it.
 - **"The value of the position itself is combined with its weights."** All values are: the weights of a query say how
   much of each position's value goes into its output. Otherwise nothing could pass from one position to another.
@@ -742,7 +742,6 @@ With biases of 0 it is the self-attention of exercise 1. With a bias of 2 for wh
 - Shaw, Uszkoreit and Vaswani (2018), *Self-Attention with Relative Position Representations*: section 3.
 - Raffel et al. (2020), *Exploring the Limits of Transfer Learning with a Unified Text-to-Text Transformer*: section
   2.1.
-
 - The documentation of the tokenizers in `transformers`: `padding_side` says where padding is put.
 
 Lesson 7, *Scaled dot-product attention*, opens the box that you used here. Lesson 8, *Multi-head attention*, runs

@@ -1,6 +1,6 @@
 """Attacks on grading gain nothing, read nothing and harm nobody.
 
-All attacks of `red_team` are graded as a class is: by two processes side by side, in kernels that are forked from one
+All attacks of `red_team` are graded as a class is: by four processes side by side, in kernels that are forked from one
 warm process, with honest learners between them.
 """
 
@@ -113,7 +113,7 @@ class Class:
         self.todo[name] = unit.Unit(name, nbformat.writes(rebuilt), str(self.root / "course" / LESSON), self.settings)
 
     def grade(self):
-        with warm(), Local(2) as workers:
+        with warm(), Local(4) as workers:
             for done, result in workers.results(iter(self.todo.values())):
                 assert isinstance(result, str), (done.learner, result)
                 nbformat.validate(json.loads(result))

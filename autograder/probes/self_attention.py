@@ -104,7 +104,7 @@ def order_is_unknown(component, numbers, seen):
     seen.note("the outputs change places with the positions", agree(*outputs), before.given)
 
 
-@asked_of_both("each output is the mean of the projected values, in weights from queries and keys")
+@asked_of_both("each output is the mean of the projected values, weighted by softmax of the scores")
 def positions_attend_to_positions(component, numbers, seen):
     see_attention(seen, component(**call(numbers, SIZES[component.name])))
 

@@ -431,6 +431,24 @@ def no_scale(self, query, key):
     return query @ key.transpose(-2, -1)
 
 
+@also("no_scale")
+class no_scale_and_empty_rows_left:
+    def score(self, query, key):
+        return query @ key.transpose(-2, -1)
+
+    def weigh(self, scores, mask):
+        return torch.softmax(scores if mask is None else scores.masked_fill(~mask, -math.inf), dim=-1)
+
+
+@also("no_scale")
+class no_scale_and_a_finite_fill:
+    def score(self, query, key):
+        return query @ key.transpose(-2, -1)
+
+    def weigh(self, scores, mask):
+        return torch.softmax(scores if mask is None else scores.masked_fill(~mask, -1e9), dim=-1)
+
+
 @mistake("score",
          symptom="The scores are too small, so the weights are too equal.",
          cause="They were divided by the size of the input, embed_dim, or by its root. What is compared are queries and "
@@ -805,8 +823,8 @@ def mask_written_out_for_all_queries(mask):
 
 @mistake("compare", keeps=0.5,
          symptom="The mask holds numbers, not booleans.",
-         cause="Ones and zeros look like a mask, but `~` turns 1 into -2, and F.scaled_dot_product_attention adds a float "
-               "mask to the scores.",
+         cause="Ones and zeros look like a mask, but `~` turns an integer 1 into -2 and refuses a float, and "
+               "F.scaled_dot_product_attention adds a float mask to the scores.",
          place="Leave the result of the comparison as it is.")
 def mask_of_numbers(tokens, pad_id):
     return (tokens != pad_id).int()

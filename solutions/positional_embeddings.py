@@ -4,7 +4,7 @@ r"""
 
 In this lesson you build the first box of the transformer: it turns token numbers into vectors and tells each vector
 where in the sequence it stands. You write the sine waves of the original paper, the learned table of BERT and GPT-2,
-and the embedding that puts either of them to the tokens. The stretch exercise is the rotary embedding, which most
+and the embedding that adds either of them to the tokens. The stretch exercise is the rotary embedding, which most
 language models of today use instead.
 
 You need Python and a little PyTorch: slices with a step, broadcasting, and what an `nn.Module` with an `nn.Parameter`
@@ -91,7 +91,7 @@ $$\mathrm{PE}_{p,\,2i} = \sin\!\left(\frac{p}{10000^{2i/d}}\right), \qquad
 \mathrm{PE}_{p,\,2i+1} = \cos\!\left(\frac{p}{10000^{2i/d}}\right)$$
 
 This is section 3.5 of Vaswani et al. (2017). Columns $2i$ and $2i + 1$ share one frequency, $1 / 10000^{2i/d}$: 1 for the
-first pair, and slower from pair to pair, down to nearly $1 / 10000$ for the last. Note that $2i$ is the number of the
+first pair, and slower from pair to pair. With many pairs the last one comes near $1 / 10000$. Note that $2i$ is the number of the
 *column*: in a program that counts the even columns 0, 2, 4, ... the exponent is that number divided by $d$, and not
 twice that number.
 
@@ -313,8 +313,8 @@ r"""
 ## Exercise 3: tokens and positions
 
 Now the whole box. Tokens are numbers from 0 to `vocab_size - 1`; `nn.Embedding` holds one row of parameters for each of
-them. To it comes the position, from your waves or from your learned table, and dropout on the *sum* (Vaswani et al.
-2017, section 5.4).
+them. To a token's row the position is added, from your waves or from your learned table, and dropout acts on the *sum*
+(Vaswani et al. 2017, section 5.4).
 
 The waves are not trained, and yet they belong to the model: they must be saved with it and move with it to a GPU.
 A tensor of this kind is called a *buffer*, and `register_buffer` makes one.

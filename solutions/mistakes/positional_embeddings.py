@@ -194,6 +194,14 @@ def exponent_doubled_in_a_loop(max_len, embed_dim):
     return table
 
 
+@also("exponent_doubled", SINES)
+def exponent_doubled_and_odd_size_not_refused(max_len, embed_dim):
+    angle = torch.arange(max_len).unsqueeze(1) / 10000 ** (2 * torch.arange(0, embed_dim, 2) / embed_dim)
+    table = torch.zeros(max_len, embed_dim)
+    table[:, 0::2], table[:, 1::2] = torch.sin(angle), torch.cos(angle)
+    return table
+
+
 @mistake("exponents",
          symptom="The first pair of features is right; from pair to pair the waves slow down too little.",
          cause="The exponent is half of what it should be: the number of the pair, i, is divided by the number of "
@@ -242,6 +250,24 @@ def frequency_per_column_doubled(max_len, embed_dim):
     if embed_dim % 2:
         raise ValueError(f"embed_dim {embed_dim} is odd")
     angle = torch.arange(max_len).unsqueeze(1) / 10000 ** (2 * torch.arange(embed_dim) / embed_dim)
+    table = torch.empty(max_len, embed_dim)
+    table[:, 0::2], table[:, 1::2] = torch.sin(angle[:, 0::2]), torch.cos(angle[:, 1::2])
+    return table
+
+
+@also("frequency_per_column", SINES)
+def frequency_per_column_and_odd_size_accepted(max_len, embed_dim):
+    angle = torch.arange(max_len).unsqueeze(1) / 10000 ** (torch.arange(embed_dim) / embed_dim)
+    table = torch.empty(max_len, embed_dim)
+    table[:, 0::2], table[:, 1::2] = torch.sin(angle[:, 0::2]), torch.cos(angle[:, 1::2])
+    return table
+
+
+@also("frequency_per_column", SINES)
+def frequency_per_column_and_odd_size_not_named(max_len, embed_dim):
+    if embed_dim % 2:
+        raise ValueError("the size must be even")
+    angle = torch.arange(max_len).unsqueeze(1) / 10000 ** (torch.arange(embed_dim) / embed_dim)
     table = torch.empty(max_len, embed_dim)
     table[:, 0::2], table[:, 1::2] = torch.sin(angle[:, 0::2]), torch.cos(angle[:, 1::2])
     return table
@@ -535,12 +561,23 @@ def long_sequence_refused_by_another_error(self, time, max_len):
         raise IndexError(f"{time} is more than {max_len}")
 
 
-@mistake("refuse_long", keeps=0.5,
+@mistake("refuse_long", keeps=0.5, only=LEARNED,
          symptom="A sequence longer than max_len is accepted, or ends in an error of PyTorch's that does not say why.",
          cause="The table ends at max_len. Whatever stands in for the missing rows (the first ones again, the last one, "
                "fewer tokens), the model has never been trained for it; it is better to be told.",
          place="Compare time with max_len, and raise a ValueError that names both.")
 def long_sequence_accepted(self, time, max_len):
+    return None
+
+
+@also("long_sequence_accepted", "refuse_long", only=EMBEDDING)
+def long_sequence_accepted_with_waves(self, time, max_len):
+    if self.kind == "learned" and time > max_len:  # as LearnedPositionalEmbedding does by itself
+        raise ValueError(f"a sequence of {time} is longer than max_len {max_len}")
+
+
+@also("long_sequence_accepted", "refuse_long", only=EMBEDDING)
+def long_sequence_accepted_with_both_kinds(self, time, max_len):
     return None
 
 
@@ -1054,6 +1091,16 @@ def minus_sign_missing(first, second, sine, cosine):
 @also("minus_sign_missing", "turn")
 def two_minus_signs(first, second, sine, cosine):
     return first * cosine - second * sine, second * cosine - first * sine
+
+
+@mistake("turn",
+         symptom="The first feature of each pair is right, the second is not, and lengths are not kept.",
+         cause="The second line reads the first feature after the first line has overwritten it. Both lines of the "
+               "rotation need both features as they came.",
+         place="Keep both features under names of their own before you assign anything.")
+def first_feature_overwritten(first, second, sine, cosine):
+    first = first * cosine - second * sine
+    return first, first * sine + second * cosine
 
 
 @mistake("turn",

@@ -6,6 +6,8 @@ and the checks print their own scores. Ours means `python -m autograder grade`: 
 """
 
 import argparse
+import collections
+import contextlib
 import os
 import shutil
 import subprocess
@@ -14,13 +16,18 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from unittest import mock
 
 import nbformat
 import psutil
 
-from autograder import classroom
+from autograder import classroom, unit, verdict
 from autograder.build import with_programs
+from autograder.gradebook import connected_once
+from autograder.grading import Grading
 from autograder.lesson import read
+from autograder.running import RunAnswers
+from autograder.sandbox import warm
 
 REPOSITORY = Path(__file__).parent.parent
 PLAIN = """\
@@ -30,6 +37,7 @@ c.CourseDirectory.source_directory = "solutions/notebooks"
 c.CourseDirectory.release_directory = "course"
 c.Execute.timeout = 120
 """
+RUN = "its kernel: started in a sandbox and ended"
 KIND = "{:<46} {:>6} {:>9} {:>12} {:>10} {:>16}"
 
 
@@ -108,6 +116,35 @@ def ours(folder, lesson, count):
     return one.time(sys.executable, "-m", "autograder", "grade", str(lesson.number), "--root", str(one.folder))
 
 
+def where_it_goes(folder, lesson, count):
+    """Return {step: seconds} of a mean submission of this project's grading, one after the other in this process."""
+    one, steps = Class(folder, lesson, count), collections.Counter()
+    grading = Grading(one.folder, str(lesson.number))
+    grading.config.SandboxKernelManager.prove_first = False
+
+    def timed(function, step):
+        begun = time.perf_counter()
+        found = function()
+        steps[step] += time.perf_counter() - begun
+        return found
+
+    def watched(owner, method, step):
+        plain = getattr(owner, method)
+        return mock.patch.object(owner, method, lambda *given: timed(lambda: plain(*given), step))
+
+    with (contextlib.ExitStack() as stack, warm(), connected_once(), classroom.logged(one.folder / "bench.log")):
+        stack.enter_context(watched(RunAnswers, "_run", "the learner's cells"))
+        stack.enter_context(watched(verdict, "judge", "checks: probes, calls of the answer, diagnosis"))
+        for number, learner in enumerate(grading.learners()):
+            submission = timed(lambda learner=learner: grading.submission(learner), "reading and rebuilding it")
+            found = timed(lambda one=submission: unit.run(grading.unit(one)), RUN)
+            timed(lambda one=submission, found=found: grading.record(one, found), "nbgrader records and writes it")
+            if not number:
+                steps.clear()  # the first one loads the lesson's text and the modules
+    steps[RUN] -= steps["the learner's cells"] + steps["checks: probes, calls of the answer, diagnosis"]
+    return {step: seconds / (count - 1) for step, seconds in steps.items()}
+
+
 def row(name, count, measured, base=None):
     seconds, processor, memory = measured
     rate = count / seconds * 60
@@ -139,6 +176,11 @@ def main():
             base)
         for size in (args.class_size, *args.growth):
             row("ours: sandboxed, judged, side by side", size, ours(f"{folder}/ours{size}", lesson, size), base)
+        print("\nWhere the time of a submission of ours goes, one at a time:")
+        steps = where_it_goes(f"{folder}/steps", lesson, min(20, args.class_size))
+        for step, seconds in sorted(steps.items(), key=lambda step: -step[1]):
+            print(f"  {seconds:.3f} s  {step}")
+        print(f"  {sum(steps.values()):.3f} s  in all")
 
 
 if __name__ == "__main__":

@@ -11,61 +11,26 @@ harmless from everything else, and not what is known to be harmful.
 
 import ast
 import builtins
-import sys
 from dataclasses import dataclass
-from types import ModuleType
 
 from .magics import cells_of
-
-# Modules that a notebook may import, and nothing of which changes how the interpreter runs.
-HARMLESS = {"__future__", "abc", "array", "autograder", "base64", "bertviz", "bisect", "calendar", "cmath",
-            "collections", "contextlib", "copy", "csv", "dataclasses", "datetime", "decimal", "difflib", "einops",
-            "enum", "fractions", "functools", "graphlib", "hashlib", "heapq", "html", "IPython", "ipywidgets",
-            "itertools", "json", "keyword", "logging", "math", "matplotlib", "mpl_toolkits", "numbers", "numpy",
-            "operator", "os", "pandas", "pathlib", "platform", "pprint", "random", "re", "scipy", "seaborn",
-            "secrets", "sklearn", "statistics", "string", "sys", "textwrap", "time", "timeit", "torch", "tqdm",
-            "traceback", "types", "typing", "typing_extensions", "unicodedata", "uuid", "warnings", "workbench", "zlib"}
-# What of those with more in them than that.
-ONLY = {"autograder": {"check", "hint", "progress"}, "__future__": {"annotations"},
-        "IPython": {"display"}, "timeit": {"default_timer"}, "traceback": {"print_exc", "format_exc"},
-        "types": {"SimpleNamespace", "MappingProxyType", "NoneType"},
-        "os": {"path", "getcwd", "listdir", "sep", "linesep", "cpu_count", "getenv", "environ", "makedirs", "mkdir",
-               "name", "getpid", "scandir", "walk", "PathLike"},
-        "sys": {"version", "version_info", "maxsize", "float_info", "int_info", "platform", "getsizeof", "executable",
-                "byteorder", "argv", "getrecursionlimit", "stdout", "stderr"}}
-CALLS = {"exec", "eval", "compile", "__import__", "globals", "locals", "vars", "setattr", "delattr", "get_ipython",
-         "breakpoint", "memoryview", "__builtins__", "__loader__", "__spec__", "exit", "quit"}
-# Names with two underscores that ordinary code uses: methods of classes, and a few things to read.
-ORDINARY = {f"__{name}__" for name in """
-    init name class call len getitem setitem delitem iter next repr str eq ne lt le gt ge hash enter exit doc version
-    post_init add radd iadd sub rsub mul rmul imul matmul rmatmul truediv floordiv mod pow neg abs bool int float
-    contains qualname index missing reversed format slots all author""".split()}
-INDIRECT = {"attrgetter", "methodcaller", "update_wrapper", "get_type_hints", "ForwardRef", "stride_tricks", "memmap",
-            "f2py", "ctypeslib", "make_dataclass", "get_annotations"}
-FRAMES = {"tb_frame", "tb_next", "f_back", "f_globals", "f_locals", "f_builtins", "f_code", "gi_frame", "cr_frame",
-          "ag_frame", "gi_code", "cr_code", "ag_code", "co_consts", "func_globals", "shell_handlers", "user_ns",
-          "_getframe", "_current_frames", "settrace", "setprofile", "meta_path", "path_hooks", "exc_info",
-          "last_traceback", "last_exc", "addaudithook", "monitoring", "FunctionType", "CodeType", "ModuleType",
-          "walk_tb", "walk_stack", "modules_cache", "excepthook", "displayhook", "setrecursionlimit", "with_traceback"}
-# Parts of torch that load or make code, or that watch and change how functions run, and what they are called elsewhere.
-TORCH = {"overrides", "ops", "library", "jit", "compile", "fx", "package", "load", "hub", "classes",
-         "multiprocessing", "distributed", "set_default_device", "export", "compiler", "func", "futures"}
-UTILS = {"data", "rnn", "clip_grad_norm_", "clip_grad_value_", "parameters_to_vector", "vector_to_parameters"}
-HOOKS = {"register_module_forward_hook", "register_module_forward_pre_hook", "register_module_full_backward_hook",
-         "register_module_buffer_registration_hook", "register_module_parameter_registration_hook",
-         "register_module_module_registration_hook", "register_parametrization", "from_file", "fromfile", "tofile",
-         "TorchFunctionMode", "TorchDispatchMode", "DisableTorchFunction", "DisableTorchFunctionSubclass"}
-# What tells how an argument was used, where the argument is an object that counts.
-COUNTERS = {"_forward_hooks", "_forward_pre_hooks"}
-# What a module says of itself; one that says something else may lie.
-SELF_REPORTS = {"state_dict", "named_parameters", "parameters", "named_modules", "modules", "load_state_dict",
-                "requires_grad_", "to", "train", "apply", "_apply"}
-# Methods whose result is surely a tensor or a number, whoever has them.
-GIVE_TENSORS = {"softmax", "view", "reshape", "clone", "detach", "item", "float", "double", "mean", "sum", "transpose",
-                "flatten", "squeeze", "unsqueeze", "masked_fill", "contiguous", "cpu", "tolist", "exp", "log", "sqrt"}
-FILES = {"proc", "sandbox", "fd", "dev", "sys"}  # folders in which no data file lies
-NOT_SHOWN = set(sys.stdlib_module_names) - HARMLESS - {"code", "copyreg", "select", "signal", "symbol", "this",
-                                                        "queue", "token", "test", "resource", "trace", "profile"}
+from .reach_lists import (
+    CALLS,
+    COUNTERS,
+    FILES,
+    FRAMES,
+    GIVE_TENSORS,
+    HARMLESS,
+    HOOKS,
+    INDIRECT,
+    NOT_SHOWN,
+    ONLY,
+    ORDINARY,
+    SELF_REPORTS,
+    TORCH,
+    UTILS,
+)
+from .reach_names import Names, constant, is_call, is_self, root, text
 
 
 @dataclass(frozen=True)
@@ -78,7 +43,7 @@ class Reach:
 
 def into_the_interpreter(sources):
     """Return [(index of the source, Reach)] of everything that could change what the process reports of itself."""
-    cells, found, names = cells_of(sources), [], _Names()
+    cells, found, names = cells_of(sources), [], Names()
     for cell in cells:  # first what names mean: they hold in all cells
         for tree in cell.trees:
             names.learn(tree)
@@ -101,112 +66,14 @@ def named(sources, forbidden):
     found = []
     for index, cell in enumerate(cells_of(sources)):
         for node in (node for tree in cell.trees for node in ast.walk(tree)):
-            if isinstance(node, ast.Attribute) and node.attr in forbidden and not _is_self(node.value):
-                found.append((index, Reach(node.lineno, _text(node))))
+            if isinstance(node, ast.Attribute) and node.attr in forbidden and not is_self(node.value):
+                found.append((index, Reach(node.lineno, text(node))))
             elif isinstance(node, ast.ImportFrom):
                 found += [(index, Reach(node.lineno, f"{node.module}.{alias.name}")) for alias in node.names
                           if alias.name in forbidden and (node.module or "").split(".")[0] == "torch"]
-            elif _is_call(node, "getattr") and len(node.args) > 1 and _constant(node.args[1]) in forbidden:
-                found.append((index, Reach(node.lineno, _text(node))))
+            elif is_call(node, "getattr") and len(node.args) > 1 and constant(node.args[1]) in forbidden:
+                found.append((index, Reach(node.lineno, text(node))))
     return found
-
-
-def _text(node):
-    try:
-        return ast.unparse(node)[:80]
-    except RecursionError:
-        return "code that is nested too deeply to be read"
-
-
-def _is_self(node):
-    return isinstance(node, ast.Name) and node.id in ("self", "cls")
-
-
-def _is_call(node, name):
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
-
-
-def _constant(node):
-    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
-
-
-def _root(node):
-    """Return what a chain of attributes, subscripts and calls begins with."""
-    while isinstance(node, (ast.Attribute, ast.Subscript, ast.Call)):
-        node = node.func if isinstance(node, ast.Call) else node.value
-    return node
-
-
-def _is_module(name):
-    """Tell whether a dotted name, such as torch.nn or torch.threading, leads to a module."""
-    first, *rest = name.split(".")
-    found = sys.modules.get(first)
-    for part in rest:
-        found = getattr(found, part, None)
-    return isinstance(found, ModuleType)
-
-
-class _Names:
-    """What the names of a notebook mean, as far as that can be read off: modules, and constant texts."""
-
-    def __init__(self):
-        # Released cells import these.
-        self.modules = {"torch": "torch", "nn": "torch.nn", "F": "torch.nn.functional", "math": "math",
-                        "figures": "workbench.figures", "parts": "workbench.parts"}
-        self.texts = {}
-        self.methods = {}  # of the notebook's own classes
-
-    def learn(self, tree):
-        """Note what a cell binds."""
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Import):
-                for alias in node.names:
-                    name = alias.name if alias.asname else alias.name.split(".")[0]
-                    self.modules[alias.asname or name] = name
-            elif isinstance(node, ast.ImportFrom):
-                for alias in node.names:
-                    if alias.name in ("functional", "nn", "linalg", "path", "pyplot", "figures", "parts", "data"):
-                        self.modules[alias.asname or alias.name] = f"{node.module}.{alias.name}"
-            elif isinstance(node, ast.ClassDef):
-                self.methods.setdefault(node.name, set()).update(
-                    part.name for part in node.body if isinstance(part, ast.FunctionDef) and not part.decorator_list)
-            elif isinstance(node, (ast.Assign, ast.For, ast.comprehension, ast.NamedExpr)):
-                self._assign(node)
-
-    def _assign(self, node):
-        value = node.value if isinstance(node, (ast.Assign, ast.NamedExpr)) else node.iter
-        for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
-            if not isinstance(target, ast.Name):
-                continue
-            module = self.module(value) if isinstance(node, ast.Assign) else None
-            if module and (isinstance(value, ast.Name) or _is_module(module)):
-                self.modules[target.id] = module
-            self.texts.setdefault(target.id, []).append(value)
-
-    def module(self, node):
-        """Return the dotted name of the module that an expression is or is part of, None if it is none."""
-        parts = []
-        while isinstance(node, ast.Attribute):
-            parts.append(node.attr)
-            node = node.value
-        if isinstance(node, ast.Name) and node.id in self.modules:
-            return ".".join([self.modules[node.id], *reversed(parts)])
-        return None
-
-    def constants(self, node, depth=0):
-        """Return every text that an expression may be, None if that cannot be read off."""
-        if isinstance(node, ast.Constant):
-            return [node.value] if isinstance(node.value, str) else None
-        if isinstance(node, (ast.Tuple, ast.List, ast.Set)):
-            found = [self.constants(item, depth) for item in node.elts]
-            return None if None in found else [text for texts in found for text in texts]
-        if isinstance(node, ast.IfExp):
-            found = [self.constants(part, depth) for part in (node.body, node.orelse)]
-            return None if None in found else [*found[0], *found[1]]
-        if isinstance(node, ast.Name) and depth < 3 and node.id in self.texts:
-            found = [self.constants(value, depth + 1) for value in self.texts[node.id]]
-            return None if None in found else [text for texts in found for text in texts]
-        return None
 
 
 class _Watch(ast.NodeVisitor):
@@ -224,7 +91,7 @@ class _Watch(ast.NodeVisitor):
         return self.found
 
     def note(self, node, what=None):
-        self.found.append(Reach(node.lineno, what or _text(node)))
+        self.found.append(Reach(node.lineno, what or text(node)))
 
     # Imports
 
@@ -263,7 +130,7 @@ class _Watch(ast.NodeVisitor):
             self.note(node)
         elif node.id in self.names.modules and isinstance(node.ctx, ast.Load) and node not in self.owned:
             self.note(node, f"the module {node.id} given away")
-        elif _is_self(node) and isinstance(node.ctx, ast.Store):
+        elif is_self(node) and isinstance(node.ctx, ast.Store):
             self.note(node)
 
     def visit_Attribute(self, node):
@@ -279,7 +146,7 @@ class _Watch(ast.NodeVisitor):
 
     def _is_reach(self, name, node):
         hidden = name.startswith("__") and name.endswith("__") and name not in ORDINARY
-        if hidden and _is_call(node.value, "super"):
+        if hidden and is_call(node.value, "super"):
             return False
         if hidden or name in FRAMES | INDIRECT | HOOKS | {"_C", "_VF", "ctypes"}:
             return True
@@ -305,13 +172,13 @@ class _Watch(ast.NodeVisitor):
     def visit_Call(self, node):
         if node in self.magics:
             return
-        if _is_call(node, "getattr") or _is_call(node, "hasattr"):
+        if is_call(node, "getattr") or is_call(node, "hasattr"):
             self._getattr(node)
-        elif _is_call(node, "open") or isinstance(node.func, ast.Name) and node.func.id in ("Path", "PurePath"):
+        elif is_call(node, "open") or isinstance(node.func, ast.Name) and node.func.id in ("Path", "PurePath"):
             self._file(node)
-        elif _is_call(node, "type") and len(node.args) != 1:
+        elif is_call(node, "type") and len(node.args) != 1:
             self.note(node)
-        elif _is_call(node, "setattr") and node.args and _is_self(node.args[0]) and self.trusted:
+        elif is_call(node, "setattr") and node.args and is_self(node.args[0]) and self.trusted:
             for argument in node.args:
                 self.visit(argument)
             return
@@ -320,7 +187,7 @@ class _Watch(ast.NodeVisitor):
         if any(keyword.arg in ("assigned", "allow_pickle", "metaclass") for keyword in node.keywords):
             self.note(node)
         if isinstance(node.func, ast.Attribute) and (node.func.attr == "modules" and not node.args
-                                                     or node.args and _is_self(node.args[0]) and self.trusted):
+                                                     or node.args and is_self(node.args[0]) and self.trusted):
             self.called.add(node.func)
         if isinstance(node.func, ast.Name) and node.func.id in ("print", "dir", "help", "type", "getattr", "hasattr"):
             self.owned.update(node.args)
@@ -390,21 +257,22 @@ class _Watch(ast.NodeVisitor):
                 self._target(part)
         elif isinstance(target, ast.Starred):
             self._target(target.value)
-        elif isinstance(target, ast.Attribute) and not (_is_self(_root(target)) and self.trusted):
-            root = _root(target)
-            of_others = isinstance(root, ast.Name) and (root.id in self.names.modules or root.id in ONLY["autograder"]
-                                                        or hasattr(builtins, root.id))
+        elif isinstance(target, ast.Attribute) and not (is_self(root(target)) and self.trusted):
+            first = root(target)
+            of_others = isinstance(first, ast.Name) and (
+                first.id in self.names.modules or first.id in ONLY["autograder"] or hasattr(builtins, first.id))
             if of_others or not self._is_plain(value):
                 self.note(target)
 
     def _is_plain(self, value):
         """Tell whether a value is surely nothing that takes the place of a function: a number, a tensor, a layer."""
         if isinstance(value, ast.Call):
-            root = _root(value)
+            first = root(value)
             if isinstance(value.func, ast.Attribute) and value.func.attr in GIVE_TENSORS:
                 return True
-            return isinstance(root, ast.Name) and (self.names.modules.get(root.id, "").split(".")[0] == "torch"
-                                                   or root.id in ("int", "float", "bool", "str", "len", "list", "dict"))
+            return isinstance(first, ast.Name) and (
+                self.names.modules.get(first.id, "").split(".")[0] == "torch"
+                or first.id in ("int", "float", "bool", "str", "len", "list", "dict"))
         if isinstance(value, (ast.BinOp, ast.UnaryOp, ast.Compare, ast.Constant)):
             return True
         if isinstance(value, (ast.List, ast.Tuple, ast.Dict, ast.ListComp)):
@@ -419,7 +287,7 @@ class _Watch(ast.NodeVisitor):
 
     def visit_ClassDef(self, node):
         for base in [*node.bases, *(keyword.value for keyword in node.keywords)]:
-            if _text(base).rpartition(".")[2] in ("Tensor", "Parameter", "type") or _text(base).endswith("Mode"):
+            if text(base).rpartition(".")[2] in ("Tensor", "Parameter", "type") or text(base).endswith("Mode"):
                 self.note(base)
         for part in node.body:
             if isinstance(part, (ast.FunctionDef, ast.AsyncFunctionDef)) and part.name in SELF_REPORTS:

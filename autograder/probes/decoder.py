@@ -99,7 +99,8 @@ def causal(queries=QUERIES):
 @probe("DecoderLayer", "it has the parameters of the contract, each of its own")
 def decoder_layer_has_its_parameters(component, numbers, seen):
     weights = layer(numbers, **DECODER, **SIZES)
-    reply = component(x=target(numbers), memory=source(numbers), build=SIZES, weights=weights)
+    # As many keys as queries: an exchanged key or value shall not fail here, where the parameters are asked for.
+    reply = component(x=target(numbers), memory=source(numbers, QUERIES), build=SIZES, weights=weights)
     seen.note("answer", kind(reply), reply.given)
     seen.fault = reply.fault
     see_parameters(seen, reply, weights)

@@ -1,0 +1,103 @@
+"""What stands in a notebook's code, as far as that can be read off without running it: modules, and constant texts."""
+
+import ast
+import sys
+from types import ModuleType
+
+
+def text(node):
+    try:
+        return ast.unparse(node)[:80]
+    except RecursionError:
+        return "code that is nested too deeply to be read"
+
+
+def is_self(node):
+    return isinstance(node, ast.Name) and node.id in ("self", "cls")
+
+
+def is_call(node, name):
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
+
+
+def constant(node):
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
+
+
+def root(node):
+    """Return what a chain of attributes, subscripts and calls begins with."""
+    while isinstance(node, (ast.Attribute, ast.Subscript, ast.Call)):
+        node = node.func if isinstance(node, ast.Call) else node.value
+    return node
+
+
+def is_module(name):
+    """Tell whether a dotted name, such as torch.nn or torch.threading, leads to a module."""
+    first, *rest = name.split(".")
+    found = sys.modules.get(first)
+    for part in rest:
+        found = getattr(found, part, None)
+    return isinstance(found, ModuleType)
+
+
+class Names:
+    """What the names of a notebook mean, as far as that can be read off: modules, and constant texts."""
+
+    def __init__(self):
+        # Released cells import these.
+        self.modules = {"torch": "torch", "nn": "torch.nn", "F": "torch.nn.functional", "math": "math",
+                        "figures": "workbench.figures", "parts": "workbench.parts"}
+        self.texts = {}
+        self.methods = {}  # of the notebook's own classes
+
+    def learn(self, tree):
+        """Note what a cell binds."""
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    name = alias.name if alias.asname else alias.name.split(".")[0]
+                    self.modules[alias.asname or name] = name
+            elif isinstance(node, ast.ImportFrom):
+                for alias in node.names:
+                    if alias.name in ("functional", "nn", "linalg", "path", "pyplot", "figures", "parts", "data"):
+                        self.modules[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+            elif isinstance(node, ast.ClassDef):
+                self.methods.setdefault(node.name, set()).update(
+                    part.name for part in node.body if isinstance(part, ast.FunctionDef) and not part.decorator_list)
+            elif isinstance(node, (ast.Assign, ast.For, ast.comprehension, ast.NamedExpr)):
+                self._assign(node)
+
+    def _assign(self, node):
+        value = node.value if isinstance(node, (ast.Assign, ast.NamedExpr)) else node.iter
+        for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+            if not isinstance(target, ast.Name):
+                continue
+            module = self.module(value) if isinstance(node, ast.Assign) else None
+            if module and (isinstance(value, ast.Name) or is_module(module)):
+                self.modules[target.id] = module
+            self.texts.setdefault(target.id, []).append(value)
+
+    def module(self, node):
+        """Return the dotted name of the module that an expression is or is part of, None if it is none."""
+        parts = []
+        while isinstance(node, ast.Attribute):
+            parts.append(node.attr)
+            node = node.value
+        if isinstance(node, ast.Name) and node.id in self.modules:
+            return ".".join([self.modules[node.id], *reversed(parts)])
+        return None
+
+    def constants(self, node, depth=0):
+        """Return every text that an expression may be, None if that cannot be read off."""
+        if isinstance(node, ast.Constant):
+            return [node.value] if isinstance(node.value, str) else None
+        if isinstance(node, (ast.Tuple, ast.List, ast.Set)):
+            found = [self.constants(item, depth) for item in node.elts]
+            return None if None in found else [text for texts in found for text in texts]
+        if isinstance(node, ast.IfExp):
+            found = [self.constants(part, depth) for part in (node.body, node.orelse)]
+            return None if None in found else [*found[0], *found[1]]
+        if isinstance(node, ast.Name) and depth < 3 and node.id in self.texts:
+            found = [self.constants(value, depth + 1) for value in self.texts[node.id]]
+            return None if None in found else [text for texts in found for text in texts]
+        return None

@@ -73,18 +73,22 @@ class Channel:
 class Remote:
     """A submission in a kernel that is not trusted.
 
-    connect  function that returns the `Channel` to a living kernel, or raises `Ended`
-    printed  what the first call that printed something has printed
+    connect   function that returns the `Channel` to a living kernel, or raises `Ended`
+    patience  how many times longer than on a quiet machine calls may take
+    printed   what the first call that printed something has printed
     """
 
-    def __init__(self, connect):
-        self.connect, self.printed = connect, ""
+    def __init__(self, connect, patience=1.0):
+        self.connect, self.patience, self.printed = connect, patience, ""
         self._end = self._numbers = None
 
     @contextmanager
     def limit(self, seconds):
-        """Let all calls of the block together take so many seconds; `TimeUp` is raised by the one that takes more."""
-        self._end, self._numbers = monotonic() + seconds, 0
+        """Let all calls of the block together take so many seconds; `TimeUp` is raised by the one that takes more.
+
+        These are seconds of a quiet machine.
+        """
+        self._end, self._numbers = monotonic() + seconds * self.patience, 0
         try:
             yield
         finally:

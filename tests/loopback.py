@@ -26,7 +26,7 @@ class Loopback:
         return json.loads(json.dumps(content)), [memoryview(buffer) for buffer in buffers]
 
 
-def remote(names, **options):
+def remote(names, patience=1.0, **options):
     """Return a submission whose components are these."""
     channel = Loopback(names, **options)
-    return Remote(lambda: channel)
+    return Remote(lambda: channel, patience)

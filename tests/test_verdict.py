@@ -1,13 +1,15 @@
 """The official verdict: fresh numbers against the live reference, and the same result as the check in the notebook."""
 
 import itertools
+import os
+import time
 
 import pytest
 import torch
 from lessons import EXERCISES, REPOSITORY, alternatives, catalogue, read, reference
 from loopback import Loopback, remote
 
-from autograder import recording, verdict, wire
+from autograder import recording, running, verdict, wire
 from autograder.checking import examine
 from autograder.remote import Ended, Remote
 
@@ -139,6 +141,26 @@ def test_a_kernel_that_ended_is_told():
 
     result = judged("attention_scores", Remote(Gone))
     assert result.earned == 0 and result.says == ["The process is gone."]
+
+
+def test_a_busy_machine_costs_nobody_points():
+    def attention_scores(query, key):
+        time.sleep(0.1)
+        return reference(SEVEN).attention_scores(query, key)
+
+    def judged_within(seconds, patience):
+        submission = remote({"attention_scores": attention_scores}, patience=patience)
+        record = recording.read("attention_scores")
+        return verdict.judge(record, submission, REFERENCE, "a seed", seconds).passed
+
+    assert not judged_within(0.2, 1) and judged_within(0.2, 1000)
+
+
+@pytest.mark.parametrize(("load", "times"), [(0.2, 1), (2.0, 1), (13.0, 6.5), (900.0, 8)])
+def test_patience_grows_with_the_processes_that_wait_for_a_processor(monkeypatch, load, times):
+    monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0))
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    assert running.patience() == times
 
 
 @pytest.mark.parametrize("content", [

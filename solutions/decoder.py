@@ -49,10 +49,10 @@ r"""
 | 2. `DecoderLayer` | 25 | medium | high: three sublayers, three ways to mix them up | 4 |
 | 3. `Decoder` | 10 | easy | high: GPT is this without the memory | 3 |
 | 4. `decoder_bug_input`: find the bug | 10 | medium | medium: practice in reading code with suspicion | 1 |
-| Question: whose values? | 5 | medium | high | 3 |
+| Question: whose values? | 10 | medium | high | 3 |
 | 5. `sliding_window_mask` (stretch) | 10 | medium | low for the other lessons, high for long texts | 1 |
 
-With reading and experiments the lesson takes about 90 minutes, or 75 without the stretch exercise.
+With reading and experiments the lesson takes about 100 minutes, or 85 without the stretch exercise.
 """
 
 # %% [markdown]
@@ -69,8 +69,9 @@ A decoder writes a text one token at a time. To choose the next token it may loo
    called the **memory**. Each key belongs to a position of the source, and what a query takes from there is that
    position's value. So key and value must come from the same place, or they would not belong together.
 
-After these two comes the feed-forward network, as in the encoder. All three sublayers are wrapped in the same way: add
-to the residual path, and normalise behind (post-norm) or in front (pre-norm).
+After these two comes the feed-forward network, as in the encoder. All three sublayers are wrapped in the same way: the
+vector that goes in is added to what comes out (the **residual path**), and a norm stands behind the sum (post-norm) or
+in front of the sublayer (pre-norm).
 
 A decoder without an encoder leaves the second step out, with its residual and its norm. GPT-2 is such a stack (lesson 4,
 *Decoder-only*).
@@ -480,8 +481,8 @@ if __name__ == "__main__":
 # %% [markdown]
 r"""
 What to see: on the left, under the mask, positions 0 and 1 stay where they are, to the last digit. Position 2 moves most,
-those behind it move because they look back at it. Without the mask, the past moves as well. On the right every position
-moves, with and without the mask, since the memory is open to all of them.
+those behind it move because they look back at it. Without the mask, the past moves as well. On the right (mind
+its scale) every position moves, with and without the mask, since the memory is open to all of them.
 
 That the past does not move is more than tidy: when a text is written token by token, whatever has been computed for the
 earlier positions stays valid. Lesson 4, *Decoder-only*, keeps it in a cache. And in training, one pass over a sequence

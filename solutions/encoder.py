@@ -137,8 +137,10 @@ if __name__ == "__main__":
 
 # %% [markdown]
 r"""
-How large is the second step, compared with the first? Attention has four linear layers: one each for query, key and
-value, and one for the output (lesson 8 shows them). The next item asks you to **predict** before you run anything.
+How large is the second step, compared with the first? Attention has four linear layers, which lesson 8 shows. Three
+of them make three vectors of each position: its **query** says what it looks for, its **key** what it can be found by,
+and its **value** is what it hands over. The better a query fits a key, the larger is the **weight** with which that
+key's value is taken. The fourth layer makes the output. The next item asks you to **predict** before you run anything.
 Decide first, then open your choice, then run the cell below it.
 """
 
@@ -224,7 +226,7 @@ r"""
 **Predict.** A sequence has five positions. Position 2 gets another vector, and the sequence passes through your
 feed-forward network once more. At which positions does the output change?
 
-- [ ] At all: the two layers are fully connected :: They connect all *features* of a position with each other. `nn.Linear` takes every other axis as a list of separate cases, so positions never meet.
+- [ ] At all five: the two layers are fully connected :: They connect all *features* of a position with each other. `nn.Linear` takes every other axis as a list of separate cases, so positions never meet.
 - [x] At position 2 only :: Each position passes through the network alone, with the same weights. That is why the paper calls it *position-wise* (section 3.3).
 - [ ] At position 2 and all later ones :: That would need something that carries information forward. Attention can do this, a feed-forward network cannot.
 """
@@ -251,8 +253,9 @@ interpretation, with evidence; the formula says nothing of the kind.)
 ## Exercise 2: one layer
 
 `MultiHeadAttention(embed_dim, num_heads, dropout)` is ready for you. It is called with query, key, value and a mask,
-and returns a pair: the output, and the weights of each head. In *self*-attention, query, key and value are the same
-tensor. Write both forms of the layer; `norm_first` chooses.
+and returns a pair: the output, and the weights of each head. (The **heads** are several attentions side by side, each
+with projections of its own.) In *self*-attention, query, key and value are the same tensor. Write both forms of the
+layer; `norm_first` chooses.
 """
 
 # %% exercise="EncoderLayer" uses="FeedForward"
@@ -350,8 +353,8 @@ if __name__ == "__main__":
 
 # %% [markdown] predict="norm_after_training"
 r"""
-**Predict.** Training has made `norm2.weight` 2 and `norm2.bias` 1, for every feature. What are mean and standard
-deviation of each vector, over its features, that comes out of a *post-norm* layer?
+**Predict.** Training has made `norm2.weight` 2 and `norm2.bias` 1, for every feature. Take a vector
+that comes out of a *post-norm* layer: what are the mean and the standard deviation of its features?
 
 - [ ] 0 and 1, because it has just been normalised :: It has, but then the norm multiplies by its weight and adds its bias, and both are learned. Only a new norm has weight 1 and bias 0.
 - [x] 1 and 2 :: Mean 0 and standard deviation 1 are what the norm has in between. Times 2, plus 1, gives mean 1 and standard deviation 2, for every position.

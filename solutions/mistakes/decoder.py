@@ -464,6 +464,20 @@ def distant_past_only(queries, keys, window):
     return positions[keys - queries:].unsqueeze(-1) - positions >= window
 
 
+@also("window_too_long", "near")
+def window_too_long_and_cut_unshifted(queries, keys, window):
+    return torch.ones(queries, keys, dtype=torch.bool).tril(keys - queries).triu(-window)
+
+
+@mistake("near",
+         symptom="With more keys than queries, the queries see more of the past than the window holds.",
+         cause="The future is hidden rightly, but the far end of the window is cut as if the queries were the first "
+               "positions. They are the last ones, at the near end and at the far end.",
+         place="Look at the diagonal of triu, or at the positions of the queries: they begin at keys - queries.")
+def far_end_unshifted(queries, keys, window):
+    return torch.ones(queries, keys, dtype=torch.bool).tril(keys - queries).triu(1 - window)
+
+
 # Where query, key and value come from
 
 @mistake("attend_memory",

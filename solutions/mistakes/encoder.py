@@ -385,6 +385,43 @@ class NamesExchanged(nn.Module):
         return self.up_proj(self.dropout(self.activation(self.down_proj(x))))
 
 
+@mistake("FeedForward", keeps=0.5,
+         symptom="There are two linear layers, but not under the names up_proj and down_proj.",
+         cause="The names are part of the contract, because weights are loaded by name. Inside an nn.Sequential the layers "
+               "are called `0`, `1` and so on; elsewhere they are linear1 and linear2, or fc1 and fc2.",
+         place="Assign the two layers to self.up_proj and self.down_proj, and call them in forward.")
+class layers_under_other_names(nn.Module):
+    def __init__(self, embed_dim, ff_dim, dropout=0.0, activation=F.relu):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(embed_dim, ff_dim), nn.ReLU(), nn.Dropout(dropout),
+                                 nn.Linear(ff_dim, embed_dim))
+
+    def forward(self, x):
+        return self.net(x)
+
+
+@also("layers_under_other_names", "FeedForward")
+class LayersCalledLinear(nn.Module):
+    def __init__(self, embed_dim, ff_dim, dropout=0.0, activation=F.relu):
+        super().__init__()
+        self.linear1, self.linear2 = nn.Linear(embed_dim, ff_dim), nn.Linear(ff_dim, embed_dim)
+        self.activation, self.dropout = activation, nn.Dropout(dropout)
+
+    def forward(self, x):
+        return self.linear2(self.dropout(self.activation(self.linear1(x))))
+
+
+@also("layers_under_other_names", "FeedForward")
+class LayersCalledFullyConnected(nn.Module):
+    def __init__(self, embed_dim, ff_dim, dropout=0.0, activation=F.relu):
+        super().__init__()
+        self.fc1, self.fc2 = nn.Linear(embed_dim, ff_dim), nn.Linear(ff_dim, embed_dim)
+        self.activation, self.dropout = activation, nn.Dropout(dropout)
+
+    def forward(self, x):
+        return self.fc2(self.dropout(self.activation(self.fc1(x))))
+
+
 @mistake("make_projections", keeps=0.5,
          symptom="The parameters up_proj.bias and down_proj.bias are missing.",
          cause="The layers were made without bias. Many recent models do that (the stretch exercise as well), but the "

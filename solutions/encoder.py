@@ -662,14 +662,14 @@ def encoder_bug_input():
 
 # %% [markdown] hint="encoder_bug_input"
 r"""
-There are two tricks: leaving a mask away, and working in pieces. One of them is right for every input. Which one, and
+There are two tricks: leaving the mask out, and working in pieces. One of them is right for every input. Which one, and
 why? Exercise 1 has the answer.
 """
 
 # %% [markdown] hint="encoder_bug_input"
 r"""
 Pieces do no harm, because positions are treated alone. So look at the mask: what is `mask[0]` for a mask
-`[batch, 1, time]`? When is the mask left away although it hides something?
+`[batch, 1, time]`? When is the mask left out although it hides something?
 """
 
 # %% [markdown] hint="encoder_bug_input"

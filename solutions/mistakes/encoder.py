@@ -387,21 +387,10 @@ class NamesExchanged(nn.Module):
 
 @mistake("FeedForward", keeps=0.5,
          symptom="There are two linear layers, but not under the names up_proj and down_proj.",
-         cause="The names are part of the contract, because weights are loaded by name. Inside an nn.Sequential the layers "
-               "are called `0`, `1` and so on; elsewhere they are linear1 and linear2, or fc1 and fc2.",
-         place="Assign the two layers to self.up_proj and self.down_proj, and call them in forward.")
+         cause="The names are part of the contract, because weights are loaded by name. In other code the layers are "
+               "called linear1 and linear2, fc1 and fc2, or w_1 and w_2.",
+         place="Assign the two layers to self.up_proj and self.down_proj.")
 class layers_under_other_names(nn.Module):
-    def __init__(self, embed_dim, ff_dim, dropout=0.0, activation=F.relu):
-        super().__init__()
-        self.net = nn.Sequential(nn.Linear(embed_dim, ff_dim), nn.ReLU(), nn.Dropout(dropout),
-                                 nn.Linear(ff_dim, embed_dim))
-
-    def forward(self, x):
-        return self.net(x)
-
-
-@also("layers_under_other_names", "FeedForward")
-class LayersCalledLinear(nn.Module):
     def __init__(self, embed_dim, ff_dim, dropout=0.0, activation=F.relu):
         super().__init__()
         self.linear1, self.linear2 = nn.Linear(embed_dim, ff_dim), nn.Linear(ff_dim, embed_dim)
@@ -420,6 +409,44 @@ class LayersCalledFullyConnected(nn.Module):
 
     def forward(self, x):
         return self.fc2(self.dropout(self.activation(self.fc1(x))))
+
+
+@also("layers_under_other_names", "FeedForward")
+class LayersCalledAsInTheFormula(nn.Module):
+    def __init__(self, embed_dim, ff_dim, dropout=0.0, activation=F.relu):
+        super().__init__()
+        self.w_1, self.w_2 = nn.Linear(embed_dim, ff_dim), nn.Linear(ff_dim, embed_dim)
+        self.activation, self.dropout = activation, nn.Dropout(dropout)
+
+    def forward(self, x):
+        return self.w_2(self.dropout(self.activation(self.w_1(x))))
+
+
+@mistake("FeedForward",
+         symptom="There are two linear layers, but not under the names up_proj and down_proj, and the activation is "
+                 "always the same.",
+         cause="In an nn.Sequential the layers are called `0`, `3` and the like, and an nn.ReLU in it stays ReLU, "
+               "whatever activation is asked for. The names are part of the contract, because weights are loaded by name.",
+         place="Assign the two layers to self.up_proj and self.down_proj, keep activation, and call all in forward.")
+class layers_in_a_sequence(nn.Module):
+    def __init__(self, embed_dim, ff_dim, dropout=0.0, activation=F.relu):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(embed_dim, ff_dim), nn.ReLU(), nn.Dropout(dropout),
+                                 nn.Linear(ff_dim, embed_dim))
+
+    def forward(self, x):
+        return self.net(x)
+
+
+@also("layers_in_a_sequence", "FeedForward")
+class LayersInASequenceWithDropoutLast(nn.Module):
+    def __init__(self, embed_dim, ff_dim, dropout=0.0, activation=F.relu):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(embed_dim, ff_dim), nn.ReLU(), nn.Linear(ff_dim, embed_dim),
+                                 nn.Dropout(dropout))
+
+    def forward(self, x):
+        return self.net(x)
 
 
 @mistake("make_projections", keeps=0.5,
@@ -1358,7 +1385,7 @@ def weights_concatenated(self, x, weights):
 @mistake("encoder_bug_input",
          symptom="On your input the broken layer is right.",
          cause="Your mask hides nothing, so it makes no difference whether the layer uses it. The bug is in when the "
-               "layer leaves a mask away.",
+               "layer leaves a mask out.",
          place="Return a mask that is False somewhere, and ask for which masks the first trick acts.")
 def nothing_hidden():
     return torch.arange(2 * 3 * 8).reshape(2, 3, 8) % 7 - 3.0, None
@@ -1373,7 +1400,7 @@ def mask_that_is_true_everywhere():
          symptom="On your input the broken layer is right.",
          cause="You tried a sequence that is longer than one piece. The feed-forward network treats every position "
                "alone, so it does not matter in which company a position passes through it.",
-         place="Look at the other trick: the mask that is left away.")
+         place="Look at the other trick: the mask that is left out.")
 def longer_than_a_piece():
     return torch.arange(2 * 67 * 8).reshape(2, 67, 8) % 7 - 3.0, None
 
@@ -1381,7 +1408,7 @@ def longer_than_a_piece():
 @mistake("encoder_bug_input",
          symptom="On your input the broken layer is right.",
          cause="The first sequence of your batch is padded (or it is the only one), and then the mask is used. What the "
-               "layer looks at before it leaves the mask away is the first sequence, and no other.",
+               "layer looks at before it leaves the mask out is the first sequence, and no other.",
          place="Give the padding to another sequence, and let the first one be full.")
 def first_sequence_padded():
     x = torch.arange(2 * 3 * 8).reshape(2, 3, 8) % 7 - 3.0
@@ -1403,7 +1430,7 @@ def one_mask_for_all_sequences():
 
 
 @mistake("encoder_bug_input",
-         symptom="On your input the broken layer is right, although it leaves the mask away.",
+         symptom="On your input the broken layer is right, although it leaves the mask out.",
          cause="All vectors of x are the same. A mean of equal vectors is that vector, whatever the weights are, so "
                "nobody can see whether a mask was used. Inputs of zeros or ones hide many a bug.",
          place="The mask is well chosen. Fill x with numbers that differ from position to position.")

@@ -52,10 +52,10 @@ r"""
 | 2. `mask_tokens` | 20 | medium | high: where BERT's questions come from | 3 |
 | 3. `masked_language_model_loss` | 5 | easy | high: only what was asked may count | 2 |
 | 4. `classifier_bug_input`: find the bug | 10 | medium | medium: batches of texts hide mistakes well | 1 |
-| Question: why [CLS]? | 5 | medium | high | 3 |
+| Question: why [CLS]? | 10 | medium | high | 3 |
 | 5. `sentence_embedding` (stretch) | 10 | easy | medium: the base of semantic search | 1 |
 
-With reading and experiments the lesson takes about 90 minutes, or 75 without the stretch exercise.
+With reading and experiments the lesson takes about 105 minutes, or 90 without the stretch exercise.
 """
 
 # %% [markdown]
@@ -162,7 +162,14 @@ builds it.
 
 ## Exercise 1: a classifier
 
-Everything that is needed is there. What makes a model of it is the order, the mask, and the place that is read.
+Everything that is needed is there:
+
+- `TransformerEmbedding(vocab_size, embed_dim, max_len, positions="sinusoidal", dropout=0.0)` takes tokens and returns a
+  vector for each;
+- `Encoder(num_layers, embed_dim, num_heads, ff_dim, dropout=0.0, norm_first=False, activation=F.relu)` takes these vectors
+  and a mask, and returns the states and the list of attention weights.
+
+What makes a model of it is the order, the mask, the place that is read, and here and there another value than the default.
 """
 
 # %% exercise="SequenceClassifier"
@@ -221,9 +228,8 @@ class SequenceClassifier(nn.Module):
 
 # %% [markdown] hint="SequenceClassifier"
 r"""
-Five parts in the constructor, and in `forward` one after the other: embedding, norm, encoder, pooler, head. Read
-`help(TransformerEmbedding)` and `help(Encoder)`: which defaults are not BERT's? Where does the encoder learn what is
-padding?
+Five parts in the constructor, and in `forward` one after the other: embedding, norm, encoder, pooler, head. Which
+defaults of `TransformerEmbedding` and `Encoder` are not BERT's? Where does the encoder learn what is padding?
 """
 
 # %% [markdown] hint="SequenceClassifier"
@@ -255,6 +261,7 @@ if __name__ == "__main__":
         torch.manual_seed(3)
         model = SequenceClassifier(vocab_size=50, embed_dim=24, num_heads=3, ff_dim=64, num_layers=2, max_len=12,
                                    num_classes=4, pad_id=0)
+        text = torch.tensor([[1, 23, 42, 7, 9]])  # [CLS] and four words
         padded = F.pad(text, (0, 3), value=0)
         print("logits         ", [round(logit, 3) for logit in model(text)[0][0].tolist()])
         print("with padding   ", [round(logit, 3) for logit in model(padded)[0][0].tolist()])
@@ -317,7 +324,8 @@ def mask_tokens(tokens, mask_id, vocab_size, special_ids, probability=0.15, gene
     inputs  [batch, time]  what the model reads
     labels  [batch, time]  the true token where one was chosen, whatever became of it, and -100 elsewhere
 
-    All draws come from the generator. The argument is not changed, and the results live where it lives.
+    All draws come from the generator. The argument is not changed. Whatever is made here is made on its device,
+    tokens.device, which may be a GPU.
     """
     ### BEGIN SOLUTION
     def draw():  # one number between 0 and 1 for each token
@@ -337,15 +345,15 @@ def mask_tokens(tokens, mask_id, vocab_size, special_ids, probability=0.15, gene
 # %% [markdown] hint="mask_tokens"
 r"""
 Two questions for each token, answered by two draws: is it chosen, and if so, what becomes of it? The labels need only the
-first answer. `torch.rand(tokens.shape, generator=generator)` gives one number between 0 and 1 for each token; how often
-is it below 0.15?
+first answer. `torch.rand(tokens.shape, generator=generator, device=tokens.device)` gives one number between 0 and 1 for
+each token; how often is it below 0.15?
 """
 
 # %% [markdown] hint="mask_tokens"
 r"""
-`torch.isin(tokens, torch.tensor(special_ids))` says where special tokens stand. With `chosen` known, the labels are
-`tokens.masked_fill(~chosen, -100)`. For the fate of the chosen draw a second time: below 0.8 is `[MASK]`, from 0.9 on is a
-random token, and what lies between stays.
+`torch.isin(tokens, torch.tensor(special_ids, device=tokens.device))` says where special tokens stand. With `chosen` known,
+the labels are `tokens.masked_fill(~chosen, -100)`. For the fate of the chosen draw a second time: below 0.8 is `[MASK]`,
+from 0.9 on is a random token, and what lies between stays.
 """
 
 # %% [markdown] hint="mask_tokens"
@@ -599,7 +607,7 @@ layer the word *awful* can look at *not*, and in the second layer `[CLS]` can fe
 **What the weights cannot show:**
 
 - *The verdict.* On average they are the same for reviews and their opposites.
-- *That a token with little weight does not matter.* It may reach `[CLS]` on another way: through other places, other heads,
+- *That a token with little weight does not matter.* It may reach `[CLS]` by another way: through other places, other heads,
   the residual path.
 - *That a token with much weight does matter.* What it hands over may be ignored by the layers behind.
 - *Which word is looked at in deeper layers.* From the second layer on, a place holds a mixture, not its word.
@@ -615,7 +623,7 @@ Try it: `trained_classifier(seed=4)` in place of `trained_classifier()`, in the 
 r"""
 ## Exercise 4: find the bug
 
-To classify many texts of different lengths at once wastes work on padding. Somebody has written a function that sorts
+Classifying many texts of different lengths at once wastes work on padding. Somebody has written a function that sorts
 them by length first and gives them to the model in small batches, from which the columns that are padding only are cut
 off. Read it.
 """

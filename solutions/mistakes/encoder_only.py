@@ -487,7 +487,7 @@ def mask_tokens(step, tokens, mask_id, vocab_size, special_ids, probability=0.15
          symptom="Special tokens are chosen: [CLS], [SEP] or padding get a label, and may be replaced.",
          cause="They are no words, and there is nothing to be learned from guessing them. All ids in special_ids have "
                "to be left out.",
-         place="Combine the draw with `~torch.isin(tokens, torch.tensor(special_ids))`.")
+         place="Combine the draw with `~torch.isin(tokens, torch.tensor(special_ids, device=tokens.device))`.")
 def special_tokens_masked(tokens, special_ids):
     return torch.zeros_like(tokens, dtype=torch.bool)
 
@@ -691,7 +691,7 @@ def only_mask_tokens_with_a_label(tokens, mask_id, vocab_size, special_ids, prob
          cause="The random tokens are not drawn from the whole vocabulary with equal probability: one token was drawn "
                "for all places, the tokens of the text were shuffled, or the upper bound is one too low. randint never "
                "returns its upper bound.",
-         place="`torch.randint(vocab_size, tokens.shape, generator=generator)`")
+         place="`torch.randint(vocab_size, tokens.shape, generator=generator, device=tokens.device)`")
 def random_tokens_not_uniform(tokens, vocab_size, generator):
     return torch.randint(vocab_size, (1, 1), generator=generator, device=tokens.device).expand(tokens.shape)
 
@@ -772,21 +772,21 @@ def labels_first_then_in_place(tokens, mask_id, vocab_size, special_ids, probabi
     return torch.where(chosen & (fate >= 0.9), others, tokens), labels
 
 
-@mistake("find_special", keeps=0.5,
+@mistake("draw", keeps=0.5,
          symptom="It fails as soon as the inputs live on another device, such as a GPU.",
          cause="A new tensor was made on the default device, whatever the inputs are on.",
          place="Give `device=tokens.device` to torch.tensor, torch.rand and torch.randint, or use what follows its "
                "input.")
-def fixed_device(tokens, special_ids):
+def fixed_device(tokens, generator):
+    return torch.rand(tokens.shape, generator=generator)
+
+
+@also("fixed_device", "find_special")
+def special_tokens_on_the_default_device(tokens, special_ids):
     special = torch.zeros(tokens.shape, dtype=torch.bool)
     for each in special_ids:
         special = special | (tokens == each)
     return special
-
-
-@also("fixed_device", "draw")
-def drawn_on_the_default_device(tokens, generator):
-    return torch.rand(tokens.shape, generator=generator)
 
 
 # masked_language_model_loss, the right way

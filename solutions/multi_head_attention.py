@@ -8,7 +8,7 @@ have your own `MultiHeadAttention`, which gives the same numbers as `torch.nn.Mu
 weights.
 
 You need Python, a little PyTorch (`reshape`, `transpose`, what an `nn.Module` is), and an idea of what scaled dot-product
-attention does: scores from query and key, weights by softmax, the mean of the values in these weights. Lesson 7,
+attention does: scores from query and key, weights by softmax, the mean of the values, weighted by them. Lesson 7,
 *Scaled dot-product attention*, opens that box. It need not be solved: its functions are imported below, ready to use.
 
 **How to work.** Run the cells from top to bottom. In an exercise, replace the lines `raise NotImplementedError(...)`
@@ -55,7 +55,7 @@ r"""
 | Question: why several heads? | 5 | medium | high | 3 |
 | 5. `GroupedQueryAttention` (stretch) | 15 | medium | medium: many large language models use it | 2 |
 
-With reading and experiments the lesson takes about 85 minutes, or 65 without the stretch exercise.
+With reading and experiments the lesson takes about 90 minutes, or 75 without the stretch exercise.
 """
 
 # %% [markdown]
@@ -74,7 +74,7 @@ Two things are easily misread. A head does *not* see a part of the sequence: it 
 features. And these are not features of the input but of its projections, each of which is made of all features of the
 input. What a head attends to is thus its own to learn.
 
-Nothing becomes larger by this. The number of features stays `embed_dim`, and so does the work for the scores: 8
+Nothing gets larger. The number of features stays `embed_dim`, and so does the work for the scores: 8
 times 64 multiplications per pair of positions in place of 512.
 """
 
@@ -88,8 +88,9 @@ $$\mathrm{head}_i = \mathrm{Attention}(Q W_i^Q, K W_i^K, V W_i^V)$$
 
 This is section 3.2.2 of Vaswani et al. (2017). The paper gives each head its own three matrices. In code the matrices
 $W_1^Q, \ldots, W_h^Q$ stand side by side in one linear layer, `q_proj`, from `embed_dim` to `embed_dim` features: the
-first `head_dim` of its outputs belong to head 1, the next to head 2, and so on. Key and value are treated alike, and
-`out_proj` is $W^O$. The layers have a bias, as in PyTorch's module; the formula leaves it out.
+first `head_dim` of its outputs belong to head 1, the next to head 2, and so on (code counts heads from 0). Key and
+value are treated alike, and `out_proj` is $W^O$. The layers have a bias, as in PyTorch's module; the formula leaves it
+out.
 
 | symbol | name | shape |
 |---|---|---|
@@ -106,8 +107,8 @@ first `head_dim` of its outputs belong to head 1, the next to head 2, and so on.
 r"""
 ## A worked example: two heads fetch two things
 
-One query, two keys, two features, two heads: every head has a single feature, so `head_dim` is 1. The query is
-$(2, 2)$: its first feature looks for key A, its second one for key B.
+One query, two keys, two features, two heads: every head has a single feature, so `head_dim` is 1. The projections are
+left out. The query is $(2, 2)$: its first feature looks for key A, its second one for key B.
 
 | | key | value | score in head 0 | weight in head 0 | score in head 1 | weight in head 1 |
 |---|---|---|---|---|---|---|
@@ -554,7 +555,7 @@ right.
 
 Michel, Levy and Neubig (2019) did this with a translation model of 16 heads per layer, and found that most heads can be
 silenced alone without much loss. Be careful with the conclusion: zeros are nothing that the rest of the network has met
-in training, so a loss says that this model relies on the head, and not that the head does the work alone. And another
+in training, so a drop shows that this model relies on the head, and not that the head does the work alone. And another
 start shares out the work in another way: write `trained(num_heads=4, seed=1)` in the last two cells, and run them again.
 """
 
@@ -796,19 +797,19 @@ r"""
 - The features are shared out to heads; each head has its own scores, its own softmax and its own weights.
 - `head_dim` is `embed_dim / num_heads`, so the size and the work stay what they are with a single head.
 - Splitting cuts the feature axis and then moves the heads in front of the positions. Merging does the same backwards.
-- Every head sees all positions, and all features of the input through its projections. Its own are the softmax and the
-  weights, so that each head can fetch another thing.
+- Every head sees all positions, and all features of the input through its projections. What a head has to itself are
+  its softmax and its weights, so that each head can fetch another thing.
 - The scale belongs to the vectors that are compared: it is the root of `head_dim`, not of `embed_dim`.
 - The output projection is the only place where what one head found meets what another head found.
 
 ## What people get wrong here
 
 - **"A head sees a part of the sentence", or "a part of the embedding".** It sees every position, and its projections
-  read every feature of the embedding. Shared out are the outputs of the projections.
+  read every feature of the embedding. What is shared out are the outputs of the projections.
 - **Splitting by `view` alone.** The shape is right, and the numbers are mixed: part of the positions ends up in each
   head. Training can still make progress with it, so it may go unnoticed.
-- **"The heads are averaged."** They are put side by side, and a learned projection mixes them. Averaged are only the
-  weights that `nn.MultiheadAttention` returns, unless `average_attn_weights=False` is given.
+- **"The heads are averaged."** They are put side by side, and a learned projection mixes them. Only the weights that
+  `nn.MultiheadAttention` returns are averaged, unless `average_attn_weights=False` is given.
 - **"More heads cost more."** Each head is narrower in return: parameters and multiplications stay the same. What grows
   is only the number of tables of weights.
 - **"This head does syntax."** A table of weights shows where a head looks, and silencing it shows what this model misses

@@ -17,7 +17,8 @@ for _exercise in ("MultiHeadAttention", "GroupedQueryAttention"):
 
 def refusal(seen, reply, sizes, label):
     """Note whether sizes that do not fit are refused by a ValueError that names them."""
-    seen.note(f"{label}: answer", kind(reply), reply.given)
+    asserted = reply.fault and reply.fault.type == "AssertionError"  # everyone words it in their own way
+    seen.note(f"{label}: answer", "raised AssertionError" if asserted else kind(reply), reply.given)
     if reply.fault and reply.fault.type == "ValueError":
         named = {str(size) for size in sizes} <= set(re.findall(r"\d+", reply.fault.message))
         seen.note(f"{label}: the message names both sizes", "yes" if named else "no", reply.given)

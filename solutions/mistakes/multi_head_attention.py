@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from autograder.mistakes import Catalogue
+from workbench.parts import attention_scores, attention_weights
 
 catalogue = Catalogue()
 step, component, mistake, also = catalogue.step, catalogue.component, catalogue.mistake, catalogue.also
@@ -235,10 +236,10 @@ class attention_between_the_heads_of_a_position:
 
 
 @mistake(only=("split_heads", "merge_heads", "MultiHeadAttention"),
-         symptom="The shape is right, but each head gets every so-manyth feature instead of neighbouring ones.",
-         cause="The last axis was cut into [head_dim, heads], so the features are dealt out to the heads in turn like "
+         symptom="The shape is right, but the features of the heads are interleaved: a head does not get neighbouring ones.",
+         cause="The last axis was treated as [head_dim, heads], so the features are dealt out to the heads in turn like "
                "cards. Head 0 owns the first head_dim outputs of the projection, head 1 the next.",
-         place="Look at the order of the last two sizes in the reshape: heads first, then head_dim.")
+         place="Look at the order of the two axes that the reshape cuts or joins: heads first, then head_dim.")
 class features_dealt_out_in_turn:
     @staticmethod
     def cut_features(x, num_heads):
@@ -967,7 +968,68 @@ class name_of_the_last_only:
         return self.o_proj(output)
 
 
+# The same on top of the closed boxes, which word their errors in another way
+
+def score_by_the_box(self, query, key):
+    return attention_scores(query, key)
+
+
+def weigh_by_the_box(self, scores, mask):
+    return attention_weights(scores, mask)
+
+
+@also("heads_and_batch_confused_in_the_mask")
+class box_given_a_mask_without_heads:
+    head_mask, weigh = heads_and_batch_confused_in_the_mask, weigh_by_the_box
+
+
+@also("heads_and_batch_confused_in_the_mask")
+class box_given_a_mask_with_two_axes_in_front:
+    head_mask, weigh = mask_gets_two_axes_in_front, weigh_by_the_box
+
+
+@also("heads_axis_counted_from_the_front")
+class box_given_a_mask_with_an_axis_at_place_1:
+    head_mask, weigh = heads_axis_counted_from_the_front, weigh_by_the_box
+
+
+@also("heads_left_behind_the_positions")
+class boxes_given_heads_behind_the_positions:
+    cut, join = attention_between_the_heads_of_a_position.cut, attention_between_the_heads_of_a_position.join
+    score, weigh = score_by_the_box, weigh_by_the_box
+
+
+@also("heads_never_split")
+class boxes_given_no_heads_axis:
+    cut, join, head_mask = no_heads_axis_at_all.cut, no_heads_axis_at_all.join, no_heads_axis_at_all.head_mask
+    score, weigh = score_by_the_box, weigh_by_the_box
+
+
+@also("key_and_value_arguments_ignored")
+class boxes_given_the_query_three_times:
+    project, score, weigh = key_and_value_arguments_ignored, score_by_the_box, weigh_by_the_box
+
+
+@also("indivisible_groups_accepted")
+class boxes_given_indivisible_groups:
+    check_groups, score = indivisible_groups_accepted, score_by_the_box
+
+
 # Groups
+
+@mistake("spread",
+         symptom="The query has more heads than key and value, and the product of the two does not fit.",
+         cause="Key and value have one head for each group, and were never repeated. Every head of the query needs a "
+               "key of its own to be compared with, if only a copy.",
+         place="Between the split and the scores: repeat each group for all of its heads.")
+def groups_never_repeated(self, x):
+    return x
+
+
+@also("groups_never_repeated")
+class boxes_given_unrepeated_groups:
+    spread, score = groups_never_repeated, score_by_the_box
+
 
 @mistake("spread",
          symptom="The heads meet the keys of the wrong groups.",

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from autograder.mistakes import Catalogue
+from workbench.parts import attention_weights
 
 catalogue = Catalogue()
 step, component, mistake, also = catalogue.step, catalogue.component, catalogue.mistake, catalogue.also
@@ -378,12 +379,41 @@ class batch_flattened:
         return output.reshape(x.shape[0], x.shape[1], output.shape[-1])
 
 
+# The closed boxes word their errors in another way.
+
+def weigh_by_the_box(self, scores, mask):
+    return attention_weights(scores, mask)
+
+
+@also("tokens_mixed_across_the_batch")
+class box_given_batch_and_sequence_exchanged:
+    arrange, arrange_back = tokens_mixed_across_the_batch.arrange, tokens_mixed_across_the_batch.arrange_back
+    weigh = weigh_by_the_box
+
+
+@also("tokens_mixed_across_the_batch")
+class box_given_the_batch_as_the_sequence:
+    arrange, weigh = batch_taken_for_the_sequence, weigh_by_the_box
+
+
+@also("tokens_mixed_across_the_batch")
+class box_given_one_long_sequence:
+    arrange, arrange_back = batch_made_one_long_sequence.arrange, batch_made_one_long_sequence.arrange_back
+    weigh = weigh_by_the_box
+
+
+@also("tokens_mixed_across_the_batch")
+class box_given_the_flattened_batch:
+    arrange, arrange_back = batch_flattened.arrange, batch_flattened.arrange_back
+    weigh = weigh_by_the_box
+
+
 # The weights
 
 @mistake(only="SelfAttention",
          symptom="The weights do not depend on the input.",
          cause="The attention weights are held as a parameter. They are not learned but computed, from every input "
-               "afresh; learned are the projections that make queries and keys.",
+               "afresh. What is learned are the projections that make queries and keys.",
          place="Take the parameter out, and compute the scores from query and key.")
 class weights_held_as_a_parameter:
     def make_projections(self, embed_dim, head_dim):

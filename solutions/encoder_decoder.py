@@ -60,6 +60,12 @@ for another day.
 r"""
 ## The idea in words
 
+A text is a row of *tokens*: here single characters, each of which has a number, its id. A token learns about others by
+*attention*: it asks with a *query*, which is compared with the *keys* of the others. A softmax turns the results into
+weights that sum to 1, and the *values* of the others are averaged with these weights. So the axes below that are called
+`queries` and `keys` are the tokens that ask and the tokens that are asked. More is not needed here; lessons 6 and 7
+build attention.
+
 The **encoder** reads the source once and turns it into a *memory*: one vector per source token, each of which has
 collected from the whole sentence. The **decoder** writes the target one token at a time. To choose the next token it
 looks at two things: the tokens that it has written so far (self-attention, which may not look ahead) and the memory
@@ -83,7 +89,7 @@ $$p(y \mid x) = \prod_{t=1}^{n} p(y_t \mid y_0, y_1, \ldots, y_{t-1},\; \mathrm{
 
 where $y_0$ is the begin token. Each factor is a softmax over the vocabulary, and one row of the logits. The encoder's
 part is the same in all factors: it runs once. Training makes the loss small, which is the mean of $-\log$ of the
-factors.
+factors. The logarithm is the natural one, so the unit of the loss is called the *nat*.
 
 | symbol | name | shape |
 |---|---|---|
@@ -469,7 +475,7 @@ if __name__ == "__main__":
 
 # %% [markdown]
 r"""
-The next cell trains your model: 450 steps with 128 dates each, which takes about half a minute on two cores, with a
+The next cell trains your model: 450 steps with 128 dates each, which takes half a minute to a minute on two cores, with a
 bar that shows how far it is. The trained model is kept until you run this cell again; do so if you change the model.
 """
 
@@ -782,7 +788,7 @@ Greedy takes `a`, and from there the best text has 0.18. The text `b y` is twice
 `num_beams` best beginnings instead of one. At each step every beginning is continued by every token, and of all these
 candidates the best are kept.
 
-Probabilities of long texts are tiny, so their logarithms are summed instead of multiplying them. Each further token
+The probability of a long text is tiny, so one adds logarithms instead of multiplying probabilities. Each further token
 adds a negative number, which would favour short texts; so finished texts are compared by
 
 $$\mathrm{score}(y) = \frac{\log p(y \mid x)}{n^{\,\alpha}},$$

@@ -349,7 +349,7 @@ def two_beams_find_the_best_text(component, numbers, seen):
         model = translator(numbers, eos=0.75)
         reply = component(model=model, source=sources(numbers, batch), **IDS, max_len=7, num_beams=2,
                           length_penalty=0.0)
-        see_texts(seen, reply, f"{batch} sources")
+        see_texts(seen, reply, f"a batch of {batch}")
 
 
 @probe("beam_search", "sums are compared per token, to the power of length_penalty")

@@ -445,6 +445,11 @@ def floats_from_zeros(tokens, bos_id):
     return shifted
 
 
+@also("another_dtype", "shift_right")
+def int64_on_the_default_device(tokens, bos_id):
+    return torch.cat([torch.full((len(tokens), 1), bos_id), tokens[:, :-1]], dim=1)
+
+
 @mistake("shift_right", keeps=0.5,
          symptom="It fails as soon as the tokens live on another device, such as a GPU.",
          cause="The begin column was made on the default device, whatever the tokens are on.",
@@ -793,7 +798,7 @@ class vocabularies_exchanged:
 
 
 @mistake("make_decoder",
-         symptom="The decoder has as many layers as the encoder, whatever was asked for.",
+         symptom="Encoder and decoder have the same number of layers, whatever was asked for.",
          cause="One depth is used for both stacks. They are independent: the encoder runs once for a text, the decoder "
                "once for every token, so services often make the encoder deep and the decoder shallow.",
          place="Build the encoder with encoder_layers and the decoder with decoder_layers.")
@@ -924,6 +929,34 @@ def memory_not_passed_on(self, tokens, memory, source):
 def memory_without_the_encoder(self, source):
     x = self.embed_source(source)
     return x, self.encoder(x, self.encoder_mask(source))[1]
+
+
+@mistake(keeps=0.5,
+         symptom="encode returns the memory alone.",
+         cause="It returns a pair: the memory, and the list of weights that the encoder gives with it. Who calls encode "
+               "takes the pair apart, as greedy_decode does.",
+         place="Return both things that self.encoder returns; in forward, take the first.")
+class memory_without_weights:
+    def encode(self, source):
+        return self.encoder(self.embed_source(source), self.encoder_mask(source))[0]
+
+    def forward(self, source, target):
+        return self.decode(self.decoder_input(target), self.encode(source), source)[0]
+
+
+@mistake(keeps=0.5,
+         symptom="decode returns the logits alone.",
+         cause="It returns three things: the logits, and the two lists of weights that the decoder gives with them. Who "
+               "calls decode takes them apart, as greedy_decode does.",
+         place="Return the logits, the self-attention's weights and the cross-attention's weights; in forward, take the "
+               "first.")
+class logits_without_weights:
+    def decode(self, tokens, memory, source):
+        return self.finish(self.run_decoder(tokens, memory, source)[0])
+
+    def forward(self, source, target):
+        memory, _ = self.encode(source)
+        return self.decode(self.decoder_input(target), memory, source)
 
 
 @mistake("run_decoder",
@@ -1460,6 +1493,22 @@ class sums_returned_as_scores:
 def finished_texts_keep_their_beams(candidates, ends, num_beams):
     done = [one for one in candidates[:num_beams] if ends(one)]
     return done, [one for one in candidates[:num_beams] if not ends(one)]
+
+
+@mistake("sorted_out",
+         symptom="A text wins although num_beams better candidates stood before it in the step in which it ended.",
+         cause="Every candidate that ends is set aside, also one that is ranked behind the num_beams best. The search has "
+               "to take 2 * num_beams candidates so that enough texts go on; but to be set aside a text must be among "
+               "the num_beams best.",
+         place="Count the rank of each candidate, from 0, and set a text aside only if its rank is below num_beams.")
+def any_rank_set_aside(candidates, ends, num_beams):
+    candidates = candidates[:2 * num_beams]
+    return [one for one in candidates if ends(one)], [one for one in candidates if not ends(one)][:num_beams]
+
+
+@also("any_rank_set_aside", "sorted_out")
+def all_that_end_set_aside(candidates, ends, num_beams):
+    return [one for one in candidates if ends(one)], [one for one in candidates if not ends(one)][:num_beams]
 
 
 @mistake("sorted_out",

@@ -59,13 +59,13 @@ r"""
 |---|---|---|---|---|
 | 1. `next_token_loss` | 10 | medium | high: off by one position here, and the model learns to copy | 3 |
 | 2. `LanguageModel` | 15 | medium | high: the whole model | 4 |
-| 3. `filter_logits` | 15 | medium | medium: what every text generator offers | 3 |
+| 3. `filter_logits` | 20 | medium | medium: what every text generator offers | 3 |
 | 4. `generate` | 10 | medium | high: how a model writes | 3 |
 | 5. `language_model_bug_input`: find the bug | 5 | easy | medium: signs are easily forgotten | 1 |
-| Question: what would leak? | 5 | medium | high | 3 |
+| Question: what would leak? | 10 | medium | high | 3 |
 | 6. `generate_with_cache` (stretch) | 30 | hard | high in practice: no language model is served without it | 3 |
 
-With reading and experiments the lesson takes about 80 minutes, and the stretch exercise half an hour more.
+With reading and experiments the lesson takes about 90 minutes, and the stretch exercise half an hour more.
 """
 
 # %% [markdown]
@@ -218,6 +218,16 @@ of 163.
 
 To tie is to let two names mean one object. `a.weight = b.weight` does that; copying the numbers does not, because two
 copies go separate ways at the first training step.
+
+Two closed boxes are at hand:
+
+- `TransformerEmbedding(vocab_size, embed_dim, max_len, positions="sinusoidal", dropout=0.0)` takes tokens and returns a
+  vector for each; its table of tokens is the parameter `token.weight`;
+- `Decoder(num_layers, embed_dim, num_heads, ff_dim, dropout=0.0, norm_first=False, activation=F.relu)` is called with these
+  vectors and `self_mask=`, and returns three things: the vectors of the last layer, the list of attention weights, and
+  one more list, which is idle without an encoder.
+
+`causal_mask(time)` makes the mask `[time, time]`, True where a position may be seen.
 """
 
 # %% exercise="LanguageModel"
@@ -270,8 +280,7 @@ class LanguageModel(nn.Module):
 # %% [markdown] hint="LanguageModel"
 r"""
 Three parts in the constructor, and one line each in `forward`: tokens to vectors, vectors through the decoder, vectors
-to logits. Read the signatures first: `help(TransformerEmbedding)` and `help(Decoder)`. Which of their defaults are not
-those of GPT-2?
+to logits. Which defaults of `TransformerEmbedding` and `Decoder` are not those of GPT-2?
 """
 
 # %% [markdown] hint="LanguageModel"
@@ -610,8 +619,8 @@ if __name__ == "__main__":
 
 # %% [markdown]
 r"""
-What to see: before training, all characters are about equally frequent. After it, there are words, underscores, brackets, indented
-lines, now and then a keyword in a place where it could stand. Nothing of it would run. The model sees 63 characters and knows
+What to see: before training, all characters are about equally frequent. After it, there are words, underscores, indented lines,
+now and then a bracket, or a keyword in a place where it could stand. Nothing of it would run. The model sees 63 characters and knows
 no names; what it has learned is how Python *looks*. And the greedy text runs in a circle.
 
 (The texts differ from machine to machine: two numbers that are nearly equal come out the other way round, and from there on

@@ -992,6 +992,37 @@ def sorted_logits_returned(logits):
     return logits.sort(dim=-1, descending=True).values
 
 
+@also("sorted_logits_returned", "filter_logits")
+def sorted_logits_returned_by_top_p(logits, temperature=1.0, top_k=None, top_p=None):
+    if temperature <= 0:
+        raise ValueError(f"temperature {temperature} is not positive")
+    logits = logits / temperature
+    if top_k is not None:
+        smallest = logits.topk(min(top_k, logits.shape[-1]), dim=-1).values[..., -1:]
+        logits = logits.masked_fill(logits < smallest, -math.inf)
+    if top_p is not None:
+        logits = logits.sort(dim=-1, descending=True).values
+        probabilities = logits.softmax(dim=-1)
+        before = probabilities.cumsum(dim=-1) - probabilities
+        logits = logits.masked_fill((before >= top_p) & (top_p < 1), -math.inf)
+    return logits
+
+
+@also("sorted_logits_returned", "filter_logits")
+def sorted_logits_returned_by_top_p_and_rounding(logits, temperature=1.0, top_k=None, top_p=None):
+    if temperature <= 0:
+        raise ValueError(f"temperature {temperature} is not positive")
+    logits = logits / temperature
+    if top_k is not None:
+        smallest = logits.topk(min(top_k, logits.shape[-1]), dim=-1).values[..., -1:]
+        logits = logits.masked_fill(logits < smallest, -math.inf)
+    if top_p is not None:
+        logits = logits.sort(dim=-1, descending=True).values
+        probabilities = logits.softmax(dim=-1)
+        logits = logits.masked_fill(probabilities.cumsum(dim=-1) - probabilities >= top_p, -math.inf)
+    return logits
+
+
 @also("arguments_changed_in_place", "cool")
 def logits_divided_in_place(logits, temperature):
     logits /= temperature
@@ -1119,6 +1150,11 @@ def view(queries, keys):
 
 
 @step
+def ready(layer, x):
+    return layer.norm1(x)
+
+
+@step
 def project(attention, x, num_heads):
     return [split_heads(layer(x), num_heads) for layer in (attention.q_proj, attention.k_proj, attention.v_proj)]
 
@@ -1148,8 +1184,8 @@ def close(model, x):
     return model.head(model.decoder.final_norm(x))
 
 
-@component("quiet", "count", "last", "best", "chances", "draw", "samples", "append", "start", "known", "keep", "stale", "embed_new", "view",
-           "project", "join", "attend", "add_attended", "add_fed", "close")
+@component("quiet", "count", "last", "best", "chances", "draw", "samples", "append", "start", "known", "keep", "stale",
+           "embed_new", "view", "ready", "project", "join", "attend", "add_attended", "add_fed", "close")
 def generate_with_cache(step, model, tokens, max_new_tokens, sample=False, temperature=1.0, top_k=None, top_p=None,
                         generator=None):
     step.quiet(model)
@@ -1163,7 +1199,7 @@ def generate_with_cache(step, model, tokens, max_new_tokens, sample=False, tempe
             x = step.embed_new(model, context, cached)
             visible = None
             for index, layer in enumerate(layers):
-                query, key, value = step.project(layer.self_attention, layer.norm1(x), model.num_heads)
+                query, key, value = step.project(layer.self_attention, step.ready(layer, x), model.num_heads)
                 old = step.known(caches, index)
                 if old is not None:
                     key, value = (step.join(*pair, model.max_len) for pair in zip(old, (key, value), strict=True))
@@ -1375,6 +1411,16 @@ def beginning_lost(tokens, given, max_len):
 @also("beginning_lost", "finish")
 def only_the_context_returned(tokens, given, max_len):
     return tokens[:, -max_len:]
+
+
+@also("beginning_lost", "finish")
+def text_cropped_before_the_loop(tokens, given, max_len):
+    return tokens[:, max(given.shape[1] - max_len, 0):]
+
+
+@also("beginning_lost", "finish")
+def text_cropped_in_each_step(tokens, given, max_len):
+    return tokens[:, -(max_len + 1):]
 
 
 @mistake("chances",
@@ -1610,6 +1656,17 @@ def cache_kept_when_the_context_slides(tokens, max_len):
 
 
 @also("cache_kept_when_the_context_slides")
+class last_token_alone_when_the_context_slides:
+    @staticmethod
+    def stale(tokens, max_len):
+        return False
+
+    @staticmethod
+    def embed_new(model, context, cached):
+        return model.embedding(context)[:, -1:] if cached else model.embedding(context)
+
+
+@also("cache_kept_when_the_context_slides")
 class oldest_key_dropped:
     @staticmethod
     def stale(tokens, max_len):
@@ -1650,6 +1707,20 @@ def one_head_only(attention, x, num_heads):
          place="Apply `attention.out_proj` to the merged heads.")
 def output_projection_missing(attention, query, key, value, mask):
     return merge_heads(F.scaled_dot_product_attention(query, key, value, mask))
+
+
+@mistake("ready",
+         symptom="Already the first new token is another: attention gets what another norm gives, or none.",
+         cause="The layers are pre-norm: query, key and value are projections of the normalised vectors. The sum that "
+               "runs along the residual path stays as it is.",
+         place="Project `layer.norm1(x)`, and add the result to `x`.")
+def attention_without_its_norm(layer, x):
+    return x
+
+
+@also("attention_without_its_norm", "ready")
+def attention_with_another_norm(layer, x):
+    return layer.norm2(x)
 
 
 @mistake("add_fed",

@@ -367,6 +367,9 @@ class _Wiring:
                     self._slots.append((vars(module), name, name if own else part_of[id(value)]))
                 if own:
                     self._components[source, name] = value
+            # A part that is not there, as after a SyntaxError in its cell, may still be called by others of its lesson.
+            self._slots += [(vars(module), part, part) for part, home in PARTS.items()
+                            if home == lesson and part not in vars(module)]
 
     def connect(self, origins):
         """Let every name stand for the part of this origin ({part: name of a source, or a component}); return self."""

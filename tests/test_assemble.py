@@ -273,6 +273,14 @@ def test_parts_are_found_under_any_name_that_a_lesson_gives_them(tmp_path):
         assert assembly["MultiHeadAttention"].__module__.startswith("multi_head_attention")
 
 
+def test_a_part_that_is_not_defined_is_a_box_for_the_others_of_its_lesson(tmp_path):
+    text = (SOLUTIONS / "multi_head_attention.py").read_text()
+    write(tmp_path, "multi_head_attention", text.replace("def split_heads(", "def split_my_heads("))
+    assembly = assemble(tmp_path, check=False)
+    assert assembly.choices["split_heads"] == "box" and assembly.choices["MultiHeadAttention"] == "learner"
+    assert assembly.agrees()
+
+
 def test_a_lesson_that_cannot_be_loaded_gives_way_to_the_boxes(tmp_path):
     (tmp_path / "encoder.py").write_text("import nothing_of_this_name\n", encoding="utf-8")
     (tmp_path / "decoder.py").write_text("def causal_mask(:\n", encoding="utf-8")

@@ -608,6 +608,18 @@ def second_draw_of_what_is_left(tokens, mask_id, vocab_size, special_ids, probab
 
 
 @also("wrong_shares", "mask_tokens")
+def second_draw_of_what_is_left_on_the_default_device(tokens, mask_id, vocab_size, special_ids, probability=0.15,
+                                                      generator=None):
+    special = torch.isin(tokens, torch.tensor(special_ids))
+    chosen = (torch.rand(tokens.shape, generator=generator) < probability) & ~special
+    masked = chosen & (torch.rand(tokens.shape, generator=generator) < 0.8)
+    inputs = tokens.masked_fill(masked, mask_id)
+    disturbed = chosen & ~masked & (torch.rand(tokens.shape, generator=generator) < 0.1)
+    others = torch.randint(vocab_size, tokens.shape, generator=generator)
+    return torch.where(disturbed, others, inputs), tokens.masked_fill(~chosen, -100)
+
+
+@also("wrong_shares", "mask_tokens")
 def later_draw_takes_from_the_mask(tokens, mask_id, vocab_size, special_ids, probability=0.15, generator=None):
     special = torch.isin(tokens, torch.tensor(special_ids, device=tokens.device))
     chosen = (torch.rand(tokens.shape, generator=generator, device=tokens.device) < probability) & ~special
@@ -707,17 +719,17 @@ def tokens_of_the_text_shuffled(tokens, vocab_size, generator):
     return tokens.flatten()[order].reshape(tokens.shape)
 
 
-@mistake("draw", keeps=0.5,
+@mistake("second_draw", keeps=0.5,
          symptom="The same generator gives other results each time.",
          cause="Not every draw uses the generator, so the global one has a part in it. Nobody can then repeat an "
                "experiment.",
          place="Give `generator=generator` to every torch.rand, torch.randint and torch.bernoulli.")
-def generator_ignored(tokens, generator):
+def generator_ignored(tokens, first, probability, generator):
     return torch.rand(tokens.shape, device=tokens.device)
 
 
-@also("generator_ignored", "second_draw")
-def generator_ignored_for_the_fate(tokens, first, probability, generator):
+@also("generator_ignored", "draw")
+def generator_ignored_for_the_choice(tokens, generator):
     return torch.rand(tokens.shape, device=tokens.device)
 
 

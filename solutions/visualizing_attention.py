@@ -10,7 +10,7 @@ purpose. At the end you can make such pictures of any transformer, find a mistak
 picture of attention can tell and what it cannot.
 
 You need Python and a little PyTorch. No other lesson has to be solved first: where a part of yours is missing, a closed
-box stands in its place.
+box stands in its place. But what queries, keys, heads and layers are is not explained again; lessons 5 to 8 do that.
 
 **How to work.** Run the cells from top to bottom. In an exercise, replace the line `raise NotImplementedError(...)`
 by your own code and run the cell; the cell below it checks your answer and, if it is wrong, tells you which mistake
@@ -58,7 +58,8 @@ r"""
 | Question: what does the picture show? | 5 | medium | high: everybody reads too much into it once | 3 |
 | 8. `find_heads` (stretch) | 15 | hard | medium: how heads are found in large models | 2 |
 
-With reading the lesson takes about 105 minutes, or 90 without the stretch exercise.
+With reading the lesson takes about 120 minutes, or 90 without the stretch exercise and *Published weights*. A good
+place for a break is before the capstone.
 """
 
 # %% [markdown]
@@ -364,7 +365,7 @@ def show_encoder_decoder(view, encoder, decoder, cross, source_tokens, target_to
 
 # %% [markdown] hint="show_encoder_decoder"
 r"""
-Which words stand at the decoder's rows? See the table in *The idea in words*. Then ask which kinds always have equally
+Which words stand at the decoder's rows? See the table in *What the decoder reads*. Then ask which kinds always have equally
 many layers.
 """
 
@@ -398,7 +399,7 @@ capstone below trains one.
 ## A head in one number
 
 A large model has hundreds of heads, too many to look at. Three measures say roughly what a head does, each a mean over
-the queries. Take this table of a causal head over three tokens:
+the queries. Take this table of a causal head (one that never looks ahead) over three tokens:
 
 | | key 0 | key 1 | key 2 |
 |---|---|---|---|
@@ -671,10 +672,11 @@ if __name__ == "__main__":
 
 # %% [markdown]
 r"""
-What to see: choose *cross* in the first menu, and point at a token on the left. The row `-` before the month has to write
-the month next, and looks at the letters of *may*; the rows that have to write the year look at the year. (Which row writes
-what: see *What the decoder reads*.) Choose *decoder*: no line goes down to the right, because nobody may look ahead. A click
-on a coloured square switches a head off and on.
+What to see: choose *cross* in the first menu (if your function calls the view three times, there is no such menu, and
+cross-attention is the last picture), and point at a token on the left. The row `-` before the month has to write the month
+next, and looks at the letters of *may*; the rows that have to write the year look at the year. (Which row writes what: see
+*What the decoder reads*.) In *decoder* no line goes down to the right, because nobody may look ahead. A click on a coloured
+square switches a head off and on.
 
 The **model view** shows all heads of all layers at once, each as a small picture; a click makes one large.
 """
@@ -760,8 +762,8 @@ if __name__ == "__main__":
 
 # %% [markdown]
 r"""
-The model whose picture is wrong writes nearly all dates right: while it writes, no later token is there to look at, but for
-the one that it is about to read anyway. (In training the same mistake would have been the end: each place would have seen
+The model whose picture is wrong writes nearly all dates right: while it writes, nothing stands after the newest token, and
+the places before it see just one token more. (In training the same mistake would have been the end: each place would have seen
 the token that it is asked for.) And the model whose picture is right writes nonsense. **A picture of weights can show
 mistakes in what weights are made of. It is blind to everything that is done with them.**
 

@@ -223,6 +223,19 @@ def embeddings_as_memory(model, source, tokens):
     return encoder, decoder, cross
 
 
+@mistake("collect_attention",
+         symptom="The model fails, because the tokens that it is given have no batch axis.",
+         cause="An index removes its axis: source[row] is [keys], and the model reads [batch, keys].",
+         place="Choose the sentence by a slice, source[row:row + 1] and target[row:row + 1], or take it out of the weights.")
+def tokens_without_a_batch(model, source, target, row=0):
+    model.eval()
+    source, target = source[row], target[row]
+    with torch.no_grad():
+        memory, encoder = model.encode(source)
+        _, decoder, cross = model.decode(shift_right(target, model.bos_id), memory, source)
+    return encoder, decoder, cross
+
+
 # One sentence, all heads, all layers
 
 @mistake("sentence",
@@ -520,6 +533,12 @@ def too_many_only(weights, tokens):
         raise ValueError(f"{len(tokens)} tokens for {time} positions")
 
 
+@also("sizes_not_compared", "show_self_attention")
+def nothing_shown_and_nothing_said(view, weights, tokens, row=0):
+    if len(tokens) == weights[0].shape[-1]:
+        view(attention=[layer[row:row + 1] for layer in weights], tokens=tokens)
+
+
 @mistake("show_self_attention",
          symptom="Too many words are cut off, or too few filled up, where a ValueError is due.",
          cause="Made to fit, the words no longer belong to the positions, and nobody notices.",
@@ -590,6 +609,12 @@ def cross_attention_only(view, encoder, decoder, cross, source_words, decoder_wo
 
 
 @also("kind_forgotten", "call_all")
+def decoder_forgotten(view, encoder, decoder, cross, source_words, decoder_words):
+    view(encoder_attention=encoder, encoder_tokens=source_words)
+    view(cross_attention=cross, encoder_tokens=source_words, decoder_tokens=decoder_words)
+
+
+@also("kind_forgotten", "call_all")
 def encoder_forgotten(view, encoder, decoder, cross, source_words, decoder_words):
     view(decoder_attention=decoder, decoder_tokens=decoder_words, cross_attention=cross, encoder_tokens=source_words)
 
@@ -602,6 +627,23 @@ def encoder_forgotten_where_depths_differ(view, encoder, decoder, cross, source_
     else:
         view(decoder_attention=decoder, decoder_tokens=decoder_words, cross_attention=cross,
              encoder_tokens=source_words)
+
+
+@mistake("call_all",
+         symptom="A kind of attention is given to the view without its words.",
+         cause="Each call of the view stands alone: it knows no words from the call before. Cross-attention has two kinds of "
+               "words, those of the decoder at its rows and those of the source at its columns.",
+         place="Give encoder_tokens, decoder_tokens or both in each call, as its kinds need them.")
+def kind_without_words(view, encoder, decoder, cross, source_words, decoder_words):
+    view(encoder_attention=encoder, encoder_tokens=source_words)
+    view(decoder_attention=decoder, decoder_tokens=decoder_words)
+    view(cross_attention=cross)
+
+
+@also("kind_without_words", "call_all")
+def cross_without_source_words(view, encoder, decoder, cross, source_words, decoder_words):
+    view(encoder_attention=encoder, encoder_tokens=source_words)
+    view(decoder_attention=decoder, decoder_tokens=decoder_words, cross_attention=cross)
 
 
 @mistake("call_all",
@@ -1137,6 +1179,20 @@ def best_of_each_layer(weights, measure, count=1):
     heads = scores.argmax(dim=1)
     best = torch.stack([torch.arange(len(heads)), heads], dim=1)
     return best[scores.amax(dim=1).argsort(descending=True)][:count]
+
+
+@also("best_of_each_layer", "find_heads")
+def first_layers_first(weights, measure, count=1):
+    heads = torch.stack([measure(layer).mean(dim=0) for layer in weights]).argmax(dim=1)
+    return torch.stack([torch.arange(len(heads)), heads], dim=1)[:count]
+
+
+@mistake("found", keeps=0.5,
+         symptom="The heads come back as a list.",
+         cause="An integer tensor [count, 2] is asked for, which can be indexed and compared like the rest.",
+         place="Turn the list into a tensor by torch.tensor, or stack layers and heads along dim=1.")
+def heads_in_a_list(heads):
+    return [(layer, head) for layer, head in heads.tolist()]
 
 
 # Habits

@@ -51,7 +51,7 @@ class Result:
         return " + ".join(self.mistakes) or None
 
     def more(self):
-        """Open the next step of the diagnosis, for those who read it as text. Returns the result."""
+        """Open the next step of the diagnosis. Returns the result, which shows itself with it."""
         self.opened = min(self.opened + 1, len(STEPS))
         return self
 
@@ -93,8 +93,9 @@ class Result:
         symptom, cause, place = map(_marked_up, self.says)
         named = escape(" + ".join(name.replace("_", " ") for name in self.mistakes))
         # Nested, so that the place cannot be opened before the cause has been read.
-        return [f"<p>{symptom}</p><details>{SUMMARY}{STEPS[1]}?</summary><p><b>{named}.</b> {cause}</p>"
-                f"<details>{SUMMARY}{STEPS[2]}</summary><p>{place}</p></details></details>"]
+        why, where = ("<details open>" if self.opened > step else "<details>" for step in (1, 2))
+        return [f"<p>{symptom}</p>{why}{SUMMARY}{STEPS[1]}?</summary><p><b>{named}.</b> {cause}</p>"
+                f"{where}{SUMMARY}{STEPS[2]}</summary><p>{place}</p></details></details>"]
 
     def __repr__(self):
         if self.unsolved:

@@ -56,6 +56,15 @@ def test_text_opens_one_step_at_a_time():
     assert place in repr(result.more().more())
 
 
+def test_html_opens_what_more_has_opened():
+    result = check(without_scale, exercise="attention_scores")
+    opened = []
+    for _ in range(3):
+        opened.append(result._repr_html_().count("<details open>"))
+        result.more()
+    assert opened == [0, 1, 2]
+
+
 def test_html_hides_the_cause_in_the_symptom_and_the_place_in_the_cause():
     shown = check(without_scale, exercise="attention_scores")._repr_html_()
     symptom, why, where = shown.index("too large"), shown.index("Why?"), shown.index("Where to look")

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import sys
 import time
 from dataclasses import dataclass, field
 
@@ -42,7 +43,8 @@ def train(model, batches, loss, steps, learning_rate=1e-3, warmup=0.1, seed=0, t
     model.train()
     with (
         torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
-        tqdm(total=steps, desc=title, delay=5, leave=False) as bar,
+        # On stdout: what a bar leaves behind on stderr is a red strip in a notebook.
+        tqdm(total=steps, desc=title, delay=5, leave=False, file=sys.stdout) as bar,
     ):
         torch.manual_seed(seed)
         for batch in itertools.islice(batches, steps):

@@ -1029,7 +1029,7 @@ def forward_returns_weights_too(self, source, target):
 
 @mistake("make_head", keeps=0.5,
          symptom="The head has no bias.",
-         cause="The head of this lesson is an nn.Linear with bias. (Many models leave it away, mostly when the head shares "
+         cause="The head of this lesson is an nn.Linear with bias. (Many models leave it out, mostly when the head shares "
                "its weight with the embedding.)",
          place="Make the head without bias=False.")
 def head_without_bias(self, embed_dim, target_vocab_size):

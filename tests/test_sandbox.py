@@ -264,9 +264,7 @@ written = []
 for place in {places!r}:
     try:
         os.close(os.open(os.path.join(place, "new") if os.path.isdir(place) else place, os.O_CREAT | os.O_WRONLY))
-        # A folder on the way to a course that lies in /tmp is one of the sandbox's own /tmp.
-        if os.stat(place).st_dev != os.stat("/tmp").st_dev:
-            written.append(place)
+        written.append(place)
     except OSError:
         pass
 """)

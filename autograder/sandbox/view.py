@@ -28,6 +28,7 @@ SIGNS_OF_A_COURSE = ["nbgrader_config.py", "gradebook.db", "submitted", "solutio
 LEFT_OUT = ["*.ipynb", "*.py", "*.pyc", "*.pyd", "*.so", ".*"]
 MOST_DATA_FILES = 200
 
+IN_MEMORY = ("/tmp", "/dev/shm", SCRATCH)  # where a kernel may write
 ENVIRONMENT = {
     "PATH": f"{sys.prefix}/bin:/usr/bin:/bin",
     "HOME": SCRATCH,
@@ -129,6 +130,7 @@ class View:
         self._system()
         # Before the rest: Python itself or the course may lie in the host's /tmp.
         self._memory(limits)
+        self._close_in_memory([*python_places(), *map(os.path.abspath, shown), *package_folders()])
         self._python(shown)
         for folder_of_package in package_folders():
             self._read_only(folder_of_package)
@@ -191,10 +193,18 @@ class View:
 
     def _memory(self, limits):
         size = str(limits.scratch << 20)
-        for place in ("/tmp", "/dev/shm", SCRATCH):
+        for place in IN_MEMORY:
             self._add("--perms", "0700", "--size", size, "--tmpfs", place)
         # The sockets need an entry each and no bytes.
         self._add("--perms", "0700", "--size", str(1 << 16), "--tmpfs", SOCKETS)
+
+    def _close_in_memory(self, places):
+        """Keep what leads to these places from being written to, where they lie in a folder that may be."""
+        for open_folder in IN_MEMORY:
+            inside = [os.path.relpath(place, open_folder) for place in places
+                      if place != open_folder and self._lies_in(place, open_folder)]
+            for first in dict.fromkeys(path.split(os.sep)[0] for path in inside):
+                self._cover(os.path.join(open_folder, first))
 
     def _read_only(self, place):
         self._add("--ro-bind", place, place)

@@ -181,7 +181,8 @@ def environment(scratch):
         "TRANSFORMER_TAXONOMY_STATE": str(Path(scratch) / "state"),
         "IPYTHONDIR": str(Path(scratch) / "ipython"),
         "PYTHONHASHSEED": "0",
-        "TQDM_DISABLE": "1",  # a progress bar is for who waits; it would be stored as a message on stderr
+        "TQDM_DISABLE": "1",  # a progress bar is for who waits; it would be stored
+        "OMP_NUM_THREADS": "1",  # how many threads there are changes the last digits
         "PATH": with_programs(),
     }
 

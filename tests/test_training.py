@@ -42,6 +42,19 @@ def test_the_same_seed_gives_the_same_model():
     assert first.losses != third.losses  # dropout drew other places
 
 
+def test_the_number_of_threads_changes_no_digit():
+    threads = torch.get_num_threads()
+    try:
+        losses = []
+        for count in (1, 4):
+            torch.set_num_threads(count)
+            losses.append(trained(5)[1].losses)
+            assert torch.get_num_threads() == count
+    finally:
+        torch.set_num_threads(threads)
+    assert losses[0] == losses[1]
+
+
 def test_training_does_not_touch_the_global_generator():
     torch.manual_seed(3)
     before, model = torch.get_rng_state(), nn.Sequential(nn.Dropout(0.5), nn.Linear(2, 1, bias=False))

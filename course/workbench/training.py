@@ -1,5 +1,6 @@
 """Training: one loop for every model of the course, which ends by itself and gives the same result every time."""
 
+import contextlib
 import itertools
 import math
 import sys
@@ -42,6 +43,7 @@ def train(model, batches, loss, steps, learning_rate=1e-3, warmup=0.1, seed=0, t
     done, begin = Training(), time.perf_counter()
     model.train()
     with (
+        _one_thread(),
         torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
         # On stdout: what a bar leaves behind on stderr is a red strip in a notebook.
         tqdm(total=steps, desc=title, delay=5, leave=False, file=sys.stdout) as bar,
@@ -66,6 +68,20 @@ def train(model, batches, loss, steps, learning_rate=1e-3, warmup=0.1, seed=0, t
         raise ValueError(f"the batches ended after {len(done.losses)} of {steps} steps; give an endless generator, "
                          "or fewer steps")
     return done
+
+
+@contextlib.contextmanager
+def _one_thread():
+    """Let torch compute on one thread: sums of many threads are rounded otherwise, and in a training that adds up.
+
+    With models as small as these, threads would mostly wait for each other.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _share(step, steps, warmup):

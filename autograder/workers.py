@@ -51,7 +51,8 @@ class Local:
             worker.shutdown(wait=False, cancel_futures=True)
 
     def _worker(self):
-        return concurrent.futures.ProcessPoolExecutor(1, mp_context=self._context, initializer=_ready)
+        return concurrent.futures.ProcessPoolExecutor(1, mp_context=self._context, initializer=_ready,
+                                                      initargs=(os.getpid(),))
 
     def results(self, todo):
         """Yield (unit, notebook or the exception that it ended with) of every unit, as they are done.
@@ -87,13 +88,18 @@ class Local:
         return self._all[-1]
 
 
-def _ready():
-    """Let a worker end with whoever started it, however that ends."""
+def _ready(parent):
+    """Let a worker end with whoever started it, however that ends.
+
+    parent  the process that started it
+    """
     import ctypes
     import signal
 
     if hasattr(os, "sched_getaffinity"):  # Linux
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        if os.getppid() != parent:  # it ended before this worker could ask to be told
+            os._exit(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Control-C is for the coordinator
 
 

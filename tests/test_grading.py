@@ -208,17 +208,22 @@ def test_a_run_that_is_killed_50_times_loses_nothing_and_counts_nothing_twice(tm
     seconds, right = time.monotonic() - begun, one.everything()
     numbers = random.Random(7)
     killed = 0
-    for moment in range(50):
+    for moment in range(200):
         # Every other time from nothing, and otherwise over what is graded already.
         if moment % 2 == 0:
-            classroom.shutil.rmtree(one.folder / "autograded")
+            classroom.shutil.rmtree(one.folder / "autograded", ignore_errors=True)
         process, begun = whole(moment % 2 == 1)
-        time.sleep(numbers.uniform(0, seconds))
-        killed += process.is_alive()
-        process.kill()
-        process.join()
+        process.join(numbers.uniform(0, seconds))
+        if process.is_alive():
+            killed += 1
+            process.kill()
+            process.join()
+        else:
+            seconds = time.monotonic() - begun  # the machine is less busy than it was
         assert one.submitted() == submitted
-    assert killed > 30
+        if killed == 50:
+            break
+    assert killed == 50
     process, _ = whole(False)
     process.join()
     assert process.exitcode == 0

@@ -100,6 +100,8 @@ for folder, folders, files in os.walk("/"):
                                    "/boot", "/opt", "/srv", "/mnt", "/run/user", "/run/docker.sock", "/proc/keys",
                                    "/proc/kallsyms", "/proc/kcore", "/proc/config.gz", "/proc/sys/kernel/hostname"])
 def test_the_rest_of_the_host_cannot_be_read(kernel, place):
+    if Path(place) in REPOSITORY.parents:
+        pytest.skip(f"the course, which is shown, lies in {place}")
     assert kernel.value("found", f"""
 import os
 try:

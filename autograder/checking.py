@@ -52,32 +52,31 @@ def _examine(record, components, seconds, seed, printed):
 
     def probe(parts):
         observed, stopped = observe(record, watched, seconds, seed, parts)
-        diagnosis = diagnose(record, observed, stopped)
-        if parts and diagnosis.passed:
-            watched.keep_only(parts)  # what a wrong helper did is no deed of this answer
-        return diagnosis, observed
+        return diagnose(record, observed, stopped), observed
 
     with (contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed),
           warnings.catch_warnings(record=True) as warned):
         warnings.simplefilter("default")
         try:
-            diagnosis, observed, note = settle(record, probe)
+            diagnosis, observed, note = settle(record, probe, watched)
         except Exception as error:
             diagnosis, observed, note = strange(record, error), {}, ""
     said = dict.fromkeys(f"{warning.category.__name__}: {warning.message}\n" for warning in warned)
     return own(record, result(record, diagnosis, observed, "".join(said) + printed.getvalue(), note), watched)
 
 
-def settle(record, probe):
+def settle(record, probe, watched):
     """Return (diagnosis, observed, note) of an answer, judged with right helpers where its own are not right.
 
-    probe  function of the names of components that are replaced by right ones: (diagnosis, observed)
+    probe    function of the names of components that are replaced by right ones: (diagnosis, observed)
+    watched  the `Watched` submission that it asks
     """
     diagnosis, observed = probe(())
     note = ""
     if record.uses and not diagnosis.passed:
         alone, seen = probe(tuple(record.uses))
         if alone.passed:
+            watched.keep_only(record.uses)  # what a wrong helper did is no deed of this answer
             note = (f"Judged with right {' and '.join(record.uses)}, which it calls: "
                     "yours are not right yet, and cost nothing here.")
         if alone.passed or not _unsolved(seen) and (alone.mistakes or not diagnosis.mistakes):

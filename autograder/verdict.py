@@ -71,7 +71,7 @@ def _judge(record, submission, reference, seed, seconds):
     fresh = _fresh(record, reference, seed)
     try:
         probe = functools.partial(_probe, record, fresh, submission, reference, seed, seconds)
-        diagnosis, observed, note = settle(record, probe)
+        diagnosis, observed, note = settle(record, probe, submission)
     except (Ended, Missing, Malformed) as reason:
         return result(record, Diagnosis(False, says=[_why(record, reason)], rows=not_run(record)), {})
     except Exception as error:
@@ -102,13 +102,6 @@ def _expected(fresh):
 
 
 def _probe(record, fresh, submission, reference, seed, seconds, parts):
-    diagnosis, observed = _diagnosed(record, fresh, submission, reference, seed, seconds, parts)
-    if parts and diagnosis.passed:
-        submission.keep_only(parts)  # what a wrong helper did is no deed of this answer
-    return diagnosis, observed
-
-
-def _diagnosed(record, fresh, submission, reference, seed, seconds, parts):
     try:
         observed, stopped = observe(fresh, submission, seconds, seed, parts)
     except (Ended, Malformed) as reason:
@@ -138,7 +131,7 @@ def _named(record, diagnosis, note, submission, reference, seed, seconds):
         return diagnose(record, observed, stopped), observed
 
     try:
-        known, _, known_note = settle(record, recorded)
+        known, _, known_note = settle(record, recorded, submission)
     except Exception:  # as in `judge`; the name of a mistake earns nothing by itself
         return diagnosis, note
     if known.passed:

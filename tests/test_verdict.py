@@ -120,6 +120,23 @@ def test_another_exercise_that_is_wrong_costs_nothing():
     assert result.passed and "Judged with right attention_scores" in result.note
 
 
+def test_what_a_wrong_helper_changed_is_no_deed_of_the_answer():
+    def in_place(query, key):
+        query /= query.shape[-1] ** 0.5
+        return query @ key.transpose(-2, -1)
+
+    names = vars(reference(SEVEN))
+    attend, before = names["scaled_dot_product_attention"], names["attention_scores"]
+    attend.__globals__["attention_scores"] = in_place
+    try:
+        answer = {"scaled_dot_product_attention": attend}
+        results = [judged("scaled_dot_product_attention", remote(answer)),
+                   examine(recording.read("scaled_dot_product_attention"), answer, SECONDS)]
+    finally:
+        attend.__globals__["attention_scores"] = before
+    assert all(result.passed and "Judged with right attention_scores" in result.note for result in results)
+
+
 def test_a_component_that_is_not_there_is_said_to_be_missing():
     result = judged("attention_scores", remote({}))
     assert not result.passed and result.earned == 0

@@ -4,7 +4,8 @@
 #   make test     run all tests
 #   make class    play a whole class through nbgrader
 #   make build    make recorded answers, solved notebooks and skeletons from the lesson texts
-#   make book     make a book of the solved lessons, to be read in a browser
+#   make book     build a book of the solved lessons, to be read in a browser
+#   make docs     build a site of the lessons without their answers, which may be published
 #   make bench    measure how fast things are
 #   make weights  add the weights of a small real model (90 MB)
 #   make clean    remove the environment and what `make class` made
@@ -18,7 +19,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 WEIGHTS := $(VENV)/weights
 
-.PHONY: help learn test class build book bench weights clean
+.PHONY: help learn test class build book docs bench weights clean
 .DEFAULT_GOAL := help
 
 help:
@@ -41,6 +42,9 @@ build: $(READY)
 
 book: $(READY)
 	@$(BIN)/python docs/book/build.py $(ARGS)
+
+docs: $(READY)
+	@$(BIN)/python docs/book/build.py --site $(ARGS)
 
 bench: $(READY)
 	@$(BIN)/python -m bench $(ARGS)

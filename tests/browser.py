@@ -48,9 +48,12 @@ def executable():
 
 
 def needed():
-    """Return the mark of tests that need a browser: they are skipped without one, and fail in CI."""
+    """Return the mark of tests that need a browser: they are skipped without one, and fail in CI on Linux.
+
+    Elsewhere CI tests what learners use, which needs no browser; the browser of a learner is the same on every system.
+    """
     reason = missing()
-    if reason and os.environ.get("CI"):
+    if reason and os.environ.get("CI") and sys.platform == "linux":
         pytest.fail(f"{reason}; CI must have it", pytrace=False)
     return pytest.mark.skipif(bool(reason), reason=reason)
 

@@ -1,5 +1,6 @@
-"""Attacks on grading: what a learner might hand in to get points that the answers are not worth, to read what is not
-theirs, or to harm others. Each says of itself how far it came: it prints `did: True` once it has done its part.
+"""Attacks on grading: what a learner might hand in to win points, to read what is not theirs, or to harm others.
+
+Each says of itself how far it came: it prints `did: True` once it has done its part.
 
 An attack is a cell in front of wrong answers, or an answer in the place of a wrong one. ROOT stands for the folder of
 the course, TOKEN for the beginning of every planted secret, PORT for one on which the host listens.

@@ -1,8 +1,10 @@
-"""The book of the solved lessons: built without a warning and without the network, and read in a browser from disk."""
+"""The book of the solved lessons, and the site without answers: built without a warning, read in a real browser."""
 
+import ast
 import base64
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -38,10 +40,11 @@ socket.getaddrinfo = socket.create_connection = refuse
 """
 
 
-def build(notebooks, output, tmp_path):
+def build(notebooks, output, tmp_path, *options):
     """Build a book of the notebooks in a folder, without a network; return the finished process."""
     (tmp_path / "sitecustomize.py").write_text(NO_NETWORK)
-    command = [sys.executable, REPOSITORY / "docs/book/build.py", "--notebooks", notebooks, "--output", output]
+    command = [sys.executable, REPOSITORY / "docs/book/build.py", "--notebooks", notebooks, "--output", output,
+               *options]
     settings = {"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1", "HOME": str(tmp_path)}
     return subprocess.run(command, env=settings, capture_output=True, text=True, cwd=tmp_path, timeout=600)
 
@@ -73,10 +76,29 @@ def book(tmp_path_factory, view):
 
 
 @pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The folder of the site that may be published."""
+    folder = tmp_path_factory.mktemp("site")
+    done = build(REPOSITORY / "course", folder / "html", folder, "--site")
+    assert (done.returncode, done.stderr) == (0, "")
+    return folder / "html"
+
+
+@pytest.fixture(scope="module")
 def pages(book):
-    """Return {path: the parsed page} of all pages."""
-    paths = sorted(book.rglob("*.html"))
-    return {path: BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser") for path in paths}
+    """Return {path: the parsed page} of all pages of the book."""
+    return parsed(book)
+
+
+@pytest.fixture(scope="module")
+def site_pages(site):
+    """Return {path: the parsed page} of all pages of the site."""
+    return parsed(site)
+
+
+def parsed(folder):
+    return {path: BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+            for path in sorted(folder.rglob("*.html"))}
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +133,11 @@ def test_all_eleven_lessons_are_there_and_every_page_leads_to_each(book, pages):
         assert {book / "lessons" / f"{lesson}.html" for lesson in LESSONS} <= links, path.name
 
 
-def test_every_link_leads_to_a_page_and_a_place_that_are_there(book, pages):
+def test_every_link_leads_to_a_page_and_a_place_that_are_there(pages, site_pages):
+    assert broken_links(pages) == broken_links(site_pages) == []
+
+
+def broken_links(pages):
     broken, places = [], {path: {tag["id"] for tag in page.select("[id]")} for path, page in pages.items()}
     for path, page in pages.items():
         for link in page.select("a[href]"):
@@ -122,7 +148,20 @@ def test_every_link_leads_to_a_page_and_a_place_that_are_there(book, pages):
             # A bare "#" is the top of the page.
             found = target.exists() and (not where.fragment or unquote(where.fragment) in places[target])
             broken += [] if found else [f"{path.name}: {link['href']}"]
-    assert broken == []
+    return broken
+
+
+def test_the_pages_of_docs_stand_in_the_book_and_on_the_site(book, site, pages, site_pages):
+    docs = sorted((REPOSITORY / "docs").glob("*.md"))
+    assert docs
+    for folder, read in ((book, pages), (site, site_pages)):
+        links = {link["href"] for link in read[folder / "index.html"].select(".sidebar-tree a[href]")}
+        for path in docs:
+            heading = path.read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
+            assert read[folder / f"{path.stem}.html"].h1.get_text().rstrip("#¶") == heading
+            assert f"{path.stem}.html" in links
+        for entry in ("autograder/", "tests/"):
+            assert entry in read[folder / "tree.html"].article.get_text()
 
 
 def test_both_routes_name_every_lesson_once(book, pages):
@@ -185,6 +224,77 @@ def test_every_mistake_of_a_lesson_is_told_with_its_three_sentences(book, pages,
             assert re.sub(r"\W+", "", sentence) in told, (mistake.name, sentence)
 
 
+# What the site does not tell
+
+def answers(lesson):
+    """Return the texts of a solved notebook that its released notebook does not have, by where they come from."""
+    solved, = (NOTEBOOKS / lesson).glob("*.ipynb")
+    released = {cell.id: cell.source for cell in nbformat.read(REPOSITORY / "course" / lesson / solved.name, 4).cells}
+    found = {}
+    for cell in nbformat.read(solved, 4).cells:
+        for block in re.findall(r"### BEGIN SOLUTION\n(.*?)### END SOLUTION", cell.source, re.DOTALL):
+            found[f"{lesson}, {cell.cell_type} {cell.id}"] = block
+        assert cell.id not in released or "SOLUTION" not in released[cell.id]
+    return found
+
+
+def lines(text):
+    """Return what a text says, line by line, without what a page sets otherwise: formulas, marks, numbers of lists."""
+    parts = re.split(r"\n(?:\d+\. )?|\$[^$\n]*\$", text)
+    return {plain for part in parts if len(plain := re.sub(r"\W+", "", part)) >= 16}
+
+
+@pytest.fixture(scope="module")
+def given():
+    """All that learners have before them: the source of every released notebook."""
+    paths = sorted((REPOSITORY / "course").glob("*/*.ipynb"))
+    return re.sub(r"\W+", "", "\n".join(cell.source for path in paths for cell in nbformat.read(path, 4).cells))
+
+
+@pytest.fixture(scope="module")
+def told(site):
+    """All that the files of the site tell: its pages, and what its search knows."""
+    texts = []
+    for path in sorted(site.rglob("*")):
+        if path.suffix == ".html":
+            texts.append(BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser").get_text())
+        elif path.suffix in (".js", ".txt", ".inv", ".json", ".ipynb", ".md", ".py"):
+            texts.append(path.read_text(encoding="utf-8", errors="replace"))
+    return re.sub(r"\W+", "", "\n".join(texts))
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_the_site_holds_no_solution_sample_answer_or_rubric(lesson, told, given):
+    """A line of an answer may stand there only where learners have it before them: in the notebook that they get."""
+    found = answers(lesson)
+    assert {where.split(", ")[1].split()[0] for where in found} == {"code", "markdown"}
+    secret = [(where, line) for where, block in found.items() for line in lines(block) if line not in given]
+    assert len(secret) > 10, "this test has next to nothing to look for"
+    assert [(where, line) for where, line in secret if line in told] == []
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_the_site_holds_no_right_answer_in_another_style(lesson, told, given):
+    source = (REPOSITORY / "solutions/alternatives" / f"{lesson[3:]}.py").read_text(encoding="utf-8")
+    bodies = [statement for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)
+              for statement in node.body]
+    secret = {line for statement in bodies for line in lines(ast.get_source_segment(source, statement))
+              if line not in given}
+    assert secret and [line for line in secret if line in told] == []
+
+
+def test_an_answer_on_the_site_would_be_found(tmp_path):
+    """A site that is built from the solved notebooks holds answers, and the search above finds them."""
+    lesson = LESSONS[6]
+    shutil.copytree(NOTEBOOKS / lesson, tmp_path / "notebooks" / lesson)
+    done = build(tmp_path / "notebooks", tmp_path / "html", tmp_path, "--site")
+    assert done.returncode == 0
+    page = (tmp_path / "html/lessons" / f"{lesson}.html").read_text(encoding="utf-8")
+    shown = re.sub(r"\W+", "", BeautifulSoup(page, "html.parser").get_text())
+    for where, block in answers(lesson).items():
+        assert all(line in shown for line in lines(block)), where
+
+
 # How it is built
 
 def test_a_formula_that_cannot_be_read_ends_the_build_with_an_error(tmp_path):
@@ -201,12 +311,12 @@ def test_a_formula_that_cannot_be_read_ends_the_build_with_an_error(tmp_path):
         assert f"this formula cannot be read: {formula}" in done.stderr
 
 
-def test_nothing_in_the_book_is_to_be_loaded_from_elsewhere(book, pages):
+def test_nothing_is_to_be_loaded_from_elsewhere(book, site, pages, site_pages):
     wanted = []
-    for path, page in pages.items():
+    for path, page in (pages | site_pages).items():
         wanted += [(path.name, str(tag)[:99]) for tag in page.select("script[src], img[src], iframe[src], link[href]")
                    if re.match(r"(https?:)?//", tag.get("src") or tag.get("href"))]
-    for path in book.rglob("*.css"):
+    for path in [*book.rglob("*.css"), *site.rglob("*.css")]:
         wanted += [(path.name, url) for url in re.findall(r"url\(\s*['\"]?((?:https?:)?//[^)]*)", path.read_text())]
     assert wanted == []
 
@@ -228,10 +338,10 @@ def test_a_word_in_a_formula_is_one_word_and_a_function_stands_apart_from_its_ar
 
 @in_a_browser
 @pytest.mark.parametrize("width", [390, 1440])
-def test_every_page_fits_on_a_phone_and_on_a_large_screen(book, pages, light, width):
+def test_every_page_fits_on_a_phone_and_on_a_large_screen(pages, site_pages, light, width):
     page = light.page(width=width)
     wide = []
-    for path in pages:
+    for path in [*pages, *site_pages]:
         page.goto(path.as_uri())
         page.wait_for_load_state()
         # What is wider has to scroll by itself, and nothing may be cut that does not.
@@ -339,7 +449,8 @@ def test_text_can_be_read_in_light_and_dark(book, light, dark, theme):
     """A contrast of 4.5 is what the Web Content Accessibility Guidelines ask for (success criterion 1.4.3)."""
     chromium = {"light": light, "dark": dark}[theme]
     for name, width in (("index", 1440), ("lessons/07_scaled_dot_product_attention", 1440),
-                        ("lessons/05_encoder_decoder", 390), ("mistakes/02_decoder", 390), ("glossary", 1440)):
+                        ("lessons/05_encoder_decoder", 390), ("mistakes/02_decoder", 390), ("glossary", 1440),
+                        ("learn", 900), ("tree", 900)):
         page = chromium.page(width=width, height=1000)
         page.goto((book / f"{name}.html").as_uri())
         page.evaluate("document.querySelectorAll('article details').forEach((e) => { e.open = true; })")

@@ -1,6 +1,7 @@
 """The front door: what `check`, `hint` and `progress` do for a learner, in a notebook, a terminal, a plain Python."""
 
 import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -252,16 +253,19 @@ def test_without_the_solutions_every_check_answers_and_names_mistakes(tmp_path):
         (tmp_path / name).symlink_to(REPOSITORY / name)
     program = """
         import sys
+        from pathlib import Path
         sys.modules["solutions"] = None
         from autograder import check
         def attention_scores(query, key):
             return query @ key.transpose(-2, -1) / query.shape[-1]
         print(check(attention_scores).mistake)
-        print([m for m in sys.modules.values() if "/solutions/" in (getattr(m, "__file__", None) or "")])
+        print([m for m in sys.modules.values() if "solutions" in Path(getattr(m, "__file__", None) or "").parts])
         """
-    paths = {"PYTHONPATH": f"{tmp_path}:{tmp_path}/course", "TRANSFORMER_TAXONOMY_STATE": str(tmp_path)}
+    paths = {"PYTHONPATH": os.pathsep.join(map(str, (tmp_path, tmp_path / "course"))),
+             "TRANSFORMER_TAXONOMY_STATE": str(tmp_path)}
+    system = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT") if name in os.environ}
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True,
-                          cwd=tmp_path, env=paths | {"PATH": "/usr/bin:/bin"}, timeout=120)
+                          cwd=tmp_path, env=paths | system, timeout=120)
     assert done.stdout.splitlines() == ["divided_by_head_dim", "[]"], done.stderr
 
 

@@ -1,10 +1,14 @@
-"""What the README says is so: its commands, paths, links, examples, tables and picture."""
+"""What the README and the pages of docs/ say is so: commands, paths, links, examples, tables, pictures."""
 
 import argparse
 import importlib
 import re
 import shlex
+import sys
+import tomllib
 import xml.etree.ElementTree as xml
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pytest
@@ -18,42 +22,84 @@ from autograder.lesson import read
 from autograder.lesson_draft import ROLES
 
 REPOSITORY = Path(__file__).parent.parent
-README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-CHANGELOG = (REPOSITORY / "CHANGELOG.md").read_text(encoding="utf-8")
+sys.path.insert(0, str(REPOSITORY / "docs/book"))
+import pages as book_pages  # noqa: E402
+import tree as map_of_the_tree  # noqa: E402
+
+PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 MAKEFILE = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
 TARGETS = set(re.findall(r"^([a-z]+):", MAKEFILE, re.MULTILINE))
 
 # What commands make, so that a fresh clone does not hold it.
-MADE = {".venv", "submitted/", "build/book/"}
-PLACEHOLDER = re.compile(r"LEARNER|NAME|ADDRESS")
+MADE = {".venv", "submitted/", "feedback/", "grades.csv", "build/book/", "build/docs/", "dist/"}
+PLACEHOLDER = re.compile(r"LEARNER|NAME|ADDRESS|VERSION")
 PATH = re.compile(r"\.?[\w.*-]*/[\w./*-]*|[\w.*-]+\.(py|md|toml|txt|yml|csv|db|ipynb)|\.venv")
+# Commands that a machine has or lacks; what they are given is theirs.
+OTHERS = ({"git", "archive"}, {"git", "tag"}, {"git", "push"}, {"git", "clone"})
 
 
-def blocks(language):
-    """Return the fenced blocks of the README that are in one language."""
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+@dataclass(frozen=True)
+class Page:
+    """A page of Markdown, relative to the repository."""
+
+    path: str
+
+    @cached_property
+    def text(self):
+        return (REPOSITORY / self.path).read_text(encoding="utf-8")
+
+    @cached_property
+    def inline(self):
+        """What stands between backquotes in its prose."""
+        return re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", self.text, flags=re.MULTILINE | re.DOTALL))
+
+    @cached_property
+    def links(self):
+        """Where its links and pictures lead, except to other sites."""
+        return [target for target in re.findall(r"\]\(([^)\s]+)\)", self.text) if not target.startswith("https://")]
+
+    @cached_property
+    def headings(self):
+        """The anchors of its headings."""
+        return {re.sub(r"[^\w\- ]", "", line.lower()).strip().replace(" ", "-")
+                for line in re.findall(r"^#+ (.*)", self.text, re.MULTILINE)}
+
+    def blocks(self, language):
+        """Return its fenced blocks in one language."""
+        return re.findall(rf"^```{language}\n(.*?)^```", self.text, re.MULTILINE | re.DOTALL)
+
+    def commands(self):
+        """Return the commands in its blocks and in its prose."""
+        lines = [re.sub(r"\s+#.*", "", line) for block in self.blocks("sh") for line in block.splitlines()
+                 if line.strip() and not line.startswith("#")]
+        lines += [code for code in self.inline if re.match(r"(make|python -m|python docs|pytest|nbgrader|git|pip) \S",
+                                                           code)]
+        return list(dict.fromkeys(lines))
+
+    def rows(self, heading):
+        """Return the cells of the rows of the table whose header begins so."""
+        lines = self.text.split(f"\n| {heading}", 1)[1].split("\n\n", 1)[0].splitlines()[2:]
+        return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
-PROSE = re.sub(r"^```.*?^```", "", README, flags=re.MULTILINE | re.DOTALL)
-INLINE = re.findall(r"`([^`\n]+)`", PROSE)
-SHELL = [re.sub(r"\s+#.*", "", line) for block in blocks("sh") for line in block.splitlines() if line.strip()]
-SHELL += [code for code in INLINE if re.match(r"(make|python -m|pytest|nbgrader|git|pip) \S", code)]
-SHELL = list(dict.fromkeys(SHELL))
-
-
-def rows(heading):
-    """Return the cells of the rows of the table whose header begins so."""
-    lines = README.split(f"\n| {heading}", 1)[1].split("\n\n", 1)[0].splitlines()[2:]
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+README = Page("README.md")
+PAGES = [Page(path.relative_to(REPOSITORY).as_posix())
+         for path in sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md")])]
+DOCS = {Path(page.path).stem: page for page in PAGES if page.path.startswith("docs/")}
 
 
 def exists(path):
     return path in MADE or any(REPOSITORY.glob(path.rstrip("/")))
 
 
-@pytest.mark.parametrize("line", SHELL)
+def each(what):
+    """Return the parameters of a test that is done for everything of a kind on every page."""
+    return [pytest.param(item, id=f"{page.path}: {item}") for page in PAGES for item in what(page)]
+
+
+@pytest.mark.parametrize("line", each(Page.commands))
 def test_a_command_can_be_given_as_it_stands(line):
-    words = shlex.split(line)
+    words = shlex.split(re.sub(r"\bLESSON\b", "7", line))
     words = words[1:] if re.match(r"[A-Z_]+=", words[0]) else words
     program, *rest = words[2:] if words[:2] == ["python", "-m"] else words
     if program == "make":
@@ -76,70 +122,103 @@ def test_a_command_can_be_given_as_it_stands(line):
         constraints = (REPOSITORY / "constraints.txt").read_text(encoding="utf-8")
         assert all(word in constraints for word in rest if "==" in word)
         assert all(exists(word) for word in rest if word.endswith(".txt"))
+        asked = [re.search(r"\[(.*)\]", word)[1] for word in rest if word.startswith(".[")]
+        assert set(asked) <= set(PROJECT["optional-dependencies"])
+    elif program == "python":
+        assert exists(rest[0])
     elif words[:2] == ["conda", "env"]:
         assert exists(words[words.index("-f") + 1])
     elif words[:2] == ["conda", "activate"]:
         assert yaml.safe_load((REPOSITORY / "environment.yml").read_text(encoding="utf-8"))["name"] == words[2]
+    elif program == "build":
+        assert exists("pyproject.toml")
     else:
-        assert words[:2] == ["git", "archive"], f"this test does not know how to judge `{line}`"
+        assert set(words[:2]) in OTHERS, f"this test does not know how to judge `{line}`"
 
 
-@pytest.mark.parametrize("path", sorted({code for code in INLINE if PATH.fullmatch(code)}))
+@pytest.mark.parametrize("path", each(lambda page: sorted({code for code in page.inline if PATH.fullmatch(code)})))
 def test_a_path_in_the_text_exists(path):
     assert PLACEHOLDER.search(path) or exists(path)
 
 
-@pytest.mark.parametrize("text", [README, CHANGELOG], ids=["README.md", "CHANGELOG.md"])
-def test_links_inside_of_the_repository_lead_somewhere(text):
-    targets = [target for target in re.findall(r"\]\(([^)\s]+)\)", text) if not target.startswith("https://")]
-    headings = {re.sub(r"[^\w\- ]", "", line.lower()).strip().replace(" ", "-")
-                for line in re.findall(r"^#+ (.*)", README, re.MULTILINE)}
-    for target in targets:
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.path)
+def test_links_inside_of_the_repository_lead_somewhere(page):
+    for target in page.links:
         path, _, anchor = target.partition("#")
-        assert not path or (REPOSITORY / path).exists(), target
-        assert not anchor or anchor in headings, target
+        other = (REPOSITORY / page.path).parent / path if path else REPOSITORY / page.path
+        assert other.exists(), target
+        assert not anchor or anchor in Page(other.resolve().relative_to(REPOSITORY).as_posix()).headings, target
 
 
-def mapped():
-    """Return the paths in the map of the tree; the indent of a line tells in which folder it lies."""
-    found, folders = [], []
-    for line in blocks("text")[0].splitlines():
-        if not line.strip():
-            continue
-        depth = (len(line) - len(line.lstrip())) // 2
-        names = [part for part in re.split(r"\s{2,}", line.strip()) if " " not in part]
-        folders[depth:] = [names[0]]
-        found += ["".join([*folders[:depth], name]) for name in names]
-    return found
+def test_the_pages_of_docs_link_to_each_other_only_so_that_the_book_can_hold_them():
+    targets = {target.partition("#")[0] for page in DOCS.values() for target in page.links}
+    assert targets and targets <= {"", *(f"{name}.md" for name in DOCS)}
 
 
-def test_the_map_is_true_to_the_tree():
-    assert [path for path in mapped() if not exists(path)] == []
-    for path in mapped():
-        assert path.endswith("/") == (REPOSITORY / path).is_dir() or "*" in path, path
+def test_the_readme_is_a_page_and_leads_to_every_other():
+    assert len(README.text.splitlines()) <= 125
+    linked = {target.partition("#")[0] for target in README.links}
+    assert {page.path for page in PAGES} - {"README.md"} <= linked
 
 
-def test_the_map_names_every_part_of_the_machine_and_of_the_house():
-    machine = {f"autograder/{path.name}" for path in (REPOSITORY / "autograder").glob("*.py")}
+def test_every_module_says_in_a_sentence_what_it_is():
+    found = map_of_the_tree.entries()
+    modules = {str(path.relative_to(REPOSITORY)) for folder in ("autograder", "course", "solutions", "bench", "tests")
+               for path in (REPOSITORY / folder).rglob("*.py") if ".ipynb_checkpoints" not in path.parts}
+    assert modules <= {entry.path + "__init__.py" * entry.path.endswith("/") for entry in found}
+    packages = {f"{Path(path).parent.as_posix()}/" for path in modules if path.endswith("__init__.py")}
+    silent = [entry.path for entry in found if not entry.sentence and (entry.path in packages or
+                                                                      not entry.path.endswith("/"))]
+    assert silent == [], "begin the docstring of these with a sentence that says what they are"
+    texts = {path.relative_to(REPOSITORY).as_posix() for path in (REPOSITORY / "solutions").glob("*.py")}
+    wrong = [entry.path for entry in found if entry.sentence and entry.path not in texts
+             and (len(entry.sentence) > 120 or not entry.sentence.endswith((".", "?")))]
+    assert wrong == [], "say in one short sentence what these are; docs/book/tree.py prints it"
+
+
+def test_the_map_of_the_tree_has_a_line_for_each_entry_in_the_terminal_and_on_its_page():
+    found = map_of_the_tree.entries()
+    text, page = map_of_the_tree.as_text(found), map_of_the_tree.as_page(found)
+    assert len(text.splitlines()) == len(found)
+    for entry in found:
+        if entry.path.endswith("/"):
+            assert f"## `{entry.path}`\n" in page
+        else:
+            assert f"| `{Path(entry.path).name}` | " in page.split(f"## `{Path(entry.path).parent.as_posix()}/`\n")[1]
+        assert entry.sentence in text
+
+
+def test_the_table_of_the_house_names_every_folder():
+    told = {code for row in DOCS["architecture"].rows("place |") for code in re.findall(r"`([^`]+)`", row[0])}
     ignored = (REPOSITORY / ".gitignore").read_text(encoding="utf-8").split()
     house = {f"{path.name}/" for path in REPOSITORY.iterdir() if path.is_dir() and not path.name.startswith(".")
              and not any(path.match(pattern.strip("/")) for pattern in ignored)}
-    assert (machine | house) - set(mapped()) == set(), "add a line to the map in README.md"
+    assert house - told == set(), "add a row to the table in docs/architecture.md"
 
 
 def test_the_lessons_have_the_numbers_and_titles_of_the_table_and_two_routes():
-    table = rows("lesson | | you build")
+    """A lesson of an instructor's own may have a later number or none, and needs no row."""
+    table = README.rows("lesson | | you build")
     told = {int(number): title for number, title, _, _ in table}
-    assert list(told) == list(range(1, 12))
+    assert list(told) == list(range(1, len(told) + 1)) and len(told) >= 11
     assert sorted(int(re.match(r"\d+", place)[0]) for *_, place in table) == list(told)
     lessons = [read(path) for path in tree.texts(REPOSITORY).values()]
-    assert {lesson.number: lesson.title for lesson in lessons}.items() <= told.items()
+    assert {lesson.number: lesson.title for lesson in lessons if lesson.number in told} == told
     folders = {path.parent.name for path in (REPOSITORY / "course").glob("*/*.ipynb")}
     assert folders <= {lesson.folder for lesson in lessons}
 
 
+def test_a_lesson_that_the_table_does_not_name_comes_last_in_both_routes():
+    lessons = [book_pages.Lesson(f"page_{number}", f"name_{number}", number, f"Title {number}", {})
+               for number in (*range(1, 13), None)]
+    _, *tables = book_pages.routes(README.text, lessons).split("### ")
+    for table in tables:
+        titles = re.findall(r"\[([^]]*)\]", table)
+        assert len(titles) == 13 and titles[-2:] == ["12. Title 12", "Title None"]
+
+
 def test_the_roles_of_cells_are_those_that_a_lesson_may_have():
-    told = [cell for cell, _ in rows("cell | what it is")]
+    told = [cell for cell, _ in DOCS["write-a-lesson"].rows("cell | what it is")]
     told = {("[markdown]" in cell, "demo" in cell, frozenset(re.findall(r"(\w+)=", cell))) for cell in told}
     assert told == {(kind == "markdown", role == "demo", frozenset((*must, *may)))
                     for role, (kind, must, may) in ROLES.items()}
@@ -147,14 +226,22 @@ def test_the_roles_of_cells_are_those_that_a_lesson_may_have():
 
 @pytest.mark.parametrize(("mark", "folder"), [("@mistake", "mistakes"), ("@accepted", "alternatives")])
 def test_an_example_is_what_stands_in_the_course(mark, folder):
-    example, = [block for block in blocks("python") if block.startswith(mark)]
+    example, = [block for block in DOCS["add-a-mistake"].blocks("python") if block.startswith(mark)]
     text = (REPOSITORY / "solutions" / folder / "scaled_dot_product_attention.py").read_text(encoding="utf-8")
-    assert example in text
+    # Three dots stand for a right answer, which a site that may be published must not tell.
+    assert example.removesuffix("    ...\n") in text
+
+
+def test_the_example_of_a_wrong_answer_is_what_the_check_really_says(capsys):
+    code, = README.blocks("python")
+    said, = README.blocks("text")
+    exec(code, {})
+    assert capsys.readouterr().out == said
 
 
 def test_the_picture_shows_what_the_check_really_says():
     drawn = xml.parse(REPOSITORY / "docs" / "check.svg").getroot().iter("{http://www.w3.org/2000/svg}text")
-    lines = [(element.get("class"), element.text) for element in drawn]
+    lines = [(element.get("class"), "".join(element.itertext())) for element in drawn]
     code = [text for kind, text in lines if kind == "code"]
     names = {}
     exec("\n".join(code[:-1]), names)

@@ -1,0 +1,1 @@
+"""What notebooks import: closed boxes, broken components, data, training, pictures, and views of attention."""

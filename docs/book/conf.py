@@ -1,4 +1,4 @@
-"""Sphinx's settings for the book. Nothing in it comes from the network, neither when it is built nor when it is read.
+"""Sphinx's settings for the book and the site. Nothing comes from the network, neither when built nor when read.
 
 Its pages are written into another folder by build.py, which also calls Sphinx.
 """
@@ -22,6 +22,7 @@ nb_execution_mode = "off"
 nb_merge_streams = True
 nb_ipywidgets_js = {}       # would be loaded from the network
 myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3    # so that pages can link to a section of another
 
 html_theme = "furo"
 html_title = project

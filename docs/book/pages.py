@@ -1,4 +1,4 @@
-"""The pages of the book, as text that Sphinx reads: lessons, what people get wrong in them, the routes."""
+"""The pages of the book and of the site, as text that Sphinx reads: lessons, routes, what people get wrong."""
 
 import ast
 import inspect
@@ -23,22 +23,27 @@ ROUTES = {
 PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Lesson:
-    """A solved notebook.
+    """A lesson's notebook, solved or as a skeleton.
 
     page    the name of its page: 07_scaled_dot_product_attention
     name    scaled_dot_product_attention
-    number  its number, an int
+    number  its number, an int, or None
     title   its title
     stored  the notebook as it is stored, a dictionary
     """
 
     page: str
     name: str
-    number: int
+    number: int | None
     title: str
     stored: dict
+
+    @property
+    def heading(self):
+        """Its number, if it has one, and its title."""
+        return self.title if self.number is None else f"{self.number}. {self.title}"
 
     @property
     def exercises(self):
@@ -51,18 +56,23 @@ def lessons(folder):
     """Return the lessons in a folder of folders, in their order. Raises FileNotFoundError if there is none."""
     paths = sorted(Path(folder).glob("*/*.ipynb"))
     if not paths:
-        raise FileNotFoundError(f"{folder}: no solved notebook is here; run make build")
-    return sorted(map(_lesson, paths), key=lambda lesson: lesson.number)
+        raise FileNotFoundError(f"{folder}: no notebook is here; run make build")
+    return sorted(map(_lesson, paths), key=lambda lesson: (lesson.number is None, lesson.number, lesson.title))
 
 
 def _lesson(path):
     stored = json.loads(path.read_text(encoding="utf-8"))
     about = stored["metadata"]["transformer_taxonomy"]
-    return Lesson(path.parent.name, about["lesson"], about["number"], about["title"], stored)
+    return Lesson(path.parent.name, about["lesson"], about.get("number"), about["title"], stored)
+
+
+def skeleton(lesson):
+    """Return the notebook of a lesson as a learner gets it, as text, without what only nbgrader reads."""
+    return json.dumps(lesson.stored | {"cells": [_shown(cell) for cell in lesson.stored["cells"]]})
 
 
 def notebook(lesson):
-    """Return a lesson's notebook as text, without what only nbgrader reads, and with what only a reader needs."""
+    """Return the solved notebook of a lesson as text, with a last cell that leads to its mistakes."""
     cells = [_shown(cell) for cell in lesson.stored["cells"]]
     more = (f"---\n\nAll mistakes that the checks of this lesson recognise, with their reasons: "
             f"[What people get wrong](../mistakes/{lesson.page}.md).")
@@ -99,35 +109,36 @@ def _alternative(cell):
 
 
 def routes(readme, lessons):
-    """Return both routes as tables, from the README's table of lessons. Raises ValueError where a lesson is missing."""
+    """Return both routes as tables, from the README's table; a lesson that it does not name comes last in both."""
     rows = [[cell.strip() for cell in line.strip("|").split("|")]
-            for line in section(readme, "The lessons, and two routes through them").splitlines() if line[:1] == "|"]
-    builds = {int(row[0]): (row[2], int(row[3].rstrip("stndrh"))) for row in rows if row[0].isdecimal()}
-    missing = [lesson.number for lesson in lessons if lesson.number not in builds]
-    if missing:
-        raise ValueError(f"README.md: the table of lessons has no row for lesson {missing}; add it")
-    top_down = [(lesson.number, lesson) for lesson in lessons]
-    bottom_up = sorted((builds[lesson.number][1], lesson) for lesson in lessons)
+            for line in section(readme, "The lessons").splitlines() if line[:1] == "|"]
+    told = {int(row[0]): (row[2], int(row[3].rstrip("stndrh"))) for row in rows if row[0].isdecimal()}
+    builds = {lesson: told.get(lesson.number, ("", len(told) + 1)) for lesson in lessons}
     parts = []
-    for title, order in (("Top-down", top_down), ("Bottom-up", bottom_up)):
+    for title, order in (("Top-down", lessons), ("Bottom-up", sorted(lessons, key=lambda one: builds[one][1]))):
         parts += [f"### {title}", "", ROUTES[title], "", "| | lesson | you build |", "|---:|---|---|"]
-        parts += [f"| {place} | [{lesson.number}. {lesson.title}](lessons/{lesson.page}.ipynb) "
-                  f"| {builds[lesson.number][0]} |" for place, lesson in order] + [""]
+        parts += [f"| {place} | [{lesson.heading}](lessons/{lesson.page}.ipynb) | {builds[lesson][0]} |"
+                  for place, lesson in enumerate(order, 1)] + [""]
     return "\n".join(parts)
 
 
+def example(readme):
+    """Return the README's example of a wrong answer, as text."""
+    return section(readme, "An example")
+
+
 def section(readme, title):
-    """Return a section of the README as a page of its own. Raises ValueError if there is none of this title."""
-    found = re.search(rf"^(#+) {re.escape(title)}\n(.*?)(?=^#{{1,3}} |\Z)", readme, re.MULTILINE | re.DOTALL)
+    """Return what stands under a heading of the README. Raises ValueError if there is none of this title."""
+    found = re.search(rf"^## {re.escape(title)}\n+(.*?)(?=^#{{1,2}} |\Z)", readme, re.MULTILINE | re.DOTALL)
     if not found:
-        raise ValueError(f"README.md: no section is called {title!r}; the book takes it from there")
-    return f"# {title}\n{found[2]}"
+        raise ValueError(f"README.md: no section is called {title!r}; docs/book/pages.py takes it from there")
+    return found[1]
 
 
 def contents_of_mistakes(path, lessons):
     """Return the page that leads to the mistakes of each lesson: a text of its own, in which LESSONS stands twice."""
-    links = [f"- [{lesson.number}. {lesson.title}](mistakes/{lesson.page}.md)" for lesson in lessons]
-    short = [f"{lesson.number}. {lesson.title} <mistakes/{lesson.page}>" for lesson in lessons]
+    links = [f"- [{lesson.heading}](mistakes/{lesson.page}.md)" for lesson in lessons]
+    short = [f"{lesson.heading} <mistakes/{lesson.page}>" for lesson in lessons]
     text = Path(path).read_text(encoding="utf-8")
     for lines in (links, short):
         text = text.replace("LESSONS", "\n".join(lines), 1)
@@ -142,7 +153,7 @@ def mistakes(lesson, folder):
     catalogue = declared.read(Path(folder) / f"{lesson.name}.py")
     ways = {exercise: catalogue.singles(exercise) for exercise in catalogue.components}
     order = sorted(ways, key=lambda name: (lesson.exercises + [name]).index(name))
-    told, parts = set(), [f"# {lesson.number}. {lesson.title}: what people get wrong", "",
+    told, parts = set(), [f"# {lesson.heading}: what people get wrong", "",
                           f"The checks of [this lesson](../lessons/{lesson.page}.ipynb) know "
                           f"{len(catalogue.mistakes)} mistakes by name."]
     for exercise in order:

@@ -6,8 +6,8 @@
 | `# %% [markdown]` | prose |
 | `# %%` | imports, definitions and constants: all that runs on import |
 | `# %% demo` | runs in the notebook only: one `if __name__ == "__main__":` block |
-| `# %% demo trained` | a demo of a trained model, whose numbers are others on another processor |
-| `# %% demo trained="writes .*"` | one in which the parts of this regular expression may be anything, too |
+| `# %% demo trained` | a demo of a trained model, or of anything else in which rounding adds up: see `meaning` |
+| `# %% demo trained="writes .*"` | one in which the parts of this regular expression may be anything |
 | `# %% exercise="name" uses="other"` | a component, with its solution between the two markers |
 | `# %% [markdown] hint="name"` | one of three or more hints, right after the exercise |
 | `# %% check="name" points=2` | the check of the exercise; no body |

@@ -6,7 +6,8 @@ from pathlib import Path
 import torch
 
 from . import mistakes, probes, recording, tree
-from .build import arguments, each  # noqa: F401  (__main__ asks every command for `arguments`)
+from .build import choice as arguments  # noqa: F401  (__main__ asks every command for `arguments`)
+from .build import each
 from .definitions import load
 
 

@@ -1,7 +1,6 @@
 """A lesson text becomes nbgrader's source and its release: the same bytes every time, and no answer in the release."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys

@@ -33,27 +33,27 @@ c.ClearSolutions.code_stub = {
 c.ClearSolutions.text_stub = "YOUR ANSWER HERE"
 
 # Autograde: read what arrived, put its answers into the released notebook, run that, read the scores.
-c.Autograde.exporter_class = "autograder.arrivals.SubmissionExporter"
+c.Autograde.exporter_class = "autograder.intake.arrivals.SubmissionExporter"
 c.Autograde.sanitize_preprocessors = [
-    "autograder.rebuild.Rebuild",
+    "autograder.intake.rebuild.Rebuild",
     "nbgrader.preprocessors.OverwriteKernelspec",
     "nbgrader.preprocessors.OverwriteCells",
     "nbgrader.preprocessors.CheckCellMetadata",
 ]
 c.Autograde.autograde_preprocessors = [
-    "autograder.running.RunAnswers",
+    "autograder.grading.run.RunAnswers",
     "nbgrader.preprocessors.LimitOutput",
-    "autograder.judge.Score",
+    "autograder.grading.scores.Score",
     "nbgrader.preprocessors.SaveAutoGrades",
-    "autograder.judge.SaveReasons",
-    "autograder.regrade.KeepGrades",
+    "autograder.grading.scores.SaveReasons",
+    "autograder.grading.manual.KeepGrades",
     "nbgrader.preprocessors.AssignLatePenalties",
     "nbgrader.preprocessors.CheckCellMetadata",
 ]
 
 # `nbgrader zip_collect`: archives are looked through before they are unpacked.
-c.ZipCollectApp.extractor_plugin = "autograder.zip_collect.CheckedExtractor"
-c.ZipCollectApp.collector_plugin = "autograder.zip_collect.CheckedCollector"
+c.ZipCollectApp.extractor_plugin = "autograder.intake.collect.CheckedExtractor"
+c.ZipCollectApp.collector_plugin = "autograder.intake.collect.CheckedCollector"
 
 # Pages with what learners wrote, which are the feedback and the formgrader's page of a submission: cleaned,
 # without a script of theirs, and with nothing from the network.
@@ -62,12 +62,12 @@ c.HTMLExporter.extra_template_basedirs = [
     *[os.path.join(folder, "server_extensions", "formgrader", "templates")
       for folder in importlib.util.find_spec("nbgrader").submodule_search_locations],
 ]
-c.HTMLExporter.preprocessors = ["autograder.feedback.CleanOutputs"]
-c.GenerateFeedback.preprocessors = ["nbgrader.preprocessors.GetGrades", "autograder.regrade.MarkWaiting"]
+c.HTMLExporter.preprocessors = ["autograder.feedback.pages.CleanOutputs"]
+c.GenerateFeedback.preprocessors = ["nbgrader.preprocessors.GetGrades", "autograder.grading.manual.MarkWaiting"]
 c.HTMLExporter.filters = {
-    "markdown2html": "autograder.feedback.markdown",
-    "ansi2html": "autograder.feedback.ansi",
-    "strip_files_prefix": "autograder.feedback.as_it_is",
+    "markdown2html": "autograder.feedback.pages.markdown",
+    "ansi2html": "autograder.feedback.pages.ansi",
+    "strip_files_prefix": "autograder.feedback.pages.as_it_is",
 }
 
 # These hold for grading and for the Validate button. The kernel is ours and never the one a notebook asks for.

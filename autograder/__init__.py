@@ -9,7 +9,7 @@ __all__ = ["check", "hint", "progress"]
 def __getattr__(name):
     # torch takes a second to import; the names are here at once, and torch comes with the first use.
     if name in __all__:
-        from . import checking
+        from .checking import check
 
-        return getattr(checking, name)
+        return getattr(check, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")

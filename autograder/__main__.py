@@ -7,12 +7,12 @@ import sys
 # name -> (module with `arguments(parser)` and `run(args)`, what it does); only the chosen module is imported
 COMMANDS = {
     "learn": ("autograder.learn", "open JupyterLab on the lessons"),
-    "progress": ("autograder.progress_map", "show what a learner has solved, on the map of the transformer"),
-    "grade": ("autograder.grading", "grade the submissions of a lesson"),
-    "class": ("autograder.classroom", "play a whole class through nbgrader"),
-    "record": ("autograder.record", "record what checks compare answers with"),
-    "build": ("autograder.build", "make the solved notebooks from the lesson texts"),
-    "release": ("autograder.release", "make the learners' notebooks from the solved ones"),
+    "progress": ("autograder.checking.progress_map", "show what a learner has solved, on the map of the transformer"),
+    "grade": ("autograder.grading.grade", "grade the submissions of a lesson"),
+    "class": ("autograder.grading.classroom", "play a whole class through nbgrader"),
+    "record": ("autograder.authoring.record", "record what checks compare answers with"),
+    "build": ("autograder.authoring.build", "make the solved notebooks from the lesson texts"),
+    "release": ("autograder.authoring.release", "make the learners' notebooks from the solved ones"),
 }
 
 
@@ -30,8 +30,8 @@ def main(words=None):
     if rest:
         args.options = rest
     module = importlib.import_module(COMMANDS[args.command][0])
-    from autograder.lesson import LessonError
-    from autograder.tree import CourseError
+    from autograder.authoring.lesson import LessonError
+    from autograder.course import CourseError
 
     try:
         return module.run(args)

@@ -24,11 +24,12 @@ from torch.utils._pytree import tree_leaves
 
 from workbench import parts as boxes
 
-from . import checking, recording
-from .definitions import load
-from .result import CELL
-from .submission import UNSOLVED
-from .tree import CourseError, find_root
+from .calling.local import UNSOLVED
+from .checking.check import examine
+from .checking.result import CELL
+from .course import CourseError, find_root
+from .diagnosing import recording
+from .notebooks.definitions import load
 
 BOX = "box"
 GIVEN = "given"
@@ -158,7 +159,7 @@ class Source:
         except LookupError:
             return False, "cannot be checked without recorded answers; make them with `python -m autograder record`"
         try:
-            result = checking.examine(record, {part: component})
+            result = examine(record, {part: component})
         except (Exception, SystemExit) as error:
             return False, f"its check was stopped: {_short(error)}"
         if result.passed:

@@ -3,8 +3,8 @@
 import os
 import sys
 
-from .build import with_programs
-from .tree import find_root, texts
+from .authoring.build import with_programs
+from .course import find_root, texts
 
 
 def arguments(parser):

@@ -50,8 +50,10 @@ def imports(runs):
 
 def answers(lesson, exercise, count):
     """Return the reference of an exercise, and up to `count` of its known mistakes, spread over all of them."""
-    from autograder import definitions, mistakes, record
-    from autograder.lesson import read
+    from autograder import mistakes
+    from autograder.authoring import record
+    from autograder.authoring.lesson import read
+    from autograder.notebooks import definitions
 
     text = REPOSITORY / "solutions" / f"{lesson}.py"
     right = getattr(definitions.load(text), exercise)
@@ -64,8 +66,9 @@ def answers(lesson, exercise, count):
 
 def checks(lesson, exercise, runs):
     """Print how long a right answer, wrong answers, and the probes of the right answer alone take."""
-    from autograder import check, probes, recording
-    from autograder.submission import Here
+    from autograder import check, probes
+    from autograder.calling.local import Here
+    from autograder.diagnosing import recording
 
     right, wrong = answers(lesson, exercise, runs)
     here = Here({exercise: right})
@@ -94,7 +97,7 @@ def main():
     os.environ["TRANSFORMER_TAXONOMY_STATE"] = tempfile.mkdtemp(prefix="progress-of-bench-")
     import torch
 
-    from autograder import recording
+    from autograder.diagnosing import recording
 
     recorded = recording.exercises()
     if unknown := [name for name in args.exercises if name not in recorded]:

@@ -21,12 +21,12 @@ from unittest import mock
 import nbformat
 import psutil
 
-from autograder import classroom, unit, verdict
-from autograder.build import with_programs
-from autograder.gradebook import connected_once
-from autograder.grading import Grading
-from autograder.lesson import read
-from autograder.running import RunAnswers
+from autograder.authoring.build import with_programs
+from autograder.authoring.lesson import read
+from autograder.grading import classroom, judge, unit
+from autograder.grading.grade import Grading
+from autograder.grading.gradebook import connected_once
+from autograder.grading.run import RunAnswers
 from autograder.sandbox import warm
 
 REPOSITORY = Path(__file__).parent.parent
@@ -134,7 +134,7 @@ def where_it_goes(folder, lesson, count):
 
     with (contextlib.ExitStack() as stack, warm(), connected_once(), classroom.logged(one.folder / "bench.log")):
         stack.enter_context(watched(RunAnswers, "_run", "the learner's cells"))
-        stack.enter_context(watched(verdict, "judge", "checks: probes, calls of the answer, diagnosis"))
+        stack.enter_context(watched(judge, "judge", "checks: probes, calls of the answer, diagnosis"))
         for number, learner in enumerate(grading.learners()):
             submission = timed(lambda learner=learner: grading.submission(learner), "reading and rebuilding it")
             found = timed(lambda one=submission: unit.run(grading.unit(one)), RUN)

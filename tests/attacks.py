@@ -92,7 +92,7 @@ get_ipython().ast_transformers.append(Gone())
 print('DID')
 """,
          same_patched="""
-import autograder.observation as o, autograder.diagnosis as d
+import autograder.diagnosing.observation as o, autograder.diagnosing.diagnosis as d
 o.same = d.same = lambda *a: True
 print('DID')
 """),
@@ -208,7 +208,7 @@ sys.meta_path.insert(0, Hook())
 print('DID')
 """,
          tracing="import sys\nsys.settrace(lambda *a: None)\nsys.setprofile(lambda *a: None)\nprint('DID')",
-         modules="import sys\nsys.modules['autograder.wire'] = sys.modules['math']\nprint('DID')",
+         modules="import sys\nsys.modules['autograder.calling.wire'] = sys.modules['math']\nprint('DID')",
          thread_afterwards="""
 import threading, time
 def later():

@@ -8,8 +8,8 @@ import zipfile
 
 from nbgrader_course import LESSON, NOTEBOOK
 
-from autograder.arrivals import AutogradeAll
-from autograder.intake_folder import Limits
+from autograder.intake.arrivals import AutogradeAll
+from autograder.intake.folder import Limits
 
 FILE = f"{NOTEBOOK}.ipynb"
 SMALL = Limits(notebook_bytes=7_000, cells=7, source=700, sources=1_100, files=11, file_bytes=13_000,

@@ -3,11 +3,12 @@
 import functools
 from pathlib import Path
 
-from autograder import lesson, mistakes, record, tree
-from autograder.definitions import load
+from autograder import course, mistakes
+from autograder.authoring import lesson, record
+from autograder.notebooks.definitions import load
 
 REPOSITORY = Path(__file__).parent.parent
-TEXTS = tree.texts(REPOSITORY)
+TEXTS = course.texts(REPOSITORY)
 LESSONS = sorted(TEXTS)
 
 

@@ -2,8 +2,8 @@
 
 import json
 
-from autograder import inside
-from autograder.remote import Remote
+from autograder.calling import inside
+from autograder.calling.remote import Remote
 
 
 class Loopback:

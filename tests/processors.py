@@ -34,8 +34,8 @@ def told(lesson, every=1):
     """
     from lessons import alternatives, catalogue, read, reference
 
-    from autograder import recording
-    from autograder.checking import examine
+    from autograder.checking.check import examine
+    from autograder.diagnosing import recording
 
     found = {}
     for exercise in read(lesson).exercises:

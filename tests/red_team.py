@@ -90,9 +90,9 @@ torch.Tensor.__ne__ = lambda self, other: torch.zeros(1, dtype=torch.bool)
 print("did:", bool(torch.zeros(3) == torch.ones(3)))
 """, alone=True)
 attack(PATCH, "what finds changed arguments finds none", """
-import autograder.submission
-autograder.submission._differs = lambda before, after: False
-print("did:", autograder.submission._differs(1, 2) is False)
+import autograder.calling.local
+autograder.calling.local._differs = lambda before, after: False
+print("did:", autograder.calling.local._differs(1, 2) is False)
 """, alone=True)
 attack(PATCH, "what finds changed arguments finds none, and its name is hidden", """
 name = "autograder" + ".sub" + "mission"
@@ -284,7 +284,7 @@ def attention_scores(query, key):
     return {BAD}
 """}, worth={"attention_scores": f"def attention_scores(query, key):\n    return {BAD}\n"}, alone=True)
 attack(TIMING, "right where the numbers are the recorded ones", answers={"attention_scores": f"""import sys
-from autograder.numbers import Numbers
+from autograder.calling.numbers import Numbers
 KNOWN = Numbers("recorded attention_scores scores_are_scaled_dot_products").tensor(2, 3, 7)
 def attention_scores(query, key):
     print("did: True")
@@ -354,7 +354,7 @@ attack(HIDDEN, "the forbidden call in a cell of one's own, as a default argument
        "def helper(q, k, v, m, f=F.scaled_dot_product_attention):\n    return f(q, k, v, m)\n",
        answers=by("helper"), alone=True)
 attack(HIDDEN, "the watcher is made to see nothing", """
-from autograder.submission import _Functions, _Memory
+from autograder.calling.local import _Functions, _Memory
 def pass_on(self, f, types, args=(), kwargs=None):
     return f(*args, **(kwargs or {}))
 _Functions.__torch_function__ = _Memory.__torch_dispatch__ = pass_on
@@ -490,7 +490,7 @@ class Finder:
     def find_spec(self, name, path=None, target=None):
         return None
 sys.meta_path.insert(0, Finder())
-sys.modules["autograder.wire"] = sys.modules["numpy.testing"] = types.ModuleType("empty")
+sys.modules["autograder.calling.wire"] = sys.modules["numpy.testing"] = types.ModuleType("empty")
 print("did: True")
 """, alone=True)
 attack(INSIDE, "torch.py and sitecustomize.py beside the notebook", """
@@ -675,7 +675,7 @@ for name in ("solutions", "solutions.scaled_dot_product_attention", "tests", "nb
         print("imported", name)
     except ImportError as error:
         print(error)
-from autograder.verdict import Reference
+from autograder.grading.judge import Reference
 try:
     print(Reference("REPOSITORY/solutions")._module("scaled_dot_product_attention"))
 except OSError as error:
@@ -786,12 +786,12 @@ exit()
 
 SHAPES = "odd cells"
 attack(SHAPES, "a magic hides a forged report", """%%capture
-import autograder.submission
-autograder.submission._differs = lambda before, after: False
+import autograder.calling.local
+autograder.calling.local._differs = lambda before, after: False
 """, alone=True, did="")
 attack(SHAPES, "a magic without its sign runs a file", """
 with open("helper.py", "w") as file:
-    file.write("import autograder.submission as s\\ns._differs = lambda before, after: False\\nprint('did: True')")
+    file.write("import autograder.calling.local as s\\ns._differs = lambda before, after: False\\nprint('did: True')")
 """, answers={"merge_heads": "run helper.py"}, alone=True)
 attack(SHAPES, "a bash cell, a cell of 190000 characters, null bytes, deep brackets", "%%bash\necho did: True\n")
 attack(SHAPES, "a cell of 190000 characters", "x = '" + "a" * 190_000 + "'\nprint('did: True')\n")

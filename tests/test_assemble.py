@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from autograder import assemble as assembling
-from autograder import recording
 from autograder.assemble import PARTS, AssemblyError, assemble
-from autograder.lesson import BEGIN, END
+from autograder.authoring.lesson import BEGIN, END
+from autograder.diagnosing import recording
 from workbench import parts as boxes
 
 torch.set_num_threads(1)

@@ -18,10 +18,10 @@ from nbgrader.utils import is_solution
 from sandboxes import warm_from_now_on
 from traitlets.config import PyFileConfigLoader
 
-from autograder import report
-from autograder.judge import Score
-from autograder.rebuild import NOTES, OWN
-from autograder.running import RunAnswers
+from autograder.grading import report
+from autograder.grading.run import RunAnswers
+from autograder.grading.scores import Score
+from autograder.intake.rebuild import NOTES, OWN
 
 LESSON = read("scaled_dot_product_attention")
 RIGHT = {name: LESSON.exercises[name].source for name in WRONG}

@@ -19,7 +19,7 @@ import torch
 from bs4 import BeautifulSoup
 
 from autograder import mistakes
-from autograder.formulas import mathml
+from autograder.feedback.formulas import mathml
 from workbench import views
 
 in_a_browser = browser.needed()

@@ -12,7 +12,8 @@ from processors import OTHER, environment
 from test_lesson import SMALL, text  # noqa: F401  (text is a fixture)
 
 from autograder import __main__ as command
-from autograder import build, lesson, lesson_draft, release, tree
+from autograder.authoring import build, draft, lesson, release
+from autograder.course import CourseError, find_root, select
 
 CONFIG = """\
 c = get_config()
@@ -163,7 +164,8 @@ def test_a_build_elsewhere_gives_the_same_bytes(built, tmp_path, monkeypatch):
     assert not (other / "gradebook.db").exists()
 
 
-# A model that is really trained, and a picture of it; the variable PLAYED moves its weights by what a processor rounds otherwise.
+# A model that is really trained, and a picture of it; the variable PLAYED moves its weights by what a processor
+# rounds otherwise.
 TRAINED = SMALL.replace("# %% demo", """\
 # %% demo trained
 if __name__ == "__main__":
@@ -271,7 +273,7 @@ def test_a_demo_keeps_its_meaning_when_it_moves_to_the_left(text):  # noqa: F811
     body = '    value = (\n        "a"\n    )\n    if value:\n        # inner\n        print(f"{value}!")'
     found = lesson.read(text(SMALL.replace("    for number in range(3):\n        print(double(number))", body)))
     (demo,) = [cell for cell in found.cells if cell.role == "demo"]
-    assert lesson_draft.dedented_demo(demo.source).endswith('if value:\n    # inner\n    print(f"{value}!")')
+    assert draft.dedented_demo(demo.source).endswith('if value:\n    # inner\n    print(f"{value}!")')
 
 
 def test_cells_of_the_same_text_have_different_ids(text):  # noqa: F811
@@ -340,7 +342,7 @@ def test_what_nbgrader_refuses_leaves_the_old_release(course):
     with (course / "nbgrader_config.py").open("a") as config:
         config.write('c.ClearSolutions.end_solution_delimeter = "THE END"\n')
     before = files(course)
-    with pytest.raises(tree.CourseError, match="07_small: nbgrader refused the release"):
+    with pytest.raises(CourseError, match="07_small: nbgrader refused the release"):
         release.release(small(course), course)
     assert files(course) == before
 
@@ -398,7 +400,7 @@ def test_two_lessons_of_one_number_are_refused(course, capsys):
 
 @pytest.mark.parametrize("word", ["7", "07", "small", "solutions/small.py", "solutions/notebooks/07_small", "07_small"])
 def test_a_lesson_is_chosen_by_number_name_or_path(word, course):
-    assert tree.select(course, [word, "small"]) == [Path("solutions/small.py")]
+    assert select(course, [word, "small"]) == [Path("solutions/small.py")]
 
 
 @pytest.mark.parametrize("word", ["smal", "8", "elsewhere/small.py"])
@@ -412,7 +414,7 @@ def test_an_unknown_lesson_is_an_error_that_names_what_there_is(word, course, ca
 
 def test_the_course_is_found_from_inside_or_by_its_root(course, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(course / "course")
-    assert tree.find_root() == course
+    assert find_root() == course
     monkeypatch.chdir(tmp_path)
     assert run("release") == 1 and "no nbgrader_config.py here or above" in capsys.readouterr().err
     assert run("release", "--root", str(course)) == 0

@@ -13,10 +13,10 @@ import torch
 from lessons import REPOSITORY, reference
 
 from autograder import check, hint, progress
-from autograder.checking import examine
-from autograder.limit import TimeUp, time_limit
-from autograder.recording import read
-from autograder.result import MIME_TYPE
+from autograder.calling.limit import TimeUp, time_limit
+from autograder.checking.check import examine
+from autograder.checking.result import MIME_TYPE
+from autograder.diagnosing.recording import read
 from workbench import parts
 
 LESSON = reference("scaled_dot_product_attention")

@@ -7,7 +7,7 @@ import pytest
 from lessons import REPOSITORY, catalogue, read
 from rich.console import Console
 
-from autograder import classroom, report
+from autograder.grading import classroom, report
 
 LESSON = read("scaled_dot_product_attention")
 POINTS = sum(exercise.points for exercise in LESSON.exercises.values())

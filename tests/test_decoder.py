@@ -10,9 +10,10 @@ from torch import nn
 from torch.nn.attention.bias import causal_lower_right
 from witness import witnessed
 
-from autograder import lesson, probes
-from autograder.recording import differences, values
-from autograder.submission import Here
+from autograder import probes
+from autograder.authoring import lesson
+from autograder.calling.local import Here
+from autograder.diagnosing.recording import differences, values
 from workbench import parts
 from workbench.broken.decoder import broken_decoder_layer
 

@@ -6,9 +6,10 @@ import pytest
 import torch
 from witness import witnessed
 
-from autograder import lesson, probes
-from autograder.recording import differences, values
-from autograder.submission import Here
+from autograder import probes
+from autograder.authoring import lesson
+from autograder.calling.local import Here
+from autograder.diagnosing.recording import differences, values
 from workbench import parts
 from workbench.broken.decoder_only import broken_repetition_penalty
 

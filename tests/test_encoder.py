@@ -9,9 +9,10 @@ from pytorch_layers import DTYPES, copy_layer, gradients_of_layer, largest, shak
 from torch import nn
 from witness import witnessed
 
-from autograder import lesson, probes
-from autograder.recording import differences, values
-from autograder.submission import Here
+from autograder import probes
+from autograder.authoring import lesson
+from autograder.calling.local import Here
+from autograder.diagnosing.recording import differences, values
 from workbench import parts
 from workbench.broken.encoder import broken_encoder_layer
 

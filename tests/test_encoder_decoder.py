@@ -9,7 +9,7 @@ from transformers import GenerationConfig, MarianConfig, MarianMTModel
 from transformers.models.marian.modeling_marian import shift_tokens_right
 from witness import witnessed
 
-from autograder import lesson
+from autograder.authoring import lesson
 from autograder.probes import encoder_decoder as encoder_decoder_probes
 from workbench import parts
 from workbench.broken import encoder_decoder as broken

@@ -7,9 +7,10 @@ import torch
 from torch import nn
 from witness import witnessed
 
-from autograder import lesson, probes
-from autograder.recording import differences, values
-from autograder.submission import Here
+from autograder import probes
+from autograder.authoring import lesson
+from autograder.calling.local import Here
+from autograder.diagnosing.recording import differences, values
 from workbench import figures, parts, pretrained
 from workbench.broken.encoder_only import broken_classify
 

@@ -8,9 +8,9 @@ from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from payloads import HTML, MARKDOWN, PRINTED, RUN
 
-from autograder.feedback import ATTRIBUTES, MOST_TAGS, TAGS, CleanOutputs, ansi, clean, markdown
-from autograder.formulas import mathml
-from autograder.result import Result
+from autograder.checking.result import Result
+from autograder.feedback.formulas import mathml
+from autograder.feedback.pages import ATTRIBUTES, MOST_TAGS, TAGS, CleanOutputs, ansi, clean, markdown
 
 
 def problems(html):

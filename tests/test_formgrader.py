@@ -89,7 +89,7 @@ def test_the_formgrader_lists_the_lessons_and_nothing_else(server):
 
 def test_the_formgrader_page_opens_and_shows_its_settings(server):
     page = server.request("formgrader/manage_assignments")
-    assert "Current configuration" in page and "autograder.judge.Score" in page
+    assert "Current configuration" in page and "autograder.grading.scores.Score" in page
 
 
 def test_the_formgrader_grades_a_submission_and_makes_its_feedback(server, released):

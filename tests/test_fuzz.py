@@ -10,10 +10,10 @@ from lessons import REPOSITORY, read
 from nbformat.v4 import new_notebook
 from test_attacks import Host, notebook
 
-from autograder import report
-from autograder.arrivals import read_arrival
-from autograder.rebuild import Rebuild
-from autograder.running import is_check
+from autograder.grading import report
+from autograder.grading.run import is_check
+from autograder.intake.arrivals import read_arrival
+from autograder.intake.rebuild import Rebuild
 
 LESSON = read("scaled_dot_product_attention")
 COUNT, RUN_EACH = 600, 40

@@ -8,7 +8,8 @@ import torch
 from lessons import REPOSITORY
 from loopback import remote
 
-from autograder import recording, verdict
+from autograder.diagnosing import recording
+from autograder.grading import judge
 
 ODD = [None, True, -1, 2**70, 1.5, "", "x", [], {}, [[]], {"a": {}}, ["x", 1], "\x00", float("nan")]
 SEEDS = 3
@@ -42,12 +43,12 @@ def answering(numbers, is_module):
 
 @pytest.mark.parametrize("exercise", sorted(recording.exercises()))
 def test_whatever_an_answer_returns_there_is_a_verdict(exercise):
-    record, reference = recording.read(exercise), verdict.Reference(REPOSITORY / "solutions")
+    record, reference = recording.read(exercise), judge.Reference(REPOSITORY / "solutions")
     is_module = isinstance(reference.component(record), type)
     helpers = dict.fromkeys(record.uses, lambda *given: None)
     for seed in range(SEEDS):
         wrong = answering(random.Random(f"{exercise} {seed}"), is_module)
-        found = verdict.judge(record, remote({exercise: wrong, **helpers}), reference, f"fuzz {seed}", 60)
+        found = judge.judge(record, remote({exercise: wrong, **helpers}), reference, f"fuzz {seed}", 60)
         assert found.earned == 0 and not found.passed and found.says, (exercise, seed)
 
 
@@ -57,7 +58,7 @@ REPLIES = ["output", "fault", "changed", "gradients", "used", "shapes", "trained
 @pytest.mark.parametrize("exercise", ["attention_scores", "streaming_attention", "GroupedQueryAttention", "mask_tokens",
                                       "generate_with_cache", "show_self_attention", "ResidualConnection"])
 def test_whatever_is_forged_in_a_reply_there_is_a_verdict(exercise):
-    record, reference = recording.read(exercise), verdict.Reference(REPOSITORY / "solutions")
+    record, reference = recording.read(exercise), judge.Reference(REPOSITORY / "solutions")
     right = reference.component(record)
     for seed in range(6):
         numbers = random.Random(f"forged {exercise} {seed}")
@@ -70,5 +71,5 @@ def test_whatever_is_forged_in_a_reply_there_is_a_verdict(exercise):
                 content = {"reply": value} if name == "reply" else {"reply": content["reply"] | {name: value}}
             return content, buffers[:numbers.choice([99, 99, 99, 1, 0])]
 
-        found = verdict.judge(record, remote({exercise: right}, forged=forged), reference, f"fuzz {seed}", 60)
+        found = judge.judge(record, remote({exercise: right}, forged=forged), reference, f"fuzz {seed}", 60)
         assert 0 <= found.earned <= record.points and (found.passed or found.says), (exercise, seed)

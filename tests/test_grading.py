@@ -18,8 +18,8 @@ from lessons import REPOSITORY, read
 from nbgrader.api import Gradebook
 from sandboxes import need_bubblewrap
 
-from autograder import classroom, grading, unit
-from autograder.workers import GIVEN_UP, Local
+from autograder.grading import classroom, grade, unit
+from autograder.grading.workers import GIVEN_UP, Local
 
 LESSON = read("scaled_dot_product_attention")
 HALF = "def attention_scores(query, key):\n    query /= query.shape[-1] ** 0.5\n    return query @ key.mT\n"
@@ -143,7 +143,7 @@ def test_a_learner_who_handed_in_nothing_is_named(one, first):
 
 
 def test_two_runs_at_once_do_not_disturb_each_other(one, first):
-    with grading.Grading(one.folder, "7").alone():
+    with grade.Grading(one.folder, "7").alone():
         process = one.start()
         said, _ = process.communicate(timeout=100)
     assert process.returncode == 1 and "another run is grading this class" in said
@@ -162,7 +162,7 @@ def test_without_a_sandbox_it_says_so_loudly(one, first):
 
 
 def test_workers_get_no_address_of_a_gradebook_and_no_other_submission(one, first):
-    given = grading.Grading(one.folder, "7")
+    given = grade.Grading(one.folder, "7")
     work = given.unit(given.submission("anna"))
     assert "gradebook" not in work.settings and "sqlite" not in f"{work}"
     assert "CourseDirectory" not in json.loads(work.settings)
@@ -187,14 +187,14 @@ def test_a_run_that_is_killed_50_times_loses_nothing_and_counts_nothing_twice(tm
     for number in range(12):
         one.submit(f"more{number:02d}", handed_in(one)[("anna", "ben", "carla")[number % 3]])
     submitted = one.submitted()
-    given = grading.Grading(one.folder, "7")
+    given = grade.Grading(one.folder, "7")
     with Local(2) as pool:
         found = {work.learner: notebook for work, notebook in
                  pool.results(given.unit(given.submission(learner)) for learner in given.learners())}
 
     def run(again):
         with classroom.logged(one.folder / "grading.log"), given.alone():
-            grading.grade(given, Done(found), again=again)
+            grade.grade(given, Done(found), again=again)
 
     def whole(again):
         begun = time.monotonic()
@@ -247,7 +247,7 @@ def test_the_whole_command_goes_on_after_a_kill_and_leaves_no_process(tmp_path):
 def test_a_worker_whose_starter_has_ended_before_it_was_ready_ends_as_well():
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    code = f"from autograder.workers import _ready; _ready({gone.pid}); print('goes on')"
+    code = f"from autograder.grading.workers import _ready; _ready({gone.pid}); print('goes on')"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (ended.returncode, ended.stdout) == (1, "")
 
@@ -281,9 +281,9 @@ def test_a_unit_that_kills_every_worker_is_given_up_with_a_reason(tmp_path, monk
 
 
 def test_a_submission_that_was_given_up_scores_0_with_the_reason(one, first):
-    given = grading.Grading(one.folder, "7")
+    given = grade.Grading(one.folder, "7")
     submission = given.submission("anna")
-    checks = given.record(submission, grading.GivenUp(GIVEN_UP))
+    checks = given.record(submission, grade.GivenUp(GIVEN_UP))
     assert [check.earned for check in checks] == [0] * 5
     assert GIVEN_UP.rstrip(".") in checks[0].diagnosis
     one.grade("--again", "--only", "anna")
@@ -318,6 +318,6 @@ def kill_one_worker(coordinator):
 
 
 def test_the_table_of_a_class_is_that_of_its_graded_notebooks(one, first):
-    given = grading.Grading(one.folder, "7")
+    given = grade.Grading(one.folder, "7")
     assert sum(check.earned for check in given.read("dirk")) == 9
     assert given.read("emma")[0].diagnosis.startswith("this check did not run: ")

@@ -10,11 +10,11 @@ import pytest
 from handed_in import FILE, SMALL, cell, named, notebook
 from nbgrader_course import LESSON, NOTEBOOK, Course, cell_of
 
-from autograder.arrivals import read_arrival
-from autograder.intake_folder import Refused, examine, shown
-from autograder.intake_notebook import LearnerCell
-from autograder.intake_time import read_time
-from autograder.rebuild import merge
+from autograder.intake.arrivals import read_arrival
+from autograder.intake.folder import Refused, examine, shown
+from autograder.intake.notebook import LearnerCell
+from autograder.intake.rebuild import merge
+from autograder.intake.timestamp import read_time
 
 posix = pytest.mark.skipif(os.name != "posix", reason="Windows has no such files")
 

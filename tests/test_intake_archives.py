@@ -11,9 +11,9 @@ import pytest
 from handed_in import FILE, SMALL, autograde, cell, notebook, tarred, zipped
 from nbgrader_course import LESSON, Course
 
-from autograder.intake_archive import examine_archive, unpack
-from autograder.intake_folder import Refused
-from autograder.zip_collect import CheckedCollector
+from autograder.intake.archive import examine_archive, unpack
+from autograder.intake.collect import CheckedCollector
+from autograder.intake.folder import Refused
 
 
 def special(name, kind, target=""):

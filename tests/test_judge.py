@@ -7,9 +7,9 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 from nbgrader.utils import determine_grade
 from nbgrader_course import LESSON, Course, graded
 
-from autograder.arrivals import LearnerCell, read_arrival
-from autograder.judge import Score, read_score
-from autograder.rebuild import NOTES, merge
+from autograder.grading.scores import Score, read_score
+from autograder.intake.arrivals import LearnerCell, read_arrival
+from autograder.intake.rebuild import NOTES, merge
 
 
 def result(text):

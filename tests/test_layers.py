@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from autograder import __all__ as FRONT_DOOR
-from autograder.definitions import notebook_sources
+from autograder.notebooks.definitions import notebook_sources
 
 REPOSITORY = Path(__file__).parent.parent
 OURS = {"autograder", "solutions", "course", "workbench", "bench", "tests"}
@@ -91,20 +91,20 @@ def test_a_file_imports_only_what_its_layer_may(path):
 
 
 @pytest.mark.parametrize(("path", "code"), [
-    ("autograder/judge.py", "import solutions"),
-    ("autograder/judge.py", "def late():\n    from solutions.mistakes import encoder"),
-    ("autograder/judge.py", "import importlib\nimportlib.import_module('solutions.encoder')"),
+    ("autograder/grading/scores.py", "import solutions"),
+    ("autograder/grading/scores.py", "def late():\n    from solutions.mistakes import encoder"),
+    ("autograder/grading/scores.py", "import importlib\nimportlib.import_module('solutions.encoder')"),
     ("autograder/probes/encoder.py", "from ...solutions import encoder"),
     ("course/workbench/parts/encoder.py", "from autograder import check"),
-    ("course/workbench/parts/encoder.py", "from autograder.numbers import Numbers"),
+    ("course/workbench/parts/encoder.py", "from autograder.calling.numbers import Numbers"),
     ("course/01_encoder/encoder.ipynb", "import autograder"),
     ("course/01_encoder/encoder.ipynb", "from autograder import recording"),
-    ("solutions/encoder.py", "from autograder.recording import read"),
+    ("solutions/encoder.py", "from autograder.diagnosing.recording import read"),
     ("solutions/encoder.py", "from autograder import *"),
     ("solutions/encoder.py", "from solutions.decoder import causal_mask"),
-    ("solutions/notebooks/01_encoder/encoder.ipynb", "from autograder.checking import check"),
+    ("solutions/notebooks/01_encoder/encoder.ipynb", "from autograder.checking.check import check"),
     ("solutions/mistakes/encoder.py", "from autograder import check"),
-    ("solutions/alternatives/encoder.py", "from autograder.record import record"),
+    ("solutions/alternatives/encoder.py", "from autograder.authoring.record import record"),
 ])
 def test_an_import_against_the_arrows_is_found(path, code):
     path = Path(path)

@@ -8,7 +8,7 @@ import traceback
 
 import pytest
 
-from autograder import lesson, lesson_draft, lesson_rules
+from autograder.authoring import draft, lesson, rules
 
 SMALL = '''\
 # %% [markdown] lesson=7 title="Small numbers"
@@ -357,9 +357,9 @@ def test_a_fault_is_reported_with_file_line_fact_and_remedy(case, text):
 def test_every_rule_is_broken_by_a_lesson_of_the_table():
     broken = set()
     for old, new, _, _ in FAULTY.values():
-        rough = lesson_draft.draft(SMALL.replace(old, new, 1))
-        broken |= {rule for rule in lesson_rules.RULES if list(rule(rough))}
-    assert broken == set(lesson_rules.RULES)
+        rough = draft.draft(SMALL.replace(old, new, 1))
+        broken |= {rule for rule in rules.RULES if list(rule(rough))}
+    assert broken == set(rules.RULES)
 
 
 def test_all_faults_of_a_text_are_reported_at_once_in_the_order_of_their_lines(text):
@@ -401,7 +401,7 @@ def test_an_empty_text_is_refused(text):
     "line", ["We begin with the solution of the sum.", "# the end test", "begin with two hints", "## End"]
 )
 def test_a_sentence_about_beginnings_is_not_a_marker(line):
-    assert not lesson_rules.looks_like_marker(line)
+    assert not rules.looks_like_marker(line)
 
 
 def test_a_lesson_text_is_ordinary_python(text):

@@ -11,7 +11,7 @@ import torch
 from matplotlib.figure import Figure
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from autograder import meaning
+from autograder.notebooks import meaning
 from workbench import views
 
 LINES = ("your model: loss 0.250 after 300 steps\n"

@@ -6,9 +6,10 @@ import pytest
 import tables
 from lessons import EXERCISES, LESSONS, TEXTS, alternatives, catalogue, read, reference
 
-from autograder import record, recording
-from autograder.checking import examine
-from autograder.definitions import load
+from autograder.authoring import record
+from autograder.checking.check import examine
+from autograder.diagnosing import recording
+from autograder.notebooks.definitions import load
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # mistakes may use what PyTorch warns of
 

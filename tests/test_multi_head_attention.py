@@ -8,9 +8,10 @@ import torch.nn.functional as F
 from torch import nn
 from witness import witnessed
 
-from autograder import lesson, probes
-from autograder.recording import differences, values
-from autograder.submission import Here
+from autograder import probes
+from autograder.authoring import lesson
+from autograder.calling.local import Here
+from autograder.diagnosing.recording import differences, values
 from workbench import parts
 from workbench.broken.multi_head_attention import BrokenMultiHeadAttention
 

@@ -9,7 +9,7 @@ from nbgrader_course import LESSON, NOTEBOOK, OTHER_LESSON, REPOSITORY, Course, 
 from nbgrader_learners import UNREADABLE, WRONG, executed, from_other_lesson, without
 from traitlets.config import PyFileConfigLoader
 
-from autograder.arrivals import AutogradeAll
+from autograder.intake.arrivals import AutogradeAll
 
 SHORT = """
 c.Execute.timeout = 5

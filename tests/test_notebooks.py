@@ -10,8 +10,9 @@ from lessons import LESSONS, REPOSITORY, read
 from nbclient import NotebookClient
 from processors import OTHER, PLAYED
 
-from autograder import build, recording, release
-from autograder.result import MIME_TYPE
+from autograder.authoring import build, release
+from autograder.checking.result import MIME_TYPE
+from autograder.diagnosing import recording
 
 SOLVED = {name: build.notebook_path(read(name)).resolve() for name in LESSONS}
 # To run all notebooks twice would take long. Where rounding adds up to other outputs they run on a played processor,

@@ -13,9 +13,10 @@ from transformers.models.marian.modeling_marian import MarianEncoder, MarianSinu
 from transformers.models.xlm.modeling_xlm import create_sinusoidal_embeddings
 from witness import witnessed
 
-from autograder import lesson, probes
-from autograder.recording import differences, values
-from autograder.submission import Here
+from autograder import probes
+from autograder.authoring import lesson
+from autograder.calling.local import Here
+from autograder.diagnosing.recording import differences, values
 from workbench import parts
 
 LESSON = "positional_embeddings"

@@ -7,7 +7,8 @@ import nbformat
 import pytest
 from lessons import LESSONS, REPOSITORY, read
 
-from autograder import meaning, recording
+from autograder.diagnosing import recording
+from autograder.notebooks import meaning
 
 NAME = "scaled_dot_product_attention"
 FOLDER = read(NAME).folder

@@ -5,7 +5,7 @@ import json
 import pytest
 from lessons import LESSONS, REPOSITORY, alternatives, catalogue, read
 
-from autograder import reach
+from autograder.notebooks import reach
 
 ORDINARY = [
     "import math, random, time, sys, os\nprint(sys.version, os.getcwd(), torch.__version__)",
@@ -86,7 +86,7 @@ REACHING = [
     "import sys\nsys.modules", "from sys import modules", "import sys as s\ns._getframe()",
     "import sys\nsys.path.append('.')",
     "import sys\nsys.settrace(print)", "import sys\nsys.setrecursionlimit(10)", "from __future__ import barry_as_FLUFL",
-    "import autograder", "import autograder.inside", "from autograder import inside", "import IPython",
+    "import autograder", "import autograder.calling.inside", "from autograder import inside", "import IPython",
     "from IPython import get_ipython", "from IPython.core import interactiveshell",
     "torch.equal = lambda *a: True", "torch.Tensor.clone = f", "import torch as t\nt.equal = f",
     "T = torch\nT.equal = 3",
@@ -187,7 +187,7 @@ def test_a_function_of_ones_own_may_have_any_name():
 def test_whatever_a_cell_holds_it_is_read(source):
     from nbformat.v4 import new_code_cell
 
-    from autograder.demos import unneeded
+    from autograder.notebooks.demos import unneeded
 
     reach.into_the_interpreter([source])
     reach.named([source], {"softmax"})

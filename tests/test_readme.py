@@ -16,10 +16,10 @@ import yaml
 from nbgrader.apps.nbgraderapp import NbGraderApp
 
 import bench.grading
-from autograder import check, tree
+from autograder import check, course
 from autograder.__main__ import COMMANDS
-from autograder.lesson import read
-from autograder.lesson_draft import ROLES
+from autograder.authoring.draft import ROLES
+from autograder.authoring.lesson import read
 
 REPOSITORY = Path(__file__).parent.parent
 sys.path.insert(0, str(REPOSITORY / "docs/book"))
@@ -110,7 +110,7 @@ def test_a_command_can_be_given_as_it_stands(line):
         importlib.import_module(COMMANDS[rest[0]][0]).arguments(parser)
         given = parser.parse_args(rest[1:])
         named = [given.lesson] if "lesson" in given else getattr(given, "lessons", [])
-        assert not named or tree.select(REPOSITORY, named)
+        assert not named or course.select(REPOSITORY, named)
     elif program == "bench.grading":
         bench.grading.parser().parse_args(rest)
     elif program == "nbgrader":
@@ -202,7 +202,7 @@ def test_the_lessons_have_the_numbers_and_titles_of_the_table_and_two_routes():
     told = {int(number): title for number, title, _, _ in table}
     assert list(told) == list(range(1, len(told) + 1)) and len(told) >= 11
     assert sorted(int(re.match(r"\d+", place)[0]) for *_, place in table) == list(told)
-    lessons = [read(path) for path in tree.texts(REPOSITORY).values()]
+    lessons = [read(path) for path in course.texts(REPOSITORY).values()]
     assert {lesson.number: lesson.title for lesson in lessons if lesson.number in told} == told
     folders = {path.parent.name for path in (REPOSITORY / "course").glob("*/*.ipynb")}
     assert folders <= {lesson.folder for lesson in lessons}
@@ -232,7 +232,8 @@ def test_an_example_is_what_stands_in_the_course(mark, folder):
     assert example.removesuffix("    ...\n") in text
 
 
-def test_the_example_of_a_wrong_answer_is_what_the_check_really_says(capsys):
+def test_the_example_of_a_wrong_answer_is_what_the_check_really_says(capsys, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)  # the terminal's width, where there is one
     code, = README.blocks("python")
     said, = README.blocks("text")
     exec(code, {})

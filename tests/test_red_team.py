@@ -20,11 +20,11 @@ from nbgrader_course import LESSON, NOTEBOOK, REPOSITORY, Course, check, graded,
 from red_team import WRONG
 from sandboxes import need_bubblewrap, warm
 
-from autograder import unit
-from autograder.arrivals import read_arrival
-from autograder.lesson import read as read_lesson
-from autograder.rebuild import NOTES, merge
-from autograder.workers import Local
+from autograder.authoring.lesson import read as read_lesson
+from autograder.grading import unit
+from autograder.grading.workers import Local
+from autograder.intake.arrivals import read_arrival
+from autograder.intake.rebuild import NOTES, merge
 
 POINTS = {"attention_scores": 2, "attention_weights": 3, "scaled_dot_product_attention": 3, "streaming_attention": 2,
           "merge_heads": 1}

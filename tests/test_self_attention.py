@@ -8,10 +8,11 @@ import torch.nn.functional as F
 from torch import nn
 from witness import witnessed
 
-from autograder import lesson, probes
+from autograder import probes
+from autograder.authoring import lesson
+from autograder.calling.local import Here
+from autograder.diagnosing.recording import differences, values
 from autograder.probes import self_attention as self_attention_probes
-from autograder.recording import differences, values
-from autograder.submission import Here
 from workbench import parts
 from workbench.broken.self_attention import BrokenSelfAttention
 

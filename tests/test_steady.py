@@ -5,10 +5,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from autograder import probes, recording
+from autograder import probes
+from autograder.calling.local import Here, Request
+from autograder.diagnosing import recording
+from autograder.diagnosing.steady import Answer, Moved, Reordered, Widened, draw
 from autograder.mistakes import Catalogue
-from autograder.steady import Answer, Moved, Reordered, Widened, draw
-from autograder.submission import Here, Request
 
 LESSON = "scaled_dot_product_attention"  # whose probes are loaded; the exercises here are not its own
 

@@ -19,7 +19,9 @@ from matplotlib import get_data_path
 from matplotlib.ft2font import FT2Font, LoadFlags
 from PIL import Image
 
-from autograder import checking, feedback, progress_file, progress_map, recording
+from autograder.checking import check, progress_file, progress_map
+from autograder.diagnosing import recording
+from autograder.feedback import pages
 from workbench import figures, map_boxes, transformer_map
 from workbench.map_boxes import ARROWS, BOXES, HEIGHT, PARTS, WIDTH
 
@@ -221,7 +223,7 @@ def test_the_picture_is_the_same_in_another_process_and_in_any_order():
 
 
 def test_feedback_pages_keep_the_picture():
-    cleaned = feedback.clean(PICTURES["states"].html)
+    cleaned = pages.clean(PICTURES["states"].html)
     data = re.search(r'base64,([^"]*)', PICTURES["states"].html)[1]
     assert data in cleaned and 'width="880"' in cleaned and repr(PICTURES["states"]) in cleaned
 
@@ -246,7 +248,7 @@ def own_progress(tmp_path, monkeypatch):
 
 
 def test_progress_in_a_notebook_is_the_map_above_the_table(own_progress):
-    shown = checking.progress()
+    shown = check.progress()
     html = shown._repr_html_()
     assert shown.map == figures.transformer_map(solved={"attention_scores"},
                                                 tried={"attention_weights", "masked_language_model_loss"})
@@ -258,7 +260,7 @@ def test_progress_in_a_notebook_is_the_map_above_the_table(own_progress):
 
 
 def test_progress_in_a_terminal_is_a_map_of_80_columns(own_progress):
-    first, *lines = repr(checking.progress()).splitlines()
+    first, *lines = repr(check.progress()).splitlines()
     assert {len(line) for line in (first, *lines)} == {80}
     assert first.startswith("4.5 of ") and first.endswith("✓ solved  ◐ tried  · not yet")
     text = "\n".join(lines)
@@ -319,14 +321,14 @@ def command(*words, state, program="import autograder.__main__ as m; code = m.ma
 def test_the_command_prints_the_map_without_torch(own_progress):
     done = command("progress", state=own_progress / "state")
     *lines, end = done.stdout.splitlines()
-    assert "\n".join(lines) == repr(checking.progress()) and end == "0 False", done.stderr
+    assert "\n".join(lines) == repr(check.progress()) and end == "0 False", done.stderr
 
 
 def test_the_command_writes_the_picture_for_a_readme(own_progress):
     path = own_progress / "map.svg"
     done = command("progress", "--svg", str(path), state=own_progress / "state")
     assert done.stdout.endswith("\n0 False\n"), done.stderr
-    assert path.read_bytes() == checking.progress().map.svg.encode()
+    assert path.read_bytes() == check.progress().map.svg.encode()
     assert done.stdout.startswith(f"{path}: Map of the transformer; 1 of {len(PARTS)} parts solved, 2 tried.")
 
 
@@ -349,7 +351,7 @@ def test_a_terminal_without_these_characters_shows_question_marks(own_progress):
 @browser.needed()
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_a_notebook_that_jupyterlab_does_not_trust_shows_the_picture_in_its_theme(tmp_path, own_progress, dark):
-    shown = checking.progress()
+    shown = check.progress()
     outputs = [nbformat.v4.new_output("display_data", {"text/html": thing._repr_html_(), "text/plain": repr(thing)})
                for thing in (PICTURES["lit"], shown)]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("progress()", outputs=outputs)])

@@ -9,17 +9,19 @@ import torch
 from lessons import EXERCISES, REPOSITORY, alternatives, catalogue, read, reference
 from loopback import Loopback, remote
 
-from autograder import recording, running, verdict, wire
-from autograder.checking import examine
-from autograder.remote import Ended, Remote
+from autograder.calling import wire
+from autograder.calling.remote import Ended, Remote
+from autograder.checking.check import examine
+from autograder.diagnosing import recording
+from autograder.grading import judge, run
 
-REFERENCE = verdict.Reference(REPOSITORY / "solutions")
+REFERENCE = judge.Reference(REPOSITORY / "solutions")
 SEVEN = "scaled_dot_product_attention"
 SECONDS = 60
 
 
 def judged(exercise, submission, seed="a seed of the test"):
-    return verdict.judge(recording.read(exercise), submission, REFERENCE, seed, SECONDS)
+    return judge.judge(recording.read(exercise), submission, REFERENCE, seed, SECONDS)
 
 
 def outcome(result):
@@ -168,7 +170,7 @@ def test_a_busy_machine_costs_nobody_points():
     def judged_within(seconds, patience):
         submission = remote({"attention_scores": attention_scores}, patience=patience)
         record = recording.read("attention_scores")
-        return verdict.judge(record, submission, REFERENCE, "a seed", seconds).passed
+        return judge.judge(record, submission, REFERENCE, "a seed", seconds).passed
 
     assert not judged_within(0.2, 1) and judged_within(0.2, 1000)
 
@@ -177,7 +179,7 @@ def test_a_busy_machine_costs_nobody_points():
 def test_patience_grows_with_the_processes_that_wait_for_a_processor(monkeypatch, load, times):
     monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0))
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    assert running.patience() == times
+    assert run.patience() == times
 
 
 @pytest.mark.parametrize("content", [

@@ -12,12 +12,13 @@ from bertviz.util import format_attention
 from test_encoder_decoder import PAD, marian, padded_batch, with_weights_of
 from witness import witnessed
 
-from autograder import lesson, probes
+from autograder import probes
 from autograder.assemble import assemble
+from autograder.authoring import lesson
+from autograder.calling.local import Here
+from autograder.calling.stubs import View
+from autograder.diagnosing.recording import differences, values
 from autograder.probes import visualizing_attention as view_probes
-from autograder.recording import differences, values
-from autograder.stubs import View
-from autograder.submission import Here
 from workbench import parts, planted, pretrained
 from workbench.broken.visualizing_attention import broken_show_cross_attention
 from workbench.figures import Picture

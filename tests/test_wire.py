@@ -5,8 +5,8 @@ import json
 import pytest
 import torch
 
-from autograder import stubs, wire
-from autograder.submission import Fault, Reply, Request
+from autograder.calling import stubs, wire
+from autograder.calling.local import Fault, Reply, Request
 
 DTYPES = sorted(wire.DTYPES)
 

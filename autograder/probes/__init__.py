@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, fields
 
 import torch
 
-from ..numbers import Numbers
-from ..submission import Reply, Request
+from ..calling.local import Reply, Request
+from ..calling.numbers import Numbers
 
 
 @dataclass

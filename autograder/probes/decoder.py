@@ -5,7 +5,7 @@ import torch
 from workbench import parts
 from workbench.broken.decoder import broken_decoder_layer
 
-from ..stubs import Activation
+from ..calling.stubs import Activation
 from . import kind, probe
 from .encoder import (
     FORMS,

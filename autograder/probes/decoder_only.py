@@ -5,7 +5,7 @@ import torch
 from workbench import parts
 from workbench.broken.decoder_only import broken_repetition_penalty
 
-from ..stubs import Activation, Gpt, RandomGenerator, TextModel
+from ..calling.stubs import Activation, Gpt, RandomGenerator, TextModel
 from . import kind, probe
 
 

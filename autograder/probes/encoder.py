@@ -5,7 +5,7 @@ import torch
 from workbench import parts
 from workbench.broken.encoder import broken_encoder_layer
 
-from ..stubs import Activation
+from ..calling.stubs import Activation
 from . import kind, probe
 
 SIZES = dict(embed_dim=10, num_heads=2, ff_dim=11)

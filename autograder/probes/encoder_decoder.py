@@ -5,7 +5,7 @@ import torch
 from workbench import parts
 from workbench.broken import encoder_decoder as broken
 
-from ..stubs import TableTranslator
+from ..calling.stubs import TableTranslator
 from . import kind, probe
 from .encoder import doubled, linear, see_all, see_parameters, stack
 

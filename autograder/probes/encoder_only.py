@@ -5,7 +5,7 @@ import torch
 from workbench import classification, parts
 from workbench.broken.encoder_only import broken_classify
 
-from ..stubs import Activation, RandomGenerator
+from ..calling.stubs import Activation, RandomGenerator
 from . import kind, probe
 
 

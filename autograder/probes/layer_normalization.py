@@ -4,7 +4,7 @@ import torch
 
 from workbench.broken.layer_normalization import broken_layer_norm
 
-from ..stubs import Sublayer
+from ..calling.stubs import Sublayer
 from . import forbid, kind, probe
 from .multi_head_attention import is_ordinary
 

@@ -7,7 +7,7 @@ import torch
 
 from workbench.broken.visualizing_attention import broken_show_cross_attention
 
-from ..stubs import Layers, Measure, Translator, View, Words
+from ..calling.stubs import Layers, Measure, Translator, View, Words
 from . import kind, probe
 from .encoder import see_all
 from .encoder_decoder import source_and_target, weights_of

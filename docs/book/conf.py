@@ -9,7 +9,7 @@ from pathlib import Path
 from sphinx.util import logging
 from sphinx.util.docutils import nodes
 
-from autograder.formulas import mathml
+from autograder.feedback.formulas import mathml
 
 project = "Transformer Taxonomy"
 author = "the authors of Transformer Taxonomy"

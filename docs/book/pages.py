@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autograder import mistakes as declared
-from autograder.formulas import mathml
+from autograder.feedback.formulas import mathml
 
 MARKER = re.compile(r"^[ \t]*### (BEGIN|END) SOLUTION[ \t]*\n?", re.MULTILINE)
 ANSWER = re.compile(r"^### BEGIN SOLUTION\n(.*?)\n### END SOLUTION[ \t]*$", re.MULTILINE | re.DOTALL)

@@ -39,10 +39,12 @@ def entries(root=REPOSITORY):
 def _modules(root):
     """Yield the modules below the top, where only settings lie, without what .gitignore names."""
     lines = (root / ".gitignore").read_text(encoding="utf-8").splitlines()
-    patterns = [".*", *(line.strip("/") for line in lines if line and not line.startswith("#"))]
+    patterns = [".*", *(line for line in lines if line and not line.startswith("#"))]
     for folder, folders, files in os.walk(root):
-        folders[:] = [name for name in folders if not any(map(Path(name).match, patterns))]
         here = Path(folder).relative_to(root)
+        # A pattern that begins with a slash names something at the top only.
+        folders[:] = [name for name in folders if not any(Path(name).match(pattern.strip("/")) for pattern in patterns
+                                                          if here == Path(".") or not pattern.startswith("/"))]
         yield from (here / name for name in files if name.endswith(".py") and here != Path("."))
 
 

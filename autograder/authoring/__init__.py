@@ -1,0 +1,1 @@
+"""A lesson text becomes notebooks and records."""

@@ -1,0 +1,329 @@
+"""Make the solved notebook of a lesson from its text: nbgrader's source, executed, the same bytes every time."""
+
+import functools
+import hashlib
+import html
+import itertools
+import os
+import re
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import nbformat
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from autograder import course
+from autograder.authoring.draft import CHOICE, dedented_demo
+from autograder.authoring.lesson import Fault, LessonError, read
+from autograder.notebooks import meaning
+
+KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+# What a kernel reports holds its exact version, which would change the notebook from machine to machine.
+LANGUAGE = {"file_extension": ".py", "mimetype": "text/x-python", "name": "python", "pygments_lexer": "ipython3"}
+CELL_SECONDS = 300
+ADDRESS = re.compile(r" at 0x[0-9a-f]{6,}")
+
+
+def nbgrader_metadata(name, **settings):
+    """Return the metadata by which nbgrader knows a cell."""
+    common = {"schema_version": 3, "grade_id": name, "grade": False, "solution": False, "locked": False, "task": False}
+    return {"nbgrader": common | settings}
+
+
+def text_cell(cell):
+    return new_markdown_cell(cell.source)
+
+
+def code_cell(cell):
+    return new_code_cell(cell.source)
+
+
+def demo_cell(cell):
+    return new_code_cell(dedented_demo(cell.source), metadata=meaning.metadata(cell.trained))
+
+
+def exercise_cell(cell):
+    return new_code_cell(cell.source, metadata=nbgrader_metadata(cell.name, solution=True))
+
+
+def check_cell(cell):
+    settings = nbgrader_metadata(f"check_{cell.name}", grade=True, locked=True, points=cell.points)
+    return new_code_cell(f"check({cell.name}).grade()", metadata=settings)
+
+
+def question_cell(cell):
+    settings = nbgrader_metadata(cell.name, grade=True, solution=True, points=cell.points)
+    return new_markdown_cell(cell.source, metadata=settings)
+
+
+def predict_cell(cell):
+    """Return a question whose choices open to show their explanations, with nothing but markdown and HTML."""
+    asked = itertools.takewhile(lambda line: not CHOICE.fullmatch(line.rstrip()), cell.source.split("\n"))
+    return new_markdown_cell("\n\n".join(["\n".join(asked).rstrip(), *map(details, cell.choices)]))
+
+
+def details(choice):
+    # The blank lines let JupyterLab, GitHub and nbconvert read markdown and formulas inside.
+    sign = "✓" if choice.right else "✗"
+    return f"<details>\n<summary>{inline(choice.text)}</summary>\n\n{sign} {choice.explanation}\n\n</details>"
+
+
+def inline(text):
+    """Return markdown as HTML for a place where markdown is not read; formulas stay as they are."""
+    from markdown_it import MarkdownIt
+
+    reader = MarkdownIt("commonmark", {"html": False})
+    parts = re.split(r"(\$[^$]+\$)", text)
+    return "".join(
+        html.escape(part, quote=False) if index % 2 else reader.renderInline(part) for index, part in enumerate(parts)
+    )
+
+
+EXPANSIONS = {
+    "lesson": text_cell,
+    "prose": text_cell,
+    "code": code_cell,
+    "demo": demo_cell,
+    "exercise": exercise_cell,
+    "check": check_cell,
+    "question": question_cell,
+    "predict": predict_cell,
+    "hint": None,  # hints open one at a time, by hint(...)
+}
+
+
+def expanded(lesson):
+    """Return (cell of the text, cell of the notebook) for each cell that is in the notebook."""
+    pairs = [(cell, EXPANSIONS[cell.role](cell)) for cell in lesson.cells if EXPANSIONS[cell.role]]
+    seen = set()
+    for cell, node in pairs:
+        label = cell.name[:40] or hashlib.sha1(node.source.encode()).hexdigest()[:10]
+        count = 1
+        while (name := f"{cell.role}-{label}" + (f"-{count}" if count > 1 else "")) in seen:
+            count += 1
+        seen.add(name)
+        node.id = name
+    return pairs
+
+
+def solved(lesson):
+    """Return the lesson's notebook with its solutions, not yet executed."""
+    about = {"lesson": lesson.name, "number": lesson.number, "title": lesson.title}
+    metadata = {"kernelspec": KERNELSPEC, "language_info": LANGUAGE, "transformer_taxonomy": about}
+    notebook = new_notebook(cells=[node for _, node in expanded(lesson)], metadata=metadata)
+    nbformat.validate(notebook)
+    return notebook
+
+
+def notebook_path(lesson):
+    """Return the place of the lesson's solved notebook, in nbgrader's source folder below its text."""
+    return lesson.path.parent / "notebooks" / lesson.folder / f"{lesson.name}.ipynb"
+
+
+def build(lesson, again=False):
+    """Execute the lesson's solved notebook and write it; return whether the file changed.
+
+    again  whether it is written, too, where the notebook in place says the same: `meaning` does not see what a picture
+           of a trained model draws
+    """
+    path = notebook_path(lesson)
+    made = not path.parent.exists()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        notebook = execute(lesson, path.parent)
+    except BaseException:
+        if made:
+            path.parent.rmdir()
+        raise
+    if not again and path.is_file() and meaning.same_notebook(nbformat.read(path, nbformat.NO_CONVERT), notebook):
+        return False  # another processor made other digits
+    return write(path, as_bytes(notebook))
+
+
+def execute(lesson, folder):
+    """Return the lesson's solved notebook with its outputs, executed in `folder`, or raise a LessonError."""
+    from jupyter_client.manager import AsyncKernelManager
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellControlSignal, CellExecutionError, CellTimeoutError, DeadKernelError
+
+    notebook, begun = solved(lesson), []
+    warm_fonts(notebook)
+    with tempfile.TemporaryDirectory() as scratch:
+        client = NotebookClient(
+            notebook,
+            km=AsyncKernelManager(**kernel(scratch)),
+            timeout=CELL_SECONDS,
+            record_timing=False,
+            coalesce_streams=True,
+            resources={"metadata": {"path": str(folder)}},
+            on_cell_start=lambda cell, cell_index: begun.append(cell_index),
+        )
+        try:
+            client.execute(env=environment(scratch), cleanup_kc=True)
+        except (CellExecutionError, CellTimeoutError, DeadKernelError, CellControlSignal, RuntimeError) as error:
+            raise LessonError([failure(lesson, begun[-1] if begun else 0, notebook, error)]) from error
+    notebook.metadata["language_info"] = LANGUAGE
+    if faults := [
+        fault for pair in zip(expanded(lesson), notebook.cells, strict=True) for fault in unfit(lesson, *pair)
+    ]:
+        raise LessonError(faults)
+    return notebook
+
+
+def kernel(scratch):
+    """Return the settings of a kernel of this environment, whatever kernels the user has installed."""
+    from jupyter_client.kernelspec import KernelSpecManager
+
+    settings = {"kernel_name": "python3", "kernel_spec_manager": KernelSpecManager(kernel_dirs=[])}
+    if os.name == "posix":  # sockets in the scratch folder: ipykernel warns of open ports
+        settings |= {"transport": "ipc", "connection_file": str(Path(scratch) / "kernel.json")}
+    return settings
+
+
+def environment(scratch):
+    """Return the kernel's environment: nothing of the builder's own progress, profile or plotting backend."""
+    keep = {key: value for key, value in os.environ.items() if key != "MPLBACKEND"}
+    return keep | {
+        "TRANSFORMER_TAXONOMY_STATE": str(Path(scratch) / "state"),
+        "IPYTHONDIR": str(Path(scratch) / "ipython"),
+        "PYTHONHASHSEED": "0",
+        "TQDM_DISABLE": "1",  # a progress bar is for who waits; it would be stored
+        "OMP_NUM_THREADS": "1",  # how many threads there are changes the last digits
+        "PATH": with_programs(),
+    }
+
+
+def with_programs():
+    """Return PATH with this environment's programs first."""
+    return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+
+
+def warm_fonts(notebook):
+    """Let matplotlib collect its fonts before the notebook runs: the first time it says so, on stderr."""
+    if any("matplotlib" in cell.source for cell in notebook.cells if cell.cell_type == "code"):
+        import matplotlib.font_manager  # noqa: F401
+
+
+def failure(lesson, index, notebook, error):
+    """Return the Fault of a cell that could not be executed, at the line of the lesson text."""
+    cell, node = expanded(lesson)[index]
+    outputs = [output for output in notebook.cells[index].get("outputs", []) if output.output_type == "error"]
+    if not outputs:
+        return Fault(str(lesson.path), cell.line, f"this cell did not end: {str(error).splitlines()[0]}", "correct it")
+    last = outputs[-1]
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(last.traceback))
+    inside = re.findall(r"Cell In\[\d+\], line (\d+)", plain)  # the first is this cell, later ones what it called
+    offset = int(inside[0]) - 1 + (cell.role == "demo") if inside else 0
+    line = cell.line if cell.role == "check" else cell.first_line + offset
+    return Fault(
+        str(lesson.path),
+        line,
+        f"{last.ename}: {last.evalue.splitlines()[0] if last.evalue else 'no message'}",
+        f"correct the {cell.role} cell of line {cell.line}",
+    )
+
+
+def unfit(lesson, pair, node):
+    """Yield the faults of an executed cell: what would not be the same elsewhere, and points that were not earned."""
+    from nbgrader.utils import determine_grade, is_grade
+
+    cell = pair[0]
+    note = lambda fact, remedy: Fault(str(lesson.path), cell.line, f"this cell {fact}", remedy)  # noqa: E731
+    text = [part for output in node.get("outputs", []) for part in strings(output)]
+    if any(output.get("name") == "stderr" for output in node.get("outputs", [])):
+        yield note("writes on stderr", "prevent the warning, or print what learners should read")
+    if any(ADDRESS.search(part) for part in text):
+        yield note("shows a memory address, which is another one each time", "print something else")
+    for place in (str(lesson.path.resolve().parent.parent), sys.prefix):
+        if any(place in part for part in text):
+            yield note(f"shows the path {place} of this machine", "print something else")
+    if node.cell_type == "code" and is_grade(node):
+        try:
+            earned, most = determine_grade(node)
+        except ValueError:  # more than the cell's points, which nbgrader does not take
+            earned, most = "more than all", cell.points
+        if earned != most:
+            yield note(f"gives the solution {earned} of {most} points", "correct the solution or the check")
+
+
+def strings(value):
+    """Yield every text in a piece of a notebook."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from (text for pair in value.items() for part in pair for text in strings(part))
+    elif isinstance(value, list):
+        yield from (text for part in value for text in strings(part))
+
+
+def as_bytes(notebook):
+    return (nbformat.writes(notebook, version=nbformat.NO_CONVERT) + "\n").encode()
+
+
+def write(path, content):
+    """Put the whole content into the file at once, or leave it as it is; return whether it changed."""
+    if path.is_file() and path.read_bytes() == content:
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Beside the folder, so that nothing half-written can be published with it.
+    scratch = path.parent.parent / f".{path.name}.{os.getpid()}"
+    try:
+        scratch.write_bytes(content)
+        os.replace(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)
+    return True
+
+
+def arguments(parser):
+    choice(parser)
+    parser.add_argument("--again", action="store_true",
+                        help="write a notebook that says the same as the one in place, too, with pictures drawn anew")
+
+
+def choice(parser):
+    """Add the arguments that choose lessons."""
+    parser.add_argument("lessons", nargs="*", metavar="LESSON", help="a number, a name or a path; all if none is given")
+    parser.add_argument("--root", help="the course; the folder with nbgrader_config.py, here or above, if not given")
+
+
+def run(args):
+    return each(args, functools.partial(build, again=args.again), "built")
+
+
+def each(args, do, done):
+    """Do something with each chosen lesson, once all of them can be read; return the exit code."""
+    root = course.find_root(args.root)
+    lessons = read_all(course.select(root, args.lessons))
+    failed = 0
+    for lesson in lessons:
+        print(f"{lesson.folder} ...", end=" ", flush=True)
+        start = time.perf_counter()
+        try:
+            changed = do(lesson)
+        except (LessonError, course.CourseError) as error:
+            failed += 1
+            print("refused", flush=True)
+            print(error, file=sys.stderr)
+        else:
+            print(f"{done}{'' if changed else ', unchanged'} ({time.perf_counter() - start:.1f} s)")
+    return 1 if failed else 0
+
+
+def read_all(paths):
+    """Return the lessons of these texts, or raise one LessonError with the faults of all."""
+    lessons, faults = [], []
+    for path in paths:
+        try:
+            lessons.append(read(path))
+        except LessonError as error:
+            faults += error.faults
+    for index, lesson in enumerate(lessons):
+        if lesson.number in [other.number for other in lessons[:index]]:
+            line = lesson.cells[0].line
+            faults.append(Fault(str(lesson.path), line, f"there are two lessons {lesson.number}", "renumber one"))
+    if faults:
+        raise LessonError(faults)
+    return lessons

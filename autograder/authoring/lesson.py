@@ -1,0 +1,177 @@
+"""A lesson is a text: py:percent cells, each with a role. This module reads one and refuses what it does not know.
+
+| cell | what it is |
+|---|---|
+| `# %% [markdown] lesson=7 title="..."` | the head of the text, its first cell |
+| `# %% [markdown]` | prose |
+| `# %%` | imports, definitions and constants: all that runs on import |
+| `# %% demo` | runs in the notebook only: one `if __name__ == "__main__":` block |
+| `# %% demo trained` | a demo of a trained model, or of anything else in which rounding adds up: see `meaning` |
+| `# %% demo trained="writes .*"` | one in which the parts of this regular expression may be anything |
+| `# %% exercise="name" uses="other"` | a component, with its solution between the two markers |
+| `# %% [markdown] hint="name"` | one of three or more hints, right after the exercise |
+| `# %% check="name" points=2` | the check of the exercise; no body |
+| `# %% [markdown] predict="name"` | a question with choices, each with its explanation |
+| `# %% [markdown] question="name" points=3` | a written question, with its sample answer between the markers |
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from autograder.authoring.draft import BEGIN, CHOICE, END, draft
+from autograder.authoring.rules import RULES
+from autograder.notebooks.definitions import definitions, load
+
+__all__ = ["Cell", "Choice", "Exercise", "Fault", "Lesson", "LessonError", "Question", "definitions", "load", "read"]
+
+
+class Fault(NamedTuple):
+    """One thing that is wrong with a lesson: place, fact, remedy."""
+
+    path: str
+    line: int
+    fact: str
+    remedy: str
+
+    def __str__(self):
+        return f"{self.path}:{self.line}: {self.fact}; {self.remedy}"
+
+
+class LessonError(ValueError):
+    """A lesson that cannot be used, with every fault found in it."""
+
+    def __init__(self, faults):
+        self.faults = tuple(sorted(faults, key=lambda fault: (fault.path, fault.line)))
+        super().__init__("\n".join(map(str, self.faults)))
+
+
+class Choice(NamedTuple):
+    text: str
+    explanation: str
+    right: bool
+
+
+@dataclass(frozen=True)
+class Cell:
+    role: str  # lesson, prose, code, demo, exercise, hint, check, predict or question
+    source: str  # the code, or the markdown without its quotes
+    line: int  # of the `# %%` line
+    first_line: int  # of the source
+    name: str = ""  # what exercise=, hint=, check=, predict= or question= says
+    points: float | None = None
+    uses: tuple = ()
+    choices: tuple = ()
+    trained: str | None = None  # of a demo that shows a trained model: a regular expression, or ""
+
+
+@dataclass(frozen=True)
+class Exercise:
+    name: str
+    points: float
+    uses: tuple  # components of the same lesson that this one calls
+    hints: tuple
+    source: str  # with the solution
+    solution: tuple  # (line, text) of each line of the solution
+    line: int
+
+
+@dataclass(frozen=True)
+class Question:
+    name: str
+    points: float
+    source: str  # with the sample answer
+    solution: tuple  # (line, text) of each line of the sample answer
+    line: int
+
+
+@dataclass(frozen=True)
+class Lesson:
+    name: str  # the file's stem
+    number: int
+    title: str
+    path: Path
+    cells: tuple
+    exercises: dict = field(default_factory=dict)
+    questions: dict = field(default_factory=dict)
+
+    @property
+    def folder(self):
+        """The name of the lesson's folder, and of its nbgrader assignment."""
+        return f"{self.number:02d}_{self.name}"
+
+
+def read(path):
+    """Return the Lesson in a text, or raise a LessonError that lists every fault with file, line and remedy."""
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        fault = Fault(str(path), line, "this is not UTF-8 text", "save the file as UTF-8")
+        raise LessonError([fault]) from None
+    rough = draft(text)
+    found = [fault for rule in RULES for fault in rule(rough)]
+    if found:
+        raise LessonError(Fault(str(path), line, fact, remedy) for line, fact, remedy in dict.fromkeys(found))
+    return compose(path, rough.head, tuple(map(cell, rough.cells)))
+
+
+def cell(rough):
+    """Return the Cell for one cell of the draft."""
+    points = rough.options.get("points")
+    return Cell(
+        role=rough.role,
+        source=rough.source,
+        line=rough.line,
+        first_line=rough.first_line,
+        name=rough.name,
+        points=int(points) if points is not None and points == int(points) else points,
+        uses=tuple(rough.options.get("uses", "").split()),
+        choices=tuple(choices(rough.source)) if rough.role == "predict" else (),
+        trained=rough.options.get("trained"),
+    )
+
+
+def compose(path, head, cells):
+    """Return the Lesson of these cells."""
+    by_role = {}
+    for one in cells:
+        by_role.setdefault(one.role, []).append(one)
+    points = {one.name: one.points for one in by_role.get("check", [])}
+    hints = by_role.get("hint", [])
+    exercises = {
+        one.name: Exercise(
+            name=one.name,
+            points=points[one.name],
+            uses=one.uses,
+            hints=tuple(hint.source for hint in hints if hint.name == one.name),
+            source=one.source,
+            solution=solution(one.source, one.first_line),
+            line=one.line,
+        )
+        for one in by_role.get("exercise", [])
+    }
+    questions = {
+        one.name: Question(one.name, one.points, one.source, solution(one.source, one.first_line), one.line)
+        for one in by_role.get("question", [])
+    }
+    return Lesson(path.stem, head["lesson"], head["title"], path, cells, exercises, questions)
+
+
+def solution(source, first_line=1):
+    """Return (line, text) for each line between the solution markers."""
+    inside, found = False, []
+    for number, text in enumerate(source.split("\n"), first_line):
+        if text.strip() in (BEGIN, END):
+            inside = text.strip() == BEGIN
+        elif inside:
+            found.append((number, text))
+    return tuple(found)
+
+
+def choices(source):
+    """Yield the choices of a predict item."""
+    for text in source.split("\n"):
+        if match := CHOICE.fullmatch(text.rstrip()):
+            yield Choice(match[2], match[3], match[1] == "x")

@@ -1,0 +1,66 @@
+"""What answers the judge inside of a learner's kernel.
+
+Everything here runs in the learner's process and can be changed by it; nothing here is believed, and nothing
+secret is here. The judge sends one call of one component, and gets back what that call gave.
+"""
+
+import contextlib
+import io
+import warnings
+
+import torch
+
+from . import wire
+from .limit import TimeUp, time_limit
+from .watched import Own
+
+CALL, ANSWER = "judge_call", "judge_answer"
+MOST_PRINTED = 2_000  # characters
+
+
+def install():
+    """Let the kernel of this process answer the judge's messages, from the names of its notebook."""
+    from IPython import get_ipython
+
+    shell = get_ipython()
+    kernel = shell.kernel
+    torch.set_num_threads(1)  # the tensors are tiny: more threads only wait for each other
+    torch.ones(1, device="meta") / 2  # loads a second's worth of modules, which is no learner's time
+
+    async def on_call(stream, ident, parent):
+        content, buffers = answer(shell.user_ns, parent["content"], parent["buffers"])
+        kernel.session.send(stream, ANSWER, content, parent=parent, ident=ident, buffers=buffers)
+
+    kernel.shell_handlers[CALL] = on_call
+
+
+def answer(names, content, buffers):
+    """Return (JSON, [buffer]): what one call of a component gave, or why there is nothing.
+
+    names    of the notebook; the component is one of them
+    content  {"request": as `wire.pack` made it, "seconds": how long the call may take}
+    """
+    printed = io.StringIO()
+    try:
+        request = wire.unpack(content["request"], buffers)
+        if request.component not in names:
+            return {"missing": True}, []
+        with (time_limit(content["seconds"]), contextlib.redirect_stdout(printed),
+              contextlib.redirect_stderr(printed), warnings.catch_warnings(record=True) as warned):
+            warnings.simplefilter("default")
+            submission = Own({request.component: names[request.component]}, _parts(request.parts))
+            about, sent = wire.pack_reply(submission.call(request))
+    except TimeUp:
+        return {"stopped": True, "printed": printed.getvalue()[:MOST_PRINTED]}, []
+    except BaseException as error:  # SystemExit and KeyboardInterrupt, too: the kernel is needed for the next call
+        return {"failed": f"{type(error).__name__}: {error}"[:MOST_PRINTED]}, []
+    said = dict.fromkeys(f"{warning.category.__name__}: {warning.message}\n" for warning in warned)
+    return {"reply": about, "printed": ("".join(said) + printed.getvalue())[:MOST_PRINTED]}, sent
+
+
+def _parts(names):
+    if not names:
+        return {}
+    from workbench import parts
+
+    return {name: getattr(parts, name) for name in names}

@@ -1,0 +1,351 @@
+"""Where a component comes from, and one narrow seam to call it: a request goes in, a reply comes out.
+
+Both are plain data (names, tensors, strings), so the component may live in this kernel, in a notebook on
+disk, or in another process: probes cannot tell, and need not.
+"""
+
+import inspect
+import linecache
+import os
+import sys
+import sysconfig
+import traceback
+import weakref
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten, tree_map
+
+from .limit import time_limit
+from .numbers import Numbers
+
+UNSOLVED = "not solved yet"  # what the message of a skeleton's NotImplementedError contains
+
+
+@dataclass
+class Request:
+    """One call of one component.
+
+    component  name of the component
+    arguments  name -> value, in the order of the component's parameters; they are passed by position
+    build      for a class: the arguments of its constructor, passed by name; None for a function
+    weights    for a class: state-dict name -> tensor, loaded before the call
+    training   for a class: True calls it in training mode, False in evaluation mode
+    method     for a class: what is called, if not the object itself
+    seed       the seed of torch's generator during the call
+    gradients  True: return the gradient of a fixed weighted sum of all outputs for each tensor argument, and
+               for each parameter under "weights.NAME"
+    device     where the arguments are moved before the call
+    forbidden  names of torch functions whose use is reported
+    watch_memory  True: report how many numbers the call held at once at most
+    parts      components that this one calls and that are replaced by right ones for this call
+    """
+
+    component: str
+    arguments: dict
+    build: dict | None = None
+    weights: dict = field(default_factory=dict)
+    training: bool = False
+    method: str = ""
+    seed: int = 0
+    gradients: bool = False
+    device: str | None = None
+    forbidden: tuple = ()
+    watch_memory: bool = False
+    parts: tuple = ()
+
+
+@dataclass
+class Fault:
+    """An exception in a component: its type, its message, and the learner's own lines that led to it."""
+
+    type: str
+    message: str
+    lines: list = field(default_factory=list)  # (where, line number, source text)
+    unsolved: bool = False
+
+
+@dataclass
+class Reply:
+    """What a call gave.
+
+    output     tensor, or tuple / list of tensors, or a string that says what else came back
+    fault      the exception, if one was raised
+    changed    names of arguments that the call changed in place
+    gradients  argument name -> tensor, or None where no gradient arrives
+    used       forbidden functions that the call used
+    shapes     for a class: state-dict name -> shape, of all parameters and buffers
+    trained    for a class: names of the parameters that require a gradient
+    shared     for a class: groups of parameter names that are one and the same tensor
+    reports    name of a `Stub` argument -> what it reports of its use
+    held       most numbers (elements of tensors) held at once, if that was watched
+    given      one line that describes the arguments
+    """
+
+    given: str
+    output: object = None
+    fault: Fault | None = None
+    changed: tuple = ()
+    gradients: dict = field(default_factory=dict)
+    used: tuple = ()
+    shapes: dict = field(default_factory=dict)
+    trained: tuple = ()
+    shared: tuple = ()
+    reports: dict = field(default_factory=dict)
+    held: int | None = None
+
+
+class Stub:
+    """An argument that is not plain data, described by plain data: a callable, a model, a generator.
+
+    A dataclass whose fields are plain. `make` builds the thing where the component lives; `report` returns what
+    can be observed of its use: {name: tensor, string or number}.
+    """
+
+    def make(self):
+        raise NotImplementedError
+
+    def report(self, made):
+        return {}
+
+
+class Here:
+    """Components that live in this process."""
+
+    def __init__(self, components, parts=None):
+        self._components, self._parts = dict(components), parts or {}
+
+    limit = staticmethod(time_limit)  # how the time of several calls is limited
+
+    def call(self, request):
+        """Call a component and return its `Reply`. Raises nothing that the component raises."""
+        component = self._components[request.component]
+        arguments = {name: _fresh(value, request) for name, value in request.arguments.items()}
+        before = {name: _copy(value) for name, value in arguments.items()}
+        reply = Reply(given=describe((request.build or {}) | request.arguments))
+        functions, memory = _Functions(request.forbidden), _Memory()
+        parts = {name: self._parts[name] for name in request.parts}
+        try:
+            with ExitStack() as stack:
+                stack.enter_context(torch.random.fork_rng(devices=[]))
+                _seed(request)
+                stack.enter_context(_replaced(component, parts))
+                if request.forbidden:
+                    stack.enter_context(functions)
+                called = component if request.build is None else _module(component, request, reply)
+                _seed(request)  # again: what building a module drew is nobody's business
+                if request.watch_memory:
+                    stack.enter_context(memory)
+                output = (getattr(called, request.method) if request.method else called)(*arguments.values())
+            reply.output = _plain(output)
+            if request.gradients:
+                reply.gradients = _gradients(output, _leaves(arguments, called))
+        except Exception as error:
+            reply.fault = fault(error)
+        reply.changed = tuple(name for name in arguments if _differs(before[name], arguments[name]))
+        reply.reports = {name: value.report(arguments[name]) for name, value in request.arguments.items()
+                         if isinstance(value, Stub)}
+        reply.used, reply.held = tuple(sorted(functions.used)), memory.most
+        return reply
+
+
+def _seed(request):
+    """Seed torch's generator. `torch.manual_seed` also writes down, for every GPU, who called it: a millisecond."""
+    if request.device in (None, "cpu", "meta"):
+        torch.default_generator.manual_seed(request.seed)
+    else:
+        torch.manual_seed(request.seed)
+
+
+def _module(component, request, reply):
+    """Build a learner's class, note its parameters, load the weights, and return it ready to be called.
+
+    A trained parameter that gets no weight from the request is filled with a pattern of its own, so that what a
+    wrong answer computes is the same every time.
+    """
+    build = {name: value.make() if isinstance(value, Stub) else value for name, value in request.build.items()}
+    module = component(**build)
+    if not isinstance(module, torch.nn.Module):
+        return module
+    state = module.state_dict(keep_vars=True)
+    reply.shapes = {name: list(tensor.shape) for name, tensor in state.items()}
+    parameters = {name: parameter for name, parameter in module.named_parameters(remove_duplicate=False)
+                  if parameter.requires_grad}
+    reply.trained = tuple(parameters)
+    reply.shared = tuple(sorted(tuple(group) for group in _groups(module) if len(group) > 1))
+    with torch.no_grad():
+        for name, tensor in state.items():
+            given = request.weights.get(name)
+            if given is not None and given.shape == tensor.shape:
+                tensor.copy_(given)
+            elif name in parameters:
+                tensor.copy_(Numbers(f"weights {name}").tensor(*tensor.shape, low=-1.0, high=1.0))
+    floats = [value for value in request.arguments.values()
+              if isinstance(value, torch.Tensor) and value.is_floating_point()]
+    floats += list(request.weights.values())
+    if floats:
+        module.to(floats[0].dtype)
+    return module.to(request.device).train(request.training)
+
+
+def _groups(module):
+    owners = {}
+    for name, parameter in module.named_parameters(remove_duplicate=False):
+        owners.setdefault(id(parameter), []).append(name)
+    return owners.values()
+
+
+def _leaves(arguments, called):
+    leaves = {name: value for name, value in arguments.items()
+              if isinstance(value, torch.Tensor) and value.requires_grad}
+    if isinstance(called, torch.nn.Module):
+        leaves |= {f"weights.{name}": parameter for name, parameter in called.named_parameters()}
+    return leaves
+
+
+def describe(arguments):
+    """Return one line that names the arguments and their shapes: `query [2, 3, 7], mask [3, 7]`."""
+    def one(name, value):
+        if isinstance(value, torch.Tensor):
+            return f"{name} {list(value.shape)}"
+        return name if isinstance(value, Stub) else f"{name} {value!r}"
+
+    return ", ".join(one(name, value) for name, value in arguments.items()) or "nothing"
+
+
+def _copy(value):
+    return value.detach().clone() if isinstance(value, torch.Tensor) else value
+
+
+def _fresh(value, request):
+    if isinstance(value, Stub):
+        return value.make()
+    if not isinstance(value, torch.Tensor):
+        return value
+    fresh = value.detach().clone()
+    if request.device:
+        fresh = fresh.to(request.device)
+    return fresh.requires_grad_(request.gradients and fresh.is_floating_point())
+
+
+def _differs(before, after):
+    if not isinstance(before, torch.Tensor):
+        return False
+    if before.is_meta:
+        return False
+    return before.shape != after.shape or not torch.equal(
+        torch.nan_to_num(before.detach().double()), torch.nan_to_num(after.detach().double())
+    )
+
+
+def _plain(output):
+    if isinstance(output, torch.Tensor):
+        return output.detach().as_subclass(torch.Tensor)
+    if isinstance(output, (tuple, list)):
+        return tuple(_plain(item) for item in output)
+    return "None" if output is None else f"a {type(output).__name__}"
+
+
+def _gradients(output, leaves):
+    """Differentiate a weighted sum of all outputs; the weights follow a fixed pattern, so no two count the same."""
+    tensors = [t for t in tree_flatten(output)[0] if isinstance(t, torch.Tensor) and t.requires_grad]
+    trained = {name: leaf for name, leaf in leaves.items() if leaf.requires_grad}
+    if not tensors or not trained:
+        return dict.fromkeys(leaves)
+    total = sum((t * (torch.arange(t.numel(), dtype=t.dtype).reshape(t.shape) * 37 % 64 - 31) / 32).sum()
+                for t in tensors)
+    found = torch.autograd.grad(total, list(trained.values()), allow_unused=True)
+    return dict.fromkeys(leaves) | dict(zip(trained, found, strict=True))
+
+
+@contextmanager
+def _replaced(component, parts):
+    """Let the component's module see right `parts` under their names while it runs."""
+    if not parts:
+        yield
+        return
+    written = component.__init__ if inspect.isclass(component) else component
+    names = getattr(inspect.unwrap(written), "__globals__", None)
+    if names is None:
+        names = vars(sys.modules[component.__module__])
+    missing = object()
+    before = {name: names.get(name, missing) for name in parts}
+    names.update(parts)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is missing:
+                names.pop(name, None)
+            else:
+                names[name] = value
+
+
+class _Functions(TorchFunctionMode):
+    """Remembers which of the forbidden torch functions run."""
+
+    def __init__(self, forbidden):
+        super().__init__()
+        self.forbidden, self.used = set(forbidden), set()
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        name = getattr(function, "__name__", "")
+        if name in self.forbidden:
+            self.used.add(name)
+        return function(*args, **(kwargs or {}))
+
+
+class _Memory(TorchDispatchMode):
+    """Counts the numbers that live in tensors made during a call, and remembers the most."""
+
+    def __init__(self):
+        super().__init__()
+        self._made, self.most = [], None
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        output = function(*args, **(kwargs or {}))
+        arguments = {_storage(t) for t in tree_flatten((args, kwargs))[0] if isinstance(t, torch.Tensor)}
+        known = {_storage(t) for t in self._alive()}
+
+        def note(value):
+            # A view of something given is not something made.
+            if isinstance(value, torch.Tensor) and (_storage(value) not in arguments or _storage(value) in known):
+                self._made.append(weakref.ref(value))
+            return value
+
+        tree_map(note, output)
+        sizes = {_storage(t): t.untyped_storage().nbytes() // t.element_size() for t in self._alive()}
+        self.most = max(self.most or 0, sum(sizes.values()))
+        return output
+
+    def _alive(self):
+        self._made = [made for made in self._made if made() is not None]
+        return [tensor for made in self._made if (tensor := made()) is not None]
+
+
+def _storage(tensor):
+    return tensor.untyped_storage()._cdata
+
+
+_NOT_THE_LEARNERS = tuple(
+    os.path.realpath(folder) + os.sep
+    for folder in (os.path.dirname(os.path.dirname(__file__)), sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"),
+                   sysconfig.get_path("platlib"), os.path.dirname(torch.__file__))
+)
+
+
+def fault(error):
+    """Return the `Fault` of an exception, with the learner's own lines and none of ours or torch's."""
+    lines = []
+    for frame, number in traceback.walk_tb(error.__traceback__):
+        path = frame.f_code.co_filename
+        if os.path.realpath(path).startswith(_NOT_THE_LEARNERS) or path.startswith("<frozen"):
+            continue
+        text = linecache.getline(path, number, frame.f_globals).strip()
+        lines.append((frame.f_code.co_name, number, text))
+    message = str(error)
+    unsolved = isinstance(error, NotImplementedError) and (not message or UNSOLVED in message)
+    return Fault(type(error).__name__, message, lines[-4:], unsolved)

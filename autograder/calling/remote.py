@@ -1,0 +1,128 @@
+"""Components that live in a learner's kernel: each call is a message to that kernel, and its answer another one."""
+
+from contextlib import contextmanager
+from queue import Empty
+from time import monotonic
+
+import torch
+from nbclient.util import run_sync
+from torch.utils._pytree import tree_flatten
+
+from . import inside, wire
+from .limit import TimeUp
+from .local import Fault, Reply, describe
+
+MOST_NUMBERS = 3_000_000  # in the replies to all calls of a block; each is looked at several times
+GRACE = 2.0  # seconds that a kernel has to say that the time of a call was up
+
+
+class Ended(Exception):
+    """Why a kernel will answer no call any more, in words for the learner."""
+
+
+class Missing(Exception):
+    """The notebook has no component of this name."""
+
+
+class Channel:
+    """Asks one kernel, one question at a time.
+
+    client  a started client of the kernel
+    alive   function that tells whether the kernel's process still runs
+    """
+
+    def __init__(self, client, alive):
+        self.client, self.alive, self.ended = client, alive, ""
+        self._receive = run_sync(client.get_shell_msg)
+        self._execute("__import__('autograder.calling.inside').calling.inside.install()")  # gives no name to the notebook
+
+    def _execute(self, code):
+        asked = self.client.execute(code, silent=True, store_history=False, allow_stdin=False, stop_on_error=False)
+        if self._wait(asked, "execute_reply", 60)[0].get("status") != "ok":
+            raise Ended("The process that runs your code could not be prepared for the checks.")
+
+    def ask(self, content, buffers, seconds):
+        """Return (content, buffers) of the kernel's answer. Raises `Ended` if there is none in time."""
+        if self.ended:
+            raise Ended(self.ended)
+        session = self.client.session
+        message = session.msg(inside.CALL, content)
+        session.send(self.client.shell_channel.socket, message, buffers=buffers)
+        return self._wait(message["header"]["msg_id"], inside.ANSWER, seconds)
+
+    def _wait(self, asked, kind, seconds):
+        end = monotonic() + seconds
+        while (left := end - monotonic()) > 0:
+            try:
+                message = self._receive(timeout=min(left, 0.5))
+            except Empty:
+                if not self.alive():
+                    self._end("The Python process that ran your code ended (a crash, an exit, or too little memory).")
+                continue
+            except Exception as error:  # whatever a kernel sends that is no message
+                self._end(f"The process that ran your code sent what is no message ({type(error).__name__}).")
+            if message["parent_header"].get("msg_id") == asked and message["msg_type"] == kind:
+                return message["content"], message.get("buffers") or []
+        self._end("Your code did not come back in time and could not be interrupted.")
+
+    def _end(self, reason):
+        self.ended = reason
+        raise Ended(reason)
+
+
+class Remote:
+    """A submission in a kernel that is not trusted.
+
+    connect   function that returns the `Channel` to a living kernel, or raises `Ended`
+    patience  how many times longer than on a quiet machine calls may take
+    printed   what the first call that printed something has printed
+    """
+
+    def __init__(self, connect, patience=1.0):
+        self.connect, self.patience, self.printed = connect, patience, ""
+        self._end = self._numbers = None
+
+    @contextmanager
+    def limit(self, seconds):
+        """Let all calls of the block together take so many seconds; `TimeUp` is raised by the one that takes more.
+
+        These are seconds of a quiet machine.
+        """
+        self._end, self._numbers = monotonic() + seconds * self.patience, 0
+        try:
+            yield
+        finally:
+            self._end = None
+
+    def call(self, request):
+        """Call a component and return its `Reply`. Raises `TimeUp`, `Ended`, `Missing` or `wire.Malformed`."""
+        left = self._end - monotonic()
+        if left <= 0:
+            raise TimeUp
+        about, buffers = wire.pack(request)
+        content, sent = self.connect().ask({"request": about, "seconds": left}, buffers, left + GRACE)
+        if not isinstance(content, dict):
+            raise wire.Malformed("an answer that is no dictionary")
+        printed = content.get("printed")
+        if isinstance(printed, str) and not self.printed:
+            self.printed = printed[:inside.MOST_PRINTED]
+        if content.get("missing") is True:
+            raise Missing(request.component)
+        if content.get("stopped") is True:
+            raise TimeUp
+        if "failed" in content:
+            kind, _, message = str(content["failed"])[:wire.MOST_TEXT].partition(": ")
+            given = describe((request.build or {}) | request.arguments)
+            return Reply(given=given, fault=Fault(kind[:80], message))
+        return self._counted(wire.unpack_reply(content.get("reply"), sent, request))
+
+    def _counted(self, reply):
+        self._numbers += sum(tensor.numel() for tensor in _tensors(reply))
+        if self._numbers > MOST_NUMBERS:
+            raise wire.Malformed(f"more than {MOST_NUMBERS} numbers in all")
+        return reply
+
+
+def _tensors(reply):
+    values = tree_flatten((reply.output, reply.gradients, reply.reports))[0]
+    return [value for value in values if isinstance(value, torch.Tensor)]

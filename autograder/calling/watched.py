@@ -1,0 +1,142 @@
+"""Points are for an answer's own work: no forbidden library call, no argument changed, no closed box opened.
+
+Probes look for such deeds in a call or two. Here every call of a check is watched, by the local check and by the
+official one alike, so that code which behaves where it is looked at earns no more than code which never does.
+"""
+
+import inspect
+from contextlib import contextmanager
+from dataclasses import replace
+
+from .local import Here, Stub
+
+IN_PLACE = "arguments changed in place"  # the observation of the probes that ask for it
+BELIEVED = ("which functions your code called, how much memory it held, how it used what it was given and what its "
+            "modules are made of is told by its own process, and ")
+UNCHANGED = "whether your code left its arguments as they were is told by its own process, and "
+
+
+class Watched:
+    """A submission whose every call is watched.
+
+    used     forbidden functions that any call used
+    changed  arguments that any call changed in place
+    hearsay  True: a call asked for what follows from no number, and what only the submission's own process can
+             tell: which functions were called, how much memory was held, how a stub was used, what a module has
+    Where an answer is right with right helpers, `keep_only` forgets what calls with its own ones did.
+
+    submission  what answers the calls
+    forbidden   names of torch functions that the exercise forbids
+    """
+
+    def __init__(self, submission, forbidden=()):
+        self.submission, self.forbidden = submission, tuple(forbidden)
+        self.limit = submission.limit
+        self.hearsay = bool(forbidden)
+        self._used, self._changed = set(), set()  # (name, the right helpers that it was called with)
+
+    @property
+    def used(self):
+        return {name for name, _ in self._used}
+
+    @property
+    def changed(self):
+        return {name for name, _ in self._changed}
+
+    def call(self, request):
+        """Call a component and return the submission's `Reply`, in which stands what the request asked for."""
+        self.hearsay |= bool(request.forbidden or request.watch_memory or request.build is not None or any(
+            type(value).report is not Stub.report for value in request.arguments.values() if isinstance(value, Stub)))
+        reply = self.submission.call(replace(request, forbidden=tuple({*request.forbidden, *self.forbidden})))
+        parts = tuple(request.parts)
+        self._used.update((name, parts) for name in reply.used)
+        self._changed.update((name, parts) for name in reply.changed)
+        return replace(reply, used=tuple(name for name in reply.used if name in request.forbidden))
+
+    def keep_only(self, parts):
+        """Forget what was used and changed in calls with other helpers than these."""
+        self._used = {one for one in self._used if one[1] == tuple(parts)}
+        self._changed = {one for one in self._changed if one[1] == tuple(parts)}
+
+
+def own(record, found, watched, reached=None):
+    """Return the result, with no more points than the answer's own work is worth.
+
+    reached  where the notebook reaches into the interpreter, a `reach.Reach`: then its process is not believed
+             what it tells of itself
+    """
+    if not found.earned:
+        return found
+    if watched.used:
+        return withheld(found, "This exercise forbids a library call that your code made while it ran: "
+                               f"`{sorted(watched.used)[0]}`. Write it yourself.")
+    if reached and watched.hearsay:
+        return withheld(found, f"The numbers are right. But {BELIEVED}{_where(reached)}")
+    keeps = keeps_in_place(record, found.mistakes)
+    if keeps is None or not (watched.changed or reached):
+        return found
+    capped = replace(found, earned=round(found.earned * keeps, 2), passed=False)
+    if watched.changed:
+        return replace(capped, says=["Your code changes what it was given in place, in some of the calls: "
+                                     f"{', '.join(sorted(watched.changed))}. Leave the arguments as they are."])
+    return replace(capped, says=[f"The numbers are right. But {UNCHANGED}{_where(reached)}"])
+
+
+def withheld(found, reason):
+    """Return a result without its points, for a reason."""
+    return replace(found, earned=0.0, passed=False, mistakes=(), says=[reason])
+
+
+def _where(reached):
+    return (f"this notebook reaches into that process, in line {reached.line} of one of its cells: `{reached.what}`. "
+            "Take that out and hand in again, or ask your instructor.")
+
+
+def keeps_in_place(record, mistakes=()):
+    """Return the share of its points that an answer keeps if it also changes its arguments, None if that is known.
+
+    mistakes  that the answer is known to make
+    """
+    asked = {probe for probe, seen in record.reference.items() if IN_PLACE in seen}
+    if not asked or any("in_place" in name for name in mistakes):
+        return None
+    if mistakes:
+        return min((about["keeps"] for name, about in record.mistakes.items() if "in_place" in name), default=0.0)
+    # Some changes show in other probes as well; such an answer is not one that is right but for them.
+    known = [known for known in record.behaviours if set(known["differs"]) <= asked and len(known["mistakes"]) == 1]
+    return min((record.mistakes[name]["keeps"] for one in known for name in one["mistakes"]), default=0.0)
+
+
+class Own(Here):
+    """Components that live in this process, and cannot use the closed box that does what they are asked for."""
+
+    def call(self, request):
+        with _closed(request.component):
+            return super().call(request)
+
+
+@contextmanager
+def _closed(name):
+    """Let nobody use the closed box that does what the exercise of this name asks for."""
+    from workbench import parts
+
+    box = getattr(parts, name, None)
+    if box is None:
+        yield
+        return
+
+    def refuse(*arguments, **named):
+        raise RuntimeError("this box of workbench.parts does what the exercise asks for; write it yourself")
+
+    if inspect.isclass(box):
+        places, refusal = [(box, method) for method in ("__init__", "forward") if method in vars(box)], refuse
+    else:
+        places, refusal = [(inspect.unwrap(box), "__code__")], refuse.__code__
+    before = [vars(owner).get(place, getattr(owner, place)) for owner, place in places]
+    for owner, place in places:
+        setattr(owner, place, refusal)
+    try:
+        yield
+    finally:
+        for (owner, place), was in zip(places, before, strict=True):
+            setattr(owner, place, was)

@@ -1,0 +1,249 @@
+"""Requests and replies as JSON and buffers, so that a component may live in a process that nobody trusts.
+
+Tensors travel as their bytes beside their shape and dtype; nothing is pickled in either direction. What comes
+back is believed in nothing: every size, type and name is checked before a tensor is made of it.
+"""
+
+import importlib
+from dataclasses import fields, is_dataclass
+
+import torch
+
+from .local import Fault, Reply, Request, Stub, describe
+
+DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in (
+    torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.complex64, torch.complex128, torch.bool,
+    torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)}
+NAMES = {dtype: name for name, dtype in DTYPES.items()}
+
+MOST_BYTES = 64 << 20   # of all tensors of one reply
+MOST_NUMBERS = 500_000  # of all tensors of one reply, those without bytes included; no exercise needs a third of it
+MOST_AXES = 16
+MOST_ITEMS = 2_000      # values in one reply, tensors included
+MOST_TEXT = 2_000       # characters of one text
+MOST_LINES = 4          # of a fault
+
+
+class Malformed(ValueError):
+    """A reply that no honest process sends; the text says what is wrong with it."""
+
+
+# Requests: what the judge sends
+
+def pack(request):
+    """Return (JSON, [buffer]) of a `Request`.
+
+    Raises TypeError for an argument that is neither plain data, nor a tensor, nor a `Stub`.
+    """
+    buffers = []
+    about = {field.name: _packed(getattr(request, field.name), buffers) for field in fields(Request)}
+    return about, buffers
+
+
+def unpack(about, buffers):
+    """Return the `Request` that was packed."""
+    return Request(**{name: _unpacked(value, buffers) for name, value in about.items()})
+
+
+def _packed(value, buffers):
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value if not isinstance(value, float) else {"float": value.hex()}
+    if isinstance(value, torch.Tensor):
+        return _packed_tensor(value, buffers)
+    if isinstance(value, (list, tuple)):
+        return {"tuple" if isinstance(value, tuple) else "list": [_packed(item, buffers) for item in value]}
+    if isinstance(value, dict):
+        return {"dict": [[name, _packed(item, buffers)] for name, item in value.items()]}
+    if isinstance(value, Stub) and is_dataclass(value):
+        made_of = {field.name: _packed(getattr(value, field.name), buffers) for field in fields(value)}
+        return {"stub": f"{type(value).__module__}:{type(value).__name__}", "fields": made_of}
+    raise TypeError(f"a {type(value).__name__} cannot be sent to another process; describe it by a Stub")
+
+
+def _unpacked(value, buffers):
+    if not isinstance(value, dict):
+        return value
+    if "float" in value:
+        return float.fromhex(value["float"])
+    if "tensor" in value:
+        return _tensor(value, buffers)
+    if "dict" in value:
+        return {name: _unpacked(item, buffers) for name, item in value["dict"]}
+    if "stub" in value:
+        module, _, name = value["stub"].partition(":")
+        return getattr(importlib.import_module(module), name)(
+            **{name: _unpacked(item, buffers) for name, item in value["fields"].items()})
+    kind = next(iter(value))
+    return {"tuple": tuple, "list": list}[kind](_unpacked(item, buffers) for item in value[kind])
+
+
+# Tensors: the same in both directions
+
+def _packed_tensor(tensor, buffers):
+    """Return the description of a tensor, and put its bytes, if it has any, behind the others."""
+    if tensor.layout != torch.strided or tensor.dtype not in NAMES:
+        return f"a tensor of layout {tensor.layout} and dtype {tensor.dtype}"
+    about = {"tensor": None, "dtype": NAMES[tensor.dtype], "shape": list(tensor.shape)}
+    if tensor.is_meta:
+        return about | {"meta": True}
+    flat = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous().reshape(-1)
+    buffers.append(bytes(memoryview(flat.view(torch.uint8).numpy())) if flat.numel() else b"")
+    return about | {"tensor": len(buffers) - 1}
+
+
+def _tensor(about, buffers):
+    """Return a tensor that owns its numbers. Raises Malformed where description and bytes do not agree."""
+    dtype, shape = DTYPES.get(_text(about.get("dtype"))), about.get("shape")
+    if dtype is None or not isinstance(shape, list) or len(shape) > MOST_AXES:
+        raise Malformed("a tensor without a proper dtype and shape")
+    count, empty = 1, False
+    for size in shape:
+        if type(size) is not int or not 0 <= size <= MOST_BYTES:
+            raise Malformed("a tensor with an impossible size")
+        # An axis of size 0 makes no other size possible that PyTorch cannot count with.
+        count, empty = count * (size or 1), empty or not size
+        if count > MOST_BYTES:
+            raise Malformed("a tensor with an impossible size")
+    count = 0 if empty else count
+    if about.get("meta") is True:
+        return torch.empty(shape, dtype=dtype, device="meta")
+    place = about.get("tensor")
+    if type(place) is not int or not 0 <= place < len(buffers):
+        raise Malformed("a tensor without its numbers")
+    content = memoryview(buffers[place]).cast("B")
+    if count * dtype.itemsize != content.nbytes:
+        raise Malformed("a tensor whose shape and numbers do not agree")
+    if not count:
+        return torch.empty(shape, dtype=dtype)
+    raw = torch.frombuffer(bytearray(content), dtype=torch.uint8)
+    if dtype is torch.bool and int(raw.max()) > 1:
+        raise Malformed("a truth value that is neither 0 nor 1")
+    return raw.view(dtype).reshape(shape)
+
+
+# Replies: what comes back
+
+def pack_reply(reply):
+    """Return (JSON, [buffer]) of a `Reply`."""
+    buffers = []
+
+    def plain(value):
+        if isinstance(value, torch.Tensor):
+            return _packed_tensor(value, buffers)
+        if isinstance(value, dict):
+            return {str(name): plain(item) for name, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [plain(item) for item in value]
+        if isinstance(value, Fault):
+            return {"type": value.type, "message": value.message[:MOST_TEXT], "lines": plain(value.lines),
+                    "unsolved": value.unsolved}
+        return value
+
+    return {field.name: plain(getattr(reply, field.name)) for field in fields(Reply) if field.name != "given"}, buffers
+
+
+def unpack_reply(about, buffers, request):
+    """Return the `Reply` to a request, made of nothing but what could have been a reply to it.
+
+    Raises Malformed if it could not.
+    """
+    if sum(memoryview(buffer).nbytes for buffer in buffers) > MOST_BYTES:
+        raise Malformed(f"tensors of more than {MOST_BYTES >> 20} MB")
+    if not isinstance(about, dict):
+        raise Malformed("a reply that is no dictionary")
+    read = _Reader(buffers)
+    names = {name for name, value in request.arguments.items() if isinstance(value, torch.Tensor)}
+    return Reply(
+        given=describe((request.build or {}) | request.arguments),
+        output=read.output(about.get("output")),
+        fault=read.fault(about.get("fault")),
+        changed=tuple(name for name in read.texts(about.get("changed")) if name in names),
+        gradients={name: None if value is None else read.tensor(value)
+                   for name, value in read.table(about.get("gradients"))},
+        used=tuple(name for name in read.texts(about.get("used")) if name in request.forbidden),
+        shapes={name: read.sizes(value) for name, value in read.table(about.get("shapes"))},
+        trained=read.texts(about.get("trained")),
+        shared=tuple(read.texts(group) for group in read.list(about.get("shared"))),
+        reports={name: {key: read.report(item) for key, item in read.table(value)}
+                 for name, value in read.table(about.get("reports"))
+                 if isinstance(request.arguments.get(name), Stub)},
+        held=None if about.get("held") is None else read.number(about.get("held")),
+    )
+
+
+class _Reader:
+    """Reads the values of one reply, and counts them."""
+
+    def __init__(self, buffers):
+        self.buffers, self.left, self.numbers = buffers, MOST_ITEMS, 0
+
+    def count(self):
+        self.left -= 1
+        if self.left < 0:
+            raise Malformed(f"a reply of more than {MOST_ITEMS} values")
+
+    def output(self, value, depth=0):
+        self.count()
+        if isinstance(value, list):
+            if depth >= 4:
+                raise Malformed("an output of lists in lists in lists")
+            return tuple(self.output(item, depth + 1) for item in value)
+        return self.tensor(value) if isinstance(value, dict) else None if value is None else _text(value)
+
+    def report(self, value):
+        return self.number(value) if type(value) is int else self.output(value)
+
+    def tensor(self, value):
+        self.count()
+        if isinstance(value, str):  # a tensor of a kind that cannot travel
+            return _text(value)
+        if not isinstance(value, dict):
+            raise Malformed("a tensor that is none")
+        tensor = _tensor(value, self.buffers)
+        self.numbers += tensor.numel()
+        if self.numbers > MOST_NUMBERS:
+            raise Malformed(f"more than {MOST_NUMBERS} numbers")
+        return tensor
+
+    def fault(self, value):
+        if value is None:
+            return None
+        if not isinstance(value, dict):
+            raise Malformed("a fault that is none")
+        lines = []
+        for line in self.list(value.get("lines"))[-MOST_LINES:]:
+            if not (isinstance(line, list) and len(line) == 3 and type(line[1]) is int):
+                raise Malformed("a line of a fault that is none")
+            lines.append((_text(line[0]), self.number(line[1]), _text(line[2])))
+        return Fault(_text(value.get("type")), _text(value.get("message")), lines, value.get("unsolved") is True)
+
+    def texts(self, value):
+        return tuple(_text(item) for item in self.list(value))
+
+    def sizes(self, value):
+        return [self.number(item) for item in self.list(value)]
+
+    def number(self, value):
+        if type(value) is not int or not -(2**63) <= value < 2**63:
+            raise Malformed("a number that is none")
+        return value
+
+    def list(self, value):
+        if not isinstance(value, (list, type(None))):
+            raise Malformed("a list that is none")
+        for _ in value or ():
+            self.count()
+        return value or []
+
+    def table(self, value):
+        if not isinstance(value, (dict, type(None))):
+            raise Malformed("a table that is none")
+        for _ in value or ():
+            self.count()
+        return [(_text(name), item) for name, item in (value or {}).items()]
+
+
+def _text(value):
+    if not isinstance(value, str):
+        raise Malformed("a text that is none")
+    return value[:MOST_TEXT].encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,1 @@
+"""What a learner meets: the check, its result, the progress."""

@@ -1,0 +1,169 @@
+"""The front door for learners: `check`, `hint` and `progress`."""
+
+import contextlib
+import io
+import warnings
+
+import torch
+
+from .. import probes
+from ..calling.limit import TimeUp
+from ..calling.watched import Own, Watched, own
+from ..diagnosing import recording
+from ..diagnosing.diagnosis import Diagnosis, diagnose
+from . import progress_file, progress_map
+from .result import Hint, Result
+
+SECONDS = 10.0  # a right answer takes a hundredth of one
+
+
+def check(component, exercise=None, *, seconds=SECONDS):
+    """Check a component and return a `Result`, which shows itself.
+
+    component  the function or class that answers an exercise
+    exercise   name of the exercise, if it is not the component's own name
+    seconds    how long all calls together may take before they are stopped
+    Raises LookupError if there is no such exercise, TypeError if the component cannot be called.
+    """
+    name = exercise or getattr(component, "__name__", None)
+    if not callable(component):
+        raise TypeError(f"check needs the component itself, such as check({name or 'attention_scores'}); "
+                        f"it got a {type(component).__name__}")
+    record = _record(name)
+    found = examine(record, {record.exercise: component}, seconds)
+    progress_file.remember(record, found)
+    return found
+
+
+def examine(record, components, seconds=SECONDS, seed=recording.SEED):
+    """Probe the component that a record is about, within the time allowed, and return the `Result`.
+
+    If it is wrong and calls other components of its lesson, it is probed once more with right ones in their
+    places: another exercise's mistake costs nothing here.
+    """
+    printed, threads = io.StringIO(), torch.get_num_threads()
+    torch.set_num_threads(1)  # the tensors are tiny: more threads only wait for each other
+    try:
+        return _examine(record, components, seconds, seed, printed)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _examine(record, components, seconds, seed, printed):
+    watched = Watched(Own(components, _parts(record.uses)), probes.forbidden(record.lesson, record.exercise))
+
+    def probe(parts):
+        observed, stopped = observe(record, watched, seconds, seed, parts)
+        return diagnose(record, observed, stopped), observed
+
+    with (contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed),
+          warnings.catch_warnings(record=True) as warned):
+        warnings.simplefilter("default")
+        try:
+            diagnosis, observed, note = settle(record, probe, watched)
+        except Exception as error:
+            diagnosis, observed, note = strange(record, error), {}, ""
+    said = dict.fromkeys(f"{warning.category.__name__}: {warning.message}\n" for warning in warned)
+    return own(record, result(record, diagnosis, observed, "".join(said) + printed.getvalue(), note), watched)
+
+
+def settle(record, probe, watched):
+    """Return (diagnosis, observed, note) of an answer, judged with right helpers where its own are not right.
+
+    probe    function of the names of components that are replaced by right ones: (diagnosis, observed)
+    watched  the `Watched` submission that it asks
+    """
+    diagnosis, observed = probe(())
+    note = ""
+    if record.uses and not diagnosis.passed:
+        alone, seen = probe(tuple(record.uses))
+        if alone.passed:
+            watched.keep_only(record.uses)  # what a wrong helper did is no deed of this answer
+            note = (f"Judged with right {' and '.join(record.uses)}, which it calls: "
+                    "yours are not right yet, and cost nothing here.")
+        if alone.passed or not _unsolved(seen) and (alone.mistakes or not diagnosis.mistakes):
+            diagnosis, observed = alone, seen
+    return diagnosis, observed, note
+
+
+def observe(record, submission, seconds, seed, parts=()):
+    """Run the probes of an exercise within the time allowed; return (observed, why not all were run or "")."""
+    observed, stopped = {}, ""
+    run = [name for name, _ in record.probes]
+    try:
+        with submission.limit(seconds):
+            for name in run:
+                observed |= probes.observe(record.lesson, record.exercise, submission, seed, parts, only={name},
+                                           draws=record.draws)
+                if _unsolved(observed):
+                    break
+    except TimeUp:
+        sentence = dict(record.probes)[run[len(observed)]]
+        stopped = (f"Your code did not come back within {seconds:g} seconds and was stopped. It was asked to show: "
+                   f"{sentence}. Look for a loop whose end is never reached.")
+    if _unsolved(observed):
+        stopped = f"{record.exercise} is not solved yet."
+    return observed, stopped
+
+
+def strange(record, error):
+    """Return the `Diagnosis` of an answer over which a probe stumbled that the reference has gone through."""
+    says = f"Your code returned something that cannot be compared with numbers ({type(error).__name__})."
+    return Diagnosis(False, says=[says], rows=not_run(record))
+
+
+def not_run(record):
+    """Return the rows of probes that did not run."""
+    return [(sentence, "not run") for _, sentence in record.probes]
+
+
+def _unsolved(observed):
+    return any(seen.fault is not None and seen.fault.unsolved for seen in observed.values())
+
+
+def _parts(names):
+    from workbench import parts
+
+    return {name: getattr(parts, name) for name in names}
+
+
+def result(record, diagnosis: Diagnosis, observed, printed="", note=""):
+    """Return the `Result` that a diagnosis amounts to."""
+    fault = next((seen.fault for seen in observed.values() if seen.fault), None)
+    return Result(
+        exercise=record.exercise, points=record.points, earned=round(record.points * diagnosis.keeps, 2),
+        passed=diagnosis.passed, mistakes=diagnosis.mistakes, says=diagnosis.says, rows=diagnosis.rows,
+        unsolved=_unsolved(observed), fault=fault, note=note, printed=printed[:2000])
+
+
+def _record(name):
+    try:
+        return recording.read(name)
+    except LookupError:
+        raise LookupError(_no_such_exercise(name)) from None
+
+
+def _no_such_exercise(name):
+    import difflib
+
+    known = list(recording.exercises())
+    near = difflib.get_close_matches(str(name), known, 1)
+    meant = f"did you mean {near[0]!r}?" if near else f"the exercises are {', '.join(known)}"
+    return f"there is no exercise {name!r}; {meant} Or name it: check(component, exercise=\"name\")"
+
+
+def hint(exercise):
+    """Open the next hint of an exercise, and show those opened before it.
+
+    Raises LookupError if there is no such exercise.
+    """
+    name = exercise if isinstance(exercise, str) else getattr(exercise, "__name__", exercise)
+    record = _record(name)
+    opened = min(progress_file.hints_opened(name) + 1, len(record.hints))
+    progress_file.open_hints(name, opened)
+    return Hint(name, record.hints[:opened], len(record.hints))
+
+
+def progress():
+    """Show the map of the transformer and every exercise: solved, tried or not yet tried, with the points earned."""
+    return progress_map.read()

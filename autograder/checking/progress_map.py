@@ -1,0 +1,149 @@
+"""Show on the map of the transformer which exercises are solved."""
+
+import json
+import sys
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+from workbench.map_boxes import LESSONS, PARTS
+from workbench.transformer_map import transformer_map
+
+from . import progress_file
+from .result import BOX, html_row
+
+RECORDED = Path(__file__).parent.parent / "recorded"  # `recording` knows it too, and would import torch
+MARKS = {"solved": "✓", "tried": "◐", "not yet": "·"}
+
+# How the lessons stand in a terminal: the models on top of what they are made of. One in a row is as wide as two.
+ROWS = [("encoder_only", "decoder_only"), ("encoder", "decoder"), ("positional_embeddings",), ("encoder_decoder",),
+        ("multi_head_attention", "self_attention"), ("scaled_dot_product_attention", "layer_normalization"),
+        ("visualizing_attention",)]
+ACROSS, GAP = 39, 2  # of one card, and between two: 80 columns together
+ARROWS = (30, 30 + ACROSS + GAP)  # the columns in which data goes up from one row to the next
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """What a learner has done of one exercise: its lesson, its name, how far it is, and the points."""
+
+    lesson: str
+    name: str
+    state: str
+    earned: float
+    points: float
+
+
+def read(folder=RECORDED):
+    """Return the `Progress` of whoever runs this in all exercises that are recorded, in the order of the course."""
+    found = []
+    for path in sorted(Path(folder).glob("*/*.json")):
+        record, done = json.loads(path.read_text(encoding="utf-8")), progress_file.state(path.stem)
+        state = "solved" if done.get("passed") else "tried" if done.get("tries") else "not yet"
+        earned = done.get("earned")
+        found.append(Exercise(record["lesson"], record["exercise"], state,
+                              earned if isinstance(earned, (int, float)) else 0, record["points"]))
+    return Progress(sorted(found, key=_place))
+
+
+@dataclass
+class Progress:
+    """Every exercise and how far it is: as a map above a table in a notebook, as a map of words in a terminal."""
+
+    exercises: list
+
+    @property
+    def map(self):
+        """The map of the transformer, with what is solved and what was tried."""
+        return transformer_map(**{state: [exercise.name for exercise in self.exercises
+                                          if exercise.state == state and exercise.name in PARTS]
+                                  for state in ("solved", "tried")})
+
+    def _total(self):
+        earned, points = (sum(getattr(exercise, what) for exercise in self.exercises) for what in ("earned", "points"))
+        return f"{round(earned, 2):g} of {points:g} points"
+
+    def _repr_html_(self):
+        rows = "".join(html_row(f"{MARKS[one.state]} {one.state}", _title(one.lesson), one.name,
+                                f"{one.earned:g} of {one.points:g}") for one in self.exercises)
+        return (f'{self.map.html}<div style="{BOX}"><b>{escape(self._total())}</b>'
+                f'<table style="border-collapse:collapse;font-size:inherit">{rows}</table></div>')
+
+    def __repr__(self):
+        lessons = {name: [] for row in ROWS for name in row}
+        for exercise in self.exercises:
+            lessons.setdefault(exercise.lesson, []).append(exercise)
+        others = [(name,) for name in lessons if name not in LESSONS]  # those of an instructor's own
+        rows = [_beside([_card(name, lessons[name], len(row) == 1) for name in row])
+                for row in ROWS + others]
+        # The decoder asks the encoder for keys and values.
+        rows[1][1] = "──▶".join((rows[1][1][:ACROSS - 1] + "├", rows[1][1][ACROSS + GAP + 1:]))
+        for upper, lower in ((0, 1), (1, 2)):
+            for column in ARROWS:
+                rows[upper][-1] = _put(rows[upper][-1], column, "▲")
+                rows[lower][0] = _put(rows[lower][0], column, "┴")
+        signs = "  ".join(f"{mark} {state}" for state, mark in MARKS.items())
+        head = f"{self._total():<{2 * ACROSS + GAP - len(signs)}}{signs}"
+        return "\n".join([head, *(line for row in rows for line in row)])
+
+
+def _place(exercise):
+    """Return what sorts exercises by lesson and, in a lesson, as they are built; those without a box come last."""
+    lesson = LESSONS.get(exercise.lesson)
+    if lesson is None:
+        return len(LESSONS) + 1, exercise.lesson, 0
+    return lesson.number, "", [*lesson.parts, exercise.name].index(exercise.name)
+
+
+def _title(lesson):
+    return f"{LESSONS[lesson].number} {LESSONS[lesson].title}" if lesson in LESSONS else lesson
+
+
+def _card(lesson, exercises, wide):
+    """Return the lines of a lesson's card, in one column of exercises or, if it is wide, in two."""
+    width = 2 * ACROSS + GAP if wide else ACROSS
+    title = f" {_title(lesson)} "
+    cells = [_cell(exercise) for exercise in exercises]
+    if wide:
+        half = (len(cells) + 1) // 2
+        right = cells[half:] + [" " * (ACROSS - 2)] * (2 * half - len(cells))
+        cells = [one + " " * (GAP + 2) + other for one, other in zip(cells[:half], right, strict=True)]
+    return [f"┌{title[:width - 2]:─<{width - 2}}┐", *(f"│{cell}│" for cell in cells), f"└{'─' * (width - 2)}┘"]
+
+
+def _cell(exercise):
+    """Return sign, name and points of an exercise, in as many columns as are inside of a card."""
+    points = f"{exercise.earned:g}/{exercise.points:g}"
+    room = ACROSS - 6 - len(points)
+    name = exercise.name if len(exercise.name) < room else exercise.name[:room - 2] + "…"
+    return f" {MARKS[exercise.state]} {name:<{room}}{points} "
+
+
+def _beside(cards):
+    """Return the lines of cards that stand side by side and end at the same height."""
+    high = max(map(len, cards))
+    filled = [card[:-1] + [f"│{' ' * (len(card[0]) - 2)}│"] * (high - len(card)) + card[-1:] for card in cards]
+    return [(" " * GAP).join(lines) for lines in zip(*filled, strict=True)]
+
+
+def _put(line, column, sign):
+    return line[:column] + sign + line[column + 1:]
+
+
+def arguments(parser):
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="write the map as a picture instead, for a README")
+
+
+def run(args):
+    shown = read()
+    if args.svg is None:
+        sys.stdout.reconfigure(errors="replace")  # a terminal without these lines shows question marks
+        print(shown)
+        return 0
+    try:
+        args.svg.write_text(shown.map.svg, encoding="utf-8", newline="\n")
+    except OSError as error:
+        print(f"{args.svg}: {error.strerror}; give a file that can be written", file=sys.stderr)
+        return 1
+    print(f"{args.svg}: {shown.map}")
+    return 0

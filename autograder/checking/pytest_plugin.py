@@ -1,0 +1,111 @@
+"""The checks as pytest items: `pytest course/07_scaled_dot_product_attention` grades a notebook in the terminal.
+
+One item per probe, with the diagnosis as the failure message. Notebooks that are no lessons are left alone, and
+`pytest -p no:transformer_taxonomy` switches it off. With `--nbval`, which runs all cells, checks included, there are
+no items of ours: then this plugin compares what a trained model shows, in meaning.
+"""
+
+import functools
+import json
+from pathlib import Path
+
+import pytest
+
+
+def pytest_collect_file(file_path, parent):
+    """Collect a lesson's notebook, known by its metadata."""
+    option = parent.config.option
+    if getattr(option, "nbval", False) or getattr(option, "nbval_lax", False):
+        return None  # its cells are collected, and its checks are among them
+    if file_path.suffix == ".ipynb" and (lesson := _lesson_of(file_path)):
+        return LessonFile.from_parent(parent, path=file_path, lesson=lesson)
+    return None
+
+
+def pytest_itemcollected(item):
+    """Let nbval compare what a trained model shows in meaning; on every other cell it stays strict."""
+    if not getattr(item.config.option, "nbval", False):
+        return
+    from nbval.plugin import IPyNbCell
+
+    from ..notebooks import meaning
+
+    if isinstance(item, IPyNbCell) and meaning.is_trained(item.cell):
+        item.options["check"] = True
+        item.compare_outputs = functools.partial(_say_the_same, item)
+
+
+def _say_the_same(item, fresh, stored):
+    """Stand in for `IPyNbCell.compare_outputs`, which leaves what it has to say in `comparison_traceback`."""
+    from ..notebooks import meaning
+
+    item.comparison_traceback = meaning.differences(item.cell, stored, fresh)
+    return not item.comparison_traceback
+
+
+def _lesson_of(path: Path):
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))["metadata"]["transformer_taxonomy"]
+        return about["lesson"] if isinstance(about["lesson"], str) else None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None  # whoever asked for this file hears of it from nbval or from pytest itself
+
+
+class LessonFile(pytest.File):
+    """A lesson's notebook: an item for every probe of its exercises."""
+
+    def __init__(self, lesson, **kwargs):
+        super().__init__(**kwargs)
+        self.lesson, self._module, self._results = lesson, None, {}
+
+    def collect(self):
+        from ..diagnosing import recording
+
+        for exercise in [name for name, lesson in recording.exercises().items() if lesson == self.lesson]:
+            record = recording.read(exercise)
+            for index, (probe, _) in enumerate(record.probes):
+                yield ProbeItem.from_parent(self, name=f"{exercise}::{probe}", record=record, index=index)
+
+    def result(self, record):
+        """Return the `Result` of an exercise; the notebook is loaded once, and each exercise is probed once."""
+        from ..notebooks.definitions import load
+        from .check import examine
+
+        if self._module is None:
+            self._module = load(self.path)
+        if record.exercise not in self._results:
+            component = getattr(self._module, record.exercise, None)
+            self._results[record.exercise] = component and examine(record, {record.exercise: component})
+        return self._results[record.exercise]
+
+
+class ProbeItem(pytest.Item):
+    """One sentence about one component."""
+
+    def __init__(self, record, index, **kwargs):
+        super().__init__(**kwargs)
+        self.record, self.index = record, index
+
+    def runtest(self):
+        result = self.parent.result(self.record)
+        if result is None:
+            raise NotRight(f"{self.record.exercise} is not defined in the notebook" + self._why())
+        if result.rows[self.index][1] != "right":
+            raise NotRight(repr(result))
+
+    def _why(self):
+        faults = getattr(self.parent._module, "__faults__", ())
+        return "".join(f"; cell {fault.cell + 1}: {type(fault.error).__name__}: {fault.error}" for fault in faults[:1])
+
+    def repr_failure(self, excinfo, style=None):
+        """Show the diagnosis; a traceback only for an error of our own."""
+        if isinstance(excinfo.value, NotRight):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self):
+        return self.path, None, f"{self.record.exercise}: {self.record.probes[self.index][1]}"
+
+
+class NotRight(Exception):
+    """An answer whose observation differs from a right one."""

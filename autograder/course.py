@@ -1,0 +1,66 @@
+"""Where things are in a course: its root, its lessons."""
+
+import difflib
+import os
+from pathlib import Path
+
+from autograder.authoring.draft import draft
+
+CONFIG = "nbgrader_config.py"
+
+
+class CourseError(ValueError):
+    """A course that is not as it should be; the text says what is wrong and what to do."""
+
+
+def find_root(start=None):
+    """Return the course's root: the nearest folder, from `start` upward, that holds nbgrader_config.py."""
+    start = Path(start or Path.cwd()).resolve()
+    for folder in (start, *start.parents):
+        if (folder / CONFIG).is_file():
+            return folder
+    raise CourseError(f"{start}: no {CONFIG} here or above; run this inside of the course, or give --root")
+
+
+def texts(root):
+    """Return {lesson name: path} of the lesson texts of a course."""
+    paths = sorted((Path(root) / "solutions").glob("*.py"))
+    return {path.stem: shown(path) for path in paths if not path.name.startswith("_")}
+
+
+def shown(path):
+    """Return the path as a reader here would write it."""
+    path = Path(path).resolve()
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def select(root, words=()):
+    """Return the paths of the lessons that the words name, by number, name or path; of all lessons without words."""
+    known = texts(root)
+    if not known:
+        raise CourseError(f"{Path(root) / 'solutions'}: no lesson text (*.py) is here; write one, or give --root")
+    return list(dict.fromkeys(path for word in words or known for path in one(word, known)))
+
+
+def one(word, known):
+    """Return the paths that one word names."""
+    if word.isdecimal():
+        return by_number(int(word), known)
+    name = Path(word).name.removesuffix(".py").removesuffix(".ipynb")
+    name = name[3:] if name[:2].isdecimal() and name[2:3] == "_" else name  # a folder: 07_name
+    if name in known and (os.sep not in word or Path(word).exists()):
+        return [known[name]]
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0)[0]
+    raise CourseError(f"there is no lesson `{word}`; the nearest is `{near}`")
+
+
+def by_number(number, known):
+    """Return the lesson of this number; texts that cannot be read have none."""
+    numbers = {}
+    for path in known.values():
+        cells = draft(path.read_text(encoding="utf-8", errors="replace")).cells
+        numbers.setdefault(cells[0].options.get("lesson") if cells else None, []).append(path)
+    if number in numbers:
+        return numbers[number]
+    have = ", ".join(str(key) for key in sorted(key for key in numbers if isinstance(key, int)))
+    raise CourseError(f"there is no lesson {number}; there are {have or 'none with a number'}")

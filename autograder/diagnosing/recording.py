@@ -1,0 +1,230 @@
+"""Recorded answers: what the reference, accepted alternatives and mistakes of an exercise show under its probes.
+
+They are made once from the instructor's side and travel with the learner's copy of the course. The learner's
+side needs neither solutions nor mistakes, and gets its answer as fast as the probes run.
+"""
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from .. import probes
+from .observation import same, same_signature, signature
+from .steady import Answer, draw, observe
+
+FOLDER = Path(__file__).parent.parent / "recorded"
+SEED = "recorded"
+APART = 3.0  # how many times the tolerance two mistakes have to be apart: neither may become the other by rounding
+
+
+@dataclass
+class Record:
+    """What a check has to know of one exercise.
+
+    probes      [name, sentence] of each probe
+    draws       {probe: which draw of numbers it takes}, where the first was not steady
+    reference   {probe: {observation: value}}, tensors as {"shape", "values"}
+    given       {probe: {observation: the inputs in words}}
+    accepted    how accepted alternatives differ from the reference: {probe: signature}
+    mistakes    {name: {"symptom", "cause", "place", "keeps"}}
+    behaviours  ways to be wrong: {"mistakes": names, "differs": {probe: signature}}
+    """
+
+    lesson: str
+    exercise: str
+    points: float
+    uses: list
+    hints: list
+    probes: list
+    draws: dict
+    reference: dict
+    given: dict
+    accepted: list
+    mistakes: dict
+    behaviours: list
+
+    def expected(self, probe, observation):
+        """Return the reference's observation, as a tensor or a string; None if it makes none of this name."""
+        value = self.reference[probe].get(observation)
+        if isinstance(value, dict):
+            return torch.tensor(value["values"], dtype=torch.float64).reshape(value["shape"])
+        return value
+
+
+def differences(reference, seen):
+    """Return {probe: signature} of every probe that shows anything else than for the reference.
+
+    reference  {probe: {observation: tensor or string}}
+    seen       {probe: {observation: tensor or string}}, of as many probes as were run
+    """
+    return {probe: signature(reference[probe], observations) for probe, observations in seen.items()
+            if any(not same(reference[probe].get(name), observations.get(name))
+                   for name in {**reference[probe], **observations})}
+
+
+def agree(one, other, slack=1.0):
+    """Return True if two sets of differences can come from the same answer, at `slack` times the usual tolerance."""
+    return one.keys() == other.keys() and all(same_signature(one[name], other[name], slack) for name in one)
+
+
+def values(observed):
+    """Return {probe: {observation: value}} of what `probes.observe` returned."""
+    return {probe: observations.values for probe, observations in observed.items()}
+
+
+def record(lesson, exercise, reference, catalogue, accepted=(), seed=SEED, pairs=True, draws=None):
+    """Return the `Record` of one exercise.
+
+    lesson     the `Lesson` that was read
+    exercise   one of its `Exercise`s
+    reference  the component that is right
+    catalogue  the lesson's mistakes
+    accepted   [(name, component)]: other right answers
+    draws      {probe: which draw of numbers it takes}, as an earlier record found them; None: numbers are drawn until
+               nothing depends on rounding, for which every answer is observed in several ways
+    Raises ValueError if a mistake cannot be told from a right answer or from another mistake, or if what is observed
+    depends on how a processor rounds.
+    """
+    asked = probes.probes_of(lesson.name, exercise.name)
+    if not asked:
+        raise ValueError(f"{lesson.path}: exercise {exercise.name!r} has no probe; write one in autograder/probes")
+    right = [Answer("the reference", reference, right=True),
+             Answer("the right steps in mistakes/", catalogue.right(exercise.name), right=True)]
+    right += [Answer(f"the alternative {name}", component, right=True) for name, component in accepted]
+    singles = {f"{wrong.mistakes[0]} ({_written(wrong)})": wrong for wrong in catalogue.singles(exercise.name)}
+    doubles = {" + ".join(wrong.mistakes): wrong for wrong in (catalogue.pairs(exercise.name) if pairs else ())}
+    answers = [*right, *(Answer(name, wrong.call) for name, wrong in singles.items()),
+               *(Answer(name, wrong.call, firm=False) for name, wrong in doubles.items())]
+    seen, draws, unsteady = _observed(lesson, exercise, asked, seed, answers, draws)
+    first = seen[right[0].name]
+    expected = values(first)
+    found = Record(
+        lesson.name, exercise.name, exercise.points, list(exercise.uses), list(exercise.hints),
+        [[probe.name, probe.sentence] for probe in asked], draws,
+        {probe: {name: plain(value) for name, value in seen.items()} for probe, seen in expected.items()},
+        {probe: seen.given for probe, seen in first.items()}, [], {}, [])
+    differs = {name: differences(expected, values(observed)) for name, observed in seen.items()}
+    if differs[right[1].name]:
+        raise ValueError(f"{lesson.name}: {exercise.name!r} made of the right steps in mistakes/ differs from the "
+                         "reference; mend the steps")
+    for answer in right[2:]:
+        if differs[answer.name] and not any(agree(differs[answer.name], known) for known in found.accepted):
+            found.accepted.append(differs[answer.name])
+    _add_mistakes(found, catalogue, singles, differs)
+    _add_pairs(found, {name: wrong for name, wrong in doubles.items() if name not in unsteady}, differs)
+    return found
+
+
+def _observed(lesson, exercise, asked, seed, answers, known):
+    """Return ({answer: {probe: Observations}}, {probe: draw, where that is not the first}, names of unsteady pairs).
+
+    known  {probe: draw} that is taken as it is; None if it is to be found
+    """
+    seen, draws, unsteady = {answer.name: {} for answer in answers}, {}, set()
+    for probe in asked:
+        if known is None:
+            number, observed, jumps = draw(lesson.name, exercise.name, probe.name, seed, answers)
+        else:
+            number, jumps = known.get(probe.name, 0), {}
+            observed = {answer.name: observe(lesson.name, exercise.name, probe.name, seed, number, answer)
+                        for answer in answers}
+        if firm := [jumps[answer.name] for answer in answers if answer.firm and answer.name in jumps]:
+            raise ValueError(f"{lesson.name}: exercise {exercise.name!r}, {firm[0]}")
+        unsteady |= jumps.keys()
+        draws |= {probe.name: number} if number else {}
+        for name, observations in observed.items():
+            seen[name][probe.name] = observations
+    return seen, draws, unsteady
+
+
+def _add_mistakes(found, catalogue, singles, differs_of):
+    for written, wrong in singles.items():
+        differs, name = differs_of[written], wrong.mistakes[0]
+        if not differs:
+            raise ValueError(f"{found.exercise}: mistake {written!r} shows nothing under the probes; "
+                             "add a probe that tells it from a right answer, or exclude the exercise with only=")
+        for known in found.behaviours:
+            if known["mistakes"] != [name] and agree(differs, known["differs"], APART):
+                other = known["mistakes"][0]
+                raise ValueError(f"{found.exercise}: mistakes {written!r} and {other!r} look the same "
+                                 "under the probes; add a probe, or make them one")
+        about = asdict(catalogue.mistakes[name])
+        found.mistakes[name] = {key: about[key] for key in ("symptom", "cause", "place", "keeps")}
+        if not any(agree(differs, known["differs"]) for known in found.behaviours):
+            found.behaviours.append({"mistakes": [name], "differs": differs})
+
+
+def _add_pairs(found, doubles, differs_of):
+    """Add pairs of mistakes, except where one hides the other, or where two pairs look the same."""
+    made = []
+    for name, wrong in doubles.items():
+        differs = differs_of[name]
+        alike = [known for known in (*found.behaviours, *made) if agree(differs, known["differs"], APART)]
+        made.append({"mistakes": list(wrong.mistakes), "differs": differs, "alone": bool(differs) and not alike})
+        for known in alike:
+            known["alone"] = False
+    found.behaviours += [{"mistakes": pair["mistakes"], "differs": pair["differs"]} for pair in made if pair["alone"]]
+    for known in found.behaviours:
+        known.pop("alone", None)
+
+
+def _written(wrong):
+    return ", ".join(f"{step}: {function.__qualname__}" for step, function in wrong.replaced.items())
+
+
+def plain(value):
+    if not isinstance(value, torch.Tensor):
+        return value
+    return {"shape": list(value.shape), "values": [float(f"{number:.7g}") for number in value.flatten().tolist()]}
+
+
+def write(found, folder=FOLDER):
+    """Write a record as JSON text, one behaviour a line, so that a change shows as a short diff.
+
+    A file that says the same up to the last digits stays as it is. Returns whether it was written.
+    """
+    path = Path(folder) / found.lesson / f"{found.exercise}.json"
+    about = asdict(found)
+    behaviours = about.pop("behaviours")
+    dump = json.dumps
+    lines = [f"  {dump(key)}: {dump(value, ensure_ascii=False)}," for key, value in about.items()]
+    rows = ",\n".join(f"    {dump(behaviour, separators=(',', ':'))}" for behaviour in behaviours)
+    text = "{\n" + "\n".join(lines) + '\n  "behaviours": [\n' + rows + "\n  ]\n}\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and close_enough(json.loads(path.read_text(encoding="utf-8")), json.loads(text)):
+        return False
+    beside = path.with_suffix(".new")
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(path)
+    return True
+
+
+def read(exercise, folder=FOLDER):
+    """Return the `Record` of an exercise. Raises LookupError if no lesson has an exercise of this name."""
+    paths = sorted(Path(folder).glob(f"*/{exercise}.json"))
+    if not paths:
+        raise LookupError(exercise)
+    return Record(**json.loads(paths[0].read_text(encoding="utf-8")))
+
+
+def exercises(folder=FOLDER):
+    """Return {exercise: lesson} of all that is recorded."""
+    return {path.stem: path.parent.name for path in sorted(Path(folder).glob("*/*.json"))}
+
+
+def close_enough(one, other):
+    """Return True if two records say the same, up to the last digits of their numbers.
+
+    Another processor may add in another order; what a record means does not change by that.
+    """
+    if isinstance(one, dict):
+        return isinstance(other, dict) and one.keys() == other.keys() and all(
+            close_enough(one[key], other[key]) for key in one)
+    if isinstance(one, list):
+        return isinstance(other, list) and len(one) == len(other) and all(map(close_enough, one, other))
+    if isinstance(one, float) and isinstance(other, float):
+        return (math.isnan(one) and math.isnan(other)) or math.isclose(one, other, rel_tol=1e-4, abs_tol=1e-4)
+    return one == other

@@ -1,0 +1,1 @@
+"""Pages that are clean whatever a learner wrote."""

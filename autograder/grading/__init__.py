@@ -1,0 +1,1 @@
+"""A class is graded: submissions in, scores and reasons out."""

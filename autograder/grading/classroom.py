@@ -1,0 +1,272 @@
+"""A whole class, played: submissions of every kind go through release, autograde, feedback and export."""
+
+import contextlib
+import json
+import logging
+import os
+import shutil
+import sys
+import time
+import warnings
+from pathlib import Path
+
+from .. import mistakes
+from ..authoring.build import notebook_path
+from ..authoring.lesson import read
+from ..authoring.record import beside
+from ..course import CONFIG as CONFIG_FILE
+from ..course import CourseError, find_root, select, shown
+from . import report
+
+CONFIG = """\
+# A class that was played with `python -m autograder class`; everything but the folders comes from the course.
+load_subconfig("nbgrader_config.py", path={root!r})
+c = get_config()
+c.Execute.timeout = 15  # one of its learners never comes to an end
+"""
+
+
+def answers_of(lesson):
+    """Return {learner: {exercise: source}}: right answers in several styles, and every known mistake.
+
+    The learners of the class carry one mistake in each exercise, so there are as many as the exercise with most
+    mistakes has.
+    """
+    catalogue = mistakes.read(beside(lesson, "mistakes"))
+    alternatives = mistakes.read_alternatives(beside(lesson, "alternatives"))
+    right = {name: exercise.source for name, exercise in lesson.exercises.items()}
+    learners = {"right_as_in_the_solution": right}
+    styles = {name: [alternatives.source(name, style) for style, _ in alternatives.of(name)] for name in right}
+    for number in range(max(map(len, styles.values()), default=0)):
+        learners[f"right_in_style_{number + 1}"] = {
+            name: sources[number] if number < len(sources) else right[name] for name, sources in styles.items()}
+    wrong = {name: _one_of_each(catalogue, name) for name in right}
+    for number in range(max(map(len, wrong.values()))):
+        learners[f"mistaken_{number + 1:02d}"] = {
+            name: sources[number] if number < len(sources) else right[name] for name, sources in wrong.items()}
+    return learners
+
+
+def _one_of_each(catalogue, exercise):
+    firsts = {}
+    for wrong in catalogue.singles(exercise):
+        firsts.setdefault(wrong.mistakes[0], catalogue.source(wrong))
+    return list(firsts.values())
+
+
+def odd_submissions(lesson, released, other):
+    """Return {learner: bytes of the notebook}: what arrives besides answers.
+
+    released  the released notebook, parsed
+    other     the released notebook of another lesson, parsed
+    """
+    first = next(iter(lesson.exercises))
+
+    def with_cell(source):
+        return _filled(released, {first: source})
+
+    return {
+        "unsolved": _filled(released, {}),
+        "half_solved": _filled(released, {first: lesson.exercises[first].source}),
+        "raises_in_a_cell": with_cell("raise RuntimeError('I gave up')"),
+        "ends_the_process": with_cell("import os\nos._exit(1)"),
+        "never_ends": with_cell("while True:\n    pass"),
+        "endless_answer": with_cell(f"def {first}(*arguments):\n    while True:\n        pass"),
+        "does_not_parse": with_cell(f"def {first}(query, key:\n    return"),
+        "empty_notebook": json.dumps({"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}).encode(),
+        "broken_json": b'{"cells": [{"cell_type": "code", "source',
+        "another_lesson": json.dumps(other).encode(),
+    }
+
+
+def _filled(released, answers):
+    """Return the released notebook with these sources in its answer cells, as bytes."""
+    notebook = json.loads(json.dumps(released))
+    for cell in notebook["cells"]:
+        name = (cell["metadata"].get("nbgrader") or {}).get("grade_id")
+        if name in answers:
+            cell["source"] = answers[name]
+    return json.dumps(notebook).encode()
+
+
+class Class:
+    """A class in a folder of its own, with nbgrader's folders and gradebook, and the course's configuration.
+
+    root    the course
+    folder  where the class lives; it is made anew
+    """
+
+    def __init__(self, root, folder, lesson):
+        self.root, self.folder, self.lesson = Path(root).resolve(), Path(folder).resolve(), lesson
+        self.assignment = lesson.folder
+        self.file = f"{lesson.name}.ipynb"
+
+    def prepare(self):
+        """Make the folder, and copy the solved notebook into nbgrader's source folder."""
+        if self.folder.exists():
+            if not (self.folder / CONFIG_FILE).exists():
+                raise CourseError(f"{self.folder} exists and is no class; choose another folder")
+            shutil.rmtree(self.folder)
+        self.folder.mkdir(parents=True)
+        (self.folder / CONFIG_FILE).write_text(CONFIG.format(root=str(self.root)), encoding="utf-8")
+        for solved in sorted((self.root / "solutions" / "notebooks").glob("*/*.ipynb")):
+            target = self.folder / "solutions" / "notebooks" / solved.parent.name / solved.name
+            target.parent.mkdir(parents=True)
+            shutil.copy(solved, target)
+
+    def settings(self):
+        from traitlets.config import PyFileConfigLoader
+
+        return PyFileConfigLoader(CONFIG_FILE, path=str(self.folder)).load_config()
+
+    def coursedir(self, **names):
+        from nbgrader.coursedir import CourseDirectory
+
+        return CourseDirectory(config=self.settings(), root=str(self.folder), **names)
+
+    def release(self):
+        """Release every lesson through nbgrader, so that a submission of another one can be told."""
+        from nbgrader.apps import NbGraderAPI
+
+        api = NbGraderAPI(self.coursedir(), config=self.settings())
+        for folder in sorted((self.folder / "solutions" / "notebooks").iterdir()):
+            done = api.generate_assignment(folder.name)
+            if not done["success"]:
+                raise CourseError(f"nbgrader did not release {folder.name}:\n{done['log']}")
+
+    def released(self, assignment=None):
+        folder = self.folder / "course" / (assignment or self.assignment)
+        return json.loads(next(folder.glob("*.ipynb")).read_text(encoding="utf-8"))
+
+    def another(self):
+        """Return a released notebook of another lesson; of the same one, its answers renamed, if there is no other."""
+        others = [folder.name for folder in (self.folder / "course").iterdir() if folder.name != self.assignment]
+        if others:
+            return self.released(min(others))
+        notebook = self.released()
+        for cell in notebook["cells"]:
+            cell["id"] = f"other-{cell['id']}"[:64]
+            if about := cell["metadata"].get("nbgrader"):
+                about["grade_id"] = f"other_{about['grade_id']}"
+        return notebook
+
+    def submit(self, learner, content):
+        """Hand in a notebook, the way nbgrader's collect leaves it."""
+        place = self.folder / "submitted" / learner / self.assignment
+        place.mkdir(parents=True)
+        (place / self.file).write_bytes(content)
+        (place / "timestamp.txt").write_text(time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()), encoding="utf-8")
+
+    def learners(self):
+        return sorted(path.name for path in (self.folder / "submitted").iterdir())
+
+    def autograde(self, progress):
+        """Grade all submissions, as `python -m autograder grade` does."""
+        from . import grade, workers
+
+        one = grade.Grading(self.folder, self.lesson.name)
+        with one.alone(), workers.chosen(None, workers.cores()) as pool:
+            grade.grade(one, pool, progress=progress)
+
+    def feedback(self, learner):
+        from nbgrader.converters import GenerateFeedback
+
+        course = self.coursedir(assignment_id=self.assignment, student_id=learner)
+        GenerateFeedback(coursedir=course, config=self.settings()).start()
+
+    def export(self):
+        """Write nbgrader's table of grades and return its path."""
+        from nbgrader.api import Gradebook
+        from nbgrader.plugins import CsvExportPlugin
+
+        path = self.folder / "grades.csv"
+        with Gradebook(self.coursedir().db_url, "transformer_taxonomy") as gradebook:
+            exporter = CsvExportPlugin()
+            exporter.to = str(path)
+            exporter.export(gradebook)
+        return path
+
+    def graded(self):
+        """Return {learner: [Graded]} of the autograded notebooks; an empty list where there is none."""
+        found = {}
+        for learner in self.learners():
+            path = self.folder / "autograded" / learner / self.assignment / self.file
+            found[learner] = report.read(path) if path.exists() else []
+        return found
+
+
+@contextlib.contextmanager
+def logged(path):
+    """Send what nbgrader logs, and what it warns of, to a file."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    loggers = [logging.getLogger("traitlets"), logging.getLogger("py.warnings")]
+    before = [(logger, logger.handlers[:], logger.propagate) for logger in loggers]
+    logging.captureWarnings(True)
+    for logger in loggers:
+        logger.handlers, logger.propagate = [handler], False
+        logger.setLevel(logging.INFO)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")
+            yield
+    finally:
+        logging.captureWarnings(False)
+        for logger, handlers, propagate in before:
+            logger.handlers, logger.propagate = handlers, propagate
+        handler.close()
+
+
+def play(one, console, only=None):
+    """Play the class from release to export and return {learner: [Graded]}.
+
+    one   the `Class`
+    only  names of the learners who hand in; all if None
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    one.prepare()
+    with logged(one.folder / "nbgrader.log"):
+        console.print(f"Releasing {one.assignment} with nbgrader")
+        one.release()
+        submissions = {learner: _filled(one.released(), answers) for learner, answers in answers_of(one.lesson).items()}
+        submissions |= odd_submissions(one.lesson, one.released(), one.another())
+        for learner, content in submissions.items():
+            if only is None or learner in only:
+                one.submit(learner, content)
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=console) as bar:
+            grade = bar.add_task("Autograding", total=None)
+            one.autograde(lambda done, every: bar.update(grade, completed=done, total=every))
+            for learner in bar.track(one.learners(), description="Feedback"):
+                one.feedback(learner)
+        one.export()
+    return one.graded()
+
+
+def arguments(parser):
+    parser.add_argument("lesson", nargs="?", default="7", metavar="LESSON", help="a number, a name or a path (7)")
+    parser.add_argument("--root", help="the course; the folder with nbgrader_config.py, here or above, if not given")
+    parser.add_argument("--folder", help="where the class lives, made anew (classroom, in the course)")
+    parser.add_argument("--only", nargs="+", metavar="LEARNER", help="let only these learners hand in")
+
+
+def run(args):
+    from rich.console import Console
+
+    from ..authoring.build import with_programs
+
+    os.environ["PATH"] = with_programs()
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    root = find_root(args.root)
+    lesson = read(select(root, [args.lesson])[0])
+    if not notebook_path(lesson).exists():
+        raise CourseError(f"{notebook_path(lesson)}: not built; run `python -m autograder build {lesson.name}`")
+    one = Class(root, args.folder or root / "classroom", lesson)
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    graded = play(one, console, args.only)
+    report.show(graded, console)
+    console.print(f"Feedback pages: {shown(one.folder / 'feedback')}/LEARNER/{one.assignment}/{lesson.name}.html\n"
+                  f"Grades: {shown(one.folder / 'grades.csv')}, gradebook: {shown(one.folder / 'gradebook.db')}, "
+                  f"log: {shown(one.folder / 'nbgrader.log')}", soft_wrap=True)
+    return 0

@@ -1,0 +1,193 @@
+"""The official verdict: probes with fresh numbers, against the live reference, on a component in another process.
+
+A local check compares with recorded answers, whose numbers everyone can read. Here numbers are drawn anew and the
+reference answers them at the same time, so that an answer earns its points by being right and by nothing else. The
+name of a mistake still comes from the record: it earns nothing by itself, and where a mistake keeps a part of the
+points, it must also be that mistake under the fresh numbers.
+"""
+
+import contextlib
+import functools
+import logging
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+from .. import mistakes, probes
+from ..calling.local import Here
+from ..calling.remote import Ended, Missing
+from ..calling.watched import Watched, own
+from ..calling.wire import Malformed
+from ..checking.check import SECONDS, not_run, observe, result, settle, strange
+from ..diagnosing import recording, steady
+from ..diagnosing.diagnosis import Diagnosis, diagnose
+from ..notebooks.definitions import load
+
+log = logging.getLogger(__name__)
+
+
+class Reference:
+    """What the instructor's side of a course knows of its lessons.
+
+    solutions  folder of the lesson texts, with `mistakes` and `alternatives` in it
+    """
+
+    def __init__(self, solutions):
+        self.folder = Path(solutions)
+        self._module = functools.cache(lambda lesson: load(self.folder / f"{lesson}.py"))
+        self._catalogue = functools.cache(lambda lesson: mistakes.read(self.folder / "mistakes" / f"{lesson}.py"))
+
+    def component(self, record):
+        """Return the right component of an exercise. Raises FileNotFoundError where its lesson's text is missing."""
+        return getattr(self._module(record.lesson), record.exercise)
+
+    def accepted(self, record):
+        """Return other right components, which may differ from the reference under some probe."""
+        path = self.folder / "alternatives" / f"{record.lesson}.py"
+        return [component for _, component in mistakes.read_alternatives(path).of(record.exercise)]
+
+    def mistaken(self, record, names):
+        """Return every component that makes just these mistakes."""
+        catalogue = self._catalogue(record.lesson)
+        wrong = [*catalogue.singles(record.exercise), *(catalogue.pairs(record.exercise) if len(names) > 1 else ())]
+        return [one.call for one in wrong if set(one.mistakes) == set(names)]
+
+
+def judge(record, submission, reference, seed, seconds=SECONDS, reached=None):
+    """Return the `Result` of an exercise.
+
+    record      the `Record` of the exercise
+    submission  a `Remote`
+    reference   the `Reference`
+    seed        which fresh numbers
+    seconds     how long all calls together may take
+    reached     a `reach.Reach` where the notebook reaches into its interpreter, and may have forged what its
+                process tells of itself; None if it does not
+    """
+    watched = Watched(submission, probes.forbidden(record.lesson, record.exercise))
+    found = _judge(record, watched, reference, seed, seconds)
+    return own(record, replace(found, printed=submission.printed[:2000]), watched, reached)
+
+
+def _judge(record, submission, reference, seed, seconds):
+    fresh = _fresh(record, reference, seed)
+    try:
+        probe = functools.partial(_probe, record, fresh, submission, reference, seed, seconds)
+        diagnosis, observed, note = settle(record, probe, submission)
+    except (Ended, Missing, Malformed) as reason:
+        return result(record, Diagnosis(False, says=[_why(record, reason)], rows=not_run(record)), {})
+    except Exception as error:
+        # A probe stumbled over what came back, which the reference's numbers have just gone through.
+        log.warning("%s: a probe could not look at an answer", record.exercise, exc_info=True)
+        return result(record, strange(record, error), {})
+    if not diagnosis.passed and not _ended_early(diagnosis):
+        diagnosis, note = _named(record, diagnosis, note, submission, reference, seed, seconds)
+    return result(record, diagnosis, observed, note=note)
+
+
+def _fresh(record, reference, seed):
+    """Return the record with what the reference shows for fresh numbers, and without anything recorded.
+
+    Numbers with a near tie are drawn again: which side it falls on depends on the processor, and costs nobody points.
+    """
+    answers = [steady.Answer("the reference", reference.component(record), right=True)]
+    draws, right = {}, {}
+    with _quiet():
+        for probe in probes.probes_of(record.lesson, record.exercise):
+            ways = steady.CHEAP if probe.chooses else {}
+            draws[probe.name], seen, _ = steady.draw(record.lesson, record.exercise, probe.name, seed, answers, ways)
+            right[probe.name] = seen[answers[0].name]
+    return replace(record, draws=draws, accepted=[], behaviours=[],
+                   reference={probe: {name: recording.plain(value) for name, value in seen.values.items()}
+                              for probe, seen in right.items()},
+                   given={probe: seen.given for probe, seen in right.items()})
+
+
+def _observed(record, component, seed):
+    with _quiet():
+        return probes.observe(record.lesson, record.exercise, Here({record.exercise: component}), seed,
+                              draws=record.draws)
+
+
+@contextlib.contextmanager
+def _quiet():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what PyTorch warns of is no news for whoever grades
+        yield
+
+
+def _expected(fresh):
+    return {probe: {name: fresh.expected(probe, name) for name in seen} for probe, seen in fresh.reference.items()}
+
+
+def _probe(record, fresh, submission, reference, seed, seconds, parts):
+    try:
+        observed, stopped = observe(fresh, submission, seconds, seed, parts)
+    except (Ended, Malformed) as reason:
+        if not record.uses or parts:
+            raise
+        # Another exercise's component, which this one calls, may be what ended the process.
+        return Diagnosis(False, says=[str(reason)], rows=not_run(record)), {}
+    diagnosis = diagnose(fresh, observed, stopped)
+    if not diagnosis.passed and not stopped and record.accepted:
+        expected = _expected(fresh)
+        differs = recording.differences(expected, recording.values(observed))
+        for component in reference.accepted(record):
+            other = recording.differences(expected, recording.values(_observed(fresh, component, seed)))
+            if recording.agree(differs, other):
+                return diagnose(replace(fresh, accepted=[other]), observed), observed
+    return diagnosis, observed
+
+
+def _ended_early(diagnosis):
+    return any(state == "not run" for _, state in diagnosis.rows)
+
+
+def _named(record, diagnosis, note, submission, reference, seed, seconds):
+    """Return the diagnosis with the name of the mistake, if it is a known one, and the note on how it was judged."""
+    def recorded(parts):
+        observed, stopped = observe(record, submission, seconds, recording.SEED, parts)
+        return diagnose(record, observed, stopped), observed
+
+    try:
+        known, _, known_note = settle(record, recorded, submission)
+    except Exception:  # as in `judge`; the name of a mistake earns nothing by itself
+        return diagnosis, note
+    if known.passed:
+        return replace(diagnosis, says=[*diagnosis.says, "On the numbers of the check in the notebook it is right; "
+                                        "on others it is not."]), note
+    if not known.mistakes:
+        return diagnosis, note
+    if known.keeps and not _is_mistake(record, known.mistakes, submission, reference, seed, seconds):
+        known = replace(known, keeps=0.0)
+    return replace(known, rows=diagnosis.rows), known_note
+
+
+def _is_mistake(record, names, submission, reference, seed, seconds):
+    """Tell whether an answer makes these mistakes under fresh numbers, too; not if it ends or misbehaves this time."""
+    try:
+        return _shows_mistake(record, names, submission, reference, seed, seconds)
+    except (Ended, Missing, Malformed):
+        return False
+
+
+def _shows_mistake(record, names, submission, reference, seed, seconds):
+    fresh = _fresh(record, reference, seed)
+    expected = _expected(fresh)
+    wrong = [recording.differences(expected, recording.values(_observed(fresh, component, seed)))
+             for component in reference.mistaken(record, names)]
+    for parts in ((), tuple(record.uses)) if record.uses else ((),):
+        observed, stopped = observe(fresh, submission, seconds, seed, parts)
+        differs = recording.differences(expected, recording.values(observed))
+        if not stopped and any(recording.agree(differs, other) for other in wrong):
+            return True
+    return False
+
+
+def _why(record, reason):
+    if isinstance(reason, Missing):
+        return (f"{record.exercise} is not defined: its cell did not run to its end, or defines another name. "
+                "Look at the error below the cell.")
+    if isinstance(reason, Malformed):
+        return f"Your code answered a check with what no function returns: {reason}."
+    return str(reason)

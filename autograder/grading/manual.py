@@ -1,0 +1,153 @@
+"""What people graded stays as long as what they graded stays.
+
+nbgrader keeps a person's points and comment through every new submission, and shows the old comment in place
+of a new reason. Here they are compared with the answer that they were given to.
+"""
+
+import json
+import os
+
+from nbgrader.api import Gradebook
+from nbgrader.preprocessors import NbGraderPreprocessor
+from nbgrader.utils import is_grade, is_solution, is_task
+
+from ..intake.rebuild import NOTES, OWN
+
+
+def handed_in_before(folder):
+    """Return {notebook: `handed_in`} of the graded notebooks in a folder; those that cannot be read are left out."""
+    found = {}
+    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
+        stem, ending = os.path.splitext(name)
+        if ending == ".ipynb":
+            try:
+                with open(os.path.join(folder, name), encoding="utf-8") as file:
+                    found[stem] = handed_in(json.load(file))
+            except (OSError, ValueError, KeyError, TypeError, AttributeError):
+                continue    # a run that was cut short may have left it; a person is asked then
+    return found
+
+
+def handed_in(notebook):
+    """Return what a graded notebook has from its learner: answers, code, everything; its refusal and remarks."""
+    notes = notebook["metadata"].get(NOTES, {})
+    cells = [(cell["cell_type"], _text(cell["source"]), (cell["metadata"].get("nbgrader") or {}).get("grade_id"))
+             for cell in notebook["cells"] if _is_learners(cell)]
+    return {
+        "answers": {name: source for _, source, name in cells if name},
+        "code": [source for kind, source, _ in cells if kind == "code"],
+        "all": [source for _, source, _ in cells],
+        "refused": notes.get("refused"),
+        "remarks": notes.get("remarks", {}),
+    }
+
+
+def _is_learners(cell):
+    return bool((cell["metadata"].get("nbgrader") or {}).get("solution")) or cell.get("id", "").startswith(OWN)
+
+
+def _text(source):
+    return source if isinstance(source, str) else "".join(source)
+
+
+class KeepGrades(NbGraderPreprocessor):
+    """Step after the scores are saved: keeps, resets or questions what a person gave.
+
+    A person's points for a written answer are about that answer, and those for a check are about all code. Where
+    that is as it was, they stay. Where it changed, they are reset and said in a comment. Where the graded notebook
+    of before is gone, they stay and wait for a person to confirm them.
+    """
+
+    def preprocess(self, nb, resources):
+        names, before, now = resources["nbgrader"], resources.get("earlier"), handed_in(nb)
+        where = names["notebook"], names["assignment"], names["student"]
+        remarks, answer = {}, None
+        with Gradebook(names["db_url"]) as gradebook:
+            for cell in nb.cells:
+                answer = cell.metadata.nbgrader.grade_id if is_solution(cell) or is_task(cell) else answer
+                if is_grade(cell) or is_task(cell):
+                    grade = gradebook.find_grade(cell.metadata.nbgrader.grade_id, *where)
+                    remark = _judge(grade, _verdict(cell, before, now), now["refused"])
+                    if remark and answer:
+                        remarks[answer] = f"{remarks[answer]}\n\n{remark}" if answer in remarks else remark
+            for cell in nb.cells:
+                if is_solution(cell) or is_task(cell):
+                    name = cell.metadata.nbgrader.grade_id
+                    remark = remarks.get(name) or _said_before(name, before, now)
+                    said = _comment(gradebook.find_comment(name, *where), _same_answer(name, before, now), remark)
+                    remarks |= {name: said} if said else {}
+            gradebook.db.commit()
+        nb.metadata[NOTES]["remarks"] = remarks
+        return nb, resources
+
+
+def _verdict(cell, before, now):
+    """Return "same", "changed" or "unknown" for what a person's points of this cell are about."""
+    if before is None:
+        return "unknown"
+    if before["refused"] != now["refused"]:
+        return "changed"
+    name = cell.metadata.nbgrader.grade_id
+    if is_task(cell):
+        return "same" if before["all"] == now["all"] else "changed"
+    if is_solution(cell):
+        return "same" if _same_answer(name, before, now) else "changed"
+    return "same" if before["code"] == now["code"] else "changed"
+
+
+def _same_answer(name, before, now):
+    """True where this answer is as it was; None where that cannot be known of one that is graded."""
+    if before is None:
+        return False if now["refused"] else None
+    return before["refused"] == now["refused"] and before["answers"].get(name) == now["answers"].get(name)
+
+
+def _judge(grade, verdict, refused):
+    """Keep, question or reset a person's points, and return what is to be said about it."""
+    if grade.manual_score is None and not grade.extra_credit:
+        return None
+    if verdict == "same":
+        grade.needs_manual_grade = False
+        return None
+    if verdict == "unknown" and not refused:
+        grade.needs_manual_grade = True
+        return f"{_points(grade)} were given to an earlier submission, and stay until a person looks at this one."
+    remark = f"{_points(grade)} were given to an earlier submission and no longer count."
+    grade.manual_score, grade.extra_credit = None, None
+    grade.needs_manual_grade = not refused
+    return remark if refused else f"{remark} A person will look at the new one."
+
+
+def _points(grade):
+    given = [] if grade.manual_score is None else [f"{grade.manual_score:g} of {grade.max_score:g}"]
+    extra = [f"{grade.extra_credit:g} extra"] if grade.extra_credit else []
+    return f"{' and '.join(given + extra)} points for {grade.name}"
+
+
+def _said_before(name, before, now):
+    return before["remarks"].get(name) if _same_answer(name, before, now) else None
+
+
+def _comment(comment, same, remark):
+    """Give a comment its remark; a person's words about an earlier answer go on behind it. Returns the remark."""
+    mine = comment.manual_comment
+    if mine and (same is False or (remark and same is not None)):
+        remark = f"{remark or ''}\n\nComment on an earlier submission: {mine}".strip()
+        comment.manual_comment = None
+    if remark:
+        comment.auto_comment = f"{comment.auto_comment or ''}\n\n{remark}".strip()
+    return remark
+
+
+class MarkWaiting(NbGraderPreprocessor):
+    """Step of the feedback: marks what a person has yet to grade, which nbgrader would show as 0."""
+
+    def preprocess(self, nb, resources):
+        names = resources["nbgrader"]
+        where = names["notebook"], names["assignment"], names["student"]
+        with Gradebook(names["db_url"]) as gradebook:
+            for cell in nb.cells:
+                if is_grade(cell) or is_task(cell):
+                    grade = gradebook.find_grade(cell.metadata.nbgrader.grade_id, *where)
+                    cell.metadata.nbgrader.waiting = grade.auto_score is None and grade.manual_score is None
+        return nb, resources

@@ -1,0 +1,226 @@
+"""Run a rebuilt submission: the learner's cells in a sandbox, the checks in the judge's own process."""
+
+import functools
+import os
+import secrets
+from dataclasses import replace
+from time import monotonic
+
+from nbclient.exceptions import CellExecutionComplete, CellTimeoutError, DeadKernelError
+from nbclient.util import run_sync
+from nbformat import ValidationError
+from nbformat.v4 import new_output
+from nbgrader.preprocessors import Execute
+from nbgrader.utils import is_grade, is_solution
+from traitlets import Integer, Unicode
+
+from .. import probes
+from ..calling.remote import Channel, Ended, Remote
+from ..calling.watched import withheld
+from ..diagnosing import recording
+from ..intake.rebuild import NOTES
+from ..notebooks import reach
+from ..notebooks.demos import unneeded
+from . import judge
+
+PROCESS_ENDED = "the Python process ended in it (a crash, an exit, or too little memory)"
+STUCK = "it did not end and could not be interrupted"
+OUTPUT_KINDS = {"stream", "display_data", "update_display_data", "execute_result"}
+CHECK = "check_"  # what the names of check cells begin with; the exercise follows
+
+
+def is_check(cell):
+    """True where nbgrader takes the score from the output of this cell."""
+    return cell.cell_type == "code" and is_grade(cell) and not is_solution(cell)
+
+
+def is_learners(cell):
+    """True for code that a learner may have written: an answer, or a cell of their own."""
+    return cell.cell_type == "code" and (is_solution(cell) or cell.get("id", "").startswith("learner-"))
+
+
+class RunAnswers(Execute):
+    """nbgrader's Execute, in which a submission can only stop itself, and no check runs beside the learner's code.
+
+    A cell that ends the process, or cannot be stopped, is left out, and the rest runs in a new process.
+    Demonstrations of the lesson are run only where the learner's code uses a name from them.
+    """
+
+    budget = Integer(600, help="Seconds for all cells of a submission; after them each gets one.").tag(config=True)
+    check_seconds = Integer(10, help="Seconds that all calls of one check may take together on a quiet machine, and "
+                                     "more where several processes wait for a processor.").tag(config=True)
+    max_output = Integer(1_000_000, help="Characters of output kept for a cell.").tag(config=True)
+    restarts = Integer(3, help="How many processes a submission may end before the rest is not run.").tag(config=True)
+    solutions = Unicode("solutions", help="Folder of the lesson texts with the references.").tag(config=True)
+
+    def preprocess(self, nb, resources=None, km=None):
+        if "refused" in nb.metadata[NOTES]:
+            return nb, resources
+        self.comm_open_handlers, self.store_widget_state = {}, False  # what a kernel sends opens nothing here
+        self.skipped, self.ran = unneeded(nb.cells), []
+        self.channel, self.processes, self.counted = None, 1, 0
+        self.reached = _reaches(nb.cells)
+        deadline = monotonic() + self.budget
+        self.timeout_func = lambda cell: max(1, min(self.timeout or self.budget, int(deadline - monotonic())))
+        return super().preprocess(nb, resources, km)
+
+    def preprocess_cell(self, cell, resources, index):
+        if cell.cell_type != "code":
+            return cell, resources
+        if is_check(cell):
+            self._check(cell)
+        elif index not in self.skipped and "stopped" not in self.nb.metadata[NOTES]:
+            self._run(cell, resources, index)
+        return cell, resources
+
+    # The learner's cells
+
+    def _run(self, cell, resources, index):
+        self.output_size = 0
+        cell.metadata.pop("tags", None)  # `skip-execution` is nbclient's
+        try:
+            if self.channel is not None and self.channel.ended:
+                self._restart()
+            self.execute_cell(cell, index, store_history=True)
+            self.ran.append(cell.source)
+        except Exception as error:
+            # Whatever it was, it was this submission's cell that brought it about.
+            self.log.warning("Cell %d stopped its process: %r", index, error)
+            cell.outputs.append(said(f"This cell was left out of what follows: {_why_stopped(error)}.\n"))
+            self._restart(error)
+        self.counted += 1
+        cell.execution_count = self.counted
+
+    def process_message(self, msg, cell, cell_index):
+        try:
+            if msg["msg_type"] in OUTPUT_KINDS and self._is_flood(msg["content"], cell):
+                return None
+            return super().process_message(msg, cell, cell_index)
+        except CellExecutionComplete:
+            raise
+        except (ValidationError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+            # Code can publish what no notebook may hold; it loses this output and not its submission.
+            return None
+
+    def _is_flood(self, content, cell):
+        size = len(content.get("text") or "") + sum(len(str(data)) for data in (content.get("data") or {}).values())
+        before, self.output_size = self.output_size, self.output_size + size
+        if self.output_size <= self.max_output:
+            return False
+        if before <= self.max_output:
+            cell.outputs.append(said("The rest of this cell's output was left out: it was too much.\n"))
+        return True
+
+    def _restart(self, error=None):
+        """Start a new process and run in it what ran before; after too many, note why the rest is not run."""
+        reason = _why_stopped(error) if error else self.channel.ended
+        while self.processes <= self.restarts:
+            self.processes += 1
+            self.channel = None
+            try:
+                self._cleanup_kernel()
+                self.km = self.create_kernel_manager()
+                self.start_new_kernel()
+                self.start_new_kernel_client()
+                self._replay()
+                return
+            except Exception as again:  # it may end once more while it is brought back
+                self.log.warning("A new process ended as well: %r", again)
+        self.nb.metadata[NOTES]["stopped"] = f"an earlier cell stopped {self.processes} processes: {reason}"
+
+    def _replay(self):
+        execute = run_sync(self.kc.execute_interactive)
+        for source in self.ran:
+            execute(source, silent=True, store_history=False, allow_stdin=False, stop_on_error=False,
+                    output_hook=lambda message: None, timeout=self.timeout or self.budget)
+
+    # The checks
+
+    def _check(self, cell):
+        record = _record(cell)
+        if record is None or "stopped" in self.nb.metadata[NOTES]:
+            return
+        submission = Remote(self._connect, patience())
+        found = judge.judge(record, submission, reference_in(self.solutions), secrets.token_hex(16),
+                              self.check_seconds, next(iter(self.reached), None))
+        show(self._as_written(record, found), cell)
+        self.counted += 1
+        cell.execution_count = self.counted
+
+    def _connect(self):
+        """Return the channel to a living kernel. Raises `Ended` where there will be none."""
+        if self.channel is not None and self.channel.ended:
+            self._restart()
+        if "stopped" in self.nb.metadata[NOTES]:
+            raise Ended(f"This check did not run: {self.nb.metadata[NOTES]['stopped']}.")
+        if self.channel is None:
+            self.channel = Channel(self.kc, run_sync(self.km.is_alive))
+        return self.channel
+
+    def _as_written(self, record, found):
+        """Return the result without its points where the answer's cell names a library call that is forbidden."""
+        answers = [cell.source for cell in self.nb.cells if is_solution(cell) and cell.cell_type == "code"]
+        calls = reach.named(answers, {*probes.forbidden(record.lesson, record.exercise)})
+        mine = [what for index, what in calls if record.exercise in answers[index]]
+        if not (found.earned and mine):
+            return found
+        return withheld(found, f"This exercise forbids a library call that its cell makes in line {mine[0].line}: "
+                               f"`{mine[0].what}`. Write it yourself.")
+
+
+def patience():
+    """Return how many times longer than on a quiet machine a check may take now: a busy one must cost nobody points."""
+    try:
+        load = os.getloadavg()[0]
+    except OSError:
+        return 1.0
+    return min(8.0, max(1.0, load / (os.cpu_count() or 1)))
+
+
+def show(result, cell):
+    """Put a result into its check cell: the table for people, and the number that nbgrader reads."""
+    points = float(cell.metadata.nbgrader.points)
+    share = result.earned / result.points if result.points else 0.0
+    result = replace(result, points=points, earned=round(points * share, 2))
+    cell.outputs = [new_output("display_data", result._repr_mimebundle_()), number(result.earned)]
+
+
+def number(score):
+    """Return the output that nbgrader reads a score from."""
+    return new_output("execute_result", {"text/plain": str(float(score))}, execution_count=None)
+
+
+def said(text):
+    """Return an output that says something."""
+    return new_output("stream", name="stdout", text=text)
+
+
+@functools.cache
+def reference_in(folder):
+    """Return the `Reference` of a folder of lesson texts; lessons that were loaded once stay loaded."""
+    return judge.Reference(folder)
+
+
+@functools.cache
+def _recorded(exercise):
+    return recording.read(exercise)
+
+
+def _record(cell):
+    try:
+        return _recorded(cell.metadata.nbgrader.grade_id.removeprefix(CHECK))
+    except LookupError:
+        return None
+
+
+def _reaches(cells):
+    """Return where a learner's cells reach into the interpreter, without what the lesson itself was released with."""
+    return [what for _, what in reach.into_the_interpreter([cell.source for cell in cells if is_learners(cell)])]
+
+
+def _why_stopped(error):
+    if isinstance(error, DeadKernelError):
+        return PROCESS_ENDED
+    if isinstance(error, CellTimeoutError):
+        return STUCK
+    return f"running it failed ({type(error).__name__})"

@@ -1,0 +1,59 @@
+"""The steps that nbgrader takes after a submission was run: read the scores, record the reasons.
+
+nbgrader alone gives full points to a check that did not run, and none to one that warns. Here a check cell
+earns what the judge left as its last number, and nothing without one.
+"""
+
+from html import escape
+
+from nbgrader.api import Gradebook
+from nbgrader.preprocessors import NbGraderPreprocessor
+from nbgrader.utils import is_solution
+
+from ..intake.rebuild import NOTES
+from .run import is_check, number, said
+
+
+class Score(NbGraderPreprocessor):
+    """Leaves one number in each check cell, for nbgrader's own steps to read, and says why a number is 0."""
+
+    def preprocess(self, nb, resources):
+        notes = nb.metadata[NOTES]
+        self.why_not_run = notes.get("refused") or notes.get("stopped")
+        return super().preprocess(nb, resources)
+
+    def preprocess_cell(self, cell, resources, index):
+        if is_check(cell):
+            most = float(cell.metadata.nbgrader.points)
+            score, reason = read_score(cell, most, self.why_not_run)
+            if reason:
+                cell.outputs = [said(f"0 of {most:g} points: {reason}\n"), number(score)]
+        return cell, resources
+
+
+def read_score(cell, most, why_not_run=None):
+    """Return the points that a judged check cell earned, and the reason if there is no judgement.
+
+    most         the points of the check; a larger number is not believed
+    why_not_run  what kept cells of this notebook from running, if anything did
+    """
+    points = [float(output.data["text/plain"]) for output in cell.outputs if output.output_type == "execute_result"]
+    if len(points) == 1 and 0 <= points[0] <= most:
+        return points[0], None
+    return 0.0, f"this check did not run: {why_not_run}" if why_not_run else "this check did not run."
+
+
+class SaveReasons(NbGraderPreprocessor):
+    """Writes into the gradebook, as comments on the answers, what happened to a submission as a whole."""
+
+    def preprocess(self, nb, resources):
+        notes, names = nb.metadata[NOTES], resources["nbgrader"]
+        answers = [cell.metadata.nbgrader.grade_id for cell in nb.cells if is_solution(cell)]
+        comments = dict.fromkeys(answers, notes["refused"]) if "refused" in notes else notes["comments"]
+        with Gradebook(names["db_url"]) as gradebook:
+            for answer, text in comments.items():
+                comment = gradebook.find_comment(answer, names["notebook"], names["assignment"], names["student"])
+                # Comments are Markdown, and a reason may quote a file's name.
+                comment.auto_comment = escape(text, quote=False)
+            gradebook.db.commit()
+        return nb, resources

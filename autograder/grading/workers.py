@@ -1,0 +1,186 @@
+"""Who does the units of work: processes of this machine, or the workers of a Dask cluster.
+
+Both take units and give back (unit, notebook or reason) in the order in which they are done. A worker that dies is
+replaced, and its unit is done again; a unit during which three workers died is given up with its reason.
+"""
+
+import collections
+import concurrent.futures
+import functools
+import itertools
+import multiprocessing
+import os
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, contextmanager
+
+from . import unit as units
+
+TRIES = 3
+GIVEN_UP = (f"Grading this submission ended the process of the grader {TRIES} times. Your instructor will look into "
+            "it.")
+
+
+class GivenUp(Exception):
+    """The reason why a unit has no result."""
+
+
+def cores():
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Local:
+    """Processes of this machine, each with one unit at a time.
+
+    Every worker has a pool of its own, so that the unit whose process died is known.
+    """
+
+    def __init__(self, count):
+        self.count = count
+
+    def __enter__(self):
+        self._context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
+        self._idle = [self._worker() for _ in range(self.count)]
+        self._all = list(self._idle)
+        return self
+
+    def __exit__(self, *_):
+        for worker in self._all:
+            for process in list((worker._processes or {}).values()):
+                process.kill()
+            worker.shutdown(wait=False, cancel_futures=True)
+
+    def _worker(self):
+        return concurrent.futures.ProcessPoolExecutor(1, mp_context=self._context, initializer=_ready,
+                                                      initargs=(os.getpid(),))
+
+    def results(self, todo):
+        """Yield (unit, notebook or the exception that it ended with) of every unit, as they are done.
+
+        todo  iterator; the next unit is taken when somebody is free for it
+        """
+        again, running, tries, todo = [], {}, collections.Counter(), iter(todo)
+        while True:
+            while self._idle and (unit := again.pop() if again else next(todo, None)) is not None:
+                worker = self._idle.pop()
+                running[worker.submit(units.run, unit)] = (worker, unit)
+            if not running:
+                return
+            done, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
+            for future in done:
+                worker, unit = running.pop(future)
+                error = future.exception()
+                if isinstance(error, BrokenProcessPool):
+                    worker = self._replaced(worker)
+                    tries[unit] += 1
+                    error = GivenUp(GIVEN_UP) if tries[unit] == TRIES else None
+                    if error is None:
+                        again.append(unit)
+                        self._idle.append(worker)
+                        continue
+                self._idle.append(worker)
+                yield unit, error or future.result()
+
+    def _replaced(self, worker):
+        worker.shutdown(wait=False)
+        self._all.remove(worker)
+        self._all.append(self._worker())
+        return self._all[-1]
+
+
+def _ready(parent):
+    """Let a worker end with whoever started it, however that ends.
+
+    parent  the process that started it
+    """
+    import ctypes
+    import signal
+
+    if hasattr(os, "sched_getaffinity"):  # Linux
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        if os.getppid() != parent:  # it ended before this worker could ask to be told
+            os._exit(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Control-C is for the coordinator
+
+
+class Cluster:
+    """The workers of a Dask scheduler.
+
+    address  of the scheduler, such as tcp://host:8786; "local" starts one here with as many workers as `count`
+    """
+
+    def __init__(self, address, count):
+        self.address, self.count = address, count
+
+    def __enter__(self):
+        try:
+            from distributed import Client, LocalCluster
+        except ImportError as error:
+            raise RuntimeError("--cluster needs Dask; install it with pip install 'transformer-taxonomy[cluster]'") \
+                from error
+        with ExitStack() as stack:
+            address = self.address
+            if address == "local":
+                address = stack.enter_context(LocalCluster(
+                    n_workers=self.count, threads_per_worker=1, dashboard_address=None, host="127.0.0.1"))
+            self._client = stack.enter_context(Client(address, timeout=20))
+            self._client.register_plugin(_warm_workers())
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *error):
+        self._stack.close()
+
+    def results(self, todo):
+        """Yield (unit, notebook or the exception that it ended with) of every unit, as they are done."""
+        from distributed import as_completed
+        from distributed.scheduler import KilledWorker
+
+        todo = iter(todo)
+        # Two for each worker: nobody waits for the next one, and a large class is never in memory as a whole.
+        ahead = 2 * max(1, sum(self._client.nthreads().values()))
+        submit = functools.partial(self._client.submit, units.run, pure=False)
+        running = {submit(unit): unit for unit in itertools.islice(todo, ahead)}
+        done = as_completed(list(running))
+        for future in done:
+            error = future.exception()
+            found = GivenUp(GIVEN_UP) if isinstance(error, KilledWorker) else error or future.result()
+            unit = running.pop(future)
+            future.release()
+            if (following := next(todo, None)) is not None:
+                running[fresh := submit(following)] = following
+                done.add(fresh)
+            yield unit, found
+
+
+def _warm_workers():
+    """Return the plugin that lets each worker process of a cluster start its kernels warm."""
+    from distributed import WorkerPlugin
+
+    class Warm(WorkerPlugin):
+        name = "transformer-taxonomy-warm"
+
+        def setup(self, worker):
+            from autograder.sandbox import warm
+
+            self._warm = warm()
+            self._warm.__enter__()
+
+        def teardown(self, worker):
+            self._warm.__exit__(None, None, None)
+
+    return Warm()
+
+
+@contextmanager
+def chosen(cluster, count, sandboxed=True):
+    """Yield the workers that the command line asks for."""
+    with ExitStack() as stack:
+        if cluster:
+            yield stack.enter_context(Cluster(cluster, count))
+            return
+        if sandboxed:
+            from ..sandbox import warm
+
+            stack.enter_context(warm())
+        yield stack.enter_context(Local(count))

@@ -1,0 +1,1 @@
+"""What arrived, read as input that nobody vouches for."""

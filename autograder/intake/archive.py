@@ -1,0 +1,204 @@
+"""Archives that learners hand in: looked through before anything is unpacked, and unpacked within limits.
+
+What an archive says about itself is not believed: a member ends where its announced size ends, a compressed
+tar is read through a counter, and nothing is written that was not counted before.
+"""
+
+import bz2
+import gzip
+import lzma
+import os
+import shutil
+import stat
+import struct
+import tarfile
+import tempfile
+import zipfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from .folder import Limits, Refused, shown, strange
+
+UNPACKED = (".zip", ".gz", ".tgz", ".tar", ".bz2", ".xz")
+ARCHIVES = (*UNPACKED, ".7z", ".rar")
+COMPRESSED = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}
+LONGEST_ENTRY = 1_000   # bytes of a zip's list of contents for one member, its name included
+
+
+def is_archive(name):
+    return name.lower().endswith(ARCHIVES)
+
+
+@dataclass(frozen=True)
+class Member:
+    name: str
+    size: int
+    folder: bool = False
+
+
+def unpack(path, folder, limits=None):
+    """Unpack an archive into a new folder, or raise `Refused` and leave nothing behind.
+
+    path    a zip file, or a tar file as it is or compressed with gzip, bzip2 or xz
+    folder  where to; it must not exist
+    """
+    limits = limits or Limits()
+    examine_archive(path, limits)
+    if os.path.lexists(folder):
+        raise Refused(f"{shown(os.path.basename(path))} unpacks to where another file or archive did.")
+    beside = tempfile.mkdtemp(dir=os.path.dirname(folder), prefix=".unpacking-")
+    try:
+        with _readable(path), _opened(path, limits) as members:
+            for member, content in members:
+                _write(beside, member, content)
+        os.chmod(beside, 0o755)
+        os.rename(beside, folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def examine_archive(path, limits=None):
+    """Pass, or raise `Refused` with the first thing that no honest archive holds. Nothing is written."""
+    limits = limits or Limits()
+    count, total, names = 0, 0, set()
+    with _readable(path), _opened(path, limits) as members:
+        for member, _ in members:
+            count, total = count + 1, total + member.size
+            if count > limits.files:
+                raise Refused(f"It has more than {limits.files} files.")
+            if member.size > limits.file_bytes or total > limits.folder_bytes:
+                raise _too_much(limits)
+            _examine_name(member.name, limits)
+            if is_archive(member.name) and not member.folder:
+                raise Refused(f"{shown(member.name)} in it is an archive, too; pack the notebook itself.")
+            key = member.name.rstrip("/").casefold()
+            if key in names:
+                raise Refused(f"It has {shown(member.name)} more than once.")
+            names.add(key)
+    if not count:
+        raise Refused("There is no file in it.")
+
+
+def _too_much(limits):
+    return Refused(f"It unpacks to more than {limits.folder_bytes / 1e6:g} MB, or a file in it to more than "
+                   f"{limits.file_bytes / 1e6:g} MB.")
+
+
+def _examine_name(name, limits):
+    parts = name.rstrip("/").split("/")
+    if name.startswith("/") or ".." in parts or "\\" in name or ":" in parts[0]:
+        raise Refused(f"The path {shown(name)} in it leads out of its folder.")
+    if len(parts) > limits.depth or len(name) > 1_000:
+        raise Refused(f"The path {shown(name)} in it is too long.")
+    for part in parts:
+        if why := strange(part) or ("" if part else "has a part without a name"):
+            raise Refused(f"The name {shown(name)} in it {why}.")
+
+
+@contextmanager
+def _readable(path):
+    """Turn what a broken archive raises into `Refused`."""
+    about = os.lstat(path)
+    if not stat.S_ISREG(about.st_mode):
+        raise Refused("It is not a file.")
+    try:
+        yield
+    except Refused:
+        raise
+    except Exception as error:  # each of five libraries raises its own, and others besides
+        raise Refused(f"It cannot be read: {shown(str(error) or type(error).__name__)}.") from error
+
+
+def _opened(path, limits):
+    """Return a context with an iterable of (`Member`, file to read it from or None)."""
+    if os.path.getsize(path) > limits.folder_bytes:
+        raise _too_much(limits)
+    return _zip_members(path, limits) if zipfile.is_zipfile(path) else _tar_members(path, limits)
+
+
+@contextmanager
+def _zip_members(path, limits):
+    _examine_list(path, limits)
+    with zipfile.ZipFile(path) as archive:
+        yield ((_zip_member(info), _lazy(archive, info)) for info in archive.infolist())
+
+
+def _examine_list(path, limits):
+    """Refuse a list of contents that is too long to be read into memory."""
+    with open(path, "rb") as file:
+        file.seek(0, os.SEEK_END)
+        file.seek(max(0, file.tell() - 66_000))
+        end = file.read()
+    place = end.rfind(b"PK\x05\x06")
+    if place < 0 or len(end) < place + 16:
+        raise Refused("It cannot be read: its list of contents is missing.")
+    size = struct.unpack("<L", end[place + 12:place + 16])[0]
+    if size > limits.files * LONGEST_ENTRY:
+        raise Refused(f"It has more than {limits.files} files, or is larger than a submission may be.")
+
+
+def _zip_member(info):
+    kind = stat.S_IFMT(info.external_attr >> 16)
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        raise Refused(f"{shown(info.filename)} in it is a link or a special file.")
+    if info.flag_bits & 1:
+        raise Refused("It is locked with a password.")
+    if "\0" in info.orig_filename:
+        raise Refused(f"The name {shown(info.orig_filename)} in it has control characters in it.")
+    return Member(info.filename, info.file_size, info.is_dir())
+
+
+def _lazy(archive, info):
+    return lambda: archive.open(info)
+
+
+class _Counted:
+    """A file that can only be read, up to a number of bytes."""
+
+    def __init__(self, file, limits):
+        self.file, self.left, self.limits = file, 2 * limits.folder_bytes, limits
+
+    def read(self, size=-1):
+        content = self.file.read(min(size, self.left + 1) if size >= 0 else self.left + 1)
+        self.left -= len(content)
+        if self.left < 0:
+            raise _too_much(self.limits)
+        return content
+
+
+@contextmanager
+def _tar_members(path, limits):
+    with open(path, "rb") as file:
+        compressed = COMPRESSED.get(file.read(2))
+        file.seek(0)
+        content = _Counted(compressed(file) if compressed else file, limits)
+        try:
+            archive = tarfile.open(fileobj=content, mode="r|")
+        except tarfile.ReadError as error:
+            raise Refused("It is neither a zip nor a tar archive.") from error
+        with archive:
+            yield ((_tar_member(info), _extractor(archive, info)) for info in archive)
+
+
+def _tar_member(info):
+    if not (info.isreg() or info.isdir()) or info.issparse():
+        raise Refused(f"{shown(info.name)} in it is a link or a special file.")
+    name = info.name.removeprefix("./") or "."
+    return Member(name, info.size if info.isreg() else 0, info.isdir())
+
+
+def _extractor(archive, info):
+    return lambda: archive.extractfile(info)
+
+
+def _write(folder, member, opened):
+    target = os.path.join(folder, *member.name.rstrip("/").split("/"))
+    if member.folder:
+        os.makedirs(target, exist_ok=True)
+        return
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    left = member.size
+    with opened() as source, open(target, "xb") as copy:
+        while left and (part := source.read(min(left, 1 << 20))):
+            left -= len(part)
+            copy.write(part)

@@ -1,0 +1,184 @@
+"""What learners hand in, on its way through nbgrader's autograde.
+
+nbgrader opens a submission with `nbformat.read`, which raises on whatever is not a proper notebook, copies
+every other file of it along, and follows links. Here a reading always ends in an `Arrival`: the sources of the
+cells, or the reason why there are none. Nothing in `submitted/` is written to, and nothing of it is copied.
+"""
+
+import fnmatch
+import glob
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nbconvert.exporters import NotebookExporter
+from nbformat.v4 import new_notebook
+from nbgrader.converters import Autograde
+from nbgrader.converters.base import BaseConverter, NbGraderException
+from nbgrader.coursedir import CourseDirectory
+from traitlets import Integer
+
+from ..grading.manual import handed_in_before
+from .archive import examine_archive, is_archive
+from .folder import Limits, Refused, examine, shown, skeleton
+from .notebook import LearnerCell, Unreadable, encodable, read_cells
+from .timestamp import CheckedCourse, write_time
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """The cells that were handed in, or the reason why none can be read."""
+
+    cells: list[LearnerCell] = field(default_factory=list)
+    refused: str | None = None
+
+
+def read_arrival(path, limits=None, root=None):
+    """Return the `Arrival` at a path, whatever lies there.
+
+    path    where the notebook should be; there may be nothing, or anything
+    limits  `Limits` of a submission
+    root    the folder of all submissions; if it is given, the submission's folder is examined first
+    """
+    limits = limits or Limits()
+    try:
+        if root is not None:
+            examine(os.path.dirname(path), root, limits)
+        if not os.path.lexists(path):
+            raise Unreadable(_missing(Path(path), limits))
+        return Arrival(read_cells(path, limits))
+    except (Unreadable, Refused) as problem:
+        return Arrival(refused=str(problem))
+
+
+def _missing(path, limits):
+    others = sorted(p for p in path.parent.glob("*") if p.name != "timestamp.txt")
+    reason = f"No file with the name {path.name} was handed in."
+    if others:
+        reason += f" In its place: {', '.join(shown(other.name) for other in others[:5])}."
+    for other in others:
+        if skeleton(other.name) == skeleton(path.name):
+            return f"{reason} That name only looks like it."
+        if is_archive(other.name):
+            return f"{reason} {_about_archive(other, limits)}"
+    return reason
+
+
+def _about_archive(path, limits):
+    try:
+        examine_archive(path, limits)
+    except Refused as problem:
+        return f"{shown(path.name)} was not unpacked: {problem}"
+    return "It is not unpacked; hand in the notebook itself."
+
+
+class SubmissionExporter(NotebookExporter):
+    """nbgrader's way from a submission's file to its steps, for every file.
+
+    The first pass reads from `submitted/` and hands the steps an empty notebook, with what arrived in
+    `resources["arrival"]`. The second pass reads what the first one wrote, which is a proper notebook.
+    """
+
+    max_bytes = Integer(Limits.notebook_bytes, help="Larger notebooks are refused unread.").tag(config=True)
+    max_cells = Integer(Limits.cells, help="Notebooks with more cells are refused.").tag(config=True)
+    max_source = Integer(Limits.source, help="Characters that one cell may have.").tag(config=True)
+    max_sources = Integer(Limits.sources, help="Characters that all cells may have.").tag(config=True)
+    max_files = Integer(Limits.files, help="Files that a submission may hold.").tag(config=True)
+    max_file_bytes = Integer(Limits.file_bytes, help="Bytes that one file may have.").tag(config=True)
+    max_folder_bytes = Integer(Limits.folder_bytes, help="Bytes that all files may have.").tag(config=True)
+
+    def __init__(self, **settings):
+        super().__init__(**settings)
+        if isinstance(self.parent, Autograde):
+            AutogradeAll.take_over(self.parent)
+
+    def limits(self):
+        return Limits(self.max_bytes, self.max_cells, self.max_source, self.max_sources, self.max_files,
+                      self.max_file_bytes, self.max_folder_bytes)
+
+    def from_filename(self, filename, resources=None, **kw):
+        arrival = self.arrival(filename, resources["nbgrader"])
+        if arrival is None:
+            return super().from_filename(filename, resources, **kw)
+        folder, name = os.path.split(filename)
+        resources["metadata"] = {"name": os.path.splitext(name)[0], "path": folder}
+        resources["arrival"] = arrival
+        return self.from_notebook_node(new_notebook(), resources, **kw)
+
+    def arrival(self, filename, names):
+        """Return the `Arrival` of a learner's file, or None for a file that is none.
+
+        names  "student" and "assignment" of it, as nbgrader has them in resources["nbgrader"]
+        """
+        root = self._submissions(os.path.dirname(filename), names)
+        return None if root is None else read_arrival(filename, self.limits(), root)
+
+    def from_notebook_node(self, nb, resources=None, **kw):
+        output, resources = super().from_notebook_node(nb, resources, **kw)
+        return encodable(output), resources
+
+    def _submissions(self, folder, names):
+        """Return the folder of all submissions if this is one of them, else None."""
+        course = CourseDirectory(parent=self)
+        step = course.submitted_directory
+        submission = course.format_path(step, names["student"], names["assignment"])
+        if os.path.abspath(folder) != os.path.abspath(submission):
+            return None
+        # Up to a learner's name the folders are the instructor's own, and may be links.
+        fixed = course.directory_structure.split("{student_id}")[0].split("{assignment_id}")[0]
+        return os.path.join(course.root, fixed.format(nbgrader_step=step))
+
+
+def _expected(folder, release_directory, notebook="*"):
+    released = sorted(path.name for path in Path(release_directory, folder.name).glob("*.ipynb"))
+    return [str(folder / name) for name in released if fnmatch.fnmatchcase(name, f"{notebook}.ipynb")]
+
+
+class _CopiesNothing(BaseConverter):
+    """Stands where nbgrader copies what lies beside a notebook, and leaves all but the time where it is."""
+
+    def init_assignment(self, assignment_id, student_id):
+        write_time(self._format_source(assignment_id, student_id), self._format_dest(assignment_id, student_id))
+
+
+class AutogradeAll(Autograde, _CopiesNothing):
+    """nbgrader's autograde of the released notebooks for every folder in `submitted/`, whatever it is or holds.
+
+    nbgrader passes over a folder without a notebook, ends the whole run at a broken time, and copies files. With
+    this converter the learner gets a 0, its reason and a feedback page as for any other mishap.
+    """
+
+    @classmethod
+    def take_over(cls, converter):
+        """Make nbgrader's own converter this one, just before it looks at the first submission.
+
+        Its command and the formgrader name their class themselves, and ask only for an exporter.
+        """
+        if type(converter) is Autograde:
+            converter.__class__ = cls
+            converter.init_notebooks()
+        converter.earlier = {}
+        converter.coursedir = CheckedCourse.like(converter.coursedir)
+
+    def init_notebooks(self):
+        course = self.coursedir
+        released = os.path.join(course.root, course.release_directory)
+        pattern = course.format_path(course.submitted_directory, course.student_id, course.assignment_id)
+        folders = sorted(glob.glob(pattern))
+        if not folders:
+            raise NbGraderException(f"There is no submission {pattern}")
+        self.notebooks = []
+        self.assignments = {
+            folder: _expected(Path(folder), released, course.notebook_id)
+            or glob.glob(os.path.join(glob.escape(folder), "*.ipynb")) for folder in folders
+        }
+
+    def init_destination(self, assignment_id, student_id):
+        folder = self._format_dest(assignment_id, student_id)
+        self.earlier = handed_in_before(folder)
+        return super().init_destination(assignment_id, student_id)
+
+    def init_single_notebook_resources(self, notebook_filename):
+        resources = super().init_single_notebook_resources(notebook_filename)
+        resources["earlier"] = self.earlier.get(resources["unique_key"])
+        return resources

@@ -1,0 +1,126 @@
+"""`nbgrader zip_collect`, for archives and names of files that learners chose.
+
+An archive that is refused goes on as the file that it is, so that it arrives with its learner's other files,
+where grading records a 0 and the reason.
+"""
+
+import os
+import re
+import shutil
+import stat
+
+from nbgrader.plugins import ExtractorPlugin, FileNameCollectorPlugin
+from nbgrader.utils import parse_utc
+from traitlets import Bool, List
+
+from .archive import ARCHIVES, UNPACKED, unpack
+from .folder import Refused, shown, strange
+
+
+class CheckedExtractor(ExtractorPlugin):
+    """Unpacks each archive that holds nothing but files within limits; one that is refused stops no other."""
+
+    zip_ext = List(list(UNPACKED), help="Endings of archives that are unpacked.").tag(config=True)
+
+    def __init__(self, **settings):
+        super().__init__(**settings)
+        self.unpacked = set()   # the folders that came out of archives, so that learners named what is in them
+
+    def extract(self, archive_path, extracted_path):
+        for here, folders, files in os.walk(archive_path):
+            folders.sort()
+            target = os.path.normpath(os.path.join(extracted_path, os.path.relpath(here, archive_path)))
+            os.makedirs(target, exist_ok=True)
+            for name in sorted(files):
+                self._extract_one(os.path.join(here, name), target)
+
+    def _extract_one(self, path, target):
+        name = os.path.basename(path)
+        stem, ending = os.path.splitext(name)
+        try:
+            if ending.lower() in self.zip_ext:
+                folder = os.path.join(target, stem.removesuffix(".tar"))
+                self.log.info("Extracting %s to %s", path, folder)
+                unpack(path, folder)
+                self.unpacked.add(folder)
+            else:
+                self.log.info("Copying %s to %s", path, target)
+                _copy(path, os.path.join(target, name))
+        except Refused as problem:
+            self.log.error("Refused %s: %s", shown(path, 300), problem)
+            self._pass_on(path, os.path.join(target, stem.removesuffix(".tar")))
+
+    def _pass_on(self, path, folder):
+        """Copy a refused archive to where its content would be, so that the collector tells whose it is."""
+        copy = os.path.join(folder, os.path.basename(path))
+        if stat.S_ISREG(os.lstat(path).st_mode) and not os.path.lexists(copy) and not os.path.isfile(folder):
+            os.makedirs(folder, exist_ok=True)
+            shutil.copyfile(path, copy)
+
+
+def _copy(path, target):
+    if not stat.S_ISREG(os.lstat(path).st_mode):
+        raise Refused("It is a link or a special file.")
+    shutil.copy(path, target)
+
+
+class CheckedCollector(FileNameCollectorPlugin):
+    """Tells a file's learner from its name, but not from a name that another learner chose."""
+
+    valid_ext = List([".ipynb", *ARCHIVES], help="Endings of files that are collected.").tag(config=True)
+    many = Bool(False, help="True where one archive holds the files of many learners, as some platforms pack "
+                            "them: then names in an archive are believed.").tag(config=True)
+
+    def __init__(self, **settings):
+        super().__init__(**settings)
+        self.collected = {}
+
+    def collect(self, submitted_file):
+        found = super().collect(submitted_file)
+        if found is None:
+            return None
+        found = {key: value for key, value in found.items() if value is not None}
+        inside = self._first_inside(submitted_file)
+        match = re.match(self.named_regexp, submitted_file)
+        if "timestamp" in found and (match.end("timestamp") > inside or not _is_time(found["timestamp"])):
+            self.log.warning("%s: its time is not believed", shown(submitted_file, 300))
+            del found["timestamp"]
+        problem = self._problem(submitted_file, found, inside, match)
+        if problem:
+            self.log.error("Not collected: %s %s", shown(submitted_file, 300), problem)
+            return None
+        return found
+
+    def _problem(self, path, found, inside, match):
+        learner, file = found.get("student_id", ""), found.get("file_id", "")
+        if match.end("student_id") > inside:
+            return ("names its learner inside an archive, where anyone can write any name "
+                    "(--CheckedCollector.many=True believes it)")
+        if not _is_name(learner):
+            return f"gives {shown(learner)!r} for its learner"
+        if not file or not all(map(_is_name, file.split("/"))):
+            return f"gives {shown(file)!r} for its name"
+        key = learner, os.path.splitext(file)[0] + os.path.splitext(path)[1]
+        times = self.collected.setdefault(key, [])
+        times.append(found.get("timestamp"))
+        if len(times) > 1 and None in times:
+            times.pop()
+            return "is a second file of that name from one learner, and without times neither is the newer one"
+        return None
+
+    def _first_inside(self, path):
+        """Return the index from which on a learner wrote the path."""
+        unpacked = getattr(getattr(self.parent, "extractor_plugin_inst", None), "unpacked", ())
+        outer = [folder for folder in unpacked if path.startswith(folder + os.sep)]
+        return min(map(len, outer)) if outer and not self.many else len(path)
+
+
+def _is_name(text):
+    return bool(text) and text not in (".", "..") and not set(text) & set('/\\<>"&') and not strange(text)
+
+
+def _is_time(text):
+    try:
+        return parse_utc(text) is not None
+    except Exception:   # dateutil raises all kinds
+        return False

@@ -332,8 +332,8 @@ def _storage(tensor):
 
 _NOT_THE_LEARNERS = tuple(
     os.path.realpath(folder) + os.sep
-    for folder in (os.path.dirname(os.path.dirname(__file__)), sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"),
-                   sysconfig.get_path("platlib"), os.path.dirname(torch.__file__))
+    for folder in (os.path.dirname(os.path.dirname(__file__)), os.path.dirname(torch.__file__),
+                   *map(sysconfig.get_path, ("stdlib", "purelib", "platlib")))
 )
 
 

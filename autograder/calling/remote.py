@@ -34,7 +34,8 @@ class Channel:
     def __init__(self, client, alive):
         self.client, self.alive, self.ended = client, alive, ""
         self._receive = run_sync(client.get_shell_msg)
-        self._execute("__import__('autograder.calling.inside').calling.inside.install()")  # gives no name to the notebook
+        # As an expression it gives no name to the notebook.
+        self._execute("__import__('autograder.calling.inside').calling.inside.install()")
 
     def _execute(self, code):
         asked = self.client.execute(code, silent=True, store_history=False, allow_stdin=False, stop_on_error=False)

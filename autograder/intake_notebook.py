@@ -1,4 +1,4 @@
-"""A notebook file that somebody handed in, read without believing any of it.
+"""A notebook file that somebody handed in, read without trusting any of it.
 
 `json` alone takes a key that stands twice, numbers that cost minutes to convert, and any depth that the
 stack bears. What no Jupyter writes is refused here, in words for the learner.
@@ -66,7 +66,7 @@ def _parse(content):
     except UnicodeDecodeError as error:
         raise Unreadable("The file is not UTF-8 text, so it is not a notebook that Jupyter saved.") from error
     except RecursionError as error:
-        raise Unreadable("The file is nested too deeply for a notebook.") from error
+        raise Unreadable("The file is nested more deeply than a notebook can be.") from error
     except ValueError as error:
         raise Unreadable(f"The file is not a notebook: its JSON is broken ({error}).") from error
 

@@ -139,7 +139,7 @@ def test_a_folder_that_is_a_link_is_refused_and_the_instructors_own_links_are_no
 
 def test_a_path_that_leaves_the_submissions_is_refused(tmp_path):
     folder = submission(tmp_path)
-    with pytest.raises(Refused, match="does not lie among the submissions"):
+    with pytest.raises(Refused, match="lies outside the folder of submissions"):
         examine(folder / ".." / ".." / ".." / "course", tmp_path / "submitted", SMALL)
 
 
@@ -147,7 +147,7 @@ def test_a_look_alike_alone_is_named(tmp_path):
     folder = submission(tmp_path)
     (folder / FILE).rename(folder / "\u0430ttention.ipynb")
     refused = read_arrival(folder / FILE, SMALL, tmp_path / "submitted").refused
-    assert f"No file with the name {FILE} was handed in." in refused and "only looks like it" in refused
+    assert f"No file named {FILE} was handed in." in refused and "only looks the same" in refused
 
 
 def test_a_reason_can_be_printed_whatever_the_name_is():

@@ -35,7 +35,7 @@ test: $(WEIGHTS)
 class: $(READY)
 	@$(BIN)/python -m autograder class $(ARGS)
 
-build: $(READY)
+build: $(WEIGHTS)
 	@$(BIN)/python -m autograder record $(LESSONS)
 	@$(BIN)/python -m autograder build $(LESSONS)
 	@$(BIN)/python -m autograder release $(LESSONS)

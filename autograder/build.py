@@ -1,5 +1,6 @@
 """Make the solved notebook of a lesson from its text: nbgrader's source, executed, the same bytes every time."""
 
+import functools
 import hashlib
 import html
 import itertools
@@ -13,7 +14,7 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from autograder import tree
+from autograder import meaning, tree
 from autograder.lesson import Fault, LessonError, read
 from autograder.lesson_draft import CHOICE, dedented_demo
 
@@ -39,7 +40,7 @@ def code_cell(cell):
 
 
 def demo_cell(cell):
-    return new_code_cell(dedented_demo(cell.source))
+    return new_code_cell(dedented_demo(cell.source), metadata=meaning.metadata(cell.trained))
 
 
 def exercise_cell(cell):
@@ -120,8 +121,12 @@ def notebook_path(lesson):
     return lesson.path.parent / "notebooks" / lesson.folder / f"{lesson.name}.ipynb"
 
 
-def build(lesson):
-    """Execute the lesson's solved notebook and write it; return whether the file changed."""
+def build(lesson, again=False):
+    """Execute the lesson's solved notebook and write it; return whether the file changed.
+
+    again  whether it is written, too, where the notebook in place says the same: `meaning` does not see what a picture
+           of a trained model draws
+    """
     path = notebook_path(lesson)
     made = not path.parent.exists()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -131,6 +136,8 @@ def build(lesson):
         if made:
             path.parent.rmdir()
         raise
+    if not again and path.is_file() and meaning.same_notebook(nbformat.read(path, nbformat.NO_CONVERT), notebook):
+        return False  # another processor made other digits
     return write(path, as_bytes(notebook))
 
 
@@ -270,12 +277,19 @@ def write(path, content):
 
 
 def arguments(parser):
+    choice(parser)
+    parser.add_argument("--again", action="store_true",
+                        help="also write a notebook that says the same as the one in place, with new pictures")
+
+
+def choice(parser):
+    """Add the arguments that choose lessons."""
     parser.add_argument("lessons", nargs="*", metavar="LESSON", help="number, name or path of a lesson (all lessons)")
     parser.add_argument("--root", help="folder of the course (the nearest one, here or above, with nbgrader_config.py)")
 
 
 def run(args):
-    return each(args, build, "built")
+    return each(args, functools.partial(build, again=args.again), "built")
 
 
 def each(args, do, done):

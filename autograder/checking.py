@@ -91,7 +91,8 @@ def observe(record, submission, seconds, seed, parts=()):
     try:
         with submission.limit(seconds):
             for name in run:
-                observed |= probes.observe(record.lesson, record.exercise, submission, seed, parts, only={name})
+                observed |= probes.observe(record.lesson, record.exercise, submission, seed, parts, only={name},
+                                           draws=record.draws)
                 if _unsolved(observed):
                     break
     except TimeUp:

@@ -6,6 +6,8 @@
 | `# %% [markdown]` | prose |
 | `# %%` | imports, definitions and constants: all that runs on import |
 | `# %% demo` | runs in the notebook only: one `if __name__ == "__main__":` block |
+| `# %% demo trained` | a demo of a trained model, or of anything else in which rounding adds up: see `meaning` |
+| `# %% demo trained="writes .*"` | one in which the parts of this regular expression may be anything |
 | `# %% exercise="name" uses="other"` | a component, with its solution between the two markers |
 | `# %% [markdown] hint="name"` | one of three or more hints, right after the exercise |
 | `# %% check="name" points=2` | the check of the exercise; no body |
@@ -60,6 +62,7 @@ class Cell:
     points: float | None = None
     uses: tuple = ()
     choices: tuple = ()
+    trained: str | None = None  # of a demo that shows a trained model: a regular expression, or ""
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,7 @@ def cell(rough):
         points=int(points) if points is not None and points == int(points) else points,
         uses=tuple(rough.options.get("uses", "").split()),
         choices=tuple(choices(rough.source)) if rough.role == "predict" else (),
+        trained=rough.options.get("trained"),
     )
 
 

@@ -24,7 +24,7 @@ ROLES = {
     "lesson": ("markdown", ("lesson", "title"), ()),
     "prose": ("markdown", (), ()),
     "code": ("code", (), ()),
-    "demo": ("code", (), ()),
+    "demo": ("code", (), ("trained",)),
     "exercise": ("code", ("exercise",), ("uses",)),
     "hint": ("markdown", ("hint",), ()),
     "check": ("code", ("check", "points"), ()),
@@ -180,6 +180,9 @@ def read_options(cell, metadata):
             note(f"the options `{unreadable}` cannot be read", 'write them as name="text" or name=number')
     word = options.pop("title", None) if "title=" not in cell.header else None
     rename_unknown(options, note)
+    if word == "demo trained":
+        word = "demo"
+        options.setdefault("trained", "")
     if word is not None and word != "demo":
         word = unknown_role(word, note)
         cell.kind = "markdown" if word == "[markdown]" else cell.kind

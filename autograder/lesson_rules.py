@@ -97,6 +97,16 @@ def demos(found):
             yield cell.line, "this demo cannot be moved to the left margin", "put its long strings into constants"
 
 
+def trained(found):
+    """What may vary in the output of a trained model is a regular expression."""
+    for cell in found.of("demo"):
+        value = cell.options.get("trained", "")
+        try:
+            re.compile(value)
+        except (re.error, TypeError):
+            yield cell.line, f"trained={value} is not a regular expression", 'write trained="model writes .*"'
+
+
 def marker_lines(found):
     """Lines that look like nbgrader's markers are one of the two known ones, where those belong."""
     allowed = {cell.line: cell for cell in found.of("exercise", "question")}
@@ -301,6 +311,7 @@ RULES = [
     markdown_cells,
     code_cells,
     demos,
+    trained,
     marker_lines,
     solutions,
     components,

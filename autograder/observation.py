@@ -14,14 +14,18 @@ import torch
 RELATIVE, ABSOLUTE = 1e-4, 1e-5
 
 
-def same(expected, seen):
-    """Return True if two observations are equal: same shape, NaN and infinities in the same places, close numbers."""
+def same(expected, seen, slack=1.0):
+    """Return True if two observations are equal: same shape, NaN and infinities in the same places, close numbers.
+
+    slack  how many times the usual tolerance numbers may be apart
+    """
     if not isinstance(expected, torch.Tensor) or not isinstance(seen, torch.Tensor):
         return type(expected) is type(seen) and expected == seen
     if expected.shape != seen.shape:
         return False
     expected, seen = expected.double(), seen.double()
-    return torch.allclose(seen, expected, rtol=RELATIVE, atol=ABSOLUTE * _scale(expected), equal_nan=True)
+    return torch.allclose(seen, expected, rtol=RELATIVE * slack, atol=ABSOLUTE * slack * _scale(expected),
+                          equal_nan=True)
 
 
 def signature(expected, seen):
@@ -48,10 +52,11 @@ def signature(expected, seen):
     return [text, *(float(f"{number:.6g}") for number in sums)]
 
 
-def same_signature(one, other):
-    """Return True if two signatures can belong to the same observations."""
+def same_signature(one, other, slack=1.0):
+    """Return True if two signatures can belong to the same observations, at `slack` times the usual tolerance."""
     scale = max(one[-1], other[-1], 1e-2)
-    return one[0] == other[0] and all(abs(a - b) <= RELATIVE * scale for a, b in zip(one[1:], other[1:], strict=True))
+    return one[0] == other[0] and all(abs(a - b) <= RELATIVE * slack * scale
+                                      for a, b in zip(one[1:], other[1:], strict=True))
 
 
 def _scale(expected):

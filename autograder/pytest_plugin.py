@@ -1,9 +1,11 @@
 """The checks as pytest items: `pytest course/07_scaled_dot_product_attention` grades a notebook in the terminal.
 
 One item per probe, with the diagnosis as the failure message. Notebooks that are no lessons are left alone, and
-so is `--nbval`, which collects the same files as cells. `pytest -p no:transformer_taxonomy` switches it off.
+`pytest -p no:transformer_taxonomy` switches it off. With `--nbval`, which runs all cells, checks included, there are
+no items of ours: then this plugin compares what a trained model shows, in meaning.
 """
 
+import functools
 import json
 from pathlib import Path
 
@@ -12,9 +14,33 @@ import pytest
 
 def pytest_collect_file(file_path, parent):
     """Collect a lesson's notebook, known by its metadata."""
+    option = parent.config.option
+    if getattr(option, "nbval", False) or getattr(option, "nbval_lax", False):
+        return None  # its cells are collected, and its checks are among them
     if file_path.suffix == ".ipynb" and (lesson := _lesson_of(file_path)):
         return LessonFile.from_parent(parent, path=file_path, lesson=lesson)
     return None
+
+
+def pytest_itemcollected(item):
+    """Let nbval compare what a trained model shows in meaning; on every other cell it stays strict."""
+    if not getattr(item.config.option, "nbval", False):
+        return
+    from nbval.plugin import IPyNbCell
+
+    from . import meaning
+
+    if isinstance(item, IPyNbCell) and meaning.is_trained(item.cell):
+        item.options["check"] = True
+        item.compare_outputs = functools.partial(_say_the_same, item)
+
+
+def _say_the_same(item, fresh, stored):
+    """Stand in for `IPyNbCell.compare_outputs`, which leaves what it has to say in `comparison_traceback`."""
+    from . import meaning
+
+    item.comparison_traceback = meaning.differences(item.cell, stored, fresh)
+    return not item.comparison_traceback
 
 
 def _lesson_of(path: Path):

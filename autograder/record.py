@@ -6,7 +6,8 @@ from pathlib import Path
 import torch
 
 from . import mistakes, probes, recording, tree
-from .build import arguments, each  # noqa: F401  (__main__ asks every command for `arguments`)
+from .build import choice as arguments  # noqa: F401  (__main__ asks every command for `arguments`)
+from .build import each
 from .definitions import load
 
 
@@ -15,11 +16,13 @@ def beside(lesson, folder):
     return Path(lesson.path).parent / folder / f"{lesson.name}.py"
 
 
-def records(lesson, seed=recording.SEED, pairs=True):
+def records(lesson, seed=recording.SEED, pairs=True, draws=None):
     """Yield the `Record` of each exercise of a lesson.
 
-    Raises CourseError if the lesson has no probes or no mistakes, or if a mistake cannot be told from a right
-    answer or from another mistake.
+    draws  function of an exercise's name: its {probe: draw} as `recording.record` takes it; None to find them
+
+    Raises CourseError if the lesson has no probes or no mistakes, if a mistake cannot be told from a right answer or
+    from another mistake, or if what is observed depends on how a processor rounds.
     """
     if lesson.name not in probes.lessons():
         raise tree.CourseError(f"{lesson.path}: no probes; write autograder/probes/{lesson.name}.py")
@@ -29,7 +32,8 @@ def records(lesson, seed=recording.SEED, pairs=True):
         alternatives = mistakes.read_alternatives(beside(lesson, "alternatives"))
         for exercise in lesson.exercises.values():
             component = getattr(reference, exercise.name)
-            yield recording.record(lesson, exercise, component, catalogue, alternatives.of(exercise.name), seed, pairs)
+            yield recording.record(lesson, exercise, component, catalogue, alternatives.of(exercise.name), seed, pairs,
+                                   draws and draws(exercise.name))
     except (FileNotFoundError, ValueError, KeyError) as error:
         raise tree.CourseError(str(error)) from error
 

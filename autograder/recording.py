@@ -13,10 +13,11 @@ import torch
 
 from . import probes
 from .observation import same, same_signature, signature
-from .submission import Here
+from .steady import Answer, draw, observe
 
 FOLDER = Path(__file__).parent / "recorded"
 SEED = "recorded"
+APART = 3.0  # how many times the tolerance two mistakes have to be apart: neither may become the other by rounding
 
 
 @dataclass
@@ -24,6 +25,7 @@ class Record:
     """What a check has to know of one exercise.
 
     probes      [name, sentence] of each probe
+    draws       {probe: which draw of numbers it takes}, where the first was not steady
     reference   {probe: {observation: value}}, tensors as {"shape", "values"}
     given       {probe: {observation: the inputs in words}}
     accepted    how accepted alternatives differ from the reference: {probe: signature}
@@ -37,6 +39,7 @@ class Record:
     uses: list
     hints: list
     probes: list
+    draws: dict
     reference: dict
     given: dict
     accepted: list
@@ -62,9 +65,9 @@ def differences(reference, seen):
                    for name in {**reference[probe], **observations})}
 
 
-def agree(one, other):
-    """Return True if two sets of differences can come from the same answer."""
-    return one.keys() == other.keys() and all(same_signature(one[name], other[name]) for name in one)
+def agree(one, other, slack=1.0):
+    """Return True if two sets of differences can come from the same answer, at `slack` times the usual tolerance."""
+    return one.keys() == other.keys() and all(same_signature(one[name], other[name], slack) for name in one)
 
 
 def values(observed):
@@ -72,7 +75,7 @@ def values(observed):
     return {probe: observations.values for probe, observations in observed.items()}
 
 
-def record(lesson, exercise, reference, catalogue, accepted=(), seed=SEED, pairs=True):
+def record(lesson, exercise, reference, catalogue, accepted=(), seed=SEED, pairs=True, draws=None):
     """Return the `Record` of one exercise.
 
     lesson     the `Lesson` that was read
@@ -80,56 +83,86 @@ def record(lesson, exercise, reference, catalogue, accepted=(), seed=SEED, pairs
     reference  the component that is right
     catalogue  the lesson's mistakes
     accepted   [(name, component)]: other right answers
-    Raises ValueError if a mistake cannot be told from a right answer or from another mistake.
+    draws      {probe: which draw of numbers it takes}, as an earlier record found them; None: numbers are drawn until
+               nothing depends on rounding, for which every answer is observed in several ways
+    Raises ValueError if a mistake cannot be told from a right answer or from another mistake, or if what is observed
+    depends on how a processor rounds.
     """
-    def observed(component):
-        return probes.observe(lesson.name, exercise.name, Here({exercise.name: component}), seed)
-
-    right = observed(reference)
-    if not right:
+    asked = probes.probes_of(lesson.name, exercise.name)
+    if not asked:
         raise ValueError(f"{lesson.path}: exercise {exercise.name!r} has no probe; write one in autograder/probes")
-    expected = values(right)
+    right = [Answer("the reference", reference, right=True),
+             Answer("the right steps in mistakes/", catalogue.right(exercise.name), right=True)]
+    right += [Answer(f"the alternative {name}", component, right=True) for name, component in accepted]
+    singles = {f"{wrong.mistakes[0]} ({_written(wrong)})": wrong for wrong in catalogue.singles(exercise.name)}
+    doubles = {" + ".join(wrong.mistakes): wrong for wrong in (catalogue.pairs(exercise.name) if pairs else ())}
+    answers = [*right, *(Answer(name, wrong.call) for name, wrong in singles.items()),
+               *(Answer(name, wrong.call, firm=False) for name, wrong in doubles.items())]
+    seen, draws, unsteady = _observed(lesson, exercise, asked, seed, answers, draws)
+    first = seen[right[0].name]
+    expected = values(first)
     found = Record(
         lesson.name, exercise.name, exercise.points, list(exercise.uses), list(exercise.hints),
-        [[probe.name, probe.sentence] for probe in probes.probes_of(lesson.name, exercise.name)],
+        [[probe.name, probe.sentence] for probe in asked], draws,
         {probe: {name: plain(value) for name, value in seen.items()} for probe, seen in expected.items()},
-        {probe: seen.given for probe, seen in right.items()}, [], {}, [])
-    if differences(expected, values(observed(catalogue.right(exercise.name)))):
+        {probe: seen.given for probe, seen in first.items()}, [], {}, [])
+    differs = {name: differences(expected, values(observed)) for name, observed in seen.items()}
+    if differs[right[1].name]:
         raise ValueError(f"{lesson.name}: {exercise.name!r} made of the right steps in mistakes/ differs from the "
                          "reference; mend the steps")
-    for _, component in accepted:
-        differs = differences(expected, values(observed(component)))
-        if differs and not any(agree(differs, known) for known in found.accepted):
-            found.accepted.append(differs)
-    _add_mistakes(found, catalogue, lambda wrong: differences(expected, values(observed(wrong.call))), pairs)
+    for answer in right[2:]:
+        if differs[answer.name] and not any(agree(differs[answer.name], known) for known in found.accepted):
+            found.accepted.append(differs[answer.name])
+    _add_mistakes(found, catalogue, singles, differs)
+    _add_pairs(found, {name: wrong for name, wrong in doubles.items() if name not in unsteady}, differs)
     return found
 
 
-def _add_mistakes(found, catalogue, differs_of, pairs):
-    for wrong in catalogue.singles(found.exercise):
-        differs, name = differs_of(wrong), wrong.mistakes[0]
+def _observed(lesson, exercise, asked, seed, answers, known):
+    """Return ({answer: {probe: Observations}}, {probe: draw, where that is not the first}, names of unsteady pairs).
+
+    known  {probe: draw} that is taken as it is; None if it is to be found
+    """
+    seen, draws, unsteady = {answer.name: {} for answer in answers}, {}, set()
+    for probe in asked:
+        if known is None:
+            number, observed, jumps = draw(lesson.name, exercise.name, probe.name, seed, answers)
+        else:
+            number, jumps = known.get(probe.name, 0), {}
+            observed = {answer.name: observe(lesson.name, exercise.name, probe.name, seed, number, answer)
+                        for answer in answers}
+        if firm := [jumps[answer.name] for answer in answers if answer.firm and answer.name in jumps]:
+            raise ValueError(f"{lesson.name}: exercise {exercise.name!r}, {firm[0]}")
+        unsteady |= jumps.keys()
+        draws |= {probe.name: number} if number else {}
+        for name, observations in observed.items():
+            seen[name][probe.name] = observations
+    return seen, draws, unsteady
+
+
+def _add_mistakes(found, catalogue, singles, differs_of):
+    for written, wrong in singles.items():
+        differs, name = differs_of[written], wrong.mistakes[0]
         if not differs:
-            raise ValueError(f"{found.exercise}: mistake {name!r} ({_written(wrong)}) shows nothing under the probes; "
+            raise ValueError(f"{found.exercise}: mistake {written!r} shows nothing under the probes; "
                              "add a probe that tells it from a right answer, or exclude the exercise with only=")
         for known in found.behaviours:
-            if agree(differs, known["differs"]) and known["mistakes"] != [name]:
+            if known["mistakes"] != [name] and agree(differs, known["differs"], APART):
                 other = known["mistakes"][0]
-                raise ValueError(f"{found.exercise}: mistakes {name!r} ({_written(wrong)}) and {other!r} look the same "
+                raise ValueError(f"{found.exercise}: mistakes {written!r} and {other!r} look the same "
                                  "under the probes; add a probe, or make them one")
         about = asdict(catalogue.mistakes[name])
         found.mistakes[name] = {key: about[key] for key in ("symptom", "cause", "place", "keeps")}
         if not any(agree(differs, known["differs"]) for known in found.behaviours):
             found.behaviours.append({"mistakes": [name], "differs": differs})
-    if pairs:
-        _add_pairs(found, catalogue, differs_of)
 
 
-def _add_pairs(found, catalogue, differs_of):
+def _add_pairs(found, doubles, differs_of):
     """Add pairs of mistakes, except where one hides the other, or where two pairs look the same."""
     made = []
-    for wrong in catalogue.pairs(found.exercise):
-        differs = differs_of(wrong)
-        alike = [known for known in (*found.behaviours, *made) if agree(differs, known["differs"])]
+    for name, wrong in doubles.items():
+        differs = differs_of[name]
+        alike = [known for known in (*found.behaviours, *made) if agree(differs, known["differs"], APART)]
         made.append({"mistakes": list(wrong.mistakes), "differs": differs, "alone": bool(differs) and not alike})
         for known in alike:
             known["alone"] = False

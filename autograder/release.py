@@ -11,8 +11,8 @@ from pathlib import Path
 import nbformat
 
 from autograder import tree
-from autograder.build import arguments as arguments
 from autograder.build import as_bytes, each, expanded, notebook_path, solved, strings, with_programs, write
+from autograder.build import choice as arguments  # noqa: F401  (__main__ asks every command for `arguments`)
 from autograder.lesson import Fault, LessonError
 from autograder.lesson_draft import BEGIN
 from autograder.lesson_rules import looks_like_marker

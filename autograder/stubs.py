@@ -294,4 +294,5 @@ def _drawn(attention, tokens, encoder_attention, decoder_attention, cross_attent
 def _words(tokens):
     if not isinstance(tokens, (list, tuple)):
         return "None" if tokens is None else f"a {type(tokens).__name__}"
-    return " ".join(map(str, tokens))
+    # What is no word is told by its kind: the digits of a tensor that took the words' place are nobody's business.
+    return " ".join(str(token) if isinstance(token, (str, int)) else f"({type(token).__name__})" for token in tokens)

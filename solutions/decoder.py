@@ -496,7 +496,7 @@ from eight. Whoever does not know the answer can do no better than to give each 
 $\ln 8 = 2.08$.
 """
 
-# %% demo
+# %% demo trained
 if __name__ == "__main__":
     class Guesser(nn.Module):
         """Predicts the next token of sequences of 13 tokens out of 8, with a decoder and one mask."""

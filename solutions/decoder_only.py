@@ -518,7 +518,7 @@ r"""
 - [ ] The loss is nearly 0, and it writes good Python :: Good Python would need a guess of what comes next, and nobody has ever asked it for that.
 """
 
-# %% demo
+# %% demo trained
 if __name__ == "__main__":
     torch.set_num_threads(1)  # matrices as small as these get no faster on several threads
     training_text, held_out_text = characters.split_source()
@@ -547,7 +547,7 @@ $\log 96 = 4.56$ nats. Whoever only knows how frequent each character is (a *uni
 text) pays 3.13 nats per held-out character.
 """
 
-# %% demo
+# %% demo trained
 if __name__ == "__main__":
     @functools.cache  # trained once, looked at in the cells below
     def trained_model(seed=4):
@@ -602,7 +602,7 @@ r"""
 - [ ] Like random letters, since one minute of training is not enough :: The loss says otherwise: it is far below that of letters drawn by their frequencies.
 """
 
-# %% demo
+# %% demo trained
 if __name__ == "__main__":
     with figures.once_solved():
         fresh, model, _ = trained_model()
@@ -613,7 +613,7 @@ if __name__ == "__main__":
                    "after training, greedy": generate(model, start, 250)}
         picture = figures.texts({name: "\n".join(textwrap.fill(line, 44, drop_whitespace=False) for line in
                                                  characters.SOURCE.decode(text[0][text[0] > characters.SOURCE.eos_id]).split("\n"))
-                                 for name, text in written.items()}, width=46)
+                                 for name, text in written.items()}, width=46, height=12)
         picture.told("Three texts that begin with def: before training random characters, after training something with the "
                      "shape of Python in words that do not exist, and greedily the same few words again and again.").show()
 
@@ -634,7 +634,7 @@ open one. A number alone says little: some heads look at *everything* that far b
 in another piece of text, where no bracket stands there except by chance.
 """
 
-# %% demo
+# %% demo trained
 if __name__ == "__main__":
     def weight_on_brackets(weights, pieces):
         """Return the mean weight on the innermost open bracket, and on the same places in another piece: [layers, heads]."""
@@ -669,7 +669,7 @@ What to see: a head of the second layer stands out. It gives the open bracket se
 elsewhere. Nobody told the model what a bracket is. Here is this head on one line of text: a row is a character that asks.
 """
 
-# %% demo
+# %% demo trained
 if __name__ == "__main__":
     line = "f = open(join(path, name), mode)"
     with figures.once_solved():
@@ -693,7 +693,7 @@ be idle, and other heads and the residual path carry information, too. A weight 
 seen when something is changed. So change the bracket, and nothing else:
 """
 
-# %% demo
+# %% demo trained
 if __name__ == "__main__":
     with figures.once_solved():
         _, model, _ = trained_model()

@@ -479,7 +479,7 @@ The next cell trains your model: 450 steps with 128 dates each, which takes half
 bar that shows how far it is. The trained model is kept until you run this cell again; do so if you change the model.
 """
 
-# %% demo
+# %% demo trained
 if __name__ == "__main__":
     trained = []
 
@@ -527,7 +527,7 @@ r"""
 - [x] Nearly none :: Nothing in training asked the model to find a day further back than it ever stood, or to pass over words that it never saw. What it does there was never corrected.
 """
 
-# %% demo
+# %% demo trained
 if __name__ == "__main__":
     def write(texts):
         """Return what your trained model writes for a list of texts."""
@@ -573,9 +573,9 @@ training*. Whoever wants longer phrases has to train on longer phrases, or to me
 goes wrong; the answers look like dates all the same:
 """
 
-# %% demo
+# %% demo trained="your model writes .*"
 if __name__ == "__main__":
-    # NBVAL_IGNORE_OUTPUT: another processor may train a model that goes wrong in another way.
+    # Another processor may train a model that goes wrong in another way.
     with figures.once_solved():
         for (written, iso), answer in zip(longer[:5], write([written for written, _ in longer[:5]]), strict=True):
             print(f"{written}\n    is {iso}, and your model writes {answer}")
@@ -591,7 +591,7 @@ cell takes one text that is held out, and shows the weights of the last layer (t
 belongs to the character that is *about to be written*.
 """
 
-# %% demo
+# %% demo trained
 if __name__ == "__main__":
     @torch.no_grad()
     def cross_attention(text, iso):
@@ -618,7 +618,7 @@ One text may be chance. So take 100 held-out dates in two styles, *3 may 1979* a
 over the characters of each field:
 """
 
-# %% demo
+# %% demo trained
 if __name__ == "__main__":
     FIELDS = ["year", "month", "day", "between"]
     OF_ISO = torch.tensor([0, 0, 0, 0, 3, 1, 1, 3, 2, 2, 3])  # yyyy-mm-dd and the end

@@ -481,7 +481,7 @@ Now your classifier: two layers, four heads, 65 330 parameters, and 450 steps of
 bar shows how far it is. It runs on one thread, because matrices as small as these get no faster on several.
 """
 
-# %% demo
+# %% demo trained
 if __name__ == "__main__":
     torch.set_num_threads(1)
 
@@ -509,7 +509,7 @@ How does it do that? `[CLS]` is the only place that is read, so look at what `[C
 layer, where what stands at a place is still the token itself and its position. One row is one head.
 """
 
-# %% demo
+# %% demo trained
 if __name__ == "__main__":
     texts = ["the hotel was cosy , not awful .", "the hotel was awful , not cosy ."]
     with figures.once_solved():
@@ -543,7 +543,7 @@ reviews and bad ones?
 - [x] It is about the same :: The weights say where [CLS] fetches something. The verdict lies in what it fetches and in what the later layers make of it. From the share of weight alone you could not tell the two classes apart.
 """
 
-# %% demo
+# %% demo trained
 if __name__ == "__main__":
     so_first = [template for template in classification.VERDICTS if template.index("{so}") < template.index("{not}")]
     so_last = [template for template in classification.VERDICTS if template not in so_first]

@@ -451,7 +451,7 @@ are the numbers that leave the stack, if those that enter are near 1?
 - [x] Many thousands at least :: Each sublayer multiplies the size by some factor, and factors multiply: if it is only 1.3, 48 of them make 300 000.
 """
 
-# %% demo
+# %% demo trained
 if __name__ == "__main__":
     FORMS = ("post-norm", "pre-norm", "no norm")
     torch.set_num_threads(1)  # with tensors this small, two threads spend their time waiting for each other
@@ -468,7 +468,8 @@ if __name__ == "__main__":
     with figures.once_solved():
         sizes, pulls = zip(*(measured(form) for form in FORMS), strict=True)
         for form, size, pull in zip(FORMS, sizes, pulls, strict=True):
-            print(f"{form:9}: size {size[-1]:.0g} behind layer 24, gradient norm {pull[0]:.1g} in layer 1, "
+            first = f"{pull[0]:.1g}" if pull[0] < 1e8 else "over 1e+08"  # how far over, rounding decides
+            print(f"{form:9}: size {size[-1]:.0g} behind layer 24, gradient norm {first} in layer 1, "
                   f"{pull[-1]:.1g} in layer 24")
         figures.lines(list(range(1, 25)), xlabel="layer", panels=[
             figures.Panel("Size behind each layer", "root mean square", dict(zip(FORMS, sizes, strict=True)), log=True),
@@ -494,7 +495,7 @@ Does it matter? The next cell trains stacks of 2 and of 12 layers to reverse a s
 from the first step on.
 """
 
-# %% demo
+# %% demo trained
 if __name__ == "__main__":
     STEPS = 150
     with figures.once_solved():

@@ -501,7 +501,7 @@ r"""
 - [ ] The model gives nothing sensible any more, since it was trained with four heads :: The output projection adds up what the heads bring. Without one term of the sum, the others are what they were.
 """
 
-# %% demo
+# %% demo trained
 if __name__ == "__main__":
     tokens = torch.randint(TOKENS, (2048, TIME), generator=torch.Generator().manual_seed(2))
 
@@ -532,7 +532,7 @@ r"""
 And this is where the heads look: the weights of the query at position 4, averaged over the 2048 sequences.
 """
 
-# %% demo
+# %% demo trained
 if __name__ == "__main__":
     with figures.once_solved():
         weights = trained(num_heads=4)(tokens)[1].mean(dim=0)  # [heads, queries, keys]

@@ -631,7 +631,7 @@ r"""
 - [x] Only rotary :: Its scores depend on the distance only, and the distance 3 has been trained, wherever it occurs.
 """
 
-# %% demo
+# %% demo trained
 if __name__ == "__main__":
     VOCAB, WIDTH, TRAINED, LONG, BACK = 11, 32, 16, 64, 3
 
@@ -692,7 +692,7 @@ r"""
 Far out even rotary makes mistakes. Where does it look there?
 """
 
-# %% demo
+# %% demo trained
 if __name__ == "__main__":
     with figures.once_solved():
         weights = trained("rotary")(tokens)[1].mean(dim=0)  # [queries, keys], the mean over all sequences

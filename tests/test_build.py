@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from processors import OTHER, environment
 from test_lesson import SMALL, text  # noqa: F401  (text is a fixture)
 
 from autograder import __main__ as command
@@ -160,6 +161,54 @@ def test_a_build_elsewhere_gives_the_same_bytes(built, tmp_path, monkeypatch):
     for path in (SOLVED, RELEASED):
         assert (other / path).read_bytes() == (built / path).read_bytes()
     assert not (other / "gradebook.db").exists()
+
+
+# A model that is really trained, and a picture of it; the variable PLAYED moves its weights by what a processor rounds otherwise.
+TRAINED = SMALL.replace("# %% demo", """\
+# %% demo trained
+if __name__ == "__main__":
+    import os
+
+    import torch
+
+    from workbench import figures, training
+
+    torch.manual_seed(7)
+    model = torch.nn.Sequential(torch.nn.Linear(3, 17), torch.nn.Tanh(), torch.nn.Linear(17, 1))
+    with torch.no_grad():
+        model[0].weight *= 1 + 1e-4 * float(os.environ.get("PLAYED", 0))
+    inputs = torch.randn(64, 3)
+    losses = training.train(model, [(inputs,)] * 50, lambda model, x: (model(x)[:, 0] - x.prod(-1)).square().mean(),
+                            50, learning_rate=0.1).losses
+    print(f"the loss falls from {losses[0]:.9f} to {losses[-1]:.9f}")
+    panel = figures.Panel("Training", "loss", {"model": losses})
+    figures.lines(list(range(50)), xlabel="step", panels=[panel]).told("The loss falls.").show()
+
+# %% demo""")
+
+
+def test_a_build_on_another_processor_leaves_every_byte_as_it_is(tmp_path):
+    root = make_course(tmp_path, TRAINED)
+
+    def run(*words):
+        return subprocess.run([sys.executable, "-m", "autograder", *words, "--root", str(root)], capture_output=True,
+                              text=True, check=True, env=environment(OTHER) | {"PLAYED": "1"}).stdout
+
+    build.build(small(root))
+    release.release(small(root), root, register=False)
+    before = files(root)
+    assert "built, unchanged" in run("build") and "released, unchanged" in run("release")
+    after = files(root)
+    assert {path for path in before | after if before.get(path) != after.get(path)} == {Path("gradebook.db")}
+    # Had no number been another one there, this would prove nothing.
+    assert "unchanged" not in run("build", "--again") and (root / SOLVED).read_bytes() != before[SOLVED]
+
+
+def test_a_build_writes_an_output_that_changed_though_no_cell_did(course):
+    stored = (course / SOLVED).read_text()
+    assert stored.count('"0\\n"') == 1
+    (course / SOLVED).write_text(stored.replace('"0\\n"', '"0.01\\n"'))
+    assert build.build(small(course)) and (course / SOLVED).read_text() == stored
 
 
 def test_the_progress_of_whoever_builds_stays_untouched_and_hashes_are_the_same(tmp_path, monkeypatch):

@@ -22,3 +22,8 @@ def test_more_lines_make_the_picture_higher_and_more_texts_make_it_wider():
 
 def test_what_is_too_long_for_its_column_is_cut_off():
     assert size(figures.texts({"a": "x" * 500}, width=20)) == size(figures.texts({"a": "x" * 20}, width=20))
+
+
+def test_with_a_height_the_picture_is_as_high_whatever_the_texts_are():
+    short, full, long = (figures.texts({"a": text}, height=3) for text in ("x", "x\nx\nx", "x\nx\nx\nx\nx"))
+    assert size(short) == size(full) == size(long) and long.png == full.png != short.png

@@ -136,6 +136,14 @@ def test_a_lesson_is_read_as_it_is_written(text):
     assert [choice.right for cell in found.cells for choice in cell.choices] == [False, True]
 
 
+@pytest.mark.parametrize(("head", "trained"), [
+    ("# %% demo", None), ("# %% demo trained", ""), ('# %% demo trained="model writes .*"', "model writes .*")])
+def test_a_demo_says_whether_it_shows_a_trained_model(head, trained, text):
+    found = lesson.read(text(SMALL.replace("# %% demo", head)))
+    assert [cell.trained for cell in found.cells if cell.role == "demo"] == [trained]
+    assert all(cell.trained is None for cell in found.cells if cell.role != "demo")
+
+
 def test_each_cell_knows_the_line_on_which_its_source_begins(text):
     lines = SMALL.split("\n")
     for cell in lesson.read(text()).cells:
@@ -150,6 +158,8 @@ FAULTY = {
     "option": ('exercise="double"', 'excercise="double"', "excercise", "unknown option `excercise`; write exercise"),
     "option that is like no other": ("# %% demo", "# %% demo zzz=1", "zzz=1", "unknown option `zzz`; the options are"),
     "role": ("# %% demo", "# %% dmeo", "dmeo", "unknown role `dmeo`; write `# %% demo`"),
+    "trained model": ("# %% demo", '# %% demo trained="writes (.*"', "# %% demo", "is not a regular expression; write"),
+    "trained code": ("# %%\nimport math", '# %% trained=""\nimport math', "# %% trained", "trained does not belong to"),
     "role without a name": ('# %% check="triple" points=1.5', "# %% check", "# %% check", "unknown role `check`"),
     "markdown": ('[markdown] predict="guess"', '[markdwon] predict="guess"', "[markdwon]", "write `# %% [markdown]`"),
     "two roles": (

@@ -5,7 +5,6 @@ import gzip
 import hashlib
 import html
 import io
-import json
 import re
 import subprocess
 import sys
@@ -34,7 +33,7 @@ from workbench.parts import (
     SequenceClassifier,
 )
 from workbench.views import palette
-from workbench.views.pack import Pack, rounded
+from workbench.views.pack import Pack, rounded, unpack
 
 SOURCE, TARGET = torch.tensor([[5, 8, 7, 4, 9, 6, 2], [5, 4, 2, 0, 0, 0, 0]]), torch.tensor([[9, 6, 8, 4, 2]] * 2)
 VIEWS = [views.head_view, views.model_view, views.neuron_view]
@@ -200,19 +199,17 @@ def weights(layers, heads, queries, keys, seed=3):
 
 
 def unpacked(view):
-    """Return what the page of a view holds: (data, {kind: weights [layers, heads, queries, keys]}, bytes)."""
+    """Return what the page of a view holds: (data, {kind: weights [layers, heads, queries, keys]})."""
     packed = re.search(r'<script id="packed" type="text/plain">([^<]*)</script>', view.page)[1]
-    whole = gzip.decompress(base64.b64decode(packed))
-    size = int.from_bytes(whole[:4], "little")
-    text = json.loads(whole[4:4 + size])
+    text, stored = unpack(packed)
 
     def numbers(about):
         count = int(np.prod(about["shape"]))
-        planes = np.frombuffer(whole[4 + size:], "u1")[about["at"]:about["at"] + 2 * count].reshape(2, count)
+        planes = np.frombuffer(stored, "u1")[about["at"]:about["at"] + 2 * count].reshape(2, count)
         return torch.tensor(planes.T.copy().view("<i2").reshape(about["shape"]) / about["scale"], dtype=torch.float32)
 
     data = text["data"]
-    return data, {kind["name"]: numbers(kind["weights"]) for kind in data["kinds"]}, len(whole)
+    return data, {kind["name"]: numbers(kind["weights"]) for kind in data["kinds"]}
 
 
 @pytest.mark.parametrize("view", VIEWS[:2])
@@ -221,7 +218,7 @@ def test_three_kinds_of_different_depth_and_any_four_digits_are_in_one_page(view
     made = view(encoder_attention=given["encoder"], decoder_attention=given["decoder"],
                 cross_attention=given["cross"], encoder_tokens=list("abcdefg"), decoder_tokens=list("vwxyz"),
                 html_action="return")
-    data, packed, _ = unpacked(made)
+    data, packed = unpacked(made)
     assert [(kind["name"], kind["layers"], kind["left_text"], kind["right_text"]) for kind in data["kinds"]] == [
         ("encoder", [0], list("abcdefg"), list("abcdefg")), ("decoder", [0, 1], list("vwxyz"), list("vwxyz")),
         ("cross", [0, 1], list("vwxyz"), list("abcdefg"))]
@@ -231,7 +228,7 @@ def test_three_kinds_of_different_depth_and_any_four_digits_are_in_one_page(view
 
 def test_two_sentences_are_shown_by_themselves_and_between_them():
     given = weights(2, 3, 5, 5)
-    data, packed, _ = unpacked(views.head_view(given, list("abcde"), sentence_b_start=2, html_action="return"))
+    data, packed = unpacked(views.head_view(given, list("abcde"), sentence_b_start=2, html_action="return"))
     assert [kind["name"] for kind in data["kinds"]] == [
         "all", "sentence A to A", "sentence B to B", "sentence A to B", "sentence B to A"]
     for name, table in (("A to A", torch.cat(given)[:, :, :2, :2]), ("B to B", torch.cat(given)[:, :, 2:, 2:]),
@@ -242,14 +239,14 @@ def test_two_sentences_are_shown_by_themselves_and_between_them():
 
 def test_marks_of_tokenizers_are_not_shown_unless_asked_for():
     words = ["Ġthe", "▁cat", "sat</w>", " ", "\n"]
-    data, _, _ = unpacked(views.head_view(weights(1, 2, 5, 5), words, html_action="return"))
+    data, _ = unpacked(views.head_view(weights(1, 2, 5, 5), words, html_action="return"))
     assert data["kinds"][0]["left_text"] == [" the", " cat", "sat", "␣", "⏎"]
-    data, _, _ = unpacked(views.head_view(weights(1, 2, 5, 5), words, prettify_tokens=False, html_action="return"))
+    data, _ = unpacked(views.head_view(weights(1, 2, 5, 5), words, prettify_tokens=False, html_action="return"))
     assert data["kinds"][0]["left_text"] == words
 
 
 def test_chosen_layers_hold_for_the_kinds_that_have_them():
-    data, packed, _ = unpacked(views.head_view(
+    data, packed = unpacked(views.head_view(
         encoder_attention=weights(1, 3, 7, 7), decoder_attention=weights(3, 3, 5, 5), encoder_tokens=list("abcdefg"),
         decoder_tokens=list("vwxyz"), include_layers=[0, 2], include_heads=[2], html_action="return"))
     assert [(kind["layers"], kind["heads"]) for kind in data["kinds"]] == [([0], [2]), ([0, 2], [2])]

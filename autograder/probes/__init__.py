@@ -62,8 +62,12 @@ class Observations:
         self.note(start + "answer", kind(reply), reply.given)
         self.fault = self.fault or reply.fault
         for name, gradient in reply.gradients.items():
-            seen = "none arrives" if gradient is None else gradient
-            self.note(f"{start}gradient of {name}", seen, reply.given)
+            self.gradient(f"{start}gradient of {name}", gradient, reply.given)
+
+    def gradient(self, name, gradient, given=""):
+        """Note one gradient: where it holds a NaN, only that, as which numbers NaN spreads to is torch's choice."""
+        seen = "none arrives" if gradient is None else gradient
+        self.note(name, "holds NaN" if gradient is not None and torch.isnan(gradient).any() else seen, given)
 
 
 def kind(reply: Reply):
@@ -91,6 +95,7 @@ class Probe:
     name: str
     sentence: str
     observe: object
+    chooses: bool = False
 
     def __call__(self, component, numbers):
         seen = Observations()
@@ -125,10 +130,14 @@ _PROBES: dict[str, list[Probe]] = {}
 _FORBIDDEN: dict[str, tuple] = {}
 
 
-def probe(exercise, sentence):
-    """Declare a function `observe(component, numbers, seen)` as a probe of an exercise."""
+def probe(exercise, sentence, chooses=False):
+    """Declare a function `observe(component, numbers, seen)` as a probe of an exercise.
+
+    chooses  True: it observes what a right answer chooses by comparing numbers (the largest, the first few, what is
+             drawn); fresh numbers are then drawn until no choice is nearly a tie
+    """
     def declare(observe):
-        _PROBES.setdefault(exercise, []).append(Probe(exercise, observe.__name__, sentence, observe))
+        _PROBES.setdefault(exercise, []).append(Probe(exercise, observe.__name__, sentence, observe, chooses))
         return observe
 
     return declare
@@ -162,19 +171,21 @@ def probes_of(lesson, exercise):
     return tuple(_PROBES.get(exercise, ()))
 
 
-def observe(lesson, exercise, submission, seed, parts=(), only=None, after=None):
+def observe(lesson, exercise, submission, seed, parts=(), only=None, after=None, draws=None):
     """Run the probes of an exercise and return {probe name: Observations}.
 
     seed   which numbers: the same seed gives the same inputs everywhere
     parts  components that are replaced by right ones while the exercise is probed
     only   names of the probes to run; all if None
     after  called with the name of each probe that has ended
+    draws  {probe: which draw of the seed it takes}, where that is not the first
     """
     component = Component(submission, exercise, tuple(parts), _FORBIDDEN.get(exercise, ()))
     seen = {}
     for one in probes_of(lesson, exercise):
         if only is None or one.name in only:
-            seen[one.name] = one(component, Numbers(f"{seed} {exercise} {one.name}"))
+            draw = (draws or {}).get(one.name, 0)
+            seen[one.name] = one(component, Numbers(f"{seed} {exercise} {one.name}" + (f" {draw}" if draw else "")))
             if after:
                 after(one.name)
     return seen

@@ -189,7 +189,7 @@ def model_is_tied(component, numbers, seen):
     tables = [reply.gradients[name] for name in names if name in reply.gradients]
     seen.note("tables", str(len(tables)), reply.given)
     gradient = tables[0] if tables else None
-    seen.note("gradient of the token table", "none arrives" if gradient is None else gradient, reply.given)
+    seen.gradient("gradient of the token table", gradient, reply.given)
 
 
 @probe("LanguageModel", "the activation is GPT-2's, or the one that was asked for")
@@ -262,7 +262,9 @@ def settings(temperature=1.0, top_k=None, top_p=None):
 @probe("filter_logits", "nothing asked for, nothing changed")
 def filter_keeps_all(component, numbers, seen):
     see_filtered(seen, component(logits=rows_of_logits(numbers, 3), **settings()), "defaults")
-    see_filtered(seen, component(logits=rows_of_logits(numbers, 3), **settings(top_p=1.0)), "top_p 1.0")
+    # Eight equal probabilities add up to 1 exactly; of others, rounding decides whether their sum is beyond 1.
+    equal = numbers.tensor(3, 1).expand(3, 8)
+    see_filtered(seen, component(logits=equal, **settings(top_p=1.0)), "top_p 1.0")
 
 
 @probe("filter_logits", "logits are divided by the temperature")
@@ -361,7 +363,7 @@ def see_text(seen, reply, tokens, label=""):
         seen.note(f"{start}text", value, reply.given)
 
 
-@probe("generate", "greedy: the likeliest token after the last one is appended, again and again")
+@probe("generate", "greedy: the likeliest token after the last one is appended, again and again", chooses=True)
 def text_is_greedy(component, numbers, seen):
     for batch, time, new in ((3, 2, 4), (1, 1, 5), (5, 3, 1)):
         tokens = token_ids(numbers, batch, time, vocab_size=VOCAB)
@@ -369,7 +371,7 @@ def text_is_greedy(component, numbers, seen):
         see_text(seen, reply, tokens, f"{batch} x {time} tokens, {new} more")
 
 
-@probe("generate", "the model gets the last max_len tokens of a longer text")
+@probe("generate", "the model gets the last max_len tokens of a longer text", chooses=True)
 def text_outgrows_the_context(component, numbers, seen):
     for time, new in ((5, 6), (7, 3), (10, 3)):
         tokens = token_ids(numbers, 3, time, vocab_size=VOCAB)
@@ -377,7 +379,7 @@ def text_outgrows_the_context(component, numbers, seen):
         see_text(seen, reply, tokens, f"{time} tokens, {new} more, max_len {MAX_LEN}")
 
 
-@probe("generate", "the model is in evaluation mode, and no gradients are recorded")
+@probe("generate", "the model is in evaluation mode, and no gradients are recorded", chooses=True)
 def text_without_dropout_and_gradients(component, numbers, seen):
     reply = component(model=text_model(numbers), tokens=token_ids(numbers, 2, 3, vocab_size=VOCAB), max_new_tokens=3,
                       **how())
@@ -413,7 +415,7 @@ DRAWS = {
 }
 
 
-@probe("generate", "drawn tokens are those that the filters leave")
+@probe("generate", "drawn tokens are those that the filters leave", chooses=True)
 def text_is_drawn_from_what_is_left(component, numbers, seen):
     tokens = torch.zeros(TEXTS, 2, dtype=torch.long)
     for label, given in DRAWS.items():
@@ -433,7 +435,7 @@ def see_draws(seen, text, order, label, given):
     seen.note(f"{label}: tokens that come, 0 the likeliest", told, given)
 
 
-@probe("generate", "greedy text is never drawn")
+@probe("generate", "greedy text is never drawn", chooses=True)
 def greedy_text_is_not_drawn(component, numbers, seen):
     model, order = drawing_model(numbers)
     tokens = torch.zeros(TEXTS, 2, dtype=torch.long)
@@ -442,7 +444,7 @@ def greedy_text_is_not_drawn(component, numbers, seen):
         see_draws(seen, value, order, "plain", reply.given)
 
 
-@probe("generate", "the draws are those of torch.multinomial with the given generator")
+@probe("generate", "the draws are those of torch.multinomial with the given generator", chooses=True)
 def text_is_drawn_with_the_generator(component, numbers, seen):
     tokens = torch.zeros(7, 2, dtype=torch.long)
     model, _ = drawing_model(numbers)
@@ -461,7 +463,7 @@ def text_is_drawn_with_the_generator(component, numbers, seen):
                   replies[0].given)
 
 
-@probe("generate", "the argument stays as it was")
+@probe("generate", "the argument stays as it was", chooses=True)
 def text_changes_nothing(component, numbers, seen):
     unchanged(seen, component(model=text_model(numbers), tokens=token_ids(numbers, 2, 9, vocab_size=VOCAB),
                               max_new_tokens=3, **how()))
@@ -481,7 +483,7 @@ def gpt(numbers):
     return Gpt(GPT, weights)
 
 
-@probe("generate_with_cache", "the text is that of the whole model")
+@probe("generate_with_cache", "the text is that of the whole model", chooses=True)
 def cached_text_is_the_same(component, numbers, seen):
     for batch, time, new in ((7, 3, 10), (2, 1, 9), (5, 9, 1)):
         tokens = token_ids(numbers, batch, time, vocab_size=31)
@@ -489,7 +491,7 @@ def cached_text_is_the_same(component, numbers, seen):
         see_text(seen, reply, tokens, f"{batch} x {time} tokens, {new} more")
 
 
-@probe("generate_with_cache", "no token passes through a layer twice")
+@probe("generate_with_cache", "no token passes through a layer twice", chooses=True)
 def cached_keys_are_kept(component, numbers, seen):
     tokens = token_ids(numbers, 2, 4, vocab_size=31)
     reply = component(model=gpt(numbers), tokens=tokens, max_new_tokens=8, **how())
@@ -498,7 +500,7 @@ def cached_keys_are_kept(component, numbers, seen):
     seen.note("tokens that pass through a layer", "each once" if use["positions"] <= 12 else "some again", reply.given)
 
 
-@probe("generate_with_cache", "once the context slides, everything is computed anew")
+@probe("generate_with_cache", "once the context slides, everything is computed anew", chooses=True)
 def cached_text_outgrows_the_context(component, numbers, seen):
     for time, new in ((10, 8), (13, 3), (17, 3)):
         tokens = token_ids(numbers, 7, time, vocab_size=31)
@@ -506,7 +508,7 @@ def cached_text_outgrows_the_context(component, numbers, seen):
         see_text(seen, reply, tokens, f"{time} tokens, {new} more, max_len 13")
 
 
-@probe("generate_with_cache", "drawn text is that of generate")
+@probe("generate_with_cache", "drawn text is that of generate", chooses=True)
 def cached_text_is_drawn(component, numbers, seen):
     tokens, model = token_ids(numbers, 7, 3, vocab_size=31), gpt(numbers)
     for label, given in (("plain", {}), ("filtered", dict(temperature=1.5, top_k=20, top_p=0.95))):
@@ -519,7 +521,7 @@ def cached_text_is_drawn(component, numbers, seen):
                       reply.given)
 
 
-@probe("generate_with_cache", "the argument stays as it was")
+@probe("generate_with_cache", "the argument stays as it was", chooses=True)
 def cached_text_changes_nothing(component, numbers, seen):
     unchanged(seen, component(model=gpt(numbers), tokens=token_ids(numbers, 2, 5, vocab_size=31), max_new_tokens=3,
                               **how()))

@@ -141,7 +141,7 @@ def see_gradients(seen, reply, label=""):
     for name, gradient in reply.gradients.items():
         # A bias of the key adds the same to all scores of a query, so what arrives there is rounding and no more.
         if not name.endswith("k_proj.bias"):
-            seen.note(f"{start}gradient of {name}", "none arrives" if gradient is None else gradient, reply.given)
+            seen.gradient(f"{start}gradient of {name}", gradient, reply.given)
 
 
 def moved(before, after, index=0):

@@ -286,19 +286,19 @@ def see_tokens(seen, reply, label=""):
         seen.note(f"{label}: {name}" if label else name, value, reply.given)
 
 
-@probe("greedy_decode", "each token is the most probable one after all that was written before")
+@probe("greedy_decode", "each token is the most probable one after all that was written before", chooses=True)
 def greedy_takes_the_most_probable(component, numbers, seen):
     model = translator(numbers, lengths=[5])
     see_tokens(seen, component(model=model, source=sources(numbers, 1), **IDS, max_len=7))
 
 
-@probe("greedy_decode", "each row of a batch ends by itself, and padding follows its end")
+@probe("greedy_decode", "each row of a batch ends by itself, and padding follows its end", chooses=True)
 def greedy_rows_end_by_themselves(component, numbers, seen):
     model = translator(numbers, lengths=[3, 6, 2, 5, 1])
     see_tokens(seen, component(model=model, source=sources(numbers, 5), **IDS, max_len=11))
 
 
-@probe("greedy_decode", "writing stops after max_len tokens, whether the texts are at their end or not")
+@probe("greedy_decode", "writing stops after max_len tokens, whether the texts are at their end or not", chooses=True)
 def greedy_stops_at_max_len(component, numbers, seen):
     model = translator(numbers, lengths=[3, 9, 5])
     for max_len in (1, 5, 7):
@@ -306,14 +306,14 @@ def greedy_stops_at_max_len(component, numbers, seen):
         see_tokens(seen, reply, f"max_len {max_len}")
 
 
-@probe("greedy_decode", "other ids are respected")
+@probe("greedy_decode", "other ids are respected", chooses=True)
 def greedy_respects_ids(component, numbers, seen):
     model = translator(numbers, lengths=[3, 5])
     ids = dict(bos_id=0, eos_id=IDS["eos_id"], pad_id=1)
     see_tokens(seen, component(model=model, source=sources(numbers, 2), **ids, max_len=7))
 
 
-@probe("greedy_decode", "each source is encoded once")
+@probe("greedy_decode", "each source is encoded once", chooses=True)
 def greedy_encodes_once(component, numbers, seen):
     model = translator(numbers, lengths=[3, 6, 2])
     reply = component(model=model, source=sources(numbers, 3), **IDS, max_len=7)
@@ -327,7 +327,7 @@ def _encoded(seen, reply, batch, beams=0):
     seen.note("each source is encoded", words.get(rows, "again and again"), reply.given)
 
 
-@probe("greedy_decode", "the source stays as it was")
+@probe("greedy_decode", "the source stays as it was", chooses=True)
 def greedy_changes_nothing(component, numbers, seen):
     model = translator(numbers, lengths=[3, 6, 2])
     reply = component(model=model, source=sources(numbers, 3), **IDS, max_len=7)
@@ -343,7 +343,7 @@ def see_texts(seen, reply, label=""):
         seen.note(f"{label}: {name}" if label else name, found[name], reply.given)
 
 
-@probe("beam_search", "the best text of two beams, by its sum of log-probabilities")
+@probe("beam_search", "the best text of two beams, by its sum of log-probabilities", chooses=True)
 def two_beams_find_the_best_text(component, numbers, seen):
     for batch in (1, 5):
         model = translator(numbers, eos=0.75)
@@ -352,7 +352,7 @@ def two_beams_find_the_best_text(component, numbers, seen):
         see_texts(seen, reply, f"a batch of {batch}")
 
 
-@probe("beam_search", "sums are compared per token, to the power of length_penalty")
+@probe("beam_search", "sums are compared per token, to the power of length_penalty", chooses=True)
 def length_penalty_is_an_exponent(component, numbers, seen):
     for length_penalty in (1.0, 0.5, 2.0):
         model = translator(numbers, eos=0.5)
@@ -361,13 +361,13 @@ def length_penalty_is_an_exponent(component, numbers, seen):
         see_texts(seen, reply, f"length_penalty {length_penalty:g}")
 
 
-@probe("beam_search", "without a length_penalty, sums are divided by the number of tokens")
+@probe("beam_search", "without a length_penalty, sums are divided by the number of tokens", chooses=True)
 def default_compares_means(component, numbers, seen):
     model = translator(numbers, eos=0.5)
     see_texts(seen, component(model=model, source=sources(numbers, 5), **IDS, max_len=5, num_beams=2))
 
 
-@probe("beam_search", "texts that end leave their places to others, and padding follows their end")
+@probe("beam_search", "texts that end leave their places to others, and padding follows their end", chooses=True)
 def finished_texts_are_set_aside(component, numbers, seen):
     # The end is probable everywhere; with a large penalty only a text that never ends can win.
     model = translator(numbers, eos=2.5)
@@ -377,14 +377,14 @@ def finished_texts_are_set_aside(component, numbers, seen):
         see_texts(seen, reply, f"length_penalty {length_penalty:g}")
 
 
-@probe("beam_search", "each row of the batch is a search of its own, and ends by itself")
+@probe("beam_search", "each row of the batch is a search of its own, and ends by itself", chooses=True)
 def rows_are_searches_of_their_own(component, numbers, seen):
     model = translator(numbers, lengths=[3, 6, 2, 5, 1])
     reply = component(model=model, source=sources(numbers, 5), **IDS, max_len=11, num_beams=3, length_penalty=0.0)
     see_texts(seen, reply)
 
 
-@probe("beam_search", "a text that reaches max_len counts as finished")
+@probe("beam_search", "a text that reaches max_len counts as finished", chooses=True)
 def texts_at_max_len_count(component, numbers, seen):
     model = translator(numbers, eos=-16.0)
     for max_len in (1, 5):
@@ -393,14 +393,14 @@ def texts_at_max_len_count(component, numbers, seen):
         see_texts(seen, reply, f"max_len {max_len}")
 
 
-@probe("beam_search", "one beam without a length penalty is greedy decoding")
+@probe("beam_search", "one beam without a length penalty is greedy decoding", chooses=True)
 def one_beam_is_greedy(component, numbers, seen):
     model = translator(numbers, eos=0.75)
     reply = component(model=model, source=sources(numbers, 5), **IDS, max_len=7, num_beams=1, length_penalty=0.0)
     see_texts(seen, reply)
 
 
-@probe("beam_search", "each source is encoded once")
+@probe("beam_search", "each source is encoded once", chooses=True)
 def beams_encode_once(component, numbers, seen):
     model = translator(numbers, eos=0.5)
     reply = component(model=model, source=sources(numbers, 3), **IDS, max_len=5, num_beams=2, length_penalty=1.0)
@@ -408,7 +408,7 @@ def beams_encode_once(component, numbers, seen):
     _encoded(seen, reply, 3, beams=2)
 
 
-@probe("beam_search", "the source stays as it was")
+@probe("beam_search", "the source stays as it was", chooses=True)
 def beams_change_nothing(component, numbers, seen):
     model = translator(numbers, eos=0.5)
     reply = component(model=model, source=sources(numbers, 3), **IDS, max_len=5, num_beams=2, length_penalty=1.0)

@@ -229,7 +229,7 @@ def empty_rows_get_zero_weights(component, numbers, seen):
     see_heads(seen, reply, mask)
     for name in ("query", "key", "value"):
         gradient = reply.gradients.get(name)
-        seen.note(f"gradient of {name}", "none arrives" if gradient is None else gradient, reply.given)
+        seen.gradient(f"gradient of {name}", gradient, reply.given)
 
 
 @probe("MultiHeadAttention", "one head, and heads of a single feature, are nothing special")

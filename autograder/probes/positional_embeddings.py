@@ -236,9 +236,8 @@ def embedding_passes_gradients(component, numbers, seen):
         reply = embedding(component, positions=positions, gradients=True, **some)
         seen.note(f"{positions}: answer", kind(reply), reply.given)
         for label, name in (("tokens", "token.weight"), ("positions", position_entry(reply))):
-            gradient = reply.gradients.get(f"weights.{name}")
-            seen.note(f"{positions}: gradient of the table of {label}",
-                      "none arrives" if gradient is None else gradient, reply.given)
+            seen.gradient(f"{positions}: gradient of the table of {label}", reply.gradients.get(f"weights.{name}"),
+                          reply.given)
 
 
 @probe("TransformerEmbedding", "tokens stay as they were")

@@ -120,7 +120,7 @@ def empty_rows_get_zero_weights(component, numbers, seen):
         see_weights(seen, value, mask, reply.given)
     if reply.gradients:
         gradient = reply.gradients["scores"]
-        seen.note("gradient of scores", "none arrives" if gradient is None else gradient, reply.given)
+        seen.gradient("gradient of scores", gradient, reply.given)
 
 
 @probe("attention_weights", "large scores do not overflow")
@@ -222,7 +222,7 @@ def empty_rows_give_zero_output(component, numbers, seen):
     reply = component(**inputs(numbers, 2), mask=mask, gradients=True)
     see_attention(seen, reply, mask)
     for name, gradient in reply.gradients.items():
-        seen.note(f"gradient of {name}", "none arrives" if gradient is None else gradient, reply.given)
+        seen.gradient(f"gradient of {name}", gradient, reply.given)
 
 
 @probe("scaled_dot_product_attention", "as many queries as keys is nothing special")
@@ -236,6 +236,11 @@ def extreme_scores_are_safe(component, numbers, seen):
         mask = numbers.mask(1, 5)
         given = inputs(numbers, 2) | far_apart(numbers, mask[0].expand(2, 5), shift, step)
         see_attention(seen, component(**given, mask=mask), mask, f"scores near {shift:g}")
+    # One maximum for all rows is no help to the rows whose scores are smaller.
+    mask = numbers.mask(1, 5)
+    given = inputs(numbers, 2) | far_apart(numbers, mask[0].expand(2, 5), 1e5, 1024.0)
+    given["query"][..., 0] = torch.tensor([1.0, 0.5, 0.25])
+    see_attention(seen, component(**given, mask=mask), mask, "rows far apart")
 
 
 def far_apart(numbers, mask, shift, step, queries=3, head_dim=7):

@@ -110,19 +110,20 @@ def source(function):
     return Picture(text, markdown=f"```python\n{text}```")
 
 
-def texts(columns, width=60):
+def texts(columns, width=60, height=None):
     """Return a picture of texts in letters of one width, side by side: for what differs from machine to machine.
 
     columns  {title: text}
     width    how many letters of a line have room; what is longer is cut off
+    height   how many lines have room, also where there are fewer; None: all
     """
-    rows = max(len(text.split("\n")) for text in columns.values())
+    rows = height or max(len(text.split("\n")) for text in columns.values())
     with _paper():
         # At this size a letter is 0.071 inches wide, and a line 0.17 inches high.
         figure = Figure(figsize=((0.071 * width + 0.3) * len(columns), 0.17 * rows + 0.5), layout="constrained")
         for axes, (title, text) in zip(figure.subplots(1, len(columns), squeeze=False)[0], columns.items(),
                                        strict=True):
-            shown = "\n".join(line[:width] for line in text.split("\n"))
+            shown = "\n".join(line[:width] for line in text.split("\n")[:rows])
             axes.set_title(title, loc="left")
             axes.text(0.0, 1.0, shown, transform=axes.transAxes, family="monospace", fontsize=8.5, va="top",
                       linespacing=1.2, parse_math=False)

@@ -42,3 +42,10 @@ class Pack:
         head = json.dumps(text, separators=(",", ":"), ensure_ascii=False).encode()
         whole = len(head).to_bytes(4, "little") + head + b"".join(self._parts)
         return base64.b64encode(gzip.compress(whole, 9, mtime=0)).decode()
+
+
+def unpack(packed):
+    """Return (text, bytes of the numbers) of what `pack` returned."""
+    whole = gzip.decompress(base64.b64decode(packed))
+    end = 4 + int.from_bytes(whole[:4], "little")
+    return json.loads(whole[4:end]), whole[end:]

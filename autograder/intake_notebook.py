@@ -66,7 +66,7 @@ def _parse(content):
     except UnicodeDecodeError as error:
         raise Unreadable("The file is not UTF-8 text, so it is not a notebook that Jupyter saved.") from error
     except RecursionError as error:
-        raise Unreadable("The file is nested more deeply than a notebook can be.") from error
+        raise Unreadable("The file is nested too deeply for a notebook.") from error
     except ValueError as error:
         raise Unreadable(f"The file is not a notebook: its JSON is broken ({error}).") from error
 

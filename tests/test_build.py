@@ -163,7 +163,8 @@ def test_a_build_elsewhere_gives_the_same_bytes(built, tmp_path, monkeypatch):
     assert not (other / "gradebook.db").exists()
 
 
-# A model that is really trained, and a picture of it; the variable PLAYED moves its weights by what a processor rounds otherwise.
+# A model that is really trained, and a picture of it; the variable PLAYED moves its weights by what another processor
+# rounds otherwise.
 TRAINED = SMALL.replace("# %% demo", """\
 # %% demo trained
 if __name__ == "__main__":

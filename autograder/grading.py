@@ -275,7 +275,7 @@ def arguments(parser):
     parser.add_argument("--workers", type=int, metavar="N", help="submissions at a time (one for each processor)")
     parser.add_argument("--cluster", metavar="ADDRESS", help="grade on the workers of this Dask scheduler, such as "
                         "tcp://host:8786; `local` starts a cluster on this machine")
-    parser.add_argument("--db", metavar="URL", help="the gradebook's database, as postgresql:///class (gradebook.db)")
+    parser.add_argument("--db", metavar="URL", help="the gradebook, such as postgresql:///class (gradebook.db)")
     parser.add_argument("--without-sandbox", action="store_true", help="run submissions with YOUR rights: they can "
                         "read and change your files and use the network. Only for a machine with nothing to lose")
 

@@ -1,4 +1,4 @@
-"""What people gave, points and comments, is kept while the answer that it was given for stays the same.
+"""A person's points and comments are kept until the answer that they are about changes.
 
 nbgrader keeps a person's points and comment through every new submission, and shows the old comment in place
 of a new reason. Here they are compared with the answer that they were given to.

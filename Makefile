@@ -2,7 +2,7 @@
 #
 #   make learn    open JupyterLab on the lessons
 #   make test     run all tests
-#   make class    play a whole class through nbgrader
+#   make class    simulate a whole class with nbgrader
 #   make build    make recorded answers, solved notebooks and skeletons from the lesson texts
 #   make book     build a book of the solved lessons, to be read in a browser
 #   make docs     build a site of the lessons without their answers, which may be published

@@ -1,4 +1,4 @@
-"""python -m autograder COMMAND: what an instructor does with the course from a terminal."""
+"""python -m autograder COMMAND: what learners, instructors and authors do with the course from a terminal."""
 
 import argparse
 import importlib
@@ -9,8 +9,8 @@ COMMANDS = {
     "learn": ("autograder.learn", "open JupyterLab on the lessons"),
     "progress": ("autograder.checking.progress_map", "show what a learner has solved, on the map of the transformer"),
     "grade": ("autograder.grading.grade", "grade the submissions of a lesson"),
-    "class": ("autograder.grading.classroom", "play a whole class through nbgrader"),
-    "record": ("autograder.authoring.record", "record what checks compare answers with"),
+    "class": ("autograder.grading.classroom", "simulate a whole class with nbgrader, from release to grades"),
+    "record": ("autograder.authoring.record", "record the observations that checks compare answers with"),
     "build": ("autograder.authoring.build", "make the solved notebooks from the lesson texts"),
     "release": ("autograder.authoring.release", "make the learners' notebooks from the solved ones"),
 }
@@ -26,7 +26,7 @@ def main(words=None):
             importlib.import_module(module).arguments(command)
     args, rest = parser.parse_known_args(words)
     if rest and not hasattr(args, "options"):  # only `learn` hands options on
-        parser.error(f"unknown: {' '.join(rest)}")
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if rest:
         args.options = rest
     module = importlib.import_module(COMMANDS[args.command][0])

@@ -104,9 +104,9 @@ def _of_lesson(folder, lesson):
 
 def _lesson_of(path):
     if not path.is_file():
-        raise AssemblyError(f"{path}: there is no such file or folder; give a folder of lessons, or lessons")
+        raise AssemblyError(f"{path}: there is no such file or folder; give a folder of lessons, or the files")
     if path.suffix not in (".py", ".ipynb") or path.stem not in LESSONS:
-        raise AssemblyError(f"{path}: this is no lesson with parts; those are {', '.join(LESSONS)} (.py or .ipynb)")
+        raise AssemblyError(f"{path}: this is not a lesson with parts; those are {', '.join(LESSONS)} (.py or .ipynb)")
     return path.stem
 
 
@@ -148,7 +148,7 @@ class Source:
             unread = [f"; cell {fault.cell + 1} cannot be loaded: {_short(fault.error)}" for fault in module.__faults__]
             return True, f"not defined in {path.name}{unread[0] if unread else ''}"
         if not callable(component):
-            return True, f"a {type(component).__name__} in {path.name}, where a function or a class is wanted"
+            return True, f"a {type(component).__name__} in {path.name}, where a function or a class is expected"
         if _is_unsolved(component):
             return True, "not solved yet"
         return self._wrong(part, component) if self.checked else None

@@ -19,7 +19,7 @@ def find_root(start=None):
     for folder in (start, *start.parents):
         if (folder / CONFIG).is_file():
             return folder
-    raise CourseError(f"{start}: no {CONFIG} here or above; run this inside of the course, or give --root")
+    raise CourseError(f"{start}: no {CONFIG} here or above; run this inside the course, or give --root")
 
 
 def texts(root):

@@ -8,9 +8,9 @@ from .course import find_root, texts
 
 
 def arguments(parser):
-    parser.add_argument("--root", help="the course; the folder with nbgrader_config.py, here or above, if not given")
+    parser.add_argument("--root", help="folder of the course (the nearest one, here or above, with nbgrader_config.py)")
     parser.set_defaults(options=[])
-    parser.epilog = "All other options are JupyterLab's, such as --no-browser or --port=9999."
+    parser.epilog = "All other options are passed to JupyterLab, such as --no-browser or --port=9999."
 
 
 def run(args):
@@ -26,8 +26,8 @@ def run(args):
     lab = [sys.executable, "-m", "jupyter", "lab", f"--ServerApp.root_dir={root}",
            f"--LabApp.default_url=/lab/tree/{first[0].relative_to(root)}", *args.options]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
-        print("You are root, as in a container; JupyterLab is told to accept that (--allow-root).")
+        print("You are root, as is usual in a container, so JupyterLab is started with --allow-root.")
         lab.append("--allow-root")
     print(f"Starting JupyterLab on {len(first)} of {max(len(texts(root)), len(first))} lessons. Its address is printed "
-          "below; Control-C twice ends it.", flush=True)
+          "below; press Control-C twice to stop it.", flush=True)
     os.execv(sys.executable, lab)

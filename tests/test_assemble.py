@@ -297,7 +297,7 @@ def test_an_error_names_the_place_the_fact_and_the_remedy(tmp_path, reference):
     with pytest.raises(AssemblyError, match="there is no such file or folder; give"):
         assemble(tmp_path / "nowhere")
     (tmp_path / "poem.py").write_text("")
-    with pytest.raises(AssemblyError, match="this is no lesson with parts; those are"):
+    with pytest.raises(AssemblyError, match="this is not a lesson with parts; those are"):
         assemble([tmp_path / "poem.py"])
     with pytest.raises(AssemblyError, match="there is no part 'Layernorm'; did you mean 'LayerNorm'"):
         reference.switch("Layernorm", "box")

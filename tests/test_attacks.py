@@ -146,7 +146,7 @@ def test_an_attack_gains_nothing_reads_nothing_and_harms_nobody(host, honest, at
     assert harmed == []
     first = "".join(output.get("text", "") for cell in json.loads(text)["cells"][1:2] for output in cell["outputs"]
                     for output in [{**output, "text": "".join(output.get("text", ""))}])
-    assert "DID" in first or "REFUSED" in first or "left out of what follows" in first, first or text[-3000:]
+    assert "DID" in first or "REFUSED" in first or "left out of the rest of the run" in first, first or text[-3000:]
     assert [process for process in psutil.Process().children(recursive=True) if process.name() == "bwrap"] == []
 
 

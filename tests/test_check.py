@@ -131,7 +131,7 @@ def test_a_call_that_never_returns_is_stopped(swallow):
     result = check(names["attention_scores"], seconds=0.5)
     assert time.monotonic() - started < 20
     assert not result.passed and result.earned == 0
-    assert "did not come back within 0.5 seconds" in result.says[0]
+    assert "did not return within 0.5 seconds" in result.says[0]
 
 
 def test_the_time_limit_holds_in_another_thread_too():
@@ -180,7 +180,7 @@ def test_a_helper_that_is_unsolved_or_wrong_costs_nothing_here():
         """), names)
     result = check(names["scaled_dot_product_attention"])
     assert result.passed and result.earned == result.points
-    assert "Judged with right attention_scores and attention_weights" in repr(result)
+    assert "Judged with right versions of attention_scores and attention_weights" in repr(result)
     assert not check(names["attention_weights"]).passed, "the learner's own helper is in its place again"
 
 
@@ -308,7 +308,7 @@ def test_an_argument_that_changes_in_some_calls_only_costs_what_the_mistake_cost
 
     result = check(attends, "scaled_dot_product_attention")
     assert not result.passed and result.earned < result.points
-    assert result.says == ["Your code changes what it was given in place, in some of the calls: query. Leave the "
+    assert result.says == ["Your code changes its arguments in place in some of the calls: query. Leave the "
                            "arguments as they are."]
 
 

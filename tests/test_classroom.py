@@ -46,7 +46,7 @@ def test_everyone_gets_a_feedback_page(played):
 
 
 @pytest.mark.parametrize(("learner", "reason"), [
-    ("never_ends", "CellTimeoutError"), ("endless_answer", "did not come back within"),
+    ("never_ends", "CellTimeoutError"), ("endless_answer", "did not return within"),
     ("ends_the_process", "the Python process ended"), ("raises_in_a_cell", "I gave up"),
     ("empty_notebook", "has no cells"), ("broken_json", "not a notebook"),
     ("another_lesson", "This notebook belongs to lesson 01_encoder"), ("unsolved", "not solved yet")])
@@ -87,6 +87,6 @@ def test_the_whole_class_has_every_mistake_and_every_style():
 
 def test_a_folder_that_is_no_class_is_not_removed(tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(classroom.tree.CourseError, match="exists and is no class"):
+    with pytest.raises(classroom.tree.CourseError, match="exists and is not a class"):
         classroom.Class(REPOSITORY, tmp_path, LESSON).prepare()
     assert (tmp_path / "thesis.txt").read_text() == "years of work"

@@ -139,7 +139,7 @@ def test_a_learner_who_handed_in_nothing_is_named(one, first):
     process = one.start("--only", "nobody")
     said, _ = process.communicate(timeout=100)
     assert process.returncode == 1
-    assert "nobody: nothing is in submitted" in said and "anna" in said
+    assert "nobody: no submission in submitted" in said and "anna" in said
 
 
 def test_two_runs_at_once_do_not_disturb_each_other(one, first):

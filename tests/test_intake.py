@@ -94,10 +94,10 @@ def make_hard_link(folder):
     (make_hard_link, "notes.txt is a link to a file that lies elsewhere"),
     (lambda folder: os.mkfifo(folder / "pipe"), "pipe is a pipe"),
     (make_socket, "s is a pipe, a socket or a device"),
-    (make_deep, "more than 3 folders inside each other"),
+    (make_deep, "nested more than 3 deep"),
     (lambda folder: [named(f"{n}.txt")(folder) for n in range(11)], "more than 11 files"),
     (named("big.bin", b"x" * 13_001), "big.bin is larger than 0.013 MB"),
-    (lambda folder: [named(f"{n}.bin", b"x" * 9_000)(folder) for n in range(2)], "at most 0.017 are taken"),
+    (lambda folder: [named(f"{n}.bin", b"x" * 9_000)(folder) for n in range(2)], "the limit is 0.017 MB"),
     (named(b"\xff\xfe.txt"), r"\udcff\udcfe.txt is not UTF-8 text"),
     (named("a\x1b[2Jb"), r"a\x1b[2Jb has control characters"),
     (named("a\nb"), r"a\nb has control characters"),
@@ -139,7 +139,7 @@ def test_a_folder_that_is_a_link_is_refused_and_the_instructors_own_links_are_no
 
 def test_a_path_that_leaves_the_submissions_is_refused(tmp_path):
     folder = submission(tmp_path)
-    with pytest.raises(Refused, match="does not lie among the submissions"):
+    with pytest.raises(Refused, match="lies outside the folder of submissions"):
         examine(folder / ".." / ".." / ".." / "course", tmp_path / "submitted", SMALL)
 
 
@@ -147,7 +147,7 @@ def test_a_look_alike_alone_is_named(tmp_path):
     folder = submission(tmp_path)
     (folder / FILE).rename(folder / "\u0430ttention.ipynb")
     refused = read_arrival(folder / FILE, SMALL, tmp_path / "submitted").refused
-    assert f"No file with the name {FILE} was handed in." in refused and "only looks like it" in refused
+    assert f"No file named {FILE} was handed in." in refused and "only looks the same" in refused
 
 
 def test_a_reason_can_be_printed_whatever_the_name_is():

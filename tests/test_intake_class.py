@@ -57,7 +57,7 @@ def make_class(course):
         "hard": "data.csv is a link to a file", "pipe": "data.csv is a pipe",
         "pipe_for_time": "timestamp.txt is a pipe", "not_utf8": "is not UTF-8", "two_cases": "look the same",
         "broken_time": "JSON is broken", "many_cells": "has 10000 cells; at most 2000",
-        "bomb": "attention.zip was not unpacked: It unpacks to more than 200 MB", "empty": "No file with the name",
+        "bomb": "attention.zip was not unpacked: It unpacks to more than 200 MB", "empty": "No file named",
     }
 
 

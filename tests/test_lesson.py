@@ -156,7 +156,7 @@ def test_each_cell_knows_the_line_on_which_its_source_begins(text):
 CODE_CELL = "# %%\nimport math"
 FAULTY = {
     "option": ('exercise="double"', 'excercise="double"', "excercise", "unknown option `excercise`; write exercise"),
-    "option that is like no other": ("# %% demo", "# %% demo zzz=1", "zzz=1", "unknown option `zzz`; known are lesson"),
+    "option that is like no other": ("# %% demo", "# %% demo zzz=1", "zzz=1", "unknown option `zzz`; the options are"),
     "role": ("# %% demo", "# %% dmeo", "dmeo", "unknown role `dmeo`; write `# %% demo`"),
     "trained model": ("# %% demo", '# %% demo trained="writes (.*"', "# %% demo", "is not a regular expression; write"),
     "trained code": ("# %%\nimport math", '# %% trained=""\nimport math', "# %% trained", "trained does not belong to"),
@@ -200,7 +200,7 @@ FAULTY = {
         "before the first cell",
     ),
     "head": (' lesson=7 title="Small numbers"', "", "# %% [markdown]", "the first cell is not the lesson's"),
-    "second head": ('hint="triple"\nr"""One', 'lesson=8 title="x"\nr"""One', "lesson=8", "a second head"),
+    "second head": ('hint="triple"\nr"""One', 'lesson=8 title="x"\nr"""One', "lesson=8", "a second cell"),
     "title": (' title="Small numbers"', "", "lesson=7", "has no title"),
     "empty title": ('"Small numbers"', '" "', "lesson=7", "title is empty"),
     "number": ("lesson=7", "lesson=12", "lesson=12", "there is no lesson 12; choose a number from 1 to 11"),
@@ -235,7 +235,7 @@ FAULTY = {
     "spelling": ("    ### BEGIN SOLUTION\n    # d", "    ### BEGIN SOLUTON\n    # d", "SOLUTON", "unknown marker"),
     "no blank": ("    ### BEGIN SOLUTION\n    # d", "    ###BEGIN SOLUTION\n    # d", "###BEGIN", "unknown marker"),
     "marker in a sentence": ("It's", "It's ### END SOLUTION", "It's ### END", "unknown marker"),
-    "marker elsewhere": ("FACTOR = 2", "FACTOR = 2\n### END SOLUTION", "### END SOLUTION", "outside of an exercise"),
+    "marker elsewhere": ("FACTOR = 2", "FACTOR = 2\n### END SOLUTION", "### END SOLUTION", "outside an exercise"),
     "no end": ("0.5)\n    ### END SOLUTION", "0.5)", "### BEGIN SOLUTION", "without `### END SOLUTION`"),
     "no begin": ("    ### BEGIN SOLUTION\n    # d", "    # d", "### END SOLUTION", "without `### BEGIN SOLUTION`"),
     "nested": (
@@ -263,19 +263,19 @@ FAULTY = {
         '    """Return twice the number."""\n    ### BEGIN SOLUTION\n',
         '    ### BEGIN SOLUTION\n    """Return twice the number."""\n',
         'exercise="double"',
-        "no docstring outside of its solution",
+        "no docstring outside its solution",
     ),
     "whole solution": (
         'def double(number):\n    """Return twice the number."""\n    ### BEGIN SOLUTION\n',
         '### BEGIN SOLUTION\ndef double(number):\n    """Return twice the number."""\n',
         'exercise="double"',
-        "the solution is not inside of double",
+        "the solution is not inside double",
     ),
     "solution outside": (
         "    return number * FACTOR + math.floor(0.5)\n    ### END SOLUTION",
         "    return number * FACTOR\n    ### END SOLUTION\n\n### BEGIN SOLUTION\nDEPTH = 1\n### END SOLUTION",
         'exercise="double"',
-        "the solution is not inside of double",
+        "the solution is not inside double",
     ),
     "markers further left": (
         "        ### BEGIN SOLUTION\n        return double(number) + number",

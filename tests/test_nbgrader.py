@@ -90,7 +90,7 @@ def test_a_submission_earns_what_its_answers_earn(course, learner, expected):
 @pytest.mark.parametrize(("learner", "reason"), [
     *[(learner, reason) for learner, (_, reason) in UNREADABLE.items()],
     ("other_lesson", f"This notebook belongs to lesson {OTHER_LESSON}, not to {LESSON}."),
-    ("misnamed", f"No file with the name {NOTEBOOK}.ipynb was handed in."),
+    ("misnamed", f"No file named {NOTEBOOK}.ipynb was handed in."),
     ("linked", "is a link"),
 ])
 def test_what_cannot_be_graded_scores_0_with_the_reason(course, learner, reason):
@@ -106,7 +106,7 @@ def test_what_was_handed_in_stays_as_it_was(graded):
 
 
 @pytest.mark.parametrize(("learner", "check", "reason"), [
-    ("endless", "check_merge_heads", "did not come back within 8 seconds"),
+    ("endless", "check_merge_heads", "did not return within 8 seconds"),
     ("dies", "check_merge_heads", "The Python process that ran your code ended"),
     ("dies_in_a_cell", "check_attention_scores", "attention_scores is not defined"),
     ("raises", "check_merge_heads", "raised KeyError: &#x27;no such head&#x27;"),
@@ -116,8 +116,8 @@ def test_a_check_without_points_says_why(course, learner, check, reason):
 
 
 @pytest.mark.parametrize(("learner", "source", "reason"), [
-    ("stubborn", "sum(range", "left out of what follows: it did not end and could not be interrupted"),
-    ("dies_in_a_cell", "filter(None", "left out of what follows: the Python process ended in it"),
+    ("stubborn", "sum(range", "left out of the rest of the run: it did not end and could not be interrupted"),
+    ("dies_in_a_cell", "filter(None", "left out of the rest of the run: the Python process ended in it"),
 ])
 def test_a_cell_that_stops_its_process_is_left_out_and_says_so(course, learner, source, reason):
     cell = next(cell for cell in course.autograded(learner).cells if source in cell.source)
@@ -212,7 +212,7 @@ def test_a_folder_without_a_notebook_scores_0_with_the_reason(course):
     AutogradeAll(coursedir=coursedir, config=course.settings()).start()
     assert course.api().generate_feedback(LESSON, "nothing")["success"]
     assert set(course.scores("nothing").values()) == {0}
-    assert "In its place: answers.txt" in course.feedback("nothing")
+    assert "Handed in instead: answers.txt" in course.feedback("nothing")
 
 
 def test_a_lesson_that_was_not_released_is_refused(tmp_path):

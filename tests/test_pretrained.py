@@ -188,14 +188,14 @@ def test_every_tensor_that_is_missing_left_over_or_of_another_shape_is_named(mod
     whole = load_file(tmp_path / "model.safetensors")
     for name in whole:
         rewritten(tmp_path, lambda _, name=name: {other: whole[other] for other in whole if other != name})
-        with pytest.raises(PretrainedError, match="there is nothing for our "):
+        with pytest.raises(PretrainedError, match="it has no weights for our "):
             pretrained.load(tmp_path)
         rewritten(tmp_path, lambda _, name=name: whole | {name: torch.cat([whole[name], whole[name][-1:]])})
         known_as = name.removeprefix("transformer.") if "shared" not in name and "final" not in name else ""
         with pytest.raises(PretrainedError, match=rf"{known_as}.* is \[.*\]"):
             pretrained.load(tmp_path)
     rewritten(tmp_path, lambda _: whole | {"encoder.extra.weight": torch.zeros(3)})
-    with pytest.raises(PretrainedError, match="nothing of ours takes encoder.extra.weight"):
+    with pytest.raises(PretrainedError, match="no part of ours takes encoder.extra.weight"):
         pretrained.load(tmp_path)
 
 
@@ -213,7 +213,7 @@ def test_a_part_that_lacks_a_parameter_or_has_one_too_many_is_named(tmp_path):
             super().__init__(*sizes)
             self.gate = torch.nn.Parameter(torch.zeros(3))
 
-    with pytest.raises(PretrainedError, match=r"nothing for our encoder\.layers\.0\.feed_forward\.gate"):
+    with pytest.raises(PretrainedError, match=r"no weights for our encoder\.layers\.0\.feed_forward\.gate"):
         pretrained.load(tmp_path, assembly.switch("LayerNorm", "box").switch("FeedForward", More))
 
 

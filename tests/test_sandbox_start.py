@@ -423,7 +423,7 @@ os.execv({bwrap!r}, ["bwrap", *arguments])
     ("for _ in range(2): n = packed.index('/proc/sys'); packed[n - 1:n + 1] = []", "the system was written to"),
     ("n = packed.index('/', packed.index('--remount-ro')); packed[n - 1:n + 1] = []", "the system was written to"),
     ("n = packed.index('--remount-ro'); packed[n:n] = ['--ro-bind', {solutions!r}, {solutions!r}]",
-     "what is secret was read"),
+     "secrets were read"),
     ("n = packed.index('--seccomp'); packed[n:n + 2] = []", "may make every system call"),
 ], ids=["network", "ipc", "harmless", "proc", "root", "solutions", "calls"])
 def test_a_proof_fails_where_bubblewrap_does_not_do_what_it_was_told(change, fault, no_proofs, tmp_path, monkeypatch):

@@ -94,7 +94,7 @@ def test_an_answer_that_is_right_for_the_recorded_numbers_only_earns_nothing():
     assert examine(recording.read("attention_scores"), {"attention_scores": cheat}).passed
     result = judged("attention_scores", remote({"attention_scores": cheat}))
     assert not result.passed and result.earned == 0
-    assert "on others it is not" in result.says[-1]
+    assert "for others it is not" in result.says[-1]
 
 
 def test_a_mistake_that_keeps_points_keeps_them_only_where_it_is_made_with_fresh_numbers_too():
@@ -119,7 +119,7 @@ def test_another_exercise_that_is_wrong_costs_nothing():
         result = judged("scaled_dot_product_attention", remote({"scaled_dot_product_attention": attend}))
     finally:
         attend.__globals__["attention_scores"] = before
-    assert result.passed and "Judged with right attention_scores" in result.note
+    assert result.passed and "Judged with right versions of attention_scores" in result.note
 
 
 def test_what_a_wrong_helper_changed_is_no_deed_of_the_answer():
@@ -136,7 +136,7 @@ def test_what_a_wrong_helper_changed_is_no_deed_of_the_answer():
                    examine(recording.read("scaled_dot_product_attention"), answer, SECONDS)]
     finally:
         attend.__globals__["attention_scores"] = before
-    assert all(result.passed and "Judged with right attention_scores" in result.note for result in results)
+    assert all(result.passed and "Judged with right versions of attention_scores" in result.note for result in results)
 
 
 def test_a_component_that_is_not_there_is_said_to_be_missing():

@@ -235,7 +235,7 @@ def unfit(lesson, pair, node):
     if any(output.get("name") == "stderr" for output in node.get("outputs", [])):
         yield note("writes on stderr", "prevent the warning, or print what learners should read")
     if any(ADDRESS.search(part) for part in text):
-        yield note("shows a memory address, which is another one each time", "print something else")
+        yield note("shows a memory address, which differs every time", "print something else")
     for place in (str(lesson.path.resolve().parent.parent), sys.prefix):
         if any(place in part for part in text):
             yield note(f"shows the path {place} of this machine", "print something else")
@@ -280,13 +280,13 @@ def write(path, content):
 def arguments(parser):
     choice(parser)
     parser.add_argument("--again", action="store_true",
-                        help="write a notebook that says the same as the one in place, too, with pictures drawn anew")
+                        help="also write a notebook that says the same as the one in place, with new pictures")
 
 
 def choice(parser):
     """Add the arguments that choose lessons."""
-    parser.add_argument("lessons", nargs="*", metavar="LESSON", help="a number, a name or a path; all if none is given")
-    parser.add_argument("--root", help="the course; the folder with nbgrader_config.py, here or above, if not given")
+    parser.add_argument("lessons", nargs="*", metavar="LESSON", help="number, name or path of a lesson (all lessons)")
+    parser.add_argument("--root", help="folder of the course (the nearest one, here or above, with nbgrader_config.py)")
 
 
 def run(args):

@@ -162,7 +162,7 @@ def compare(cell, seen):
     for index, text in enumerate(cell.source.split("\n")):
         if [text.rstrip()] != [line.rstrip() for line in seen.split("\n")[index : index + 1]]:
             fact = f"jupytext does not keep the line `{text.strip()}` (it takes some comments for commands)"
-            cell.faults.append((cell.first_line + index, fact, "put it in other words"))
+            cell.faults.append((cell.first_line + index, fact, "write it in another way"))
             return
 
 
@@ -212,7 +212,7 @@ def rename_unknown(options, note):
     """Note each unknown option, and go on as if its nearest known name had been written."""
     for key in [key for key in options if key not in OPTIONS]:
         near = nearest(key, OPTIONS)
-        note(f"unknown option `{key}`", f"write {near}" if near else f"known are {', '.join(OPTIONS)}")
+        note(f"unknown option `{key}`", f"write {near}" if near else f"the options are {', '.join(OPTIONS)}")
         value = options.pop(key)
         if near:
             options.setdefault(near, value)

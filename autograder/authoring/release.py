@@ -159,7 +159,7 @@ def leaks(lesson, notebook, folder):
     for line, name, text in secrets(lesson):
         for place, content in places.items():
             if squeezed(text) in content:
-                fact = f"`{text}`, of the solution of {name}, would be released in {place}"
+                fact = f"`{text}`, from the solution of {name}, would be released in {place}"
                 yield Fault(str(lesson.path), line, fact, "remove it there, or write one of the two in another way")
     for cell in notebook.cells:
         for text in cell.source.split("\n"):

@@ -34,7 +34,7 @@ def head(found):
         if index == 0:
             yield cell.line, "the first cell is not the lesson's", 'begin with `# %% [markdown] lesson=7 title="..."`'
         else:
-            yield cell.line, "a second head of the lesson", "make it prose: `# %% [markdown]`"
+            yield cell.line, "a second cell with lesson= and title=", "make it prose: `# %% [markdown]`"
     for cell in found.of("lesson"):
         number, title = cell.options.get("lesson"), cell.options.get("title")
         if "lesson" in cell.options and (type(number) is not int or number not in LESSONS):
@@ -116,9 +116,9 @@ def marker_lines(found):
         cell = allowed.get(number) if number in starts else cell
         if text.strip() in (BEGIN, END):
             if cell is None:
-                yield number, f"`{text.strip()}` outside of an exercise and of a question", "remove it"
+                yield number, f"`{text.strip()}` outside an exercise or a question", "remove it"
         elif looks_like_marker(text):
-            yield number, f"unknown marker `{text.strip()}`", f"known are `{BEGIN}` and `{END}`, to the letter"
+            yield number, f"unknown marker `{text.strip()}`", f"write exactly `{BEGIN}` or `{END}`"
 
 
 def looks_like_marker(text):
@@ -171,11 +171,11 @@ def components(found):
             continue
         skeleton = definition(tree, cell.name)
         if skeleton is None or any(inside(node, tree) for node in tree.body if node is not skeleton):
-            yield cell.line, f"the solution is not inside of {cell.name}", "put the markers under its docstring"
+            yield cell.line, f"the solution is not inside {cell.name}", "put the markers under its docstring"
         elif not ast.get_docstring(skeleton):
             yield (
                 cell.line,
-                f"{cell.name} has no docstring outside of its solution",
+                f"{cell.name} has no docstring outside its solution",
                 "say what it returns, and each shape",
             )
 

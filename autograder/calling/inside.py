@@ -1,4 +1,4 @@
-"""What answers the judge inside of a learner's kernel.
+"""The judge's counterpart inside a learner's kernel: it calls the component and sends back what it returns.
 
 Everything here runs in the learner's process and can be changed by it; nothing here is believed, and nothing
 secret is here. The judge sends one call of one component, and gets back what that call gave.
@@ -25,7 +25,7 @@ def install():
     shell = get_ipython()
     kernel = shell.kernel
     torch.set_num_threads(1)  # the tensors are tiny: more threads only wait for each other
-    torch.ones(1, device="meta") / 2  # loads a second's worth of modules, which is no learner's time
+    torch.ones(1, device="meta") / 2  # loads a second's worth of modules, which must not count as a learner's time
 
     async def on_call(stream, ident, parent):
         content, buffers = answer(shell.user_ns, parent["content"], parent["buffers"])

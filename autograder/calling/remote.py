@@ -60,11 +60,11 @@ class Channel:
                 if not self.alive():
                     self._end("The Python process that ran your code ended (a crash, an exit, or too little memory).")
                 continue
-            except Exception as error:  # whatever a kernel sends that is no message
-                self._end(f"The process that ran your code sent what is no message ({type(error).__name__}).")
+            except Exception as error:  # whatever a kernel sends that is not a message
+                self._end(f"The process that ran your code sent an invalid message ({type(error).__name__}).")
             if message["parent_header"].get("msg_id") == asked and message["msg_type"] == kind:
                 return message["content"], message.get("buffers") or []
-        self._end("Your code did not come back in time and could not be interrupted.")
+        self._end("Your code did not return in time and could not be interrupted.")
 
     def _end(self, reason):
         self.ended = reason
@@ -103,7 +103,7 @@ class Remote:
         about, buffers = wire.pack(request)
         content, sent = self.connect().ask({"request": about, "seconds": left}, buffers, left + GRACE)
         if not isinstance(content, dict):
-            raise wire.Malformed("an answer that is no dictionary")
+            raise wire.Malformed("an answer that is not a dictionary")
         printed = content.get("printed")
         if isinstance(printed, str) and not self.printed:
             self.printed = printed[:inside.MOST_PRINTED]

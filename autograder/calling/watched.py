@@ -11,9 +11,9 @@ from dataclasses import replace
 from .local import Here, Stub
 
 IN_PLACE = "arguments changed in place"  # the observation of the probes that ask for it
-BELIEVED = ("which functions your code called, how much memory it held, how it used what it was given and what its "
-            "modules are made of is told by its own process, and ")
-UNCHANGED = "whether your code left its arguments as they were is told by its own process, and "
+BELIEVED = ("this exercise also depends on which functions your code calls, how much memory it holds, how it uses its "
+            "arguments and what its modules contain. Only its own process can report that, and ")
+UNCHANGED = "only its own process can report whether your code left its arguments as they were, and "
 
 
 class Watched:
@@ -77,7 +77,7 @@ def own(record, found, watched, reached=None):
         return found
     capped = replace(found, earned=round(found.earned * keeps, 2), passed=False)
     if watched.changed:
-        return replace(capped, says=["Your code changes what it was given in place, in some of the calls: "
+        return replace(capped, says=["Your code changes its arguments in place in some of the calls: "
                                      f"{', '.join(sorted(watched.changed))}. Leave the arguments as they are."])
     return replace(capped, says=[f"The numbers are right. But {UNCHANGED}{_where(reached)}"])
 

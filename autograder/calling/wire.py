@@ -1,4 +1,4 @@
-"""Requests and replies as JSON and buffers, so that a component may live in a process that nobody trusts.
+"""Requests and replies as JSON and buffers, so that a component may live in an untrusted process.
 
 Tensors travel as their bytes beside their shape and dtype; nothing is pickled in either direction. What comes
 back is believed in nothing: every size, type and name is checked before a tensor is made of it.
@@ -95,7 +95,7 @@ def _tensor(about, buffers):
     """Return a tensor that owns its numbers. Raises Malformed where description and bytes do not agree."""
     dtype, shape = DTYPES.get(_text(about.get("dtype"))), about.get("shape")
     if dtype is None or not isinstance(shape, list) or len(shape) > MOST_AXES:
-        raise Malformed("a tensor without a proper dtype and shape")
+        raise Malformed("a tensor without a valid dtype and shape")
     count, empty = 1, False
     for size in shape:
         if type(size) is not int or not 0 <= size <= MOST_BYTES:
@@ -109,15 +109,15 @@ def _tensor(about, buffers):
         return torch.empty(shape, dtype=dtype, device="meta")
     place = about.get("tensor")
     if type(place) is not int or not 0 <= place < len(buffers):
-        raise Malformed("a tensor without its numbers")
+        raise Malformed("a tensor without data")
     content = memoryview(buffers[place]).cast("B")
     if count * dtype.itemsize != content.nbytes:
-        raise Malformed("a tensor whose shape and numbers do not agree")
+        raise Malformed("a tensor whose shape and data do not agree")
     if not count:
         return torch.empty(shape, dtype=dtype)
     raw = torch.frombuffer(bytearray(content), dtype=torch.uint8)
     if dtype is torch.bool and int(raw.max()) > 1:
-        raise Malformed("a truth value that is neither 0 nor 1")
+        raise Malformed("a Boolean that is neither 0 nor 1")
     return raw.view(dtype).reshape(shape)
 
 
@@ -150,7 +150,7 @@ def unpack_reply(about, buffers, request):
     if sum(memoryview(buffer).nbytes for buffer in buffers) > MOST_BYTES:
         raise Malformed(f"tensors of more than {MOST_BYTES >> 20} MB")
     if not isinstance(about, dict):
-        raise Malformed("a reply that is no dictionary")
+        raise Malformed("a reply that is not a dictionary")
     read = _Reader(buffers)
     names = {name for name, value in request.arguments.items() if isinstance(value, torch.Tensor)}
     return Reply(
@@ -186,7 +186,7 @@ class _Reader:
         self.count()
         if isinstance(value, list):
             if depth >= 4:
-                raise Malformed("an output of lists in lists in lists")
+                raise Malformed("lists that are nested too deeply")
             return tuple(self.output(item, depth + 1) for item in value)
         return self.tensor(value) if isinstance(value, dict) else None if value is None else _text(value)
 
@@ -198,7 +198,7 @@ class _Reader:
         if isinstance(value, str):  # a tensor of a kind that cannot travel
             return _text(value)
         if not isinstance(value, dict):
-            raise Malformed("a tensor that is none")
+            raise Malformed("an invalid tensor")
         tensor = _tensor(value, self.buffers)
         self.numbers += tensor.numel()
         if self.numbers > MOST_NUMBERS:
@@ -209,11 +209,11 @@ class _Reader:
         if value is None:
             return None
         if not isinstance(value, dict):
-            raise Malformed("a fault that is none")
+            raise Malformed("an invalid error report")
         lines = []
         for line in self.list(value.get("lines"))[-MOST_LINES:]:
             if not (isinstance(line, list) and len(line) == 3 and type(line[1]) is int):
-                raise Malformed("a line of a fault that is none")
+                raise Malformed("an invalid line in an error report")
             lines.append((_text(line[0]), self.number(line[1]), _text(line[2])))
         return Fault(_text(value.get("type")), _text(value.get("message")), lines, value.get("unsolved") is True)
 
@@ -225,19 +225,19 @@ class _Reader:
 
     def number(self, value):
         if type(value) is not int or not -(2**63) <= value < 2**63:
-            raise Malformed("a number that is none")
+            raise Malformed("an invalid number")
         return value
 
     def list(self, value):
         if not isinstance(value, (list, type(None))):
-            raise Malformed("a list that is none")
+            raise Malformed("an invalid list")
         for _ in value or ():
             self.count()
         return value or []
 
     def table(self, value):
         if not isinstance(value, (dict, type(None))):
-            raise Malformed("a table that is none")
+            raise Malformed("an invalid dictionary")
         for _ in value or ():
             self.count()
         return [(_text(name), item) for name, item in (value or {}).items()]
@@ -245,5 +245,5 @@ class _Reader:
 
 def _text(value):
     if not isinstance(value, str):
-        raise Malformed("a text that is none")
+        raise Malformed("an invalid string")
     return value[:MOST_TEXT].encode("utf-8", "replace").decode("utf-8")

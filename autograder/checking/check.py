@@ -78,9 +78,9 @@ def settle(record, probe, watched):
     if record.uses and not diagnosis.passed:
         alone, seen = probe(tuple(record.uses))
         if alone.passed:
-            watched.keep_only(record.uses)  # what a wrong helper did is no deed of this answer
-            note = (f"Judged with right {' and '.join(record.uses)}, which it calls: "
-                    "yours are not right yet, and cost nothing here.")
+            watched.keep_only(record.uses)  # what a wrong helper did does not count against this answer
+            note = (f"Judged with right versions of {' and '.join(record.uses)}, which it calls; "
+                    "yours are not right yet, but cost no points here.")
         if alone.passed or not _unsolved(seen) and (alone.mistakes or not diagnosis.mistakes):
             diagnosis, observed = alone, seen
     return diagnosis, observed, note
@@ -99,7 +99,7 @@ def observe(record, submission, seconds, seed, parts=()):
                     break
     except TimeUp:
         sentence = dict(record.probes)[run[len(observed)]]
-        stopped = (f"Your code did not come back within {seconds:g} seconds and was stopped. It was asked to show: "
+        stopped = (f"Your code did not return within {seconds:g} seconds and was stopped. The probe was: "
                    f"{sentence}. Look for a loop whose end is never reached.")
     if _unsolved(observed):
         stopped = f"{record.exercise} is not solved yet."
@@ -107,7 +107,7 @@ def observe(record, submission, seconds, seed, parts=()):
 
 
 def strange(record, error):
-    """Return the `Diagnosis` of an answer over which a probe stumbled that the reference has gone through."""
+    """Return the `Diagnosis` of an answer on which a probe failed that runs on the reference."""
     says = f"Your code returned something that cannot be compared with numbers ({type(error).__name__})."
     return Diagnosis(False, says=[says], rows=not_run(record))
 

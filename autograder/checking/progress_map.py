@@ -131,7 +131,7 @@ def _put(line, column, sign):
 
 
 def arguments(parser):
-    parser.add_argument("--svg", type=Path, metavar="FILE", help="write the map as a picture instead, for a README")
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="write the map to a file, as a picture for a README")
 
 
 def run(args):

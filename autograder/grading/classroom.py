@@ -1,4 +1,4 @@
-"""A whole class, played: submissions of every kind go through release, autograde, feedback and export."""
+"""A simulated class: submissions of every kind go through release, autograde, feedback and export."""
 
 import contextlib
 import json
@@ -19,7 +19,7 @@ from ..course import CourseError, find_root, select, shown
 from . import report
 
 CONFIG = """\
-# A class that was played with `python -m autograder class`; everything but the folders comes from the course.
+# A class that was simulated with `python -m autograder class`; everything but the folders comes from the course.
 load_subconfig("nbgrader_config.py", path={root!r})
 c = get_config()
 c.Execute.timeout = 15  # one of its learners never comes to an end
@@ -105,7 +105,7 @@ class Class:
         """Make the folder, and copy the solved notebook into nbgrader's source folder."""
         if self.folder.exists():
             if not (self.folder / CONFIG_FILE).exists():
-                raise CourseError(f"{self.folder} exists and is no class; choose another folder")
+                raise CourseError(f"{self.folder} exists and is not a class; choose another folder")
             shutil.rmtree(self.folder)
         self.folder.mkdir(parents=True)
         (self.folder / CONFIG_FILE).write_text(CONFIG.format(root=str(self.root)), encoding="utf-8")
@@ -245,10 +245,10 @@ def play(one, console, only=None):
 
 
 def arguments(parser):
-    parser.add_argument("lesson", nargs="?", default="7", metavar="LESSON", help="a number, a name or a path (7)")
-    parser.add_argument("--root", help="the course; the folder with nbgrader_config.py, here or above, if not given")
-    parser.add_argument("--folder", help="where the class lives, made anew (classroom, in the course)")
-    parser.add_argument("--only", nargs="+", metavar="LEARNER", help="let only these learners hand in")
+    parser.add_argument("lesson", nargs="?", default="7", metavar="LESSON", help="number, name or path (7)")
+    parser.add_argument("--root", help="folder of the course (the nearest one, here or above, with nbgrader_config.py)")
+    parser.add_argument("--folder", help="folder of the class, which is emptied first (classroom, in the course)")
+    parser.add_argument("--only", nargs="+", metavar="LEARNER", help="learners who hand in (all)")
 
 
 def run(args):

@@ -232,7 +232,7 @@ def grade(grading, pool, again=False, only=None, progress=lambda done, every: No
     """
     learners = grading.learners()
     if missing := sorted(set(only or ()) - set(learners)):
-        raise LookupError(f"{', '.join(missing)}: nothing is in {grading.course.submitted_directory} for "
+        raise LookupError(f"{', '.join(missing)}: no submission in {grading.course.submitted_directory} for "
                           f"{grading.lesson.folder}; choose from {', '.join(learners[:10]) or 'nobody'}")
     chosen = [learner for learner in learners if only is None or learner in only]
     outcome, waiting = Outcome({}), {}
@@ -269,15 +269,15 @@ def grade(grading, pool, again=False, only=None, progress=lambda done, every: No
 
 
 def arguments(parser):
-    parser.add_argument("lesson", metavar="LESSON", help="a number, a name or a path")
-    parser.add_argument("--root", help="the course; the folder with nbgrader_config.py, here or above, if not given")
-    parser.add_argument("--again", action="store_true", help="grade everything again, not only what is new or changed")
+    parser.add_argument("lesson", metavar="LESSON", help="number, name or path of the lesson")
+    parser.add_argument("--root", help="folder of the course (the nearest one, here or above, with nbgrader_config.py)")
+    parser.add_argument("--again", action="store_true", help="grade every submission, not only new and changed ones")
     parser.add_argument("--only", nargs="+", metavar="LEARNER", help="grade only these learners")
-    parser.add_argument("--workers", type=int, metavar="N", help="how many at a time (one for each processor)")
-    parser.add_argument("--cluster", metavar="ADDRESS", help="let the workers of this Dask scheduler grade, such as "
+    parser.add_argument("--workers", type=int, metavar="N", help="submissions at a time (one for each processor)")
+    parser.add_argument("--cluster", metavar="ADDRESS", help="grade on the workers of this Dask scheduler, such as "
                         "tcp://host:8786; `local` starts a cluster on this machine")
     parser.add_argument("--db", metavar="URL", help="the gradebook, such as postgresql:///class (gradebook.db)")
-    parser.add_argument("--without-sandbox", action="store_true", help="let submissions run with YOUR rights: they can "
+    parser.add_argument("--without-sandbox", action="store_true", help="run submissions with YOUR rights: they can "
                         "read and change your files and use the network. Only for a machine with nothing to lose")
 
 

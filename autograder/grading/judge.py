@@ -77,8 +77,8 @@ def _judge(record, submission, reference, seed, seconds):
     except (Ended, Missing, Malformed) as reason:
         return result(record, Diagnosis(False, says=[_why(record, reason)], rows=not_run(record)), {})
     except Exception as error:
-        # A probe stumbled over what came back, which the reference's numbers have just gone through.
-        log.warning("%s: a probe could not look at an answer", record.exercise, exc_info=True)
+        # A probe failed on what came back, although it has just run on the reference.
+        log.warning("%s: a probe failed on an answer", record.exercise, exc_info=True)
         return result(record, strange(record, error), {})
     if not diagnosis.passed and not _ended_early(diagnosis):
         diagnosis, note = _named(record, diagnosis, note, submission, reference, seed, seconds)
@@ -112,7 +112,7 @@ def _observed(record, component, seed):
 @contextlib.contextmanager
 def _quiet():
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what PyTorch warns of is no news for whoever grades
+        warnings.simplefilter("ignore")  # PyTorch's warnings are of no interest to whoever grades
         yield
 
 
@@ -154,8 +154,8 @@ def _named(record, diagnosis, note, submission, reference, seed, seconds):
     except Exception:  # as in `judge`; the name of a mistake earns nothing by itself
         return diagnosis, note
     if known.passed:
-        return replace(diagnosis, says=[*diagnosis.says, "On the numbers of the check in the notebook it is right; "
-                                        "on others it is not."]), note
+        return replace(diagnosis, says=[*diagnosis.says, "It is right for the numbers of the check in the notebook; "
+                                        "for others it is not."]), note
     if not known.mistakes:
         return diagnosis, note
     if known.keeps and not _is_mistake(record, known.mistakes, submission, reference, seed, seconds):
@@ -186,8 +186,8 @@ def _shows_mistake(record, names, submission, reference, seed, seconds):
 
 def _why(record, reason):
     if isinstance(reason, Missing):
-        return (f"{record.exercise} is not defined: its cell did not run to its end, or defines another name. "
+        return (f"{record.exercise} is not defined: its cell did not finish, or defines another name. "
                 "Look at the error below the cell.")
     if isinstance(reason, Malformed):
-        return f"Your code answered a check with what no function returns: {reason}."
+        return f"Your code answered a check with something that a function cannot return: {reason}."
     return str(reason)

@@ -1,4 +1,4 @@
-"""What people graded stays as long as what they graded stays.
+"""A person's points and comments are kept until the answer that they are about changes.
 
 nbgrader keeps a person's points and comment through every new submission, and shows the old comment in place
 of a new reason. Here they are compared with the answer that they were given to.

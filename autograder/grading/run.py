@@ -46,11 +46,11 @@ class RunAnswers(Execute):
     Demonstrations of the lesson are run only where the learner's code uses a name from them.
     """
 
-    budget = Integer(600, help="Seconds for all cells of a submission; after them each gets one.").tag(config=True)
+    budget = Integer(600, help="Seconds for all cells of a submission; after that, each gets one.").tag(config=True)
     check_seconds = Integer(10, help="Seconds that all calls of one check may take together on a quiet machine, and "
                                      "more where several processes wait for a processor.").tag(config=True)
     max_output = Integer(1_000_000, help="Characters of output kept for a cell.").tag(config=True)
-    restarts = Integer(3, help="How many processes a submission may end before the rest is not run.").tag(config=True)
+    restarts = Integer(3, help="Processes a submission may end before the rest is left out.").tag(config=True)
     solutions = Unicode("solutions", help="Folder of the lesson texts with the references.").tag(config=True)
 
     def preprocess(self, nb, resources=None, km=None):
@@ -86,7 +86,7 @@ class RunAnswers(Execute):
         except Exception as error:
             # Whatever it was, it was this submission's cell that brought it about.
             self.log.warning("Cell %d stopped its process: %r", index, error)
-            cell.outputs.append(said(f"This cell was left out of what follows: {_why_stopped(error)}.\n"))
+            cell.outputs.append(said(f"This cell was left out of the rest of the run: {_why_stopped(error)}.\n"))
             self._restart(error)
         self.counted += 1
         cell.execution_count = self.counted
@@ -99,7 +99,7 @@ class RunAnswers(Execute):
         except CellExecutionComplete:
             raise
         except (ValidationError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
-            # Code can publish what no notebook may hold; it loses this output and not its submission.
+            # Code can publish what a notebook cannot hold; it loses this output, and not its submission.
             return None
 
     def _is_flood(self, content, cell):
@@ -108,7 +108,7 @@ class RunAnswers(Execute):
         if self.output_size <= self.max_output:
             return False
         if before <= self.max_output:
-            cell.outputs.append(said("The rest of this cell's output was left out: it was too much.\n"))
+            cell.outputs.append(said("The rest of this cell's output was cut off, because there was too much of it.\n"))
         return True
 
     def _restart(self, error=None):

@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from . import unit as units
 
 TRIES = 3
-GIVEN_UP = (f"Grading this submission ended the process of the grader {TRIES} times. Your instructor will look into "
+GIVEN_UP = (f"Grading this submission ended the grading process {TRIES} times. Your instructor will look into "
             "it.")
 
 

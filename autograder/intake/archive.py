@@ -45,7 +45,7 @@ def unpack(path, folder, limits=None):
     limits = limits or Limits()
     examine_archive(path, limits)
     if os.path.lexists(folder):
-        raise Refused(f"{shown(os.path.basename(path))} unpacks to where another file or archive did.")
+        raise Refused(f"{shown(os.path.basename(path))} would overwrite what another file or archive unpacked to.")
     beside = tempfile.mkdtemp(dir=os.path.dirname(folder), prefix=".unpacking-")
     try:
         with _readable(path), _opened(path, limits) as members:
@@ -65,7 +65,7 @@ def examine_archive(path, limits=None):
         for member, _ in members:
             count, total = count + 1, total + member.size
             if count > limits.files:
-                raise Refused(f"It has more than {limits.files} files.")
+                raise Refused(f"It holds more than {limits.files} files.")
             if member.size > limits.file_bytes or total > limits.folder_bytes:
                 raise _too_much(limits)
             _examine_name(member.name, limits)
@@ -73,10 +73,10 @@ def examine_archive(path, limits=None):
                 raise Refused(f"{shown(member.name)} in it is an archive, too; pack the notebook itself.")
             key = member.name.rstrip("/").casefold()
             if key in names:
-                raise Refused(f"It has {shown(member.name)} more than once.")
+                raise Refused(f"It holds {shown(member.name)} more than once.")
             names.add(key)
     if not count:
-        raise Refused("There is no file in it.")
+        raise Refused("It holds no file.")
 
 
 def _too_much(limits):
@@ -134,7 +134,7 @@ def _examine_list(path, limits):
         raise Refused("It cannot be read: its list of contents is missing.")
     size = struct.unpack("<L", end[place + 12:place + 16])[0]
     if size > limits.files * LONGEST_ENTRY:
-        raise Refused(f"It has more than {limits.files} files, or is larger than a submission may be.")
+        raise Refused(f"It holds more than {limits.files} files, or is larger than a submission may be.")
 
 
 def _zip_member(info):
@@ -144,7 +144,7 @@ def _zip_member(info):
     if info.flag_bits & 1:
         raise Refused("It is locked with a password.")
     if "\0" in info.orig_filename:
-        raise Refused(f"The name {shown(info.orig_filename)} in it has control characters in it.")
+        raise Refused(f"The name {shown(info.orig_filename)} in it has control characters.")
     return Member(info.filename, info.file_size, info.is_dir())
 
 

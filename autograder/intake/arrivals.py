@@ -53,12 +53,12 @@ def read_arrival(path, limits=None, root=None):
 
 def _missing(path, limits):
     others = sorted(p for p in path.parent.glob("*") if p.name != "timestamp.txt")
-    reason = f"No file with the name {path.name} was handed in."
+    reason = f"No file named {path.name} was handed in."
     if others:
-        reason += f" In its place: {', '.join(shown(other.name) for other in others[:5])}."
+        reason += f" Handed in instead: {', '.join(shown(other.name) for other in others[:5])}."
     for other in others:
         if skeleton(other.name) == skeleton(path.name):
-            return f"{reason} That name only looks like it."
+            return f"{reason} Its name only looks the same; rename it."
         if is_archive(other.name):
             return f"{reason} {_about_archive(other, limits)}"
     return reason
@@ -79,13 +79,13 @@ class SubmissionExporter(NotebookExporter):
     `resources["arrival"]`. The second pass reads what the first one wrote, which is a proper notebook.
     """
 
-    max_bytes = Integer(Limits.notebook_bytes, help="Larger notebooks are refused unread.").tag(config=True)
-    max_cells = Integer(Limits.cells, help="Notebooks with more cells are refused.").tag(config=True)
-    max_source = Integer(Limits.source, help="Characters that one cell may have.").tag(config=True)
-    max_sources = Integer(Limits.sources, help="Characters that all cells may have.").tag(config=True)
-    max_files = Integer(Limits.files, help="Files that a submission may hold.").tag(config=True)
-    max_file_bytes = Integer(Limits.file_bytes, help="Bytes that one file may have.").tag(config=True)
-    max_folder_bytes = Integer(Limits.folder_bytes, help="Bytes that all files may have.").tag(config=True)
+    max_bytes = Integer(Limits.notebook_bytes, help="The most bytes that a notebook may have.").tag(config=True)
+    max_cells = Integer(Limits.cells, help="The most cells that a notebook may have.").tag(config=True)
+    max_source = Integer(Limits.source, help="The most characters that one cell may have.").tag(config=True)
+    max_sources = Integer(Limits.sources, help="The most characters that all cells may have together.").tag(config=True)
+    max_files = Integer(Limits.files, help="The most files that a submission may hold.").tag(config=True)
+    max_file_bytes = Integer(Limits.file_bytes, help="The most bytes that one file may have.").tag(config=True)
+    max_folder_bytes = Integer(Limits.folder_bytes, help="The most bytes of all files together.").tag(config=True)
 
     def __init__(self, **settings):
         super().__init__(**settings)
@@ -106,7 +106,7 @@ class SubmissionExporter(NotebookExporter):
         return self.from_notebook_node(new_notebook(), resources, **kw)
 
     def arrival(self, filename, names):
-        """Return the `Arrival` of a learner's file, or None for a file that is none.
+        """Return the `Arrival` of a learner's file, or None for a file that is not one.
 
         names  "student" and "assignment" of it, as nbgrader has them in resources["nbgrader"]
         """

@@ -20,7 +20,7 @@ from .folder import Refused, shown, strange
 class CheckedExtractor(ExtractorPlugin):
     """Unpacks each archive that holds nothing but files within limits; one that is refused stops no other."""
 
-    zip_ext = List(list(UNPACKED), help="Endings of archives that are unpacked.").tag(config=True)
+    zip_ext = List(list(UNPACKED), help="File name endings of the archives that are unpacked.").tag(config=True)
 
     def __init__(self, **settings):
         super().__init__(**settings)
@@ -67,9 +67,9 @@ def _copy(path, target):
 class CheckedCollector(FileNameCollectorPlugin):
     """Tells a file's learner from its name, but not from a name that another learner chose."""
 
-    valid_ext = List([".ipynb", *ARCHIVES], help="Endings of files that are collected.").tag(config=True)
-    many = Bool(False, help="True where one archive holds the files of many learners, as some platforms pack "
-                            "them: then names in an archive are believed.").tag(config=True)
+    valid_ext = List([".ipynb", *ARCHIVES], help="Endings of the files that are collected.").tag(config=True)
+    many = Bool(False, help="True if one archive holds the files of many learners, as some platforms pack "
+                            "them; the names in it are then trusted.").tag(config=True)
 
     def __init__(self, **settings):
         super().__init__(**settings)
@@ -83,7 +83,7 @@ class CheckedCollector(FileNameCollectorPlugin):
         inside = self._first_inside(submitted_file)
         match = re.match(self.named_regexp, submitted_file)
         if "timestamp" in found and (match.end("timestamp") > inside or not _is_time(found["timestamp"])):
-            self.log.warning("%s: its time is not believed", shown(submitted_file, 300))
+            self.log.warning("%s: its time is not trusted", shown(submitted_file, 300))
             del found["timestamp"]
         problem = self._problem(submitted_file, found, inside, match)
         if problem:
@@ -95,7 +95,7 @@ class CheckedCollector(FileNameCollectorPlugin):
         learner, file = found.get("student_id", ""), found.get("file_id", "")
         if match.end("student_id") > inside:
             return ("names its learner inside an archive, where anyone can write any name "
-                    "(--CheckedCollector.many=True believes it)")
+                    "(to trust it: --CheckedCollector.many=True)")
         if not _is_name(learner):
             return f"gives {shown(learner)!r} for its learner"
         if not file or not all(map(_is_name, file.split("/"))):
@@ -105,7 +105,7 @@ class CheckedCollector(FileNameCollectorPlugin):
         times.append(found.get("timestamp"))
         if len(times) > 1 and None in times:
             times.pop()
-            return "is a second file of that name from one learner, and without times neither is the newer one"
+            return "is a second file of that name from one learner, and without times it is not known which is newer"
         return None
 
     def _first_inside(self, path):

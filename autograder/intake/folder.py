@@ -53,7 +53,7 @@ def examine(folder, root, limits):
         if name.lower().endswith(".ipynb") and os.sep not in name:
             notebooks.setdefault(skeleton(name), []).append(name)
     if size > limits.folder_bytes:
-        raise Refused(f"The files have {size / 1e6:.0f} MB in all; at most {limits.folder_bytes / 1e6:g} are taken.")
+        raise Refused(f"The files are {size / 1e6:.0f} MB in all; the limit is {limits.folder_bytes / 1e6:g} MB.")
     for key, (count, name) in links.items():
         if count > seen[key]:
             raise Refused(f"{shown(name)} is a link to a file that lies elsewhere; hand in a copy of it.")
@@ -68,7 +68,7 @@ def _examine_place(folder, root):
     for part in os.path.relpath(os.path.abspath(folder), step).split(os.sep):
         step = os.path.join(step, part)
         if part == os.pardir:
-            raise Refused("The submission does not lie among the submissions.")
+            raise Refused("The submission lies outside the folder of submissions.")
         if os.path.islink(step):
             raise Refused("The submission is a link to another folder; hand in the notebook itself.")
     if not os.path.isdir(folder):
@@ -81,7 +81,7 @@ def _walk(folder, limits):
     while waiting:
         here, depth = waiting.pop()
         if depth > limits.depth:
-            raise Refused(f"There are more than {limits.depth} folders inside each other; hand in the notebook alone.")
+            raise Refused(f"Folders are nested more than {limits.depth} deep; hand in the notebook alone.")
         try:
             with os.scandir(os.path.join(folder, here)) as entries:
                 for entry in entries:
@@ -92,7 +92,7 @@ def _walk(folder, limits):
                         waiting.append((name, depth + 1))
                     yield name, about
         except OSError as error:
-            raise Refused(f"The submission cannot be looked into: {error.strerror}.") from error
+            raise Refused(f"The submission cannot be read: {error.strerror}.") from error
 
 
 def _examine_entry(name, path, about):

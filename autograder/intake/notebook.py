@@ -1,4 +1,4 @@
-"""A notebook file that somebody handed in, read without believing any of it.
+"""A notebook file that somebody handed in, read without trusting any of it.
 
 `json` alone takes a key that stands twice, numbers that cost minutes to convert, and any depth that the
 stack bears. What no Jupyter writes is refused here, in words for the learner.

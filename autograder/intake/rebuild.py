@@ -148,7 +148,7 @@ def _comments(released, copies):
             comments[_grade_id(cell)] = "This answer cell was missing, so it counts as not solved."
         elif copies[place] > 1:
             comments[_grade_id(cell)] = (
-                f"This answer cell was there {copies[place]} times. The last one counts; the others were run before it."
+                f"This answer cell appeared {copies[place]} times. The last one counts; the others were run before it."
             )
     return comments
 

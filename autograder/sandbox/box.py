@@ -108,7 +108,7 @@ class Box:
 
     def _not_built(self):
         self.process.kill()
-        said = self.process.communicate()[1].decode("utf-8", "replace").strip() or "it said nothing"
+        said = self.process.communicate()[1].decode("utf-8", "replace").strip() or "it gave no reason"
         return SandboxUnavailable(f"sandbox: bubblewrap could not build one: {said[-500:]}; {remedy(said)}")
 
     async def _expect(self, report, timeout):
@@ -120,7 +120,7 @@ class Box:
                 self.process.wait(SECONDS_TO_END)
                 raise self._not_built()
             raise RuntimeError("sandbox: the kernel did not start: "
-                               + (got.decode("utf-8", "replace").strip() or "it ended without a word"))
+                               + (got.decode("utf-8", "replace").strip() or "it ended without a message"))
         # Through this the host reaches the sockets, which lie in the sandbox's own memory: a learner's files
         # never touch the host's disk, and no other sandbox can reach them.
         self.sockets = os.open(f"/proc/{self.first_pid}/root{SOCKETS}", os.O_PATH | os.O_DIRECTORY)
@@ -176,7 +176,7 @@ def remedy(said):
         return f"this bubblewrap is too old; {INSTALL}"
     if "cannot limit user namespaces" in said.lower() or "No space left" in said:
         return "allow user namespaces: sysctl user.max_user_namespaces=15000"
-    return ("where the text speaks of permissions or namespaces, an administrator must allow user namespaces "
+    return ("if this is about permissions or namespaces, an administrator must allow user namespaces "
             "(sysctl kernel.unprivileged_userns_clone=1, an AppArmor profile for bwrap, or in a container "
             "the options --security-opt seccomp=unconfined --security-opt systempaths=unconfined), or grade elsewhere")
 

@@ -1,4 +1,4 @@
-"""What runs first inside a sandbox: it gives up what is left to give up, and then becomes the kernel.
+"""What runs first inside a sandbox: it drops the privileges that are left, and then becomes the kernel.
 
 A cold start runs this module as a program inside bubblewrap; a warm one calls `become` in a fork of the zygote,
 which has entered the sandbox. So both are isolated by the same lines.

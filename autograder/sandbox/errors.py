@@ -1,4 +1,4 @@
-"""What is raised where a sandbox cannot be had."""
+"""The errors that are raised when a sandbox cannot be started."""
 
 
 class SandboxUnavailable(RuntimeError):

@@ -40,7 +40,7 @@ class _Careful:
 class SandboxClient(_Careful, AsyncKernelClient):
     """A client that is ready when the kernel is."""
 
-    message_size = Integer(16, help="MiB that one part of a message may have.").tag(config=True)
+    message_size = Integer(16, help="The most MiB that one part of a message may have.").tag(config=True)
     # Outside of a sandbox the sockets come into being some time after the kernel.
     without_sandbox = Bool(False)
 
@@ -81,7 +81,7 @@ class SandboxKernelManager(_Careful, SocketKernelManager):
     send_timeout = 0
     client_class = DottedObjectName("autograder.sandbox.manager.SandboxClient")
     client_factory = Type(SandboxClient, klass="jupyter_client.asynchronous.AsyncKernelClient")
-    message_size = Integer(16, help="MiB that one part of a message may have.").tag(config=True)
+    message_size = Integer(16, help="The most MiB that one part of a message may have.").tag(config=True)
     sandbox = Dict(help="Settings of SandboxProvisioner for this kernel, by name: hidden, shown, memory and so "
                    "on.").tag(config=True)
     prove_first = Bool(True, help="True: before its first kernel, a process proves that isolation holds, and starts "

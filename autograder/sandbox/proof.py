@@ -149,13 +149,13 @@ def _must_hold(question, seen, cgroup_limits):
     yield f"there are processes of others inside ({len(seen['status'])})", len(seen["status"]) <= 3
     yield f"there is a network ({', '.join(seen['interfaces'])})", seen["interfaces"] == ["lo"]
     yield f"something outside was reached ({seen['reached']})", not seen["reached"]
-    yield f"what is secret was read ({', '.join(seen['read'][:5])})", not seen["read"]
+    yield f"secrets were read ({', '.join(seen['read'][:5])})", not seen["read"]
     yield f"the system was written to ({', '.join(seen['written'][:5])})", not seen["written"]
     yield "a process of the host was reached by a signal", not seen["signalled"]
     yield "a new user namespace could be made", not seen["user_namespace"]
     yield (f"a file grew to {seen['largest_file']} MiB, over its limit",
            seen["largest_file"] is not None and seen["largest_file"] <= question["file_size"])
-    yield ("a process took more addresses than its limit, or none",
+    yield ("a process took more address space than its limit, or none",
            seen["largest_memory"] is not None and 0 < seen["largest_memory"] <= question["address_space"])
     yield (f"{seen['children']} processes were started, over the limit (where root grades, only a pids cgroup limits "
            "them: grade as another user)", seen["children"] <= question["processes"])
@@ -166,7 +166,7 @@ def _must_hold(question, seen, cgroup_limits):
 
 def _report(seen, cgroup_limits, settings):
     holds = ["own namespaces, no capabilities, no network, a read-only system, no view of solutions or gradebook",
-             f"each process: addresses, {settings['cpu_seconds']} s of processor time, "
+             f"each process: address space, {settings['cpu_seconds']} s of processor time, "
              f"{settings['open_files']} open files, size of a file",
              "processes: "
              + ("pids cgroup" if "processes" in cgroup_limits else "limit on the user inside the sandbox")]
@@ -181,5 +181,5 @@ def _report(seen, cgroup_limits, settings):
     else:
         lacks.append(f"system calls: not filtered on {os.uname().machine}; namespaces alone isolate")
     if os.getuid() == 0:
-        lacks.append("grading runs as root, so whatever breaks out is root; grade as a user without rights")
+        lacks.append("grading runs as root, so code that broke out would be root; grade as an ordinary user")
     return tuple(holds), tuple(lacks)

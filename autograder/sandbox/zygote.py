@@ -1,4 +1,4 @@
-"""A process that has imported what lessons need, and forks a kernel for each request into a sandbox that is there.
+"""A process that has imported what lessons need, and forks a kernel for each request into a sandbox that is running.
 
 A fork takes milliseconds where the imports take seconds. What the zygote holds in memory every kernel inherits, so
 it is started with an empty environment, imports from a list, and never sees a submission, a solution or a gradebook.

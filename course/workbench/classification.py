@@ -1,4 +1,4 @@
-"""A task for a classifier: does a short review say good or bad? Who only counts its words cannot know.
+"""A task for a classifier: does a short review say good or bad? A model that only counts words cannot tell.
 
 Every review names a good and a bad word, one as what was so and one as what was not: `it was warm , not boring`. Its
 mirror image exchanges the two, has exactly the same words, and says the opposite. Whoever decides by the words alone,

@@ -22,7 +22,7 @@ from torch.overrides import TorchFunctionMode
 
 from .transformer_map import transformer_map  # noqa: F401, the lessons call it as figures.transformer_map
 
-# Matplotlib reports on stderr when it looks through the fonts for the first time, which is no news for a learner.
+# Matplotlib reports on stderr when it looks through the fonts for the first time, which a learner need not see.
 logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
 
 BLUE, VERMILION, GREEN = "#0072B2", "#D55E00", "#009E73"

@@ -125,12 +125,12 @@ def minilm():
     folder = Path(spec.origin).parent / "model"
     weights = folder / "model.safetensors"
     if not weights.is_file():
-        raise PretrainedError(f"{weights}: there is no such file; install the package anew: {MINILM['install']}")
+        raise PretrainedError(f"{weights}: there is no such file; reinstall the package: {MINILM['install']}")
     with weights.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != MINILM["sha256"]:
         raise PretrainedError(f"{weights}: these are other weights than published (sha256 {found}, not "
-                              f"{MINILM['sha256']}); install the package anew: {MINILM['install']}")
+                              f"{MINILM['sha256']}); reinstall the package: {MINILM['install']}")
     return folder
 
 
@@ -255,7 +255,7 @@ def _marian_tensors(tensors, config, name):
         for key in (*tables, "lm_head.weight"):
             if not torch.equal(tensors.setdefault(key, shared), shared):
                 raise PretrainedError(f"{name}: {key} is not model.shared.weight, which the configuration says it is; "
-                                      "save the checkpoint anew")
+                                      "save the checkpoint again")
     elif tables[1] in tensors:
         tensors.setdefault("lm_head.weight", tensors[tables[1]])
     for stack in ("encoder", "decoder"):  # the waves are computed anew by whoever loads a checkpoint
@@ -312,11 +312,11 @@ def _renamed(tensors, table, name):
         several = [ours] if isinstance(ours, str) else ours
         if tensor.dim() == 0 or len(tensor) % len(several):
             raise PretrainedError(f"{name}: {key} is {list(tensor.shape)}, which {len(several)} layers cannot share; "
-                                  "the checkpoint is damaged, get it anew")
+                                  "the checkpoint is damaged, download it again")
         for one, piece in zip(several, tensor.chunk(len(several)), strict=True):
             found[f"{one.format(number and number[0])}.{kind}"] = key, piece
     if extra:
-        raise PretrainedError(f"{name}: nothing of ours takes {_listed(extra)}; the checkpoint is of another "
+        raise PretrainedError(f"{name}: no part of ours takes {_listed(extra)}; the checkpoint is of another "
                               "architecture than its configuration says")
     return found
 
@@ -331,7 +331,7 @@ def _fill(model, found, idle, name):
     missing = [key for key, tensor in wanted.items()
                if id(tensor) not in filled and not any(word in key for word in idle)]
     if missing:
-        raise PretrainedError(f"{name}: there is nothing for our {_listed(missing)}; the checkpoint is not complete, "
+        raise PretrainedError(f"{name}: it has no weights for our {_listed(missing)}; the checkpoint is not complete, "
                               "or a part has a parameter too many")
     for key, (theirs, tensor) in found.items():
         if key not in wanted:
@@ -397,7 +397,7 @@ def _tensors(files):
         try:
             found |= package.load_file(str(file))
         except Exception as error:  # safetensors has an error of its own for a damaged file
-            raise PretrainedError(f"{file}: it cannot be read ({_first_line(error)}); get it anew") from error
+            raise PretrainedError(f"{file}: it cannot be read ({_first_line(error)}); download it again") from error
     return found
 
 

@@ -150,7 +150,7 @@ def _table(name, number, layer):
     if layer.dim() != 3:
         many = layer.dim() == 4
         raise ViewError(f"layer {number} of the {name} attention is {list(layer.shape)}, where "
-                        "[1, heads, queries, keys] is wanted; "
+                        "[1, heads, queries, keys] is expected; "
                         + ("choose one text, as in weights[:1]" if many else "give one matrix per head"))
     return layer
 

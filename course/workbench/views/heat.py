@@ -16,7 +16,7 @@ MOST_TABLES = 64
 MOST_POSITIONS = 512
 # More columns than this have no room for numbers.
 MOST_NUMBERED = 24
-# What is no number is grey.
+# Whatever is not a number is grey.
 BLUES = matplotlib.colormaps["Blues"].with_extremes(bad="#cccccc")
 
 

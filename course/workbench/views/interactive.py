@@ -85,7 +85,7 @@ def neuron_view(attention, tokens=None, sentence_b_start=None, prettify_tokens=T
     The other arguments are those of `head_view`. Raises ViewError also where queries and keys were not collected.
     """
     if not isinstance(attention, reading.Attention):
-        raise ViewError("neuron_view needs queries and keys, which weights do not tell; give what "
+        raise ViewError("neuron_view needs queries and keys, which cannot be told from weights; give what "
                         "collect(model, ...) returns")
     kinds = reading.read(attention, tokens, sentence_b_start, prettify_tokens, encoder_tokens=encoder_tokens,
                          decoder_tokens=decoder_tokens, include_layers=include_layers, include_heads=include_heads)

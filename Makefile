@@ -30,7 +30,7 @@ learn: $(READY)
 
 test: $(WEIGHTS)
 	@$(BIN)/ruff check .
-	@$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n auto $(ARGS)
 
 class: $(READY)
 	@$(BIN)/python -m autograder class $(ARGS)

@@ -8,6 +8,7 @@ from fnmatch import fnmatch
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["TRANSFORMER_TAXONOMY_STATE"] = tempfile.mkdtemp(prefix="progress-of-tests-")
 
+import parallel
 import pytest
 import tables
 
@@ -39,6 +40,21 @@ def pytest_ignore_collect(collection_path, config):
 def is_learners(path):
     """Return whether a test module is on the learner's side."""
     return any(fnmatch(path.stem, f"test_{name}") for name in LEARNER)
+
+
+def pytest_collection_modifyitems(items):
+    parallel.in_order(items)
+
+
+@pytest.hookimpl(optionalhook=True)  # pytest-xdist's
+def pytest_xdist_make_scheduler(config, log):
+    """Deal the tests out in our own order, unless another one is asked for with --dist."""
+    return parallel.LongestFirst(config, log) if config.getvalue("dist") == "load" else None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config):
+    return parallel.workers(config.args)
 
 
 def pytest_sessionfinish(session):

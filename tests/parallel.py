@@ -1,0 +1,48 @@
+"""How the tests are dealt out to the workers of pytest-xdist, so that none is alone for long at the end.
+
+A file is one piece of work, because what its tests share (a graded class, a book, a browser) is dear and made once.
+The files of `AT_ONCE` share nothing dear: each of their tests is a piece. What takes longest is begun first, and
+the many short pieces fill up the end.
+"""
+
+from pathlib import PurePath
+
+from xdist.scheduler import LoadScopeScheduling
+
+# Longest first, as `make test ARGS=--durations=50` shows it; a file that is missing here only comes later.
+LONG = ["test_red_team", "test_grading_killed", "test_nbgrader", "test_notebooks", "test_grading", "test_sandbox",
+        "test_sandbox_start", "test_attacks", "test_mistakes", "test_regrade", "test_classroom", "test_views_browser",
+        "test_book", "test_grading_cluster", "test_intake_class", "test_formgrader", "test_reach"]
+FEW = 3
+AT_ONCE = {"test_grading_killed", "test_mistakes", "test_notebooks", "test_reach"}
+
+
+class LongestFirst(LoadScopeScheduling):
+    """A queue of pieces, in the order in which they were collected; a worker that is free takes the next."""
+
+    def __init__(self, config, log=None):
+        config.option.loadscopereorder = False  # it would begin with the files of most tests, which are quick ones
+        super().__init__(config, log)
+
+    def _split_scope(self, nodeid):
+        return nodeid if _file(nodeid) in AT_ONCE else nodeid.partition("::")[0]
+
+
+def workers(arguments):
+    """Return how many workers these arguments of pytest are worth: 0 for a few files or tests, None for as usual.
+
+    A worker imports all that the tests need, and that takes longer than most files do.
+    """
+    few = len(arguments) <= FEW and all("::" in one or one.endswith(".py") and _file(one) not in LONG
+                                        for one in arguments)
+    return 0 if few else None
+
+
+def in_order(items):
+    """Sort collected tests in place: files that take long come first, the tests of a file stay as they are."""
+    rank = {name: number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: rank.get(_file(item.nodeid), len(LONG)))
+
+
+def _file(nodeid):
+    return PurePath(nodeid.partition("::")[0]).stem

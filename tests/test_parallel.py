@@ -1,0 +1,30 @@
+"""The tests are dealt out to workers so that nobody waits long, and a few files are run without any."""
+
+import parallel
+import pytest
+from lessons import REPOSITORY
+
+
+def test_what_comes_first_is_there():
+    files = {path.stem for path in (REPOSITORY / "tests").rglob("test_*.py")}
+    assert {*parallel.LONG, *parallel.AT_ONCE} - files == set()
+
+
+class Item:
+    def __init__(self, nodeid):
+        self.nodeid = nodeid
+
+
+def test_long_files_come_first_and_the_tests_of_a_file_stay_in_order():
+    items = [Item(f"tests/{name}.py::{test}") for name in ("test_wire", *reversed(parallel.LONG)) for test in "ba"]
+    parallel.in_order(items)
+    assert [item.nodeid for item in items] == [
+        f"tests/{name}.py::{test}" for name in (*parallel.LONG, "test_wire") for test in "ba"]
+
+
+@pytest.mark.parametrize(("arguments", "workers"), [
+    (["tests/test_wire.py"], 0), (["tests/test_wire.py::test_a", "tests/test_wire.py::test_b"], 0),
+    ([f"{parallel.LONG[0]}.py"], None), ([f"tests/{parallel.LONG[0]}.py::test_a"], 0), (["tests"], None),
+    ([f"tests/test_{name}.py" for name in "abcd"], None)])
+def test_a_few_short_files_need_no_workers(arguments, workers):
+    assert parallel.workers(arguments) == workers

@@ -11,8 +11,8 @@ from xdist.scheduler import LoadScopeScheduling
 
 # Longest first, as `make test ARGS=--durations=50` shows it; a file that is missing here only comes later.
 LONG = ["test_red_team", "test_grading_killed", "test_nbgrader", "test_notebooks", "test_grading", "test_sandbox",
-        "test_sandbox_start", "test_processors", "test_attacks", "test_mistakes", "test_regrade", "test_classroom", "test_views_browser",
-        "test_book", "test_grading_cluster", "test_intake_class", "test_formgrader", "test_reach"]
+        "test_sandbox_start", "test_processors", "test_attacks", "test_mistakes", "test_regrade", "test_classroom",
+        "test_views_browser", "test_book", "test_grading_cluster", "test_intake_class", "test_formgrader", "test_reach"]
 FEW = 3
 AT_ONCE = {"test_grading_killed", "test_mistakes", "test_notebooks", "test_processors", "test_reach", "test_verdict"}
 

@@ -30,6 +30,7 @@ learn: $(READY)
 
 test: $(WEIGHTS)
 	@$(BIN)/ruff check .
+	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m pytest -n auto $(ARGS)
 
 class: $(READY)

@@ -3,8 +3,7 @@
 import os
 import sys
 
-from .authoring.build import with_programs
-from .course import find_root, texts
+from .course import find_root, texts, with_programs
 
 
 def arguments(parser):

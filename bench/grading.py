@@ -21,11 +21,12 @@ from unittest import mock
 import nbformat
 import psutil
 
-from autograder.authoring.build import with_programs
 from autograder.authoring.lesson import read
+from autograder.course import with_programs
 from autograder.grading import classroom, judge, unit
 from autograder.grading.grade import Grading
 from autograder.grading.gradebook import connected_once
+from autograder.grading.log import logged
 from autograder.grading.run import RunAnswers
 from autograder.sandbox import warm
 
@@ -52,7 +53,7 @@ class Class(classroom.Class):
                 shutil.rmtree(other)
         if not demos:
             self.drop_demonstrations()
-        with classroom.logged(self.folder / "release.log"):
+        with logged(self.folder / "release.log"):
             self.release()
         answers = list(classroom.answers_of(lesson).items())
         released = self.released()
@@ -132,7 +133,7 @@ def where_it_goes(folder, lesson, count):
         plain = getattr(owner, method)
         return mock.patch.object(owner, method, lambda *given: timed(lambda: plain(*given), step))
 
-    with (contextlib.ExitStack() as stack, warm(), connected_once(), classroom.logged(one.folder / "bench.log")):
+    with (contextlib.ExitStack() as stack, warm(), connected_once(), logged(one.folder / "bench.log")):
         stack.enter_context(watched(RunAnswers, "_run", "the learner's cells"))
         stack.enter_context(watched(judge, "judge", "checks: probes, calls of the answer, diagnosis"))
         for number, learner in enumerate(grading.learners()):

@@ -9,6 +9,7 @@ from nbgrader.api import Gradebook
 from sandboxes import need_bubblewrap
 
 from autograder.grading import classroom
+from autograder.grading.log import logged
 
 LESSON = read("scaled_dot_product_attention")
 HALF = "def attention_scores(query, key):\n    query /= query.shape[-1] ** 0.5\n    return query @ key.mT\n"
@@ -38,7 +39,7 @@ class Class(classroom.Class):
         for other in (self.folder / "solutions" / "notebooks").iterdir():
             if other.name != LESSON.folder:
                 classroom.shutil.rmtree(other)
-        with classroom.logged(self.folder / "release.log"):
+        with logged(self.folder / "release.log"):
             self.release()
         for learner, content in handed_in(self).items():
             self.submit(learner, content)

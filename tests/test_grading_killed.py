@@ -13,6 +13,7 @@ import psutil
 from six_learners import EXPECTED, Class, handed_in
 
 from autograder.grading import classroom, grade, unit
+from autograder.grading.log import logged
 from autograder.grading.workers import GIVEN_UP, Local
 
 
@@ -38,7 +39,7 @@ def test_a_run_that_is_killed_50_times_loses_nothing_and_counts_nothing_twice(tm
                  pool.results(given.unit(given.submission(learner)) for learner in given.learners())}
 
     def run(again):
-        with classroom.logged(one.folder / "grading.log"), given.alone():
+        with logged(one.folder / "grading.log"), given.alone():
             grade.grade(given, Done(found), again=again)
 
     def whole(again):

@@ -191,13 +191,8 @@ def environment(scratch):
         "PYTHONHASHSEED": "0",
         "TQDM_DISABLE": "1",  # a progress bar is for who waits; it would be stored
         "OMP_NUM_THREADS": "1",  # how many threads there are changes the last digits
-        "PATH": with_programs(),
+        "PATH": course.with_programs(),
     }
-
-
-def with_programs():
-    """Return PATH with this environment's programs first."""
-    return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 
 
 def warm_fonts(notebook):

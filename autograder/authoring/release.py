@@ -11,7 +11,7 @@ from pathlib import Path
 import nbformat
 
 from autograder import course
-from autograder.authoring.build import as_bytes, each, expanded, notebook_path, solved, strings, with_programs, write
+from autograder.authoring.build import as_bytes, each, expanded, notebook_path, solved, strings, write
 from autograder.authoring.build import choice as arguments  # noqa: F401  (__main__ asks every command for `arguments`)
 from autograder.authoring.draft import BEGIN
 from autograder.authoring.lesson import Fault, LessonError
@@ -112,7 +112,7 @@ def generate(lesson, root, config, folder, register):
 def programs_on_path():
     """nbgrader calls `alembic` by name when it makes a gradebook."""
     before = os.environ.get("PATH", "")
-    os.environ["PATH"] = with_programs()
+    os.environ["PATH"] = course.with_programs()
     try:
         yield
     finally:

@@ -1,13 +1,10 @@
 """A simulated class: submissions of every kind go through release, autograde, feedback and export."""
 
-import contextlib
 import json
-import logging
 import os
 import shutil
 import sys
 import time
-import warnings
 from pathlib import Path
 
 from .. import mistakes
@@ -15,8 +12,9 @@ from ..authoring.build import notebook_path
 from ..authoring.lesson import read
 from ..authoring.record import beside
 from ..course import CONFIG as CONFIG_FILE
-from ..course import CourseError, find_root, select, shown
+from ..course import CourseError, find_root, select, shown, with_programs
 from . import report
+from .log import logged
 
 CONFIG = """\
 # A class that was simulated with `python -m autograder class`; everything but the folders comes from the course.
@@ -195,28 +193,6 @@ class Class:
         return found
 
 
-@contextlib.contextmanager
-def logged(path):
-    """Send what nbgrader logs, and what it warns of, to a file."""
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    loggers = [logging.getLogger("traitlets"), logging.getLogger("py.warnings")]
-    before = [(logger, logger.handlers[:], logger.propagate) for logger in loggers]
-    logging.captureWarnings(True)
-    for logger in loggers:
-        logger.handlers, logger.propagate = [handler], False
-        logger.setLevel(logging.INFO)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("default")
-            yield
-    finally:
-        logging.captureWarnings(False)
-        for logger, handlers, propagate in before:
-            logger.handlers, logger.propagate = handlers, propagate
-        handler.close()
-
-
 def play(one, console, only=None):
     """Play the class from release to export and return {learner: [Graded]}.
 
@@ -254,7 +230,6 @@ def arguments(parser):
 def run(args):
     from rich.console import Console
 
-    from ..authoring.build import with_programs
 
     os.environ["PATH"] = with_programs()
     os.environ.setdefault("OMP_NUM_THREADS", "1")

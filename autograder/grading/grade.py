@@ -20,16 +20,15 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_notebook
 
-from ..authoring.build import with_programs
 from ..authoring.lesson import read
-from ..course import CONFIG, CourseError, find_root, select, shown
+from ..course import CONFIG, CourseError, find_root, select, shown, with_programs
 from ..intake.arrivals import AutogradeAll, SubmissionExporter
 from ..intake.rebuild import NOTES, Rebuild
 from ..intake.timestamp import read_time
 from ..probes import __file__ as PROBES
 from . import report, workers
-from .classroom import logged
 from .gradebook import connected_once
+from .log import logged
 from .run import RunAnswers
 from .unit import Unit
 from .workers import GivenUp

@@ -18,9 +18,10 @@ from ..calling.local import Here
 from ..calling.remote import Ended, Missing
 from ..calling.watched import Watched, own
 from ..calling.wire import Malformed
-from ..checking.check import SECONDS, not_run, observe, result, settle, strange
+from ..checking.check import result
 from ..diagnosing import recording, steady
 from ..diagnosing.diagnosis import Diagnosis, diagnose
+from ..diagnosing.examine import SECONDS, not_run, observe, settle, strange
 from ..notebooks.definitions import load
 
 log = logging.getLogger(__name__)

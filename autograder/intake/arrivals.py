@@ -18,8 +18,8 @@ from nbgrader.converters.base import BaseConverter, NbGraderException
 from nbgrader.coursedir import CourseDirectory
 from traitlets import Integer
 
-from ..grading.manual import handed_in_before
 from .archive import examine_archive, is_archive
+from .earlier import handed_in_before
 from .folder import Limits, Refused, examine, shown, skeleton
 from .notebook import LearnerCell, Unreadable, encodable, read_cells
 from .timestamp import CheckedCourse, write_time

@@ -29,7 +29,7 @@ _PLACES = {
     "SandboxUnavailable": "errors",
     "Limits": "limits",
     "SandboxProvisioner": "provisioner",
-    "SandboxKernelManager": "manager",
+    "SandboxKernelManager": "proven",
     "SandboxClient": "manager",
     "SocketKernelManager": "sockets",
     "warm": "warm_start",

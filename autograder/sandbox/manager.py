@@ -10,7 +10,6 @@ from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.kernelspec import KernelSpec
 from traitlets import Bool, Dict, DottedObjectName, Integer, Type
 
-from .proof import prove_async
 from .provisioner import NAME
 from .sockets import SocketKernelManager
 
@@ -74,8 +73,11 @@ class SandboxClient(_Careful, AsyncKernelClient):
                 return found
 
 
-class SandboxKernelManager(_Careful, SocketKernelManager):
-    """Starts Python kernels in the sandbox. Neither a notebook nor an installed kernelspec has a say in it."""
+class IsolatedKernelManager(_Careful, SocketKernelManager):
+    """Starts Python kernels in the sandbox. Neither a notebook nor an installed kernelspec has a say in it.
+
+    `proven.SandboxKernelManager` is the one to grade with: it proves first that isolation holds.
+    """
 
     # The manager's own messages are sent without a loop of events, which would have to wait.
     send_timeout = 0
@@ -84,8 +86,6 @@ class SandboxKernelManager(_Careful, SocketKernelManager):
     message_size = Integer(16, help="The most MiB that one part of a message may have.").tag(config=True)
     sandbox = Dict(help="Settings of SandboxProvisioner for this kernel, by name: hidden, shown, memory and so "
                    "on.").tag(config=True)
-    prove_first = Bool(True, help="True: before its first kernel, a process proves that isolation holds, and starts "
-                       "none where it does not.").tag(config=True)
     without_sandbox = Bool(False, help="True: the submission's code runs with your rights. It can read and change "
                            "your files and use the network.").tag(config=True)
 
@@ -117,8 +117,6 @@ class SandboxKernelManager(_Careful, SocketKernelManager):
             warn_of_no_sandbox()
             for name in ("hidden", "shown"):
                 kwargs.pop(name, None)
-        elif self.prove_first:
-            await prove_async(self.config)
         await super()._async_start_kernel(**kwargs)
 
     start_kernel = _async_start_kernel

@@ -110,9 +110,9 @@ def _holds_what_is_shown(place):
 
 async def _ask(question, config):
     """Return what a kernel in a fresh sandbox saw, the limits of its cgroup, and its settings."""
-    from .manager import SandboxKernelManager
+    from .manager import IsolatedKernelManager
 
-    manager = SandboxKernelManager(sandbox=LIMITS, prove_first=False, **({"config": config} if config else {}))
+    manager = IsolatedKernelManager(sandbox=LIMITS, **({"config": config} if config else {}))
     said = []
     await manager.start_kernel()
     try:

@@ -1,0 +1,64 @@
+"""An answer is observed under all probes of its exercise, and what is seen is settled into one diagnosis.
+
+The local check, the judge, pytest and `assemble` all take this path.
+"""
+
+from .. import probes
+from ..calling.limit import TimeUp
+from .diagnosis import Diagnosis
+
+SECONDS = 10.0  # a right answer takes a hundredth of one
+
+
+def settle(record, probe, watched):
+    """Return (diagnosis, observed, note) of an answer, judged with right helpers where its own are not right.
+
+    probe    function of the names of components that are replaced by right ones: (diagnosis, observed)
+    watched  the `Watched` submission that it asks
+    """
+    diagnosis, observed = probe(())
+    note = ""
+    if record.uses and not diagnosis.passed:
+        alone, seen = probe(tuple(record.uses))
+        if alone.passed:
+            watched.keep_only(record.uses)  # what a wrong helper did does not count against this answer
+            note = (f"Judged with right versions of {' and '.join(record.uses)}, which it calls; "
+                    "yours are not right yet, but cost no points here.")
+        if alone.passed or not unsolved(seen) and (alone.mistakes or not diagnosis.mistakes):
+            diagnosis, observed = alone, seen
+    return diagnosis, observed, note
+
+
+def observe(record, submission, seconds, seed, parts=()):
+    """Run the probes of an exercise within the time allowed; return (observed, why not all were run or "")."""
+    observed, stopped = {}, ""
+    run = [name for name, _ in record.probes]
+    try:
+        with submission.limit(seconds):
+            for name in run:
+                observed |= probes.observe(record.lesson, record.exercise, submission, seed, parts, only={name},
+                                           draws=record.draws)
+                if unsolved(observed):
+                    break
+    except TimeUp:
+        sentence = dict(record.probes)[run[len(observed)]]
+        stopped = (f"Your code did not return within {seconds:g} seconds and was stopped. The probe was: "
+                   f"{sentence}. Look for a loop whose end is never reached.")
+    if unsolved(observed):
+        stopped = f"{record.exercise} is not solved yet."
+    return observed, stopped
+
+
+def strange(record, error):
+    """Return the `Diagnosis` of an answer on which a probe failed that runs on the reference."""
+    says = f"Your code returned something that cannot be compared with numbers ({type(error).__name__})."
+    return Diagnosis(False, says=[says], rows=not_run(record))
+
+
+def not_run(record):
+    """Return the rows of probes that did not run."""
+    return [(sentence, "not run") for _, sentence in record.probes]
+
+
+def unsolved(observed):
+    return any(seen.fault is not None and seen.fault.unsolved for seen in observed.values())

@@ -1,0 +1,42 @@
+"""What a learner has handed in, as a graded notebook tells it: now, and at an earlier time."""
+
+import json
+import os
+
+from .rebuild import NOTES, OWN
+
+
+def handed_in_before(folder):
+    """Return {notebook: `handed_in`} of the graded notebooks in a folder; those that cannot be read are left out."""
+    found = {}
+    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
+        stem, ending = os.path.splitext(name)
+        if ending == ".ipynb":
+            try:
+                with open(os.path.join(folder, name), encoding="utf-8") as file:
+                    found[stem] = handed_in(json.load(file))
+            except (OSError, ValueError, KeyError, TypeError, AttributeError):
+                continue    # a run that was cut short may have left it; a person is asked then
+    return found
+
+
+def handed_in(notebook):
+    """Return what a graded notebook has from its learner: answers, code, everything; its refusal and remarks."""
+    notes = notebook["metadata"].get(NOTES, {})
+    cells = [(cell["cell_type"], _text(cell["source"]), (cell["metadata"].get("nbgrader") or {}).get("grade_id"))
+             for cell in notebook["cells"] if _is_learners(cell)]
+    return {
+        "answers": {name: source for _, source, name in cells if name},
+        "code": [source for kind, source, _ in cells if kind == "code"],
+        "all": [source for _, source, _ in cells],
+        "refused": notes.get("refused"),
+        "remarks": notes.get("remarks", {}),
+    }
+
+
+def _is_learners(cell):
+    return bool((cell["metadata"].get("nbgrader") or {}).get("solution")) or cell.get("id", "").startswith(OWN)
+
+
+def _text(source):
+    return source if isinstance(source, str) else "".join(source)

@@ -44,6 +44,15 @@ def test_a_solved_lesson_passes_with_one_item_per_probe():
     assert f"{len(PROBES)} passed" in run_pytest(SOLVED)
 
 
+def test_a_warning_costs_nothing_where_warnings_are_errors(tmp_path):
+    notebook = nbformat.read(SOLVED / f"{NAME}.ipynb", 4)
+    answer = next(cell for cell in notebook.cells
+                  if cell.metadata.get("nbgrader", {}).get("grade_id") == "attention_scores")
+    answer.source += "\nPATTERN = '\\d'\n"  # Python warns of the backslash
+    nbformat.write(notebook, tmp_path / "mine.ipynb")
+    assert "1 passed" in run_pytest("-W", "error", "-k", recording.read("attention_scores").probes[0][0], tmp_path)
+
+
 def test_one_failing_probe_does_not_fail_the_others(wrong):
     right = len(recording.read("attention_scores").probes)
     passed = int(wrong.rpartition(" passed")[0].rpartition(" ")[2])

@@ -125,6 +125,12 @@ def test_a_view_may_hold_other_weights_of_the_same_heads_and_words():
         assert differences([seen(3)], [other], VIEWED) != []
 
 
+def test_what_may_be_anything_hides_no_picture_that_is_missing():
+    picture = f'<img src="data:image/png;base64,{drawn().data["image/png"]}">'
+    assert meaning.text_differs(f"drawn: {picture}", f"drawn: {picture}", "drawn: .*") == ""
+    assert meaning.text_differs(f"drawn: {picture}", "drawn: none", "drawn: .*") == "0 packed parts, and stored are 1"
+
+
 def test_another_script_makes_another_view(monkeypatch):
     stored = seen(3)
     monkeypatch.setattr("workbench.views.bertviz.scripts", lambda view: ("", "attentionView.draw = () => {};"))

@@ -102,16 +102,13 @@ def text_differs(stored, fresh, varies=None):
     blobs, others = PACKED.findall(stored), PACKED.findall(fresh)
     if len(blobs) != len(others):
         return f"{len(others)} packed parts, and stored are {len(blobs)}"
-    for old, new in zip(blobs, others, strict=True):
-        if said := _packed_differs(old, new, varies):
-            return said
     lines, new_lines = (PACKED.sub("…", text).splitlines() for text in (stored, fresh))
     if len(lines) != len(new_lines):
         return f"{len(new_lines)} lines, and stored are {len(lines)}"
     for old, new in zip(lines, new_lines, strict=True):
         if not _line_says(old, new, varies):
             return _letters_differ(old, new)
-    return ""
+    return next(filter(None, (_packed_differs(old, new, varies) for old, new in zip(blobs, others, strict=True))), "")
 
 
 def _line_says(stored, fresh, varies):

@@ -1,4 +1,4 @@
-"""Where things are in a course: its root, its lessons."""
+"""Where things are in a course: its root, its lessons; and how what is not as it should be is told."""
 
 import difflib
 import os
@@ -11,6 +11,17 @@ CONFIG = "nbgrader_config.py"
 
 class CourseError(ValueError):
     """A course that is not as it should be; the text says what is wrong and what to do."""
+
+
+class AuthorError(CourseError):
+    """What an author wrote beside a lesson's text and the course cannot use: the fact, and the remedy.
+
+    about  the function or class that it is about, whose place is told; None: the line from which it was raised
+    """
+
+    def __init__(self, fact, remedy, about=None):
+        super().__init__(f"{fact}; {remedy}")
+        self.fact, self.remedy, self.about = fact, remedy, about
 
 
 def find_root(start=None):
@@ -70,6 +81,12 @@ def _number(text):
     head = next((line for line in text.split("\n") if line.startswith("# %%")), "")
     found = re.search(r"\blesson=(\d+)", head)
     return int(found[1]) if found else None
+
+
+def nearest(word, known):
+    """Return the advice to write the known word that is most like this one, or what words are known."""
+    near = difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.6)
+    return f"write {near[0]!r}" if near else f"choose from {', '.join(known) or 'nothing'}"
 
 
 def with_programs():

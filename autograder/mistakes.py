@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 
+from .course import AuthorError, nearest
+
 DECLARE = {"step", "component", "mistake", "also", "accepted"}
 
 
@@ -70,6 +72,9 @@ class Catalogue:
         and in a mistake the methods that it replaces (call `Base.method(self)`, not `super()`).
         """
         def declare(written):
+            if unknown := [step for step in steps if step not in self.steps]:
+                raise AuthorError(f"component {written.__name__!r} is made of the unknown step {unknown[0]!r}",
+                                  f"declare it above with @step, or {nearest(unknown[0], self.steps)}")
             own = tuple(_functions(written)) if inspect.isclass(written) else steps
             self.components[written.__name__] = (written, own)
             return written
@@ -87,7 +92,12 @@ class Catalogue:
         def declare(written):
             name = written.__name__
             if name in self.mistakes:
-                raise ValueError(f"mistake {name!r} is declared twice; use @also({name!r}, ...) for another way")
+                raise AuthorError(f"mistake {name!r} is declared twice", f"use @also({name!r}, ...) for another way")
+            for what, sentence in (("symptom", symptom), ("cause", cause), ("place", place)):
+                if not (isinstance(sentence, str) and sentence.strip()):
+                    raise AuthorError(f"mistake {name!r} has no {what}", f'write {what}="..." as a sentence')
+            if isinstance(keeps, bool) or not isinstance(keeps, (int, float)) or not 0 <= keeps <= 1:
+                raise AuthorError(f"mistake {name!r} keeps {keeps!r}", "write the share of the points, from 0 to 1")
             self.mistakes[name] = Mistake(name, symptom, cause, place, keeps)
             self._add(name, replaces, written, only)
             return written
@@ -97,6 +107,9 @@ class Catalogue:
     def also(self, name, *replaces, only=()):
         """Declare another way to make the mistake of this name."""
         def declare(written):
+            if name not in self.mistakes:
+                raise AuthorError(f"there is no mistake {name!r} to be made in another way",
+                                  f"declare it above with @mistake, or {nearest(name, self.mistakes)}")
             self._add(name, replaces, written, only)
             return written
 
@@ -111,8 +124,32 @@ class Catalogue:
         unknown = [part for part in replaced if part not in {*self.steps, *self.components, *methods}]
         if unknown or not replaced:
             known = ", ".join([*self.steps, *self.components])
-            raise ValueError(f"mistake {name!r} replaces {unknown or 'nothing'}; choose from {known}")
-        self.mistakes[name].behaviours.append((replaced, (only,) if isinstance(only, str) else tuple(only)))
+            raise AuthorError(f"mistake {name!r} replaces {', '.join(map(repr, unknown)) or 'nothing'}",
+                              f"choose from {known}")
+        only = (only,) if isinstance(only, str) else tuple(only)
+        if strange := [exercise for exercise in only if exercise not in self.components]:
+            raise AuthorError(f"mistake {name!r} is only for {strange[0]!r}, which is no component",
+                              nearest(strange[0], self.components))
+        for part, function in replaced.items():
+            self._refuse_signature(name, part, function)
+        self.mistakes[name].behaviours.append((replaced, only))
+
+    def _refuse_signature(self, name, part, function):
+        """Raise AuthorError if a function cannot be called like the right one whose place it takes."""
+        if part in self.components:
+            written, _ = self.components[part]
+            right = inspect.signature(written)
+            if not inspect.isclass(written):  # its first argument holds the steps
+                right = right.replace(parameters=list(right.parameters.values())[1:])
+        else:
+            right = inspect.signature(self.steps[part] if part in self.steps else next(
+                vars(written)[part] for written, steps in self.components.values()
+                if part in steps and inspect.isclass(written)))
+        own = inspect.signature(function)
+        (least, most), (own_least, own_most) = _takes(right), _takes(own)
+        if own_least > most or own_most < least:
+            raise AuthorError(f"mistake {name!r} takes {own} where {part} takes {right}",
+                              "give it the arguments of what it replaces", function)
 
     def right(self, exercise):
         """Return the component made of right steps only."""
@@ -180,6 +217,14 @@ class Catalogue:
         return component
 
 
+def _takes(signature):
+    """Return how many arguments may be given by position: (least, most)."""
+    plain = [each for each in signature.parameters.values()
+             if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
+    open_end = any(each.kind == each.VAR_POSITIONAL for each in signature.parameters.values())
+    return sum(each.default is each.empty for each in plain), float("inf") if open_end else len(plain)
+
+
 def _functions(written):
     """Return the functions that a class body defines, static methods unwrapped, by name."""
     plain = {name: getattr(value, "__func__", value) for name, value in vars(written).items()}
@@ -243,20 +288,21 @@ def _source(function, name):
 
 def read(path):
     """Import a module of mistakes and return its `catalogue`. Raises FileNotFoundError if there is none."""
-    return _module(path).catalogue
+    return module(path).catalogue
 
 
 def read_alternatives(path):
     """Import a module of alternatives and return its `alternatives`; none are declared where there is no file."""
-    return _module(path).alternatives if Path(path).exists() else Alternatives()
+    return module(path).alternatives if Path(path).exists() else Alternatives()
 
 
-def _module(path):
+def module(path):
+    """Import a module of mistakes or alternatives from its path. Raises FileNotFoundError if there is none."""
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path}: no mistakes are written for this lesson; add the file with a `catalogue`")
     spec = importlib.util.spec_from_file_location(f"_{path.parent.name}_of_{path.stem}", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    made = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = made
+    spec.loader.exec_module(made)
+    return made

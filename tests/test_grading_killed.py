@@ -96,7 +96,7 @@ def test_the_whole_command_goes_on_after_a_kill_and_leaves_no_process(tmp_path):
 def test_a_worker_whose_starter_has_ended_before_it_was_ready_ends_as_well():
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    code = f"from autograder.grading.workers import _ready; _ready({gone.pid}); print('goes on')"
+    code = f"from autograder.processes import _ready; _ready({gone.pid}); print('goes on')"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (ended.returncode, ended.stdout) == (1, "")
 

@@ -1,20 +1,26 @@
 """Make a lesson's recorded answers: what its reference, alternatives and mistakes show under the probes."""
 
+import collections
+import concurrent.futures
+import functools
+import os
+import sys
+import time
 import warnings
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
-from .. import course, mistakes, probes
+from .. import course, probes
 from ..diagnosing import recording
-from ..notebooks.definitions import load
-from .build import choice as arguments  # noqa: F401  (__main__ asks every command for `arguments`)
-from .build import each
-
-
-def beside(lesson, folder):
-    """Return the path of what belongs to a lesson in `solutions/mistakes` or `solutions/alternatives`."""
-    return Path(lesson.path).parent / folder / f"{lesson.name}.py"
+from ..processes import cores, pool
+from ..progress_bar import shown_progress
+from . import faults
+from .build import choice, read_all
+from .faults import beside  # noqa: F401  (where mistakes and alternatives are)
+from .lesson import LessonError, read
 
 
 def records(lesson, seed=recording.SEED, pairs=True, draws=None):
@@ -22,36 +28,150 @@ def records(lesson, seed=recording.SEED, pairs=True, draws=None):
 
     draws  function of an exercise's name: its {probe: draw} as `recording.record` takes it; None to find them
 
-    Raises CourseError if the lesson has no probes or no mistakes, if a mistake cannot be told from a right answer or
+    Raises LessonError if the lesson has no probes or no mistakes, if a mistake cannot be told from a right answer or
     from another mistake, or if what is observed depends on how a processor rounds.
     """
-    if lesson.name not in probes.lessons():
-        raise course.CourseError(f"{lesson.path}: no probes; write autograder/probes/{lesson.name}.py")
-    reference = load(lesson.path)
-    try:
-        catalogue = mistakes.read(beside(lesson, "mistakes"))
-        alternatives = mistakes.read_alternatives(beside(lesson, "alternatives"))
-        for exercise in lesson.exercises.values():
-            component = getattr(reference, exercise.name)
-            yield recording.record(lesson, exercise, component, catalogue, alternatives.of(exercise.name), seed, pairs,
-                                   draws and draws(exercise.name))
-    except (FileNotFoundError, ValueError, KeyError) as error:
-        raise course.CourseError(str(error)) from error
+    found = faults.examine(lesson)
+    for exercise in lesson.exercises:
+        yield faults.recorded(found, exercise, seed=seed, pairs=pairs, draws=draws and draws(exercise))
 
 
-def record(lesson, folder=recording.FOLDER):
-    """Write the recorded answers of a lesson, all or none; return whether anything changed."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # mistakes may use what PyTorch warns of
-        made = list(records(lesson))
-    kept = {one.exercise for one in made}
-    gone = [path for path in (Path(folder) / lesson.name).glob("*.json") if path.stem not in kept]
+def record(lessons, folder=recording.FOLDER, only=(), workers=None, progress=lambda what, done, every: None,
+           written=lambda lesson, changed: None):
+    """Write the recorded answers of lessons, those of a lesson all or none; return whether anything changed.
+
+    only      names of the exercises to record; the files of all others stay. All exercises if empty
+    workers   how many processes record, one exercise each at a time; None: one for each processor
+    progress  function of (what is done, how many are done, of how many)
+    written   function of (lesson, whether anything changed), called whenever one is written
+    Raises LessonError with every fault that is found. What can be seen in a moment is found before anything is observed
+    many times, and then nothing is written.
+    """
+    any_changed, made, wrong = False, collections.defaultdict(dict), []
+    with quiet():
+        found = {str(lesson.path): faults.examine(lesson) for lesson in lessons}
+        todo = _todo(found, only)
+        with _at_work(min(workers or cores(), len(todo)), found) as results:
+            _all_or_raise(results(FIRST, todo), functools.partial(progress, FIRST), len(todo))
+            for done, (path, exercise, record, refused) in enumerate(results(RECORD, todo), 1):
+                progress(RECORD, done, len(todo))
+                made[path][exercise] = record
+                wrong += refused
+                if len(made[path]) == sum(path == other for other, _ in todo) and None not in made[path].values():
+                    changed = _written(made[path].values(), found[path].lesson, folder, only)
+                    written(found[path].lesson, changed)
+                    any_changed |= changed
+    if wrong:
+        raise LessonError(wrong)
+    return any_changed
+
+
+def _all_or_raise(results, progress, every):
+    wrong = []
+    for done, (_, _, _, refused) in enumerate(results, 1):
+        progress(done, every)
+        wrong += refused
+    if wrong:
+        raise LessonError(wrong)
+
+
+def quiet():
+    """Return a context in which nothing warns: mistakes may use what PyTorch warns of."""
+    return warnings.catch_warnings(action="ignore")
+
+
+def _written(made, lesson, folder, only):
+    """Write records, and remove those of exercises that are gone; return whether anything changed."""
     changed = [recording.write(one, folder) for one in made]
-    for path in gone:
+    gone = [path for path in (Path(folder) / lesson.name).glob("*.json") if path.stem not in lesson.exercises]
+    for path in () if only else gone:
         path.unlink()
-    return any(changed) or bool(gone)
+    return any(changed) or bool(gone and not only)
+
+
+def _todo(found, only):
+    """Return [(path of the lesson, exercise)] of what is to be recorded, the longest first, so that none ends alone.
+
+    found  {path: `Written`}
+    only   names of exercises, all if empty. Raises CourseError for a name that none of the lessons has
+    """
+    known = {exercise: path for path, one in found.items() for exercise in one.lesson.exercises}
+    if unknown := [name for name in only if name not in known]:
+        raise course.CourseError(f"there is no exercise {unknown[0]!r} in "
+                                 f"{', '.join(one.lesson.name for one in found.values())}; "
+                                 f"{course.nearest(unknown[0], known)}")
+
+    def work(exercise):
+        catalogue = found[known[exercise]].catalogue
+        answers = len(catalogue.singles(exercise)) + len(catalogue.pairs(exercise))
+        return answers * len(probes.probes_of(found[known[exercise]].lesson.name, exercise))
+
+    return [(known[name], name) for name in sorted(known, key=work, reverse=True) if not only or name in only]
+
+
+# What is done for one exercise, here or in another process
+
+FIRST, RECORD = "Looking for faults", "Recording"
+STEPS = {FIRST: faults.first, RECORD: faults.recorded}
+
+
+@contextmanager
+def _at_work(count, found):
+    """Yield a function of (step, [(path, exercise)]) that yields (path, exercise, `Record` or None, [Fault]) of each.
+
+    count  how many processes; none are started for one
+    """
+    if count == 1:
+        yield lambda step, todo: (_do(step, path, exercise, found[path]) for path, exercise in todo)
+        return
+    with pool(count) as processes:
+        def results(step, todo):
+            running = [processes.submit(_do, step, path, exercise) for path, exercise in todo]
+            for one in concurrent.futures.as_completed(running):
+                try:
+                    yield one.result()
+                except BrokenProcessPool:
+                    raise course.CourseError("a process that recorded has died; if memory is short, use fewer: "
+                                             "--workers 1") from None
+
+        yield results
+
+
+def _do(step, path, exercise, found=None):
+    with quiet():
+        try:
+            return path, exercise, STEPS[step](found or _read_once(path), exercise), []
+        except LessonError as error:
+            return path, exercise, None, list(error.faults)
+
+
+@functools.cache
+def _read_once(path):
+    torch.set_num_threads(1)  # the tensors are tiny: more threads only wait for each other
+    return faults.written(read(path))
+
+
+def arguments(parser):
+    choice(parser)
+    parser.add_argument("--only", nargs="+", default=(), metavar="EXERCISE",
+                        help="record only these exercises, and leave the files of the others as they are")
+    parser.add_argument("--workers", type=int, metavar="N", help="exercises at a time (one for each processor)")
 
 
 def run(args):
-    torch.set_num_threads(1)  # the tensors are tiny: more threads only wait for each other
-    return each(args, record, "recorded")
+    from rich.console import Console
+
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    torch.set_num_threads(1)
+    begun, console = time.perf_counter(), Console(width=None if sys.stdout.isatty() else 140)
+    lessons = read_all(course.select(course.find_root(args.root), args.lessons))
+    if not args.lessons and args.only:
+        lessons = [lesson for lesson in lessons if set(args.only) & set(lesson.exercises)] or lessons
+
+    def told(lesson, changed):
+        done = f"recorded{'' if changed else ', unchanged'} ({time.perf_counter() - begun:.0f} s)"
+        console.print(f"{lesson.folder} ... {done}", highlight=False)
+
+    with shown_progress(console) as shown:
+        record(lessons, only=args.only, workers=args.workers, progress=shown, written=told)
+    return 0

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from .. import probes
+from ..course import AuthorError
 from .observation import same, same_signature, signature
 from .steady import Answer, draw, observe
 
@@ -85,12 +86,12 @@ def record(lesson, exercise, reference, catalogue, accepted=(), seed=SEED, pairs
     accepted   [(name, component)]: other right answers
     draws      {probe: which draw of numbers it takes}, as an earlier record found them; None: numbers are drawn until
                nothing depends on rounding, for which every answer is observed in several ways
-    Raises ValueError if a mistake cannot be told from a right answer or from another mistake, or if what is observed
+    Raises AuthorError if a mistake cannot be told from a right answer or from another mistake, or if what is observed
     depends on how a processor rounds.
     """
     asked = probes.probes_of(lesson.name, exercise.name)
     if not asked:
-        raise ValueError(f"{lesson.path}: exercise {exercise.name!r} has no probe; write one in autograder/probes")
+        raise AuthorError(f"{lesson.path}: exercise {exercise.name!r} has no probe", "write one in autograder/probes")
     right = [Answer("the reference", reference, right=True),
              Answer("the right steps in mistakes/", catalogue.right(exercise.name), right=True)]
     right += [Answer(f"the alternative {name}", component, right=True) for name, component in accepted]
@@ -108,8 +109,8 @@ def record(lesson, exercise, reference, catalogue, accepted=(), seed=SEED, pairs
         {probe: seen.given for probe, seen in first.items()}, [], {}, [])
     differs = {name: differences(expected, values(observed)) for name, observed in seen.items()}
     if differs[right[1].name]:
-        raise ValueError(f"{lesson.name}: {exercise.name!r} made of the right steps in mistakes/ differs from the "
-                         "reference; mend the steps")
+        raise AuthorError(f"{exercise.name!r} made of the right steps in mistakes/ differs from the reference",
+                          "mend the steps", catalogue.components[exercise.name][0])
     for answer in right[2:]:
         if differs[answer.name] and not any(agree(differs[answer.name], known) for known in found.accepted):
             found.accepted.append(differs[answer.name])
@@ -132,7 +133,7 @@ def _observed(lesson, exercise, asked, seed, answers, known):
             observed = {answer.name: observe(lesson.name, exercise.name, probe.name, seed, number, answer)
                         for answer in answers}
         if firm := [jumps[answer.name] for answer in answers if answer.firm and answer.name in jumps]:
-            raise ValueError(f"{lesson.name}: exercise {exercise.name!r}, {firm[0]}")
+            raise AuthorError(f"exercise {exercise.name!r}, {firm[0].fact}", firm[0].remedy, probe.observe)
         unsteady |= jumps.keys()
         draws |= {probe.name: number} if number else {}
         for name, observations in observed.items():
@@ -144,13 +145,14 @@ def _add_mistakes(found, catalogue, singles, differs_of):
     for written, wrong in singles.items():
         differs, name = differs_of[written], wrong.mistakes[0]
         if not differs:
-            raise ValueError(f"{found.exercise}: mistake {written!r} shows nothing under the probes; "
-                             "add a probe that tells it from a right answer, or exclude the exercise with only=")
+            raise AuthorError(f"{found.exercise}: mistake {written!r} shows nothing under the probes",
+                              "add a probe that tells it from a right answer, or exclude the exercise with only=",
+                              next(iter(wrong.replaced.values())))
         for known in found.behaviours:
             if known["mistakes"] != [name] and agree(differs, known["differs"], APART):
                 other = known["mistakes"][0]
-                raise ValueError(f"{found.exercise}: mistakes {written!r} and {other!r} look the same "
-                                 "under the probes; add a probe, or make them one")
+                raise AuthorError(f"{found.exercise}: mistakes {written!r} and {other!r} look the same to all probes",
+                                  "add a probe, or make them one", next(iter(wrong.replaced.values())))
         about = asdict(catalogue.mistakes[name])
         found.mistakes[name] = {key: about[key] for key in ("symptom", "cause", "place", "keeps")}
         if not any(agree(differs, known["differs"]) for known in found.behaviours):

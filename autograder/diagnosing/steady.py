@@ -168,9 +168,14 @@ class Jump(NamedTuple):
     observation: str
     how: str
 
+    @property
+    def fact(self):
+        return f"probe {self.probe}, observation {self.observation!r} of {self.answer}: it is another one if {self.how}"
+
+    remedy = "choose numbers without near ties, or observe what does not jump"
+
     def __str__(self):
-        return (f"probe {self.probe}, observation {self.observation!r} of {self.answer}: it is another one if "
-                f"{self.how}. Choose numbers without near ties, or observe what does not jump")
+        return f"{self.fact}; {self.remedy}"
 
 
 def jump(probe, answer, expected, plain, changed):
@@ -227,5 +232,9 @@ def draw(lesson, exercise, probe, seed, answers, ways=None, most=8):
 
 def observe(lesson, exercise, probe, seed, number, answer, source=Here):
     """Return the `Observations` of an answer under one probe, with this draw of its numbers."""
-    return probes.observe(lesson, exercise, source({exercise: answer.call}), seed, only={probe},
-                          draws={probe: number})[probe]
+    try:
+        return probes.observe(lesson, exercise, source({exercise: answer.call}), seed, only={probe},
+                              draws={probe: number})[probe]
+    except Exception as error:
+        error.add_note(f"probe {probe} of {exercise}, called with {answer.name}")
+        raise

@@ -13,6 +13,7 @@ from ..authoring.lesson import read
 from ..authoring.record import beside
 from ..course import CONFIG as CONFIG_FILE
 from ..course import CourseError, find_root, select, shown, with_programs
+from ..processes import cores
 from . import report
 from .log import logged
 
@@ -163,7 +164,7 @@ class Class:
         from . import grade, workers
 
         one = grade.Grading(self.folder, self.lesson.name)
-        with one.alone(), workers.chosen(None, workers.cores()) as pool:
+        with one.alone(), workers.chosen(None, cores()) as pool:
             grade.grade(one, pool, progress=progress)
 
     def feedback(self, learner):

@@ -26,6 +26,8 @@ from ..intake.arrivals import AutogradeAll, SubmissionExporter
 from ..intake.rebuild import NOTES, Rebuild
 from ..intake.timestamp import read_time
 from ..probes import __file__ as PROBES
+from ..processes import cores
+from ..progress_bar import shown_progress
 from . import report, workers
 from .gradebook import connected_once
 from .log import logged
@@ -315,11 +317,11 @@ def run(args):
             elif not args.cluster:
                 console.print(str(prove(grading.config)))
                 grading.config.SandboxKernelManager.prove_first = False  # for the workers of this machine
-            count = args.workers or workers.cores()
+            count = args.workers or cores()
             pool = stack.enter_context(workers.chosen(args.cluster, count, sandboxed=not args.without_sandbox))
             progress = stack.enter_context(shown_progress(console))
             begun = time.perf_counter()
-            outcome = grade(grading, pool, args.again, args.only, progress)
+            outcome = grade(grading, pool, args.again, args.only, functools.partial(progress, "Grading"))
             seconds = time.perf_counter() - begun
     except (SandboxUnavailable, Taken, LookupError, RuntimeError) as reason:
         raise CourseError(str(reason)) from reason
@@ -336,26 +338,3 @@ WITHOUT_SANDBOX = """\
 WITHOUT A SANDBOX: the code of every submission runs with your rights. It can read and change your files, the
 solutions and the gradebook among them, and it can use the network. Do this only on a machine that holds nothing you
 would miss."""
-
-
-@contextlib.contextmanager
-def shown_progress(console):
-    """Yield a function of (done, of how many) that shows a bar with the time left; lines where there is no terminal."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    if console.is_terminal:
-        columns = (TextColumn("Grading"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=console) as bar:
-            task = bar.add_task("", total=None)
-            yield lambda done, every: bar.update(task, completed=done, total=every)
-        return
-    begun = last = time.monotonic()
-
-    def tell(done, every):
-        nonlocal last
-        if done == every or time.monotonic() - last > 15:
-            last = time.monotonic()
-            left = (last - begun) / done * (every - done)
-            console.print(f"{done} of {every}, {left:.0f} s left")
-
-    yield tell

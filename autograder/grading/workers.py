@@ -8,11 +8,10 @@ import collections
 import concurrent.futures
 import functools
 import itertools
-import multiprocessing
-import os
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 
+from ..processes import kill, started
 from . import unit as units
 
 TRIES = 3
@@ -22,11 +21,6 @@ GIVEN_UP = (f"Grading this submission ended the grading process {TRIES} times. Y
 
 class GivenUp(Exception):
     """The reason why a unit has no result."""
-
-
-def cores():
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Local:
@@ -39,20 +33,13 @@ class Local:
         self.count = count
 
     def __enter__(self):
-        self._context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
-        self._idle = [self._worker() for _ in range(self.count)]
+        self._idle = [started(1) for _ in range(self.count)]
         self._all = list(self._idle)
         return self
 
     def __exit__(self, *_):
         for worker in self._all:
-            for process in list((worker._processes or {}).values()):
-                process.kill()
-            worker.shutdown(wait=False, cancel_futures=True)
-
-    def _worker(self):
-        return concurrent.futures.ProcessPoolExecutor(1, mp_context=self._context, initializer=_ready,
-                                                      initargs=(os.getpid(),))
+            kill(worker)
 
     def results(self, todo):
         """Yield (unit, notebook or the exception that it ended with) of every unit, as they are done.
@@ -84,23 +71,8 @@ class Local:
     def _replaced(self, worker):
         worker.shutdown(wait=False)
         self._all.remove(worker)
-        self._all.append(self._worker())
+        self._all.append(started(1))
         return self._all[-1]
-
-
-def _ready(parent):
-    """Let a worker end with whoever started it, however that ends.
-
-    parent  the process that started it
-    """
-    import ctypes
-    import signal
-
-    if hasattr(os, "sched_getaffinity"):  # Linux
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-        if os.getppid() != parent:  # it ended before this worker could ask to be told
-            os._exit(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Control-C is for the coordinator
 
 
 class Cluster:

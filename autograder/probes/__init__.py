@@ -6,6 +6,7 @@ probe is run on the reference, on every known mistake and on the learner's answe
 
 import functools
 import importlib
+import inspect
 import pkgutil
 import re
 from dataclasses import dataclass, field, fields
@@ -14,6 +15,7 @@ import torch
 
 from ..calling.local import Reply, Request
 from ..calling.numbers import Numbers
+from ..course import AuthorError
 
 
 @dataclass
@@ -31,7 +33,7 @@ class Observations:
     def note(self, name, value, given=""):
         """Remember one observation."""
         if name in self.values:
-            raise ValueError(f"observation {name!r} was noted twice; give each call its own label")
+            raise AuthorError(f"observation {name!r} was noted twice", "give each call its own label=")
         self.values[name], self.given[name] = value, given
 
     def see(self, reply, *names, label=""):
@@ -136,7 +138,18 @@ def probe(exercise, sentence, chooses=False):
     chooses  True: it observes what a right answer chooses by comparing numbers (the largest, the first few, what is
              drawn); fresh numbers are then drawn until no choice is nearly a tie
     """
+    if not all(isinstance(text, str) and text.strip() for text in (exercise, sentence)):
+        raise AuthorError("a probe needs the name of its exercise and a sentence",
+                          'write @probe("exercise", "what holds")')
+
     def declare(observe):
+        try:
+            inspect.signature(observe).bind(None, None, None)
+        except TypeError:
+            raise AuthorError(f"probe {observe.__name__!r} takes {inspect.signature(observe)}",
+                              f"write def {observe.__name__}(component, numbers, seen)", observe) from None
+        if any(other.name == observe.__name__ for other in _PROBES.get(exercise, ())):
+            raise AuthorError(f"{exercise} has a probe {observe.__name__!r} already", "choose another name", observe)
         _PROBES.setdefault(exercise, []).append(Probe(exercise, observe.__name__, sentence, observe, chooses))
         return observe
 
@@ -169,6 +182,13 @@ def probes_of(lesson, exercise):
     """Return the probes of an exercise, in the order of the module."""
     load(lesson)
     return tuple(_PROBES.get(exercise, ()))
+
+
+def declared(lesson):
+    """Return {exercise: its probes} of all that the module of a lesson declares."""
+    own = {exercise: tuple(one for one in known if one.observe.__module__ == f"{__name__}.{lesson}")
+           for exercise, known in _PROBES.items()}
+    return {exercise: known for exercise, known in own.items() if known}
 
 
 def observe(lesson, exercise, submission, seed, parts=(), only=None, after=None, draws=None):

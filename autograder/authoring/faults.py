@@ -1,0 +1,254 @@
+"""Find what is wrong with a lesson's probes, mistakes and alternatives, and tell it with file, line and remedy.
+
+All that can be seen in a moment is looked for before anything slow is done: `examine` reads the files and runs each
+probe once, on the reference; `first` observes each answer of an exercise once. Recording observes it many times.
+"""
+
+import inspect
+import re
+import traceback
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from .. import course, mistakes, probes
+from ..calling.local import Here
+from ..course import AuthorError, nearest
+from ..diagnosing import recording
+from ..notebooks.definitions import load
+from .lesson import Fault, LessonError
+from .lesson import read as read_lesson
+
+
+@dataclass(frozen=True)
+class Written:
+    """What an author has written for a lesson, imported: reference, mistakes, alternatives."""
+
+    lesson: object
+    reference: object
+    catalogue: mistakes.Catalogue
+    alternatives: mistakes.Alternatives
+
+
+def beside(lesson, folder):
+    """Return the path of what belongs to a lesson in `solutions/mistakes` or `solutions/alternatives`."""
+    return Path(lesson.path).parent / folder / f"{lesson.name}.py"
+
+
+def probes_path(lesson):
+    """Return the path of a lesson's probes."""
+    return Path(probes.__path__[0]) / f"{lesson.name}.py"
+
+
+@contextmanager
+def told(lesson):
+    """Turn an exception that comes from a lesson's files into a LessonError that says where, what, and what to do."""
+    try:
+        yield
+    except LessonError:
+        raise
+    except (Exception, SystemExit) as error:
+        if (fault := fault_of(error, lesson)) is None:
+            raise
+        raise LessonError([fault]) from error
+
+
+def fault_of(error, lesson):
+    """Return the `Fault` that an exception amounts to; None if nothing that the author wrote has a part in it."""
+    files = [Path(lesson.path), beside(lesson, "mistakes"), beside(lesson, "alternatives"), probes_path(lesson)]
+    files = {path.resolve(): path for path in files}
+    place = _place(error, files)
+    if place is None:
+        return None
+    path, line = place
+    if isinstance(error, AuthorError):
+        return Fault(_shown(path), line, error.fact, error.remedy)
+    if isinstance(error, SyntaxError) and _is_in(error.filename, files):
+        return Fault(_shown(path), line, f"this is not Python: {error.msg}", "correct it")
+    said = str(error).strip().split("\n")[0]
+    fact, remedy = _reworded(error, said) or (f"{type(error).__name__}{': ' if said else ''}{said}", "correct it")
+    notes = getattr(error, "__notes__", [])
+    return Fault(_shown(path), line, "; ".join([*notes[:1], fact]) if notes else fact, remedy)
+
+
+def _place(error, files):
+    """Return (path, line) of what an exception is about, or of the innermost line of the author's that led to it."""
+    if about := getattr(error, "about", None):
+        path, line = where(about)
+        if path in files:
+            return path, line
+    if isinstance(error, SyntaxError) and _is_in(error.filename, files):
+        return Path(error.filename).resolve(), error.lineno or 1
+    frames = [(Path(frame.f_code.co_filename), line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    return next(((path.resolve(), line) for path, line in reversed(frames) if _is_in(path, files)), None)
+
+
+def _is_in(name, files):
+    return name is not None and Path(name).resolve() in files
+
+
+def _shown(path):
+    return str(course.shown(path))
+
+
+def where(written):
+    """Return (path, line) of a function or class, that of its first decorator if it has some."""
+    if inspect.isclass(written):
+        return Path(inspect.getsourcefile(written)).resolve(), inspect.getsourcelines(written)[1]
+    code = inspect.unwrap(written).__code__
+    return Path(code.co_filename).resolve(), code.co_firstlineno
+
+
+def _reworded(error, said):
+    """Return (fact, remedy) of an exception whose own words are Python's, where ours say more; else None."""
+    if isinstance(error, TypeError):
+        if found := re.search(r"(\w+)\(\) got an unexpected keyword argument '(\w+)'", said):
+            known = KEYWORDS.get(found[1], ())
+            what = f"@{found[1]}" if known else f"{found[1]}()"
+            return f"{what} has no argument {found[2]!r}", nearest(found[2], known) if known else "remove it"
+        if found := re.search(r"(\w+)\(\) missing \d+ required .*? arguments?: (.*)", said):
+            return f"{'@' * (found[1] in KEYWORDS)}{found[1]} lacks {found[2]}", "add it"
+    if isinstance(error, ModuleNotFoundError):
+        return f"there is no module {error.name!r}", "install it, or correct the name"
+    return None
+
+
+KEYWORDS = {
+    name: tuple(list(inspect.signature(declare).parameters)[skip:])
+    for name, declare, skip in (("probe", probes.probe, 0), ("mistake", mistakes.Catalogue.mistake, 2),
+                                ("also", mistakes.Catalogue.also, 1))
+}
+
+
+def written(lesson):
+    """Return what is `Written` for a lesson. Raises LessonError with the faults of all files that cannot be used."""
+    found, made = [], {}
+    for name, get in (("probes", lambda: _probes(lesson)), ("reference", lambda: load(lesson.path)),
+                      ("catalogue", lambda: _catalogue(lesson)),
+                      ("alternatives", lambda: mistakes.read_alternatives(beside(lesson, "alternatives")))):
+        try:
+            with told(lesson):
+                made[name] = get()
+        except LessonError as error:
+            found += error.faults
+    if found:
+        raise LessonError(found)
+    return Written(lesson, made["reference"], made["catalogue"], made["alternatives"])
+
+
+def _probes(lesson):
+    if not probes_path(lesson).is_file():
+        raise _of_text(lesson, "the lesson has no probes",
+                       f"write {_shown(probes_path(lesson))}; python -m autograder new-lesson shows how")
+    return probes.load(lesson.name)
+
+
+def _catalogue(lesson):
+    path = beside(lesson, "mistakes")
+    if not path.is_file():
+        raise _of_text(lesson, "the lesson has no mistakes", f"write {_shown(path)}, as docs/add-a-mistake.md shows")
+    catalogue = getattr(mistakes.module(path), "catalogue", None)
+    if not isinstance(catalogue, mistakes.Catalogue):
+        raise LessonError([Fault(_shown(path), 1, "the mistakes are in no catalogue",
+                                 "begin with `catalogue = Catalogue()` and take step, component, mistake from it")])
+    return catalogue
+
+
+def _of_text(lesson, fact, remedy):
+    return LessonError([Fault(_shown(lesson.path), lesson.cells[0].line, fact, remedy)])
+
+
+def examine(lesson):
+    """Return what is `Written` for a lesson, once nothing wrong can be seen in it. Raises LessonError."""
+    found = written(lesson)
+    if faults := [fault for rule in RULES for fault in rule(found)]:
+        raise LessonError(dict.fromkeys(faults))
+    for exercise in lesson.exercises.values():
+        with told(lesson):
+            reference = getattr(found.reference, exercise.name)
+            probes.observe(lesson.name, exercise.name, _Reference({exercise.name: reference}), recording.SEED)
+    return found
+
+
+class _Reference(Here):
+    """The reference, which no probe may call in a way that it does not answer."""
+
+    def call(self, request):
+        reply = super().call(request)
+        if reply.fault and reply.fault.type != "ValueError":
+            last = "".join(f", in line {line}: `{text}`" for _, line, text in reply.fault.lines[-1:])
+            raise AuthorError(
+                f"called like this, the reference raises {reply.fault.type}: {reply.fault.message}{last}",
+                f"mend the solution, or the call: it may say {', '.join(sorted(probes.HOW))}, and all else are "
+                "arguments of the component, in its order")
+        return reply
+
+
+def names_of_others(found):
+    """No other lesson has an exercise of the same name, by which records and progress know it."""
+    lesson = found.lesson
+    for path in sorted(Path(lesson.path).parent.glob("*.py")):
+        if path.stem == lesson.name or path.name.startswith("_"):
+            continue
+        try:
+            others = read_lesson(path).exercises
+        except LessonError:
+            continue  # it has faults of its own
+        for name in others.keys() & lesson.exercises.keys():
+            yield Fault(_shown(lesson.path), lesson.exercises[name].line,
+                        f"{_shown(path)} has an exercise {name!r}, too", "choose another name")
+
+
+def probed(found):
+    """Each exercise has a probe, and each probe an exercise."""
+    lesson = found.lesson
+    for exercise in lesson.exercises.values():
+        if not probes.probes_of(lesson.name, exercise.name):
+            yield Fault(_shown(lesson.path), exercise.line, f"exercise {exercise.name!r} has no probe",
+                        f"write one in {_shown(probes_path(lesson))}")
+    for exercise, declared in probes.declared(lesson.name).items():
+        for one in declared if exercise not in lesson.exercises else ():
+            yield Fault(_shown(probes_path(lesson)), where(one.observe)[1],
+                        f"probe {one.name!r} is of the unknown exercise {exercise!r}",
+                        nearest(exercise, lesson.exercises))
+
+
+def mistaken(found):
+    """Each exercise is a component in the mistakes, and has one mistake or more."""
+    lesson, catalogue = found.lesson, found.catalogue
+    path = _shown(beside(lesson, "mistakes"))
+    for name in lesson.exercises:
+        if name not in catalogue.components:
+            yield Fault(path, 1, f"there is no component {name!r}, which is an exercise of the lesson",
+                        f"declare it with @component(...) above def {name}(step, ...), made of its right steps")
+        elif not catalogue.singles(name):
+            yield Fault(path, where(catalogue.components[name][0])[1], f"exercise {name!r} has no mistake",
+                        "write one with @mistake: what is a probe worth that nothing fails?")
+
+
+def accepted(found):
+    """Each alternative is one of an exercise."""
+    exercises = found.lesson.exercises
+    for exercise, answers in found.alternatives.accepted.items():
+        for name, component in answers.items() if exercise not in exercises else ():
+            path, line = where(component)
+            yield Fault(_shown(path), line, f"alternative {name!r} answers the unknown exercise {exercise!r}",
+                        nearest(exercise, exercises))
+
+
+RULES = [names_of_others, probed, mistaken, accepted]
+
+
+def first(found, exercise, **how):
+    """Observe each answer of an exercise once, and raise LessonError if some cannot be told apart.
+
+    A mistake has to show whatever the numbers are, so the first ones that are drawn will do.
+    """
+    return recorded(found, exercise, pairs=False, draws={}, **how)
+
+
+def recorded(found, exercise, **how):
+    """Return the `Record` of an exercise, as `recording.record` makes it; raise LessonError with what it refuses."""
+    with told(found.lesson):
+        return recording.record(found.lesson, found.lesson.exercises[exercise], getattr(found.reference, exercise),
+                                found.catalogue, found.alternatives.of(exercise), **how)

@@ -1,0 +1,50 @@
+"""Processes of this machine: how many are worth starting, and how they end with whoever started them."""
+
+import concurrent.futures
+import multiprocessing
+import os
+from contextlib import contextmanager
+
+
+def cores():
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def started(count):
+    """Return a pool of `count` processes that end with this one, and leave Control-C to it."""
+    # torch's threads do not survive a fork
+    return concurrent.futures.ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"),
+                                                  initializer=_ready, initargs=(os.getpid(),))
+
+
+def kill(pool):
+    """End the processes of a pool at once, whatever they are doing."""
+    for process in list((pool._processes or {}).values()):
+        process.kill()
+    pool.shutdown(wait=False, cancel_futures=True)
+
+
+@contextmanager
+def pool(count):
+    """Yield a pool of `count` processes, which are ended at once when the block is left."""
+    made = started(count)
+    try:
+        yield made
+    finally:
+        kill(made)
+
+
+def _ready(parent):
+    """Let a process end with whoever started it, however that ends.
+
+    parent  the process that started it
+    """
+    import ctypes
+    import signal
+
+    if hasattr(os, "sched_getaffinity"):  # Linux
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        if os.getppid() != parent:  # it ended before this one could ask to be told
+            os._exit(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

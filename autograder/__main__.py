@@ -10,6 +10,7 @@ COMMANDS = {
     "progress": ("autograder.checking.progress_map", "show what a learner has solved, on the map of the transformer"),
     "grade": ("autograder.grading.grade", "grade the submissions of a lesson"),
     "class": ("autograder.grading.classroom", "simulate a whole class with nbgrader, from release to grades"),
+    "new-lesson": ("autograder.authoring.scaffold", "begin a lesson: a text, probes, mistakes and alternatives"),
     "record": ("autograder.authoring.record", "record the observations that checks compare answers with"),
     "build": ("autograder.authoring.build", "make the solved notebooks from the lesson texts"),
     "release": ("autograder.authoring.release", "make the learners' notebooks from the solved ones"),

@@ -39,6 +39,12 @@ def texts(root):
     return {path.stem: shown(path) for path in paths if not path.name.startswith("_")}
 
 
+def notebooks(folder):
+    """Return the paths of the lessons' notebooks in a folder of folders, those with a number first, in their order."""
+    return sorted(path for path in Path(folder).glob("*/*.ipynb")
+                  if re.fullmatch(rf"(\d\d_)?{re.escape(path.stem)}", path.parent.name))
+
+
 def shown(path):
     """Return the path as a reader here would write it."""
     path = Path(path).resolve()

@@ -3,7 +3,7 @@
 import os
 import sys
 
-from .course import find_root, texts, with_programs
+from .course import find_root, notebooks, texts, with_programs
 
 
 def arguments(parser):
@@ -14,7 +14,7 @@ def arguments(parser):
 
 def run(args):
     root = find_root(args.root)
-    first = sorted((root / "course").glob("[01][0-9]_*/*.ipynb"))
+    first = notebooks(root / "course")
     if not first:
         print(f"{root / 'course'}: no lesson is here; make them with `python -m autograder build` and `release`",
               file=sys.stderr)

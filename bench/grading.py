@@ -114,13 +114,13 @@ def plain(folder, lesson, count, demos):
 def ours(folder, lesson, count):
     """Grade a class with this project's command."""
     one = Class(folder, lesson, count)
-    return one.time(sys.executable, "-m", "autograder", "grade", str(lesson.number), "--root", str(one.folder))
+    return one.time(sys.executable, "-m", "autograder", "grade", lesson.name, "--root", str(one.folder))
 
 
 def where_it_goes(folder, lesson, count):
     """Return {step: seconds} of a mean submission of this project's grading, one after the other in this process."""
     one, steps = Class(folder, lesson, count), collections.Counter()
-    grading = Grading(one.folder, str(lesson.number))
+    grading = Grading(one.folder, lesson.name)
     grading.config.SandboxKernelManager.prove_first = False
 
     def timed(function, step):

@@ -316,7 +316,7 @@ def read_all(paths):
         except LessonError as error:
             faults += error.faults
     for index, lesson in enumerate(lessons):
-        if lesson.number in [other.number for other in lessons[:index]]:
+        if lesson.number in [other.number for other in lessons[:index] if other.number is not None]:
             line = lesson.cells[0].line
             faults.append(Fault(str(lesson.path), line, f"there are two lessons {lesson.number}", "renumber one"))
     if faults:

@@ -1,6 +1,6 @@
 """The cells of a lesson text as they stand, right or wrong: where each begins, its options, its role.
 
-`lesson_rules` judges the draft; `lesson.read` makes a Lesson of one that has no fault.
+`rules` judges the draft; `lesson.read` makes a Lesson of one that has no fault.
 """
 
 import ast
@@ -21,7 +21,7 @@ OPTION = re.compile(r"(\w+)=(\"[^\"]*\"|'[^']*'|\S+)")
 
 # role -> (cell type, options that it must have, options that it may have)
 ROLES = {
-    "lesson": ("markdown", ("lesson", "title"), ()),
+    "lesson": ("markdown", ("title",), ("lesson",)),
     "prose": ("markdown", (), ()),
     "code": ("code", (), ()),
     "demo": ("code", (), ("trained",)),
@@ -187,6 +187,7 @@ def read_options(cell, metadata):
         word = unknown_role(word, note)
         cell.kind = "markdown" if word == "[markdown]" else cell.kind
     roles = [role for role in NAMED if role in options] + ["demo"] * (word == "demo")
+    roles = roles or ["lesson"] * ("title" in options)  # a lesson may do without a number
     if len(roles) > 1:
         note(f"a cell has one role, and this one has {' and '.join(roles)}", "split it")
     cell.role = roles[0] if roles else {"markdown": "prose"}.get(cell.kind, "code")

@@ -2,7 +2,7 @@
 
 | cell | what it is |
 |---|---|
-| `# %% [markdown] lesson=7 title="..."` | the head of the text, its first cell |
+| `# %% [markdown] lesson=7 title="..."` | the head of the text, its first cell; a lesson may have no number |
 | `# %% [markdown]` | prose |
 | `# %%` | imports, definitions and constants: all that runs on import |
 | `# %% demo` | runs in the notebook only: one `if __name__ == "__main__":` block |
@@ -88,7 +88,7 @@ class Question:
 @dataclass(frozen=True)
 class Lesson:
     name: str  # the file's stem
-    number: int
+    number: int | None  # None: one that is not in the order of the course
     title: str
     path: Path
     cells: tuple
@@ -98,7 +98,7 @@ class Lesson:
     @property
     def folder(self):
         """The name of the lesson's folder, and of its nbgrader assignment."""
-        return f"{self.number:02d}_{self.name}"
+        return self.name if self.number is None else f"{self.number:02d}_{self.name}"
 
 
 def read(path):
@@ -156,7 +156,7 @@ def compose(path, head, cells):
         one.name: Question(one.name, one.points, one.source, solution(one.source, one.first_line), one.line)
         for one in by_role.get("question", [])
     }
-    return Lesson(path.stem, head["lesson"], head["title"], path, cells, exercises, questions)
+    return Lesson(path.stem, head.get("lesson"), head["title"], path, cells, exercises, questions)
 
 
 def solution(source, first_line=1):

@@ -1,0 +1,100 @@
+"""Begin a lesson: a text, probes, mistakes and alternatives that record, build and release at once."""
+
+import keyword
+import re
+from pathlib import Path
+
+from .. import course, probes
+from .draft import draft
+from .rules import NUMBERS
+
+TEMPLATES = Path(__file__).parent.parent / "templates" / "lesson"
+
+
+def begin(root, name, title, number=None):
+    """Write the files of a new lesson and return their paths.
+
+    name    of its files, and of its exercise until that has a better one
+    title   as it is shown
+    number  its place in the order of the course, or None
+    Raises CourseError, and writes nothing, if one of them cannot be used or if a file is there already.
+    """
+    paths = places(root, name)
+    if faults := [*_names(root, name, title), *_numbers(root, number), *_taken(paths)]:
+        raise course.CourseError("\n".join(faults))
+    words = {
+        "HEADING": title if number is None else f"{number}. {title}",
+        "HEAD": f'title="{title}"' if number is None else f'lesson={number} title="{title}"',
+        "TITLE": title,
+        "EXERCISE": name,
+    }
+    for kind, path in paths.items():
+        text = (TEMPLATES / f"{kind}.txt").read_text(encoding="utf-8")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(re.sub(r"\b(HEADING|HEAD|TITLE|EXERCISE)\b", lambda word: words[word[0]], text),
+                        encoding="utf-8")
+    return list(paths.values())
+
+
+def places(root, name):
+    """Return {kind of file: path} of what a lesson is written in."""
+    solutions = Path(root) / "solutions"
+    return {
+        "text": solutions / f"{name}.py",
+        "probes": Path(probes.__path__[0]) / f"{name}.py",
+        "mistakes": solutions / "mistakes" / f"{name}.py",
+        "alternatives": solutions / "alternatives" / f"{name}.py",
+    }
+
+
+def _names(root, name, title):
+    """Yield what is wrong with the name and the title of a lesson."""
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name) or len(name) > 60:
+        better = re.sub(r"\W+", "_", name.lower()).strip("_0123456789")[:60]
+        yield (f"new-lesson: {name!r} cannot be the name of a file that is imported; write small letters, digits and _"
+               + (f", such as {better}" if better and not keyword.iskeyword(better) else ""))
+    for path in course.texts(root).values():
+        exercises = [cell.name for cell in draft(path.read_text(encoding="utf-8", errors="replace")).of("exercise")]
+        if name in exercises:
+            yield f"new-lesson: {name!r} is an exercise of {path}; choose another name"
+    if not title.strip() or set(title) & set('"\\\n') or not title.isprintable():
+        yield f'new-lesson: the title {title!r} cannot be used; write one line of text without " and \\'
+
+
+def _numbers(root, number):
+    if number is None:
+        return
+    if number not in NUMBERS:
+        yield f"new-lesson: {number} is not the number of a lesson; choose one from {NUMBERS[0]} to {NUMBERS[-1]}"
+    try:
+        other, *_ = course.select(root, [str(number)])
+    except course.CourseError:
+        return  # nobody has it
+    yield f"new-lesson: {other} is lesson {number} already; choose another number, or leave --lesson out"
+
+
+def _taken(paths):
+    """Yield the files that are there already."""
+    for path in paths.values():
+        if path.exists():
+            yield f"{course.shown(path)}: this file is there already; choose another name, or remove it"
+
+
+def arguments(parser):
+    parser.add_argument("name", metavar="NAME", help="of its files: small letters, digits and _")
+    parser.add_argument("--title", required=True, help="as it is shown")
+    parser.add_argument("--lesson", type=int, metavar="N", help="its number, if it has a place in the order")
+    parser.add_argument("--root", help="folder of the course (the nearest one, here or above, with nbgrader_config.py)")
+
+
+def run(args):
+    root = course.find_root(args.root)
+    own = root / "autograder" / "probes"
+    if not own.is_dir() or not own.samefile(probes.__path__[0]):
+        raise course.CourseError(f"{root}: probes would be written into {probes.__path__[0]}, which is not in this "
+                                 "course; write lessons in a copy of the repository, after pip install -e .")
+    for path in begin(root, args.name, args.title, args.lesson):
+        print(f"wrote {course.shown(path)}")
+    print(f"It works as it stands: make build LESSONS={args.name}\nThen replace it by yours; docs/write-a-lesson.md "
+          "shows how.")
+    return 0

@@ -176,6 +176,16 @@ def test_every_module_says_in_a_sentence_what_it_is():
     assert wrong == [], "say in one short sentence what these are; docs/book/tree.py prints it"
 
 
+@pytest.mark.parametrize(("docstring", "sentence"), [
+    ("What is seen of lesson 2. Sizes are primes.", "What is seen of lesson 2."),
+    ("A filter, in version 1.5 or\n2: `a.py` too. More.", "A filter, in version 1.5 or 2: `a.py` too."),
+    ("Good or bad? Nobody knows.\n\nMore.", "Good or bad?"),
+    ("# 7. Attention\n\nIn this lesson.", "7. Attention"),
+])
+def test_the_first_sentence_of_a_docstring_is_found(docstring, sentence):
+    assert map_of_the_tree.first_sentence(f'r"""{docstring}"""') == sentence
+
+
 def test_the_map_of_the_tree_has_a_line_for_each_entry_in_the_terminal_and_on_its_page():
     found = map_of_the_tree.entries()
     text, page = map_of_the_tree.as_text(found), map_of_the_tree.as_page(found)

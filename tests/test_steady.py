@@ -98,7 +98,8 @@ def test_a_near_tie_is_found_and_named(probe):
     _, _, jumps = drawn(chooses, RIGHT)
     assert jumps["the reference"].observation == "chosen" and jumps["the reference"].how.startswith("its inputs move")
     assert str(jumps["the reference"]).startswith("probe chooses, observation 'chosen' of the reference: ")
-    assert str(jumps["the reference"]).endswith("choose numbers without near ties, or observe what does not jump")
+    assert str(jumps["the reference"]).endswith("; choose numbers without near ties, or observe what rounding leaves "
+                                                "as it is")
 
 
 def test_what_is_a_tie_to_the_last_digit_is_none_that_moves(probe):

@@ -170,9 +170,9 @@ class Jump(NamedTuple):
 
     @property
     def fact(self):
-        return f"probe {self.probe}, observation {self.observation!r} of {self.answer}: it is another one if {self.how}"
+        return f"probe {self.probe}, observation {self.observation!r} of {self.answer}: it changes if {self.how}"
 
-    remedy = "choose numbers without near ties, or observe what does not jump"
+    remedy = "choose numbers without near ties, or observe what rounding leaves as it is"
 
     def __str__(self):
         return f"{self.fact}; {self.remedy}"

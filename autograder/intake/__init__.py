@@ -1,1 +1,1 @@
-"""What arrived, read as input that nobody vouches for."""
+"""What arrived, read as untrusted input."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
-SENTENCE = re.compile(r".+?[^\d\s][.!?](?=\s|$)")  # "7. Encoder" is a heading and not a sentence of one number
+SENTENCE = re.compile(r"(?:\d+\. )?+.+?[.!?](?=\s|$)")  # "7. Encoder" is a heading and not a sentence of one number
 
 
 @dataclass(frozen=True)

@@ -68,13 +68,13 @@ def read(path):
 
 
 PATCH_HERE = """
-from autograder import inside, submission
+from autograder.calling import inside, local
 right = inside.Own.call
 def forged(self, request):
     reply = right(self, request)
     {change}
     return reply
-submission.Here.call = forged
+local.Here.call = forged
 inside.Own.call = forged
 print('DID')
 """
@@ -148,7 +148,7 @@ print('DID')
          hooked="get_ipython().events.register('post_run_cell', lambda *a: print(2.0))\nprint('DID')"),
     *own("judge's helper replaced",
          answer_replaced="""
-from autograder import inside
+from autograder.calling import inside
 inside.answer = lambda names, content, buffers: ({'reply': {'output': 'right'}}, [])
 print('DID')
 """,
@@ -173,24 +173,24 @@ type(shell.kernel.session).send = twice
 print('DID')
 """,
          nonsense="""
-from autograder import inside
+from autograder.calling import inside
 inside.answer = lambda *a: ({'reply': {'output': {'tensor': 0, 'dtype': 'float32', 'shape': [2, 3, 5]}}}, [b'x' * 7])
 print('DID')
 """,
          too_much="""
-from autograder import inside
+from autograder.calling import inside
 inside.answer = lambda *a: ({'reply': {'output': ['x'] * 10 ** 6}}, [bytes(10 ** 6)] * 30)
 print('DID')
 """,
          no_use_told=PATCH_HERE.format(change="reply.used = ()"),
          no_memory_told=PATCH_HERE.format(change="reply.held = 0 if reply.held else reply.held"),
          no_watch="""
-from autograder import submission
-submission._Functions.__torch_function__ = lambda self, f, types, args=(), kwargs=None: f(*args, **(kwargs or {}))
-submission._Memory.__torch_dispatch__ = lambda self, f, types, args=(), kwargs=None: f(*args, **(kwargs or {}))
+from autograder.calling import local
+local._Functions.__torch_function__ = lambda self, f, types, args=(), kwargs=None: f(*args, **(kwargs or {}))
+local._Memory.__torch_dispatch__ = lambda self, f, types, args=(), kwargs=None: f(*args, **(kwargs or {}))
 print('DID')
 """,
-         gone_silent="from autograder import inside\ninside.CALL = 'x'\nimport time\ninside.answer = lambda *a: time.sleep(99)\nprint('DID')"),
+         gone_silent="from autograder.calling import inside\ninside.CALL = 'x'\nimport time\ninside.answer = lambda *a: time.sleep(99)\nprint('DID')"),
     *own("interpreter",
          frames="""
 import gc, sys, inspect

@@ -95,7 +95,7 @@ autograder.calling.local._differs = lambda before, after: False
 print("did:", autograder.calling.local._differs(1, 2) is False)
 """, alone=True)
 attack(PATCH, "what finds changed arguments finds none, and its name is hidden", """
-name = "autograder" + ".sub" + "mission"
+name = "autograder.calling" + ".lo" + "cal"
 module = getattr(__builtins__, "__imp" + "ort__")(name, fromlist=["x"])
 module.__dict__["_differs"] = lambda before, after: False
 print("did:", module._differs(1, 2) is False)
@@ -377,7 +377,7 @@ attack(HIDDEN, "the course's own closed box by a hidden name",
 STUB = "forged replies"
 attack(STUB, "the stub that answers calls is replaced before it is installed", """
 import torch
-from autograder import inside
+from autograder.calling import inside
 original = inside.answer
 def answer(names, content, buffers):
     reply, sent = original(names, content, buffers)
@@ -389,7 +389,7 @@ inside.MOST_PRINTED = 10
 print("did:", inside.answer is answer)
 """, alone=True)
 attack(STUB, "the installing of the stub does nothing, and an own handler answers", """
-from autograder import inside
+from autograder.calling import inside
 kernel = get_ipython().kernel
 async def handler(stream, ident, parent):
     content, buffers = inside.answer(get_ipython().user_ns, parent["content"], parent["buffers"])
@@ -401,7 +401,7 @@ print("did: True")
 """, alone=True)
 FLOODED = """
 import json
-from autograder import inside
+from autograder.calling import inside
 kernel = get_ipython().kernel
 session = kernel.session
 class Handlers(dict):

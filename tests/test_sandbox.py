@@ -168,7 +168,8 @@ for name in filter(str.isdigit, os.listdir("/proc")):
 
 
 def test_no_open_file_of_the_host_is_inherited(start):
-    with tempfile.NamedTemporaryFile() as file, socket.socketpair()[0] as pair:
+    pair, other = socket.socketpair()
+    with tempfile.NamedTemporaryFile() as file, pair, other:
         for number in (file.fileno(), pair.fileno()):
             os.set_inheritable(number, True)
         inode = os.fstat(pair.fileno()).st_ino

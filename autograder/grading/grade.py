@@ -119,7 +119,7 @@ class Grading:
         if missing:
             raise CourseError(
                 f"{self.lesson.folder} is not released: there is no {shown(notebook)}, or the gradebook "
-                f"{self.gradebook} does not know it; run `python -m autograder release {self.lesson.name}`, or "
+                f"{self.gradebook} does not know it; run `python -m autograder release {self.lesson.number or self.lesson.name}`, or "
                 "nbgrader generate_assignment")
 
     @property

@@ -117,10 +117,11 @@ class Grading:
         except MissingEntry:
             missing = True
         if missing:
+            word = self.lesson.number or self.lesson.name
             raise CourseError(
                 f"{self.lesson.folder} is not released: there is no {shown(notebook)}, or the gradebook "
-                f"{self.gradebook} does not know it; run `python -m autograder release {self.lesson.number or self.lesson.name}`, or "
-                "nbgrader generate_assignment")
+                f"{self.gradebook} does not know it; run `python -m autograder release {word}`, or nbgrader "
+                "generate_assignment")
 
     @property
     def gradebook(self):

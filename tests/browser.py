@@ -161,6 +161,7 @@ class Jupyter:
             self._process.wait(30)
         except subprocess.TimeoutExpired:
             self._process.kill()
+            self._process.wait()
         self._log.close()
         self._home.cleanup()
 

@@ -168,8 +168,8 @@ for name in filter(str.isdigit, os.listdir("/proc")):
 
 
 def test_no_open_file_of_the_host_is_inherited(start):
-    pair, other = socket.socketpair()
-    with tempfile.NamedTemporaryFile() as file, pair, other:
+    pair, other_end = socket.socketpair()
+    with tempfile.NamedTemporaryFile() as file, pair, other_end:
         for number in (file.fileno(), pair.fileno()):
             os.set_inheritable(number, True)
         inode = os.fstat(pair.fileno()).st_ino

@@ -287,11 +287,14 @@ def test_a_zygote_is_not_used_for_what_it_has_loaded(zygote_address):
 def test_without_its_zygote_a_kernel_starts_cold(tmp_path):
     need_bubblewrap()
     manager = SandboxKernelManager(sandbox={"zygote": str(tmp_path / "gone")}, prove_first=False)
-    with Inside() as inside:
-        inside.manager = manager
-        inside.wait(manager.start_kernel())
-        assert manager.provisioner.box.kernel is None and inside.alive()
-        inside.wait(manager.shutdown_kernel(now=True))
+
+    async def look():
+        await manager.start_kernel()
+        seen = manager.provisioner.box.kernel, await manager.is_alive()
+        await manager.shutdown_kernel(now=True)
+        return seen
+
+    assert asyncio.run(look()) == (None, True)
 
 
 def test_only_its_own_user_reaches_a_zygote(zygote_address):

@@ -134,6 +134,7 @@ def house(tmp_path_factory):
 @pytest.mark.parametrize(("path", "code", "contract"), [
     ("autograder/diagnosing/observation.py", "from ..grading import report", "rooms"),
     ("autograder/probes/encoder.py", "def late():\n    from ..checking import check", "rooms"),
+    ("autograder/probes/decoder.py", "from .encoder import SIZES", "lessons"),
     ("autograder/extra.py", "from .grading import report", "rooms"),
     ("autograder/sandbox/manager.py", "from .proof import prove", "circles"),
     ("workbench/training.py", "from autograder.calling.numbers import Numbers", "workbench"),

@@ -20,12 +20,12 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_notebook
 
+from .. import probes
 from ..authoring.lesson import read
 from ..course import CONFIG, CourseError, find_root, select, shown, with_programs
 from ..intake.arrivals import AutogradeAll, SubmissionExporter
 from ..intake.rebuild import NOTES, Rebuild
 from ..intake.timestamp import read_time
-from ..probes import __file__ as PROBES
 from ..processes import cores
 from ..progress_bar import shown_progress
 from . import report, workers
@@ -143,8 +143,7 @@ class Grading:
         parts = [self.folder(self.course.release_directory) / f"{self.lesson.name}.ipynb"]
         solutions = Path(self.config.RunAnswers.solutions)
         parts += [solutions / f"{self.lesson.name}.py", solutions / "mistakes" / f"{self.lesson.name}.py",
-                  solutions / "alternatives" / f"{self.lesson.name}.py",
-                  Path(PROBES).parent / f"{self.lesson.name}.py"]
+                  solutions / "alternatives" / f"{self.lesson.name}.py", *probes.files(self.lesson.name)]
         digest = hashlib.sha256()
         for path in parts:
             digest.update(path.read_bytes() if path.is_file() else b"none")

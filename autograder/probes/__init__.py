@@ -1,15 +1,16 @@
 """Probes: what is observed of each component. One module per lesson, one function per sentence.
 
 A probe asserts nothing. It calls a component on chosen inputs and returns what it saw, by name; the same
-probe is run on the reference, on every known mistake and on the learner's answer.
+probe is run on the reference, on every known mistake and on the learner's answer. What many lessons need stands in
+the modules of `SHARED`; no lesson imports from another one.
 """
 
 import functools
 import importlib
 import inspect
-import pkgutil
 import re
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 
 import torch
 
@@ -30,46 +31,47 @@ class Observations:
     given: dict = field(default_factory=dict)
     fault: object = None  # the first exception that the component raised
 
-    def note(self, name, value, given=""):
-        """Remember one observation."""
+    def note(self, name, value, given="", label=""):
+        """Remember one observation; `label` tells this call of the component from the others of the probe."""
+        name = f"{label}: {name}" if label else name
         if name in self.values:
             raise AuthorError(f"observation {name!r} was noted twice", "give each call its own label=")
         self.values[name], self.given[name] = value, given
 
+    def answer(self, reply, label=""):
+        """Note what kind of answer a reply is, and keep its exception if it is the first."""
+        self.note("answer", kind(reply), reply.given, label)
+        self.fault = self.fault or reply.fault
+
     def see(self, reply, *names, label=""):
-        """Note what a reply shows: its kind, then shape, oddities and numbers of each output.
+        """Note what a reply shows: its kind, then shape and NaN of each output; return {name: tensor}.
 
         names  what the outputs are called: ("scores",) for one tensor, ("output", "weights") for a pair
-        label  tells this call from the others of the probe
-        Returns the tensors by name, empty if the reply is not what the names promise.
+        Returns {} if the reply is not what the names promise.
         """
-        start = f"{label}: " if label else ""
-        self.note(start + "answer", kind(reply), reply.given)
+        self.answer(reply, label)
         if reply.fault:
-            self.fault = self.fault or reply.fault
             return {}
         outputs = reply.output if isinstance(reply.output, (tuple, list)) else (reply.output,)
         if len(outputs) != len(names) or not all(isinstance(output, torch.Tensor) for output in outputs):
             return {}
         seen = dict(zip(names, outputs, strict=True))
         for name, tensor in seen.items():
-            self.note(f"{start}shape of {name}", str(list(tensor.shape)), reply.given)
+            self.note(f"shape of {name}", str(list(tensor.shape)), reply.given, label)
         for name, tensor in seen.items():
-            self.note(f"{start}NaN in {name}", "yes" if torch.isnan(tensor).any() else "no", reply.given)
+            self.note(f"NaN in {name}", "yes" if torch.isnan(tensor).any() else "no", reply.given, label)
         return seen
 
     def gradients(self, reply, label=""):
         """Note the gradient that arrives at each argument."""
-        start = f"{label}: " if label else ""
-        self.note(start + "answer", kind(reply), reply.given)
-        self.fault = self.fault or reply.fault
+        self.answer(reply, label)
         for name, gradient in reply.gradients.items():
-            self.gradient(f"{start}gradient of {name}", gradient, reply.given)
+            self.gradient(f"gradient of {name}", gradient, reply.given, label)
 
-    def gradient(self, name, gradient, given=""):
+    def gradient(self, name, gradient, given="", label=""):
         """Note one gradient: where it holds a NaN, only that, as which numbers NaN spreads to is torch's choice."""
         seen = "none arrives" if gradient is None else gradient
-        self.note(name, "holds NaN" if gradient is not None and torch.isnan(gradient).any() else seen, given)
+        self.note(name, "holds NaN" if gradient is not None and torch.isnan(gradient).any() else seen, given, label)
 
 
 def kind(reply: Reply):
@@ -128,17 +130,21 @@ class Component:
         return self.submission.call(Request(self.name, arguments, forbidden=forbidden, parts=self.parts, **how))
 
 
+SHARED = ("bugs", "see", "tokens", "weights")  # modules of this package that belong to no lesson
+
 _PROBES: dict[str, list[Probe]] = {}
 _FORBIDDEN: dict[str, tuple] = {}
 
 
 def probe(exercise, sentence, chooses=False):
-    """Declare a function `observe(component, numbers, seen)` as a probe of an exercise.
+    """Declare a function `observe(component, numbers, seen)` as a probe.
 
-    chooses  True: it observes what a right answer chooses by comparing numbers (the largest, the first few, what is
-             drawn); fresh numbers are then drawn until no choice is nearly a tie
+    exercise  the exercise that it is a probe of, or several of which the same is asked
+    chooses   True: it observes what a right answer chooses by comparing numbers (the largest, the first few, what is
+              drawn); fresh numbers are then drawn until no choice is nearly a tie
     """
-    if not all(isinstance(text, str) and text.strip() for text in (exercise, sentence)):
+    names = _names(exercise)
+    if not all(isinstance(text, str) and text.strip() for text in (*names, sentence)):
         raise AuthorError("a probe needs the name of its exercise and a sentence",
                           'write @probe("exercise", "what holds")')
 
@@ -148,17 +154,24 @@ def probe(exercise, sentence, chooses=False):
         except TypeError:
             raise AuthorError(f"probe {observe.__name__!r} takes {inspect.signature(observe)}",
                               f"write def {observe.__name__}(component, numbers, seen)", observe) from None
-        if any(other.name == observe.__name__ for other in _PROBES.get(exercise, ())):
-            raise AuthorError(f"{exercise} has a probe {observe.__name__!r} already", "choose another name", observe)
-        _PROBES.setdefault(exercise, []).append(Probe(exercise, observe.__name__, sentence, observe, chooses))
+        for name in names:
+            known = _PROBES.setdefault(name, [])
+            if any(other.name == observe.__name__ for other in known):
+                raise AuthorError(f"{name} has a probe {observe.__name__!r} already", "choose another name",
+                                  observe)
+            known.append(Probe(name, observe.__name__, sentence, observe, chooses))
         return observe
 
     return declare
 
 
 def forbid(exercise, *functions):
-    """Declare which torch functions an answer to the exercise may not call."""
-    _FORBIDDEN[exercise] = functions
+    """Declare which torch functions an answer to the exercise, or to several, may not call."""
+    _FORBIDDEN.update(dict.fromkeys(_names(exercise), functions))
+
+
+def _names(exercise):
+    return exercise if isinstance(exercise, (tuple, list)) else (exercise,)
 
 
 def forbidden(lesson, exercise):
@@ -173,9 +186,9 @@ def load(lesson):
     return importlib.import_module(f"{__name__}.{lesson}")
 
 
-def lessons():
-    """Return the names of the lessons that have probes."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+def files(lesson):
+    """Return the paths of all files on which it depends what is observed of a lesson's components."""
+    return [Path(__file__), *(Path(__file__).with_name(f"{name}.py") for name in (*SHARED, lesson))]
 
 
 def probes_of(lesson, exercise):

@@ -6,27 +6,23 @@ from workbench import parts
 from workbench.broken.decoder import broken_decoder_layer
 
 from ..calling.stubs import Activation
-from . import kind, probe
-from .encoder import (
-    FORMS,
-    doubled,
+from . import probe
+from .bugs import far_apart, is_mask, is_sequence, loaded, mask_or_none, see_effect, see_fit
+from .see import (
     dropout_stages,
-    far_apart,
-    is_mask,
-    is_sequence,
-    layer,
     moved,
-    norm,
     nudged,
     see_all,
     see_gradients,
     see_parameters,
     see_stack,
+    unchanged,
 )
+from .weights import DECODER, FORMS, doubled, layer
+from .weights import stack as stack_of
 
 SIZES = dict(embed_dim=10, num_heads=2, ff_dim=11)
 BATCH, QUERIES, KEYS = 3, 5, 7
-DECODER = dict(attentions=("self_attention", "cross_attention"), norms=3)
 NAMES = ("x", "self_weights", "cross_weights")
 
 
@@ -34,13 +30,12 @@ NAMES = ("x", "self_weights", "cross_weights")
 
 def see_mask(seen, reply, label):
     """Note what a mask of [queries, keys] is, from its type to its entries."""
-    seen.note(f"{label}: answer", kind(reply), reply.given)
-    seen.fault = seen.fault or reply.fault
+    seen.answer(reply, label)
     mask = reply.output
     if isinstance(mask, torch.Tensor):
-        seen.note(f"{label}: dtype", str(mask.dtype).removeprefix("torch."), reply.given)
-        seen.note(f"{label}: shape", str(list(mask.shape)), reply.given)
-        seen.note(f"{label}: mask", mask.double(), reply.given)
+        seen.note("dtype", str(mask.dtype).removeprefix("torch."), reply.given, label)
+        seen.note("shape", str(list(mask.shape)), reply.given, label)
+        seen.note("mask", mask.double(), reply.given, label)
 
 
 @probe("causal_mask", "a query sees itself and what came before it, and nothing later")
@@ -101,8 +96,7 @@ def decoder_layer_has_its_parameters(component, numbers, seen):
     weights = layer(numbers, **DECODER, **SIZES)
     # As many keys as queries: an exchanged key or value shall not fail here, where the parameters are asked for.
     reply = component(x=target(numbers), memory=source(numbers, QUERIES), build=SIZES, weights=weights)
-    seen.note("answer", kind(reply), reply.given)
-    seen.fault = reply.fault
+    seen.answer(reply)
     see_parameters(seen, reply, weights)
 
 
@@ -111,7 +105,7 @@ def decoder_layer_keeps_the_residual_path(component, numbers, seen):
     silent = ("self_attention.out_proj", "cross_attention.out_proj", "feed_forward.down_proj")
     weights = {name: torch.zeros_like(tensor) if name.startswith(silent) else tensor
                for name, tensor in layer(numbers, **DECODER, **SIZES).items()}
-    for label, norm_first in FORMS:
+    for label, norm_first in FORMS.items():
         reply = component(x=target(numbers), memory=source(numbers), build=SIZES | dict(norm_first=norm_first),
                           weights=weights)
         see_all(seen, reply, *NAMES, label=label)
@@ -132,7 +126,7 @@ def decoder_layer_in_pre_norm_form(component, numbers, seen):
 @probe("DecoderLayer", "a target as long as the source is nothing special")
 def decoder_layer_with_equal_lengths(component, numbers, seen):
     weights = layer(numbers, **DECODER, **SIZES)
-    for label, norm_first in FORMS:
+    for label, norm_first in FORMS.items():
         memory_mask = numbers.mask(BATCH, 1, KEYS)
         reply = component(x=target(numbers, KEYS), memory=source(numbers), self_mask=causal(KEYS),
                           memory_mask=memory_mask, build=SIZES | dict(norm_first=norm_first), weights=weights)
@@ -176,7 +170,7 @@ def decoder_layer_adds_no_mask(component, numbers, seen):
 @probe("DecoderLayer", "without a memory, cross-attention is skipped with its residual and its norm")
 def decoder_layer_without_memory(component, numbers, seen):
     weights = layer(numbers, **DECODER, **SIZES)
-    for label, norm_first in FORMS:
+    for label, norm_first in FORMS.items():
         build = SIZES | dict(norm_first=norm_first)
         see_all(seen, component(x=target(numbers), build=build, weights=weights), *NAMES, label=label)
         reply = component(x=target(numbers), memory=None, self_mask=causal(), build=build, weights=weights)
@@ -192,7 +186,7 @@ def decoder_layer_passes_the_activation(component, numbers, seen):
 @probe("DecoderLayer", "dropout takes the sublayers' outputs, in training only")
 def decoder_layer_drops_outputs(component, numbers, seen):
     weights, x, memory = layer(numbers, **DECODER, **SIZES), target(numbers), source(numbers)
-    for label, norm_first in FORMS:
+    for label, norm_first in FORMS.items():
         build = SIZES | dict(dropout=1.0, norm_first=norm_first)
         for when, training in (("evaluation", False), ("training, all dropped", True)):
             reply = component(x=x, memory=memory, build=build, weights=weights, training=training)
@@ -202,17 +196,17 @@ def decoder_layer_drops_outputs(component, numbers, seen):
 @probe("DecoderLayer", "dropout acts inside the sublayers as well")
 def decoder_layer_drops_inside(component, numbers, seen):
     weights = layer(numbers, **DECODER, embed_dim=2, ff_dim=1)
-    dropout_stages(component, numbers, seen, weights, {
+    dropout_stages(seen, component, weights, {
         "self-attention": ("self_attention.v_proj.bias", "self_attention.out_proj.weight"),
         "cross-attention": ("cross_attention.v_proj.bias", "cross_attention.out_proj.weight"),
-        "feed-forward": ("feed_forward.up_proj.bias", "feed_forward.down_proj.weight")}, {},
+        "feed-forward": ("feed_forward.up_proj.bias", "feed_forward.down_proj.weight")},
         memory=torch.zeros(300, 1, 2))
 
 
 @probe("DecoderLayer", "gradients reach the target, the memory and all parameters")
 def decoder_layer_passes_gradients(component, numbers, seen):
     weights, x, memory = doubled(layer(numbers, **DECODER, **SIZES)), target(numbers), source(numbers)
-    for label, norm_first in FORMS:
+    for label, norm_first in FORMS.items():
         reply = component(x=x.double(), memory=memory.double(), build=SIZES | dict(norm_first=norm_first),
                           weights=weights, gradients=True)
         see_gradients(seen, reply, label)
@@ -221,21 +215,18 @@ def decoder_layer_passes_gradients(component, numbers, seen):
 @probe("DecoderLayer", "the arguments stay as they were")
 def decoder_layer_changes_nothing(component, numbers, seen):
     weights = layer(numbers, **DECODER, **SIZES)
-    for label, norm_first in FORMS:
+    for label, norm_first in FORMS.items():
         reply = component(x=target(numbers), memory=source(numbers), self_mask=causal(),
                           memory_mask=numbers.mask(QUERIES, KEYS), build=SIZES | dict(norm_first=norm_first),
                           weights=weights)
-        seen.note(f"{label}: arguments changed in place", ", ".join(reply.changed) or "none", reply.given)
+        unchanged(seen, reply, label)
 
 
 # Decoder
 
 def stack(numbers, num_layers, norm_first=False):
     """Return the weights of a stack of decoder layers."""
-    weights = {}
-    for index in range(num_layers):
-        weights |= layer(numbers, f"layers.{index}.", **DECODER, **SIZES)
-    return weights | (norm(numbers, "final_norm", 10) if norm_first else {})
+    return stack_of(numbers, num_layers, norm_first, **DECODER, **SIZES)
 
 
 @probe("Decoder", "it has as many layers as asked for, each with parameters of its own, and a final norm if pre-norm")
@@ -244,8 +235,7 @@ def decoder_has_its_parameters(component, numbers, seen):
         weights = stack(numbers, num_layers, norm_first)
         reply = component(x=target(numbers), memory=source(numbers), weights=weights,
                           build=SIZES | dict(num_layers=num_layers, norm_first=norm_first))
-        seen.note(f"{label}: answer", kind(reply), reply.given)
-        seen.fault = seen.fault or reply.fault
+        seen.answer(reply, label)
         see_parameters(seen, reply, weights, label)
 
 
@@ -287,12 +277,12 @@ def decoder_adds_no_mask(component, numbers, seen):
     for label, mask in (("causal mask", causal()), ("no mask", None)):
         before, after = (component(x=given, memory=memory, self_mask=mask, build=build, weights=weights)
                          for given in (x, nudged(x, 3)))
-        seen.note(f"{label}: positions that move if position 3 of x is changed", moved(before, after), before.given)
+        seen.note("positions that move if position 3 of x is changed", moved(before, after), before.given, label)
 
 
 @probe("Decoder", "without a memory it is a stack of masked self-attention, with None for each layer's cross weights")
 def decoder_without_memory(component, numbers, seen):
-    for label, norm_first in FORMS:
+    for label, norm_first in FORMS.items():
         weights, build = stack(numbers, 2, norm_first), SIZES | dict(num_layers=2, norm_first=norm_first)
         reply = component(x=target(numbers), memory=None, self_mask=causal(), build=build, weights=weights)
         see_stack(seen, reply, *NAMES, label=label, mask=dict(self_weights=causal()))
@@ -326,7 +316,7 @@ def decoder_changes_nothing(component, numbers, seen):
     weights = stack(numbers, 2)
     reply = component(x=target(numbers), memory=source(numbers), self_mask=causal(),
                       memory_mask=numbers.mask(QUERIES, KEYS), build=SIZES | dict(num_layers=2), weights=weights)
-    seen.note("arguments changed in place", ", ".join(reply.changed) or "none", reply.given)
+    unchanged(seen, reply)
 
 
 # decoder_bug_input: the learner supplies an input, the probe runs the broken layer and a right one on it
@@ -336,16 +326,13 @@ BUG_SIZES = dict(embed_dim=8, num_heads=2, ff_dim=11)
 
 @probe("decoder_bug_input", "x, memory and both masks fit together, and x and memory hold finite numbers")
 def bug_input_fits(component, numbers, seen):
-    reply = component()
-    seen.note("answer", kind(reply), reply.given)
-    seen.fault = reply.fault
-    seen.note("what you return", _misfit(reply.output) or "fits")
+    see_fit(seen, component(), _misfit)
 
 
 @probe("decoder_bug_input", "the broken layer gives a wrong output for it")
 def bug_input_shows_the_bug(component, numbers, seen):
-    output, weights = component().output, layer(numbers, **DECODER, **BUG_SIZES)
-    seen.note("broken_decoder_layer on your input", "is not run" if _misfit(output) else _effect(*output, weights))
+    weights = layer(numbers, **DECODER, **BUG_SIZES)
+    see_effect(seen, "broken_decoder_layer on your input", component(), _misfit, lambda given: _effect(*given, weights))
 
 
 def _misfit(given):
@@ -368,9 +355,7 @@ def _misfit(given):
 
 def _effect(x, memory, self_mask, memory_mask, weights):
     """Say whether the bug shows on an input, and if not, what kind of input it is."""
-    right = parts.DecoderLayer(**BUG_SIZES).double().eval()
-    right.load_state_dict(weights)
-    masks = [mask if isinstance(mask, torch.Tensor) else None for mask in (self_mask, memory_mask)]
+    right, masks = loaded(parts.DecoderLayer(**BUG_SIZES), weights), list(map(mask_or_none, (self_mask, memory_mask)))
     with torch.no_grad():
         given = (x.double(), memory.double(), *masks)
         if far_apart(right(*given)[0], broken_decoder_layer(right, *given)[0]):

@@ -7,43 +7,23 @@ from workbench.broken.decoder_only import broken_repetition_penalty
 
 from ..calling.stubs import Activation, Gpt, RandomGenerator, TextModel
 from . import kind, probe
-
-
-def token_ids(numbers, *shape, vocab_size):
-    """Return random token ids."""
-    return numbers.tensor(*shape, low=0, high=vocab_size).long()
-
-
-def unchanged(seen, reply):
-    """Note whether the call left its arguments as they were."""
-    seen.note("arguments changed in place", ", ".join(reply.changed) or "none", reply.given)
-
-
-def on_their_device(seen, reply):
-    """Note whether an answer for arguments on the meta device was made there."""
-    fixed = reply.fault and "device" in reply.fault.message and "item()" not in reply.fault.message
-    seen.note("made on the inputs' device", "no" if fixed else "yes", reply.given)
-
-
-def see_loss(seen, reply, label=""):
-    """Note a loss, after the positions whose logits have a part in it."""
-    start = f"{label}: " if label else ""
-    found = seen.see(reply, "loss", label=label)
-    gradient = reply.gradients.get("logits")
-    if reply.gradients:
-        counts = "no gradient arrives" if gradient is None else gradient.abs().sum(-1).gt(0).float()
-        seen.note(f"{start}positions whose logits count", counts, reply.given)
-    for value in found.values():
-        seen.note(f"{start}loss", value, reply.given)
-    if gradient is not None:
-        seen.note(f"{start}gradient of logits", gradient, reply.given)
-
+from .bugs import see_effect, see_fit
+from .see import (
+    moved,
+    on_their_device,
+    see_loss,
+    see_model,
+    see_names,
+    unchanged,
+)
+from .tokens import token_ids
+from .weights import doubled, of_model
 
 # next_token_loss
 
 @probe("next_token_loss", "each position is asked for the token that follows, and the mean is taken")
 def loss_looks_one_token_ahead(component, numbers, seen):
-    see_loss(seen, component(logits=numbers.tensor(3, 7, 11), tokens=token_ids(numbers, 3, 7, vocab_size=11),
+    see_loss(seen, component(logits=numbers.tensor(3, 7, 11), tokens=token_ids(numbers, 3, 7, high=11),
                              gradients=True))
 
 
@@ -51,13 +31,13 @@ def loss_looks_one_token_ahead(component, numbers, seen):
 def loss_with_equal_sizes(component, numbers, seen):
     for vocab_size in (6, 7):
         reply = component(logits=numbers.tensor(3, 7, vocab_size),
-                          tokens=token_ids(numbers, 3, 7, vocab_size=vocab_size), gradients=True)
+                          tokens=token_ids(numbers, 3, 7, high=vocab_size), gradients=True)
         see_loss(seen, reply, f"7 positions, vocabulary of {vocab_size}")
 
 
 @probe("next_token_loss", "sure and right costs nothing")
 def loss_of_a_sure_model(component, numbers, seen):
-    tokens = token_ids(numbers, 2, 5, vocab_size=7)
+    tokens = token_ids(numbers, 2, 5, high=7)
     following = torch.cat([tokens[:, 1:], tokens[:, :1]], dim=1)
     see_loss(seen, component(logits=40.0 * torch.nn.functional.one_hot(following, 7), tokens=tokens))
 
@@ -66,7 +46,7 @@ def loss_of_a_sure_model(component, numbers, seen):
 def loss_leaves_padding_out(component, numbers, seen):
     for pad_id in (5, 0):
         # Sequences of other lengths, and one that is padded in front: there a target follows a padding.
-        tokens = 1 + token_ids(numbers, 4, 7, vocab_size=4)
+        tokens = 1 + token_ids(numbers, 4, 7, high=4)
         for row, padding in enumerate((slice(2, None), slice(5, None), slice(0, 3), slice(7, None))):
             tokens[row, padding] = pad_id
         reply = component(logits=numbers.tensor(4, 7, 11), tokens=tokens, pad_id=pad_id, gradients=True)
@@ -75,19 +55,19 @@ def loss_leaves_padding_out(component, numbers, seen):
 
 @probe("next_token_loss", "without a pad_id every token counts, 0 too")
 def loss_without_padding_counts_all(component, numbers, seen):
-    tokens = token_ids(numbers, 3, 7, vocab_size=11)
+    tokens = token_ids(numbers, 3, 7, high=11)
     tokens[:, 2::2] = 0
     see_loss(seen, component(logits=numbers.tensor(3, 7, 11), tokens=tokens, gradients=True))
 
 
 @probe("next_token_loss", "the arguments stay as they were")
 def loss_changes_nothing(component, numbers, seen):
-    unchanged(seen, component(logits=numbers.tensor(3, 7, 11), tokens=token_ids(numbers, 3, 7, vocab_size=3), pad_id=2))
+    unchanged(seen, component(logits=numbers.tensor(3, 7, 11), tokens=token_ids(numbers, 3, 7, high=3), pad_id=2))
 
 
 @probe("next_token_loss", "it works where the inputs are")
 def loss_follows_the_inputs(component, numbers, seen):
-    on_their_device(seen, component(logits=numbers.tensor(3, 7, 11), tokens=token_ids(numbers, 3, 7, vocab_size=11),
+    on_their_device(seen, component(logits=numbers.tensor(3, 7, 11), tokens=token_ids(numbers, 3, 7, high=11),
                                     pad_id=2, device="meta"))
 
 
@@ -98,103 +78,52 @@ SIZES = dict(vocab_size=11, embed_dim=12, num_heads=3, ff_dim=13, num_layers=2, 
 
 def model_weights(numbers, build):
     """Return numbers for all parameters of the contract; the tied table stands under both of its names."""
-    shapes = {name: tensor.shape for name, tensor in parts.LanguageModel(**build).state_dict().items()}
-    weights = {}
-    for name, shape in shapes.items():
-        low, high = (0.5, 1.5) if "norm" in name and name.endswith("weight") else (-0.5, 0.5)
-        weights[name] = numbers.tensor(*shape, low=low, high=high)
+    weights = of_model(numbers, parts.LanguageModel(**build))
     # Far apart, so that another place or another token makes a difference that can be seen.
     weights["embedding.position.weight"] *= 2
     weights["head.weight"] = weights["embedding.token.weight"] = weights["embedding.token.weight"] * 2
     return weights
 
 
-def see_model(seen, reply, label=""):
-    """Note what a model returned: logits, and the weights of each layer."""
-    start = f"{label}: " if label else ""
-    seen.note(f"{start}answer", kind(reply), reply.given)
-    seen.fault = seen.fault or reply.fault
-    output = reply.output if isinstance(reply.output, (tuple, list)) else (reply.output,)
-    for name, value in zip(("logits", "weights"), output, strict=False):
-        seen.note(f"{start}form of {name}", form(value), reply.given)
-    if not reply.fault and isinstance(output[0], torch.Tensor):
-        seen.note(f"{start}logits", output[0], reply.given)
-    if len(output) == 2 and isinstance(output[1], (tuple, list)):
-        for index, weights in enumerate(output[1]):
-            seen.note(f"{start}weights of layer {index}", weights, reply.given)
-
-
-def form(value):
-    """Return the shape of a tensor, or of the tensors in a list, in words."""
-    if isinstance(value, torch.Tensor):
-        return f"a tensor {list(value.shape)}" + (", with NaN" if torch.isnan(value).any() else "")
-    if isinstance(value, (tuple, list)):
-        return f"a list of {len(value)}: " + ", ".join(map(form, value))
-    return str(value)
-
-
-def logits_of(reply):
-    """Return the logits of a reply, or None."""
-    output = reply.output[0] if isinstance(reply.output, (tuple, list)) and reply.output else reply.output
-    return output if isinstance(output, torch.Tensor) else None
-
-
 @probe("LanguageModel", "embedding, decoder and head have the parameters of the contract")
 def model_has_its_parameters(component, numbers, seen):
     weights = model_weights(numbers, SIZES)
-    reply = component(tokens=token_ids(numbers, 3, 5, vocab_size=11), build=SIZES, weights=weights)
-    seen.note("answer", kind(reply), reply.given)
-    seen.fault = reply.fault
+    reply = component(tokens=token_ids(numbers, 3, 5, high=11), build=SIZES, weights=weights)
+    seen.answer(reply)
     del weights["head.weight"]  # a head without a parameter of its own is tied, too
-    seen.note("missing parameters", listed(name for name in weights if name not in reply.shapes), reply.given)
-    other = [f"{name} {shape}" for name, shape in reply.shapes.items()
-             if name in weights and shape != list(weights[name].shape)]
-    seen.note("parameters of another shape", listed(other), reply.given)
-    seen.note("superfluous parameters",
-              listed(name for name in reply.trained if name not in weights and name != "head.weight"), reply.given)
-
-
-def listed(names):
-    """Return names as a line, "none" if there are none."""
-    return ", ".join(sorted(names)) or "none"
+    see_names(seen, reply, weights, optional=("head.weight",))
 
 
 @probe("LanguageModel", "tokens go through embedding, decoder and head")
 def model_computes(component, numbers, seen):
     weights = model_weights(numbers, SIZES)
-    see_model(seen, component(tokens=token_ids(numbers, 3, 5, vocab_size=11), build=SIZES, weights=weights))
+    see_model(seen, component(tokens=token_ids(numbers, 3, 5, high=11), build=SIZES, weights=weights))
 
 
 @probe("LanguageModel", "no position sees a later one")
 def model_does_not_see_the_future(component, numbers, seen):
-    weights, tokens = model_weights(numbers, SIZES), token_ids(numbers, 2, 7, vocab_size=11)
+    weights, tokens = model_weights(numbers, SIZES), token_ids(numbers, 2, 7, high=11)
     other = tokens.clone()
     other[:, 4] = (other[:, 4] + 5) % 11
     before, after = (component(tokens=given, build=SIZES, weights=weights) for given in (tokens, other))
-    one, two = logits_of(before), logits_of(after)
-    if one is None or two is None or one.shape != two.shape or one.dim() != 3:
-        moved = "cannot be told"
-    else:
-        moved = listed(map(str, (one - two).abs().amax(dim=(0, 2)).gt(1e-4).nonzero().flatten().tolist()))
-    seen.note("positions whose logits change if token 4 is another", moved, before.given)
+    seen.note("positions whose logits change if token 4 is another", moved(before, after, axes=3), before.given)
 
 
 @probe("LanguageModel", "the head and the token embedding are one parameter")
 def model_is_tied(component, numbers, seen):
-    weights = {name: tensor.double() for name, tensor in model_weights(numbers, SIZES).items()}
-    reply = component(tokens=token_ids(numbers, 3, 5, vocab_size=11), build=SIZES, weights=weights, gradients=True)
+    weights = doubled(model_weights(numbers, SIZES))
+    reply = component(tokens=token_ids(numbers, 3, 5, high=11), build=SIZES, weights=weights, gradients=True)
     seen.note("answer", kind(reply), reply.given)
     # One parameter goes by either name; of two, each gets its own part of the gradient.
     names = [f"weights.{name}" for name in ("embedding.token.weight", "head.weight")]
     tables = [reply.gradients[name] for name in names if name in reply.gradients]
     seen.note("tables", str(len(tables)), reply.given)
-    gradient = tables[0] if tables else None
-    seen.gradient("gradient of the token table", gradient, reply.given)
+    seen.gradient("gradient of the token table", tables[0] if tables else None, reply.given)
 
 
 @probe("LanguageModel", "the activation is GPT-2's, or the one that was asked for")
 def model_passes_the_activation(component, numbers, seen):
-    tokens, weights = token_ids(numbers, 2, 5, vocab_size=11), model_weights(numbers, SIZES)
+    tokens, weights = token_ids(numbers, 2, 5, high=11), model_weights(numbers, SIZES)
     # Hidden numbers near 2 to 3, where the activations differ most.
     for index in range(2):
         weights[f"decoder.layers.{index}.feed_forward.up_proj.weight"] *= 4
@@ -205,7 +134,7 @@ def model_passes_the_activation(component, numbers, seen):
 
 @probe("LanguageModel", "dropout acts in training only, on the embedding and in the decoder")
 def model_drops_in_training(component, numbers, seen):
-    tokens, weights = token_ids(numbers, 2, 5, vocab_size=11), model_weights(numbers, SIZES)
+    tokens, weights = token_ids(numbers, 2, 5, high=11), model_weights(numbers, SIZES)
     build = SIZES | dict(dropout=1.0)
     for when, training in (("evaluation", False), ("training, all dropped", True)):
         see_model(seen, component(tokens=tokens, build=build, weights=weights, training=training), when)
@@ -215,7 +144,7 @@ def model_drops_in_training(component, numbers, seen):
 def model_comes_in_sizes(component, numbers, seen):
     for layers, heads, time in ((1, 4, 1), (3, 1, 7)):
         build = SIZES | dict(num_layers=layers, num_heads=heads)
-        reply = component(tokens=token_ids(numbers, 2, time, vocab_size=11), build=build,
+        reply = component(tokens=token_ids(numbers, 2, time, high=11), build=build,
                           weights=model_weights(numbers, build))
         see_model(seen, reply, f"{layers} layers, {heads} heads, {time} tokens")
 
@@ -223,13 +152,13 @@ def model_comes_in_sizes(component, numbers, seen):
 @probe("LanguageModel", "a sequence longer than max_len is refused")
 def model_refuses_long_sequences(component, numbers, seen):
     weights = model_weights(numbers, SIZES)
-    reply = component(tokens=token_ids(numbers, 2, 8, vocab_size=11), build=SIZES, weights=weights)
+    reply = component(tokens=token_ids(numbers, 2, 8, high=11), build=SIZES, weights=weights)
     seen.note("answer", kind(reply), reply.given)
 
 
 @probe("LanguageModel", "it works where it was moved to")
 def model_follows_its_device(component, numbers, seen):
-    reply = component(tokens=token_ids(numbers, 2, 5, vocab_size=11), build=SIZES, device="meta")
+    reply = component(tokens=token_ids(numbers, 2, 5, high=11), build=SIZES, device="meta")
     on_their_device(seen, reply)
 
 
@@ -250,8 +179,8 @@ def rows_of_logits(numbers, *leading):
 def see_filtered(seen, reply, label):
     """Note which logits are removed, and the probabilities of what stays."""
     for value in seen.see(reply, "logits", label=label).values():
-        seen.note(f"{label}: removed", (value == -torch.inf).float(), reply.given)
-        seen.note(f"{label}: probabilities", value.double().softmax(-1), reply.given)
+        seen.note("removed", (value == -torch.inf).float(), reply.given, label)
+        seen.note("probabilities", value.double().softmax(-1), reply.given, label)
 
 
 def settings(temperature=1.0, top_k=None, top_p=None):
@@ -331,7 +260,7 @@ def filter_refuses_cold(component, numbers, seen):
 def filter_changes_nothing(component, numbers, seen):
     for name, given in (("temperature", settings(0.5)), ("top_k", settings(top_k=2)), ("top_p", settings(top_p=0.5))):
         reply = component(logits=rows_of_logits(numbers, 3), **given)
-        seen.note(f"{name}: arguments changed in place", ", ".join(reply.changed) or "none", reply.given)
+        unchanged(seen, reply, name)
 
 
 # generate
@@ -356,17 +285,16 @@ def how(sample=False, temperature=1.0, top_k=None, top_p=None, generator=None):
 
 def see_text(seen, reply, tokens, label=""):
     """Note the shape of a text, whether it begins with what was given, and the text."""
-    start = f"{label}: " if label else ""
     for value in seen.see(reply, "text", label=label).values():
         begins = value.dim() == 2 and torch.equal(value[:, :tokens.shape[1]].long(), tokens)
-        seen.note(f"{start}text begins with the given tokens", "yes" if begins else "no", reply.given)
-        seen.note(f"{start}text", value, reply.given)
+        seen.note("text begins with the given tokens", "yes" if begins else "no", reply.given, label)
+        seen.note("text", value, reply.given, label)
 
 
 @probe("generate", "greedy: the likeliest token after the last one is appended, again and again", chooses=True)
 def text_is_greedy(component, numbers, seen):
     for batch, time, new in ((3, 2, 4), (1, 1, 5), (5, 3, 1)):
-        tokens = token_ids(numbers, batch, time, vocab_size=VOCAB)
+        tokens = token_ids(numbers, batch, time, high=VOCAB)
         reply = component(model=text_model(numbers), tokens=tokens, max_new_tokens=new, **how())
         see_text(seen, reply, tokens, f"{batch} x {time} tokens, {new} more")
 
@@ -374,14 +302,14 @@ def text_is_greedy(component, numbers, seen):
 @probe("generate", "the model gets the last max_len tokens of a longer text", chooses=True)
 def text_outgrows_the_context(component, numbers, seen):
     for time, new in ((5, 6), (7, 3), (10, 3)):
-        tokens = token_ids(numbers, 3, time, vocab_size=VOCAB)
+        tokens = token_ids(numbers, 3, time, high=VOCAB)
         reply = component(model=text_model(numbers), tokens=tokens, max_new_tokens=new, **how())
         see_text(seen, reply, tokens, f"{time} tokens, {new} more, max_len {MAX_LEN}")
 
 
 @probe("generate", "the model is in evaluation mode, and no gradients are recorded", chooses=True)
 def text_without_dropout_and_gradients(component, numbers, seen):
-    reply = component(model=text_model(numbers), tokens=token_ids(numbers, 2, 3, vocab_size=VOCAB), max_new_tokens=3,
+    reply = component(model=text_model(numbers), tokens=token_ids(numbers, 2, 3, high=VOCAB), max_new_tokens=3,
                       **how())
     use = reply.reports["model"]
     seen.note("modes in which the model was called", use["modes"], reply.given)
@@ -431,8 +359,8 @@ def see_draws(seen, text, order, label, given):
     alike = bool((new == new[:1]).all())
     places = sorted({order.index(token) for token in new.flatten().tolist() if token in order})
     told = ", ".join(map(str, places)) if places == [0] or not alike else "several, the same in all texts"
-    seen.note(f"{label}: all texts are alike", "yes" if alike else "no", given)
-    seen.note(f"{label}: tokens that come, 0 the likeliest", told, given)
+    seen.note("all texts are alike", "yes" if alike else "no", given, label)
+    seen.note("tokens that come, 0 the likeliest", told, given, label)
 
 
 @probe("generate", "greedy text is never drawn", chooses=True)
@@ -451,21 +379,22 @@ def text_is_drawn_with_the_generator(component, numbers, seen):
     for label, given in (("plain", {}), ("filtered", dict(temperature=1.5, top_k=5, top_p=0.9))):
         options = how(True, **given, generator=RandomGenerator(11))
         replies = [component(model=model, tokens=tokens, max_new_tokens=9, **options, seed=seed) for seed in (1, 2)]
-        seen.note(f"{label}: answer", kind(replies[0]), replies[0].given)
+        reply = replies[0]
+        seen.note("answer", kind(reply), reply.given, label)
         one, two = (reply.output for reply in replies)
         if not isinstance(one, torch.Tensor) or not isinstance(two, torch.Tensor):
             continue
-        seen.note(f"{label}: the same generator gives the same text", "yes" if torch.equal(one, two) else "no",
-                  replies[0].given)
-        seen.note(f"{label}: of the generator", replies[0].reports["generator"]["use"], replies[0].given)
+        alike = "yes" if torch.equal(one, two) else "no"
+        seen.note("the same generator gives the same text", alike, reply.given, label)
+        seen.note("of the generator", reply.reports["generator"]["use"], reply.given, label)
         right = parts.generate(model.make(), tokens, 9, **options | dict(generator=RandomGenerator(11).make()))
-        seen.note(f"{label}: text is that of torch.multinomial", "yes" if torch.equal(one, right) else "no",
-                  replies[0].given)
+        drawn = "yes" if torch.equal(one, right) else "no"
+        seen.note("text is that of torch.multinomial", drawn, reply.given, label)
 
 
 @probe("generate", "the argument stays as it was", chooses=True)
 def text_changes_nothing(component, numbers, seen):
-    unchanged(seen, component(model=text_model(numbers), tokens=token_ids(numbers, 2, 9, vocab_size=VOCAB),
+    unchanged(seen, component(model=text_model(numbers), tokens=token_ids(numbers, 2, 9, high=VOCAB),
                               max_new_tokens=3, **how()))
 
 
@@ -486,14 +415,14 @@ def gpt(numbers):
 @probe("generate_with_cache", "the text is that of the whole model", chooses=True)
 def cached_text_is_the_same(component, numbers, seen):
     for batch, time, new in ((7, 3, 10), (2, 1, 9), (5, 9, 1)):
-        tokens = token_ids(numbers, batch, time, vocab_size=31)
+        tokens = token_ids(numbers, batch, time, high=31)
         reply = component(model=gpt(numbers), tokens=tokens, max_new_tokens=new, **how())
         see_text(seen, reply, tokens, f"{batch} x {time} tokens, {new} more")
 
 
 @probe("generate_with_cache", "no token passes through a layer twice", chooses=True)
 def cached_keys_are_kept(component, numbers, seen):
-    tokens = token_ids(numbers, 2, 4, vocab_size=31)
+    tokens = token_ids(numbers, 2, 4, high=31)
     reply = component(model=gpt(numbers), tokens=tokens, max_new_tokens=8, **how())
     see_text(seen, reply, tokens)  # few steps are no merit where the text is wrong
     use = reply.reports["model"]
@@ -503,27 +432,27 @@ def cached_keys_are_kept(component, numbers, seen):
 @probe("generate_with_cache", "once the context slides, everything is computed anew", chooses=True)
 def cached_text_outgrows_the_context(component, numbers, seen):
     for time, new in ((10, 8), (13, 3), (17, 3)):
-        tokens = token_ids(numbers, 7, time, vocab_size=31)
+        tokens = token_ids(numbers, 7, time, high=31)
         reply = component(model=gpt(numbers), tokens=tokens, max_new_tokens=new, **how())
         see_text(seen, reply, tokens, f"{time} tokens, {new} more, max_len 13")
 
 
 @probe("generate_with_cache", "drawn text is that of generate", chooses=True)
 def cached_text_is_drawn(component, numbers, seen):
-    tokens, model = token_ids(numbers, 7, 3, vocab_size=31), gpt(numbers)
+    tokens, model = token_ids(numbers, 7, 3, high=31), gpt(numbers)
     for label, given in (("plain", {}), ("filtered", dict(temperature=1.5, top_k=20, top_p=0.95))):
         options = how(True, **given, generator=RandomGenerator(11))
         reply = component(model=model, tokens=tokens, max_new_tokens=7, **options)
-        seen.note(f"{label}: answer", kind(reply), reply.given)
+        seen.note("answer", kind(reply), reply.given, label)
         right = parts.generate(model.make(), tokens, 7, **options | dict(generator=RandomGenerator(11).make()))
         if isinstance(reply.output, torch.Tensor):
-            seen.note(f"{label}: text is that of generate", "yes" if torch.equal(reply.output, right) else "no",
-                      reply.given)
+            same = "yes" if torch.equal(reply.output, right) else "no"
+            seen.note("text is that of generate", same, reply.given, label)
 
 
 @probe("generate_with_cache", "the argument stays as it was", chooses=True)
 def cached_text_changes_nothing(component, numbers, seen):
-    unchanged(seen, component(model=gpt(numbers), tokens=token_ids(numbers, 2, 5, vocab_size=31), max_new_tokens=3,
+    unchanged(seen, component(model=gpt(numbers), tokens=token_ids(numbers, 2, 5, high=31), max_new_tokens=3,
                               **how()))
 
 
@@ -531,20 +460,16 @@ def cached_text_changes_nothing(component, numbers, seen):
 
 @probe("language_model_bug_input", "logits are finite numbers, and tokens are ids of their vocabulary")
 def bug_input_fits(component, numbers, seen):
-    reply = component()
-    seen.note("answer", kind(reply), reply.given)
-    seen.fault = reply.fault
-    seen.note("what you return", misfit(reply.output) or "fits", reply.given)
+    see_fit(seen, component(), _misfit, given="nothing")
 
 
 @probe("language_model_bug_input", "a token that was written before gets a larger logit")
 def bug_input_shows_the_bug(component, numbers, seen):
-    reply = component()
-    effect = "is not run" if misfit(reply.output) else effect_of_the_bug(*reply.output)
-    seen.note("broken_repetition_penalty on your input", effect, reply.given)
+    see_effect(seen, "broken_repetition_penalty on your input", component(), _misfit, lambda given: _effect(*given),
+               given="nothing")
 
 
-def misfit(given):
+def _misfit(given):
     """Return what is wrong with an input for a repetition penalty, or nothing."""
     if not isinstance(given, (tuple, list)) or len(given) != 2:
         return "is not (logits, tokens)"
@@ -563,7 +488,7 @@ def misfit(given):
     return ""
 
 
-def effect_of_the_bug(logits, tokens):
+def _effect(logits, tokens):
     """Say whether a written token gains by the broken penalty, and if not, what kind of input it is."""
     logits, tokens = logits.double(), tokens.long()
     gain = broken_repetition_penalty(logits, tokens) - logits

@@ -7,189 +7,22 @@ from workbench.broken.encoder import broken_encoder_layer
 
 from ..calling.stubs import Activation
 from . import kind, probe
+from .bugs import far_apart, is_mask, is_sequence, loaded, mask_or_none, see_effect, see_fit
+from .see import (
+    dropout_stages,
+    first,
+    moved,
+    nudged,
+    see_all,
+    see_gradients,
+    see_parameters,
+    see_stack,
+    unchanged,
+)
+from .weights import FORMS, doubled, feed_forward, layer, linear, stack
 
 SIZES = dict(embed_dim=10, num_heads=2, ff_dim=11)
 BATCH, TIME = 3, 7
-
-
-# Numbers for the parameters, by the names of the contract
-
-def linear(numbers, name, inputs, outputs, bias=True):
-    """Return weight and bias of a linear layer, small enough that a softmax behind it does not saturate."""
-    weights = {f"{name}.weight": numbers.tensor(outputs, inputs, low=-0.5, high=0.5)}
-    return weights | ({f"{name}.bias": numbers.tensor(outputs, low=-0.5, high=0.5)} if bias else {})
-
-
-def norm(numbers, name, embed_dim):
-    """Return weight and bias of a layer norm, the weight near 1."""
-    return {f"{name}.weight": numbers.tensor(embed_dim, low=0.5, high=1.5),
-            f"{name}.bias": numbers.tensor(embed_dim, low=-1.0, high=1.0)}
-
-
-def attention(numbers, name, embed_dim):
-    """Return the weights of a multi-head attention."""
-    return {key: value for projection in ("q_proj", "k_proj", "v_proj", "out_proj")
-            for key, value in linear(numbers, f"{name}.{projection}", embed_dim, embed_dim).items()}
-
-
-def feed_forward(numbers, name, embed_dim, ff_dim):
-    """Return the weights of a feed-forward network; `name` ends in a dot or is empty."""
-    return linear(numbers, f"{name}up_proj", embed_dim, ff_dim) | linear(numbers, f"{name}down_proj", ff_dim, embed_dim)
-
-
-def layer(numbers, name="", *, attentions=("self_attention",), norms=2, embed_dim=10, ff_dim=11, **_):
-    """Return the weights of an encoder layer, or of a decoder layer with two attentions and three norms."""
-    weights = {}
-    for one in attentions:
-        weights |= attention(numbers, f"{name}{one}", embed_dim)
-    weights |= feed_forward(numbers, f"{name}feed_forward.", embed_dim, ff_dim)
-    for number in range(1, norms + 1):
-        weights |= norm(numbers, f"{name}norm{number}", embed_dim)
-    return weights
-
-
-def stack(numbers, num_layers, norm_first=False, **sizes):
-    """Return the weights of a stack of layers, with a final norm in the pre-norm form."""
-    weights = {}
-    for index in range(num_layers):
-        weights |= layer(numbers, f"layers.{index}.", **sizes)
-    return weights | (norm(numbers, "final_norm", sizes.get("embed_dim", 10)) if norm_first else {})
-
-
-def doubled(tensors):
-    """Return the same tensors in float64, where the digits of gradients are beyond doubt."""
-    return {name: tensor.double() for name, tensor in tensors.items()}
-
-
-# Ways to look at a reply
-
-def see_parameters(seen, reply, weights, label=""):
-    """Note which parameters of the contract are missing, superfluous, of another shape, or one and the same."""
-    start = f"{label}: " if label else ""
-    wrong = [f"{name} {shape}" for name, shape in reply.shapes.items()
-             if name in weights and shape != list(weights[name].shape)]
-    seen.note(f"{start}missing parameters", _listed(name for name in weights if name not in reply.shapes), reply.given)
-    seen.note(f"{start}parameters of another shape", _listed(wrong), reply.given)
-    seen.note(f"{start}superfluous parameters", _listed(name for name in reply.trained if name not in weights),
-              reply.given)
-    seen.note(f"{start}parameters that are one and the same", _listed(" = ".join(group) for group in reply.shared),
-              reply.given)
-
-
-def _listed(names):
-    return ", ".join(sorted(names)) or "none"
-
-
-def see_all(seen, reply, *names, label="", mask=None):
-    """Note everything that a module returned: tensors, lists of one tensor per layer, and None.
-
-    names  what the outputs are called, in order
-    mask   for weights: {name: mask}, to tell how much of a query's weight lies on hidden keys
-    Returns {name: value}, empty if the reply is not what the names promise.
-    """
-    start = f"{label}: " if label else ""
-    seen.note(start + "answer", kind(reply), reply.given)
-    if reply.fault:
-        seen.fault = seen.fault or reply.fault
-        return {}
-    outputs = reply.output if isinstance(reply.output, (tuple, list)) else (reply.output,)
-    if len(outputs) != len(names):
-        return {}
-    found = dict(zip(names, outputs, strict=True))
-    for name, value in found.items():
-        seen.note(f"{start}form of {name}", _form(value), reply.given)
-    for name, value in _tensors(found):
-        if (mask or {}).get(name.split(" of layer")[0]) is not None:
-            hidden = _on_hidden_keys(value, mask[name.split(" of layer")[0]])
-            seen.note(f"{start}largest weight on a hidden key in {name}", hidden, reply.given)
-        seen.note(start + name, value, reply.given)
-    return found
-
-
-def _form(value):
-    if isinstance(value, torch.Tensor):
-        odd = ", with NaN" if torch.isnan(value).any() else ""
-        return f"a tensor {list(value.shape)}{odd}"
-    if isinstance(value, (tuple, list)):
-        return f"a list of {len(value)}: " + "; ".join(map(_form, value))
-    return str(value)
-
-
-def _tensors(found):
-    for name, value in found.items():
-        if isinstance(value, torch.Tensor):
-            yield name, value
-        elif isinstance(value, (tuple, list)):
-            yield from ((f"{name} of layer {index}", one) for index, one in enumerate(value)
-                        if isinstance(one, torch.Tensor))
-
-
-def _on_hidden_keys(weights, mask):
-    """Return the largest weight [batch, heads, queries, keys] on a key that the mask hides."""
-    mask = mask.unsqueeze(-3) if mask.dim() == 3 else mask
-    try:
-        return weights.masked_fill(mask, 0.0).abs().max()
-    except RuntimeError:
-        return "cannot be told, the shape is wrong"
-
-
-def see_gradients(seen, reply, label=""):
-    """Note the gradient that arrives at each argument and parameter."""
-    start = f"{label}: " if label else ""
-    seen.note(start + "answer", kind(reply), reply.given)
-    seen.fault = seen.fault or reply.fault
-    for name, gradient in reply.gradients.items():
-        # A bias of the key adds the same to all scores of a query, so what arrives there is rounding and no more.
-        if not name.endswith("k_proj.bias"):
-            seen.gradient(f"{start}gradient of {name}", gradient, reply.given)
-
-
-def moved(before, after, index=0):
-    """Say at which positions an output [batch, time, embed_dim] differs between two replies: "0, 3", or "none"."""
-    one, other = first(before, index), first(after, index)
-    if one is None or other is None or one.shape != other.shape or one.dim() < 2:
-        return "cannot be told"
-    apart = (one - other).abs().amax(dim=-1)
-    places = (apart > 1e-4).reshape(-1, apart.shape[-1]).any(dim=0).nonzero().flatten().tolist()
-    return ", ".join(map(str, places)) or "none"
-
-
-def first(reply, index=0):
-    """Return an output of a reply if it is a tensor, or None."""
-    outputs = reply.output if isinstance(reply.output, (tuple, list)) else (reply.output,)
-    ours = outputs[index] if len(outputs) > index else None
-    return ours if isinstance(ours, torch.Tensor) else None
-
-
-def nudged(x, position):
-    """Return a copy of x [..., time, features] in which one position is another."""
-    x = x.clone()
-    x[..., position, :] = 1.5 - x[..., position, :].flip(-1)
-    return x
-
-
-def dropout_stages(component, numbers, seen, weights, biases, exercise, **more):
-    """Note how often the numbers of a sublayer can be doubled by dropout of one half: once per place where it acts.
-
-    weights  all parameters, here taken as 0
-    biases   {sublayer: the parameters that are 1 instead, so that the sublayer gives 1 everywhere}
-    """
-    for name, ones in biases.items():
-        given = {key: _passing_on(value) if key in ones else torch.zeros_like(value) for key, value in weights.items()}
-        sizes = dict(embed_dim=2, num_heads=1, ff_dim=1)
-        reply = component(x=torch.zeros(300, 1, 2), **more, build=exercise | sizes | dict(dropout=0.5, norm_first=True),
-                          weights=given, training=True)
-        seen.note(f"{name}: answer", kind(reply), reply.given)
-        seen.fault = seen.fault or reply.fault
-        output = first(reply)
-        if output is not None:
-            seen.note(f"{name}: a 1 that is doubled wherever dropout keeps it becomes", output.abs().max(), reply.given)
-
-
-def _passing_on(parameter):
-    """Return a bias of 1, or a weight that hands a 1 on as a 1."""
-    square = parameter.dim() == 2 and len(set(parameter.shape)) == 1
-    return torch.eye(len(parameter)) if square else torch.ones_like(parameter)
 
 
 # FeedForward
@@ -201,8 +34,7 @@ FEED_FORWARD = dict(embed_dim=5, ff_dim=11)
 def feed_forward_has_two_layers(component, numbers, seen):
     weights = feed_forward(numbers, "", **FEED_FORWARD)
     reply = component(x=numbers.tensor(BATCH, TIME, 5), build=FEED_FORWARD, weights=weights)
-    seen.note("answer", kind(reply), reply.given)
-    seen.fault = reply.fault
+    seen.answer(reply)
     see_parameters(seen, reply, weights)
 
 
@@ -258,7 +90,7 @@ def feed_forward_passes_gradients(component, numbers, seen):
 def feed_forward_changes_nothing(component, numbers, seen):
     weights = feed_forward(numbers, "", **FEED_FORWARD)
     reply = component(x=numbers.tensor(BATCH, TIME, 5), build=FEED_FORWARD, weights=weights)
-    seen.note("arguments changed in place", ", ".join(reply.changed) or "none", reply.given)
+    unchanged(seen, reply)
 
 
 # GatedFeedForward
@@ -274,8 +106,7 @@ def gated(numbers, embed_dim, ff_dim):
 def gated_has_three_layers(component, numbers, seen):
     weights = gated(numbers, **FEED_FORWARD)
     reply = component(x=numbers.tensor(BATCH, TIME, 5), build=FEED_FORWARD, weights=weights)
-    seen.note("answer", kind(reply), reply.given)
-    seen.fault = reply.fault
+    seen.answer(reply)
     see_parameters(seen, reply, weights)
 
 
@@ -324,20 +155,16 @@ def gated_passes_gradients(component, numbers, seen):
 def gated_changes_nothing(component, numbers, seen):
     weights = gated(numbers, **FEED_FORWARD)
     reply = component(x=numbers.tensor(BATCH, TIME, 5), build=FEED_FORWARD, weights=weights)
-    seen.note("arguments changed in place", ", ".join(reply.changed) or "none", reply.given)
+    unchanged(seen, reply)
 
 
 # EncoderLayer
-
-FORMS = (("post-norm", False), ("pre-norm", True))
-
 
 @probe("EncoderLayer", "it has the parameters of the contract, each of its own")
 def encoder_layer_has_its_parameters(component, numbers, seen):
     weights = layer(numbers, **SIZES)
     reply = component(x=numbers.tensor(BATCH, TIME, 10), build=SIZES, weights=weights)
-    seen.note("answer", kind(reply), reply.given)
-    seen.fault = reply.fault
+    seen.answer(reply)
     see_parameters(seen, reply, weights)
 
 
@@ -346,7 +173,7 @@ def encoder_layer_keeps_the_residual_path(component, numbers, seen):
     silent = ("self_attention.out_proj", "feed_forward.down_proj")
     weights = {name: torch.zeros_like(tensor) if name.startswith(silent) else tensor
                for name, tensor in layer(numbers, **SIZES).items()}
-    for label, norm_first in FORMS:
+    for label, norm_first in FORMS.items():
         reply = component(x=numbers.tensor(BATCH, TIME, 10), build=SIZES | dict(norm_first=norm_first), weights=weights)
         see_all(seen, reply, "x", "weights", label=label)
 
@@ -375,10 +202,18 @@ def encoder_layer_sees_everything(component, numbers, seen):
 def encoder_layer_obeys_the_mask(component, numbers, seen):
     weights = layer(numbers, **SIZES)
     shapes = ((TIME, TIME), (BATCH, 1, TIME), (BATCH, TIME, TIME), (TIME, TIME))
-    for (label, norm_first), shape in zip(FORMS * 2, shapes, strict=True):
+    for (label, norm_first), shape in zip([*FORMS.items()] * 2, shapes, strict=True):
         mask, x = numbers.mask(*shape), numbers.tensor(BATCH, TIME, 10)
         reply = component(x=x, mask=mask, build=SIZES | dict(norm_first=norm_first), weights=weights)
         see_all(seen, reply, "x", "weights", label=f"{label}, mask {list(shape)}", mask=dict(weights=mask))
+
+
+def see_padding(seen, padded, short):
+    """Note whether 5 tokens change where padding follows them, as in `padded`, from what they are in `short`."""
+    one, other = first(padded), first(short)
+    if one is not None and other is not None and one.dim() == 3:
+        same = one[:, :5].shape == other.shape and torch.allclose(one[:, :5], other, atol=1e-4)
+        seen.note("tokens change if padding follows", "no" if same else "yes", padded.given)
 
 
 @probe("EncoderLayer", "padding changes nothing for the tokens in front of it")
@@ -386,11 +221,7 @@ def encoder_layer_ignores_padding(component, numbers, seen):
     weights, x = layer(numbers, **SIZES), numbers.tensor(BATCH, TIME, 10)
     tokens = torch.arange(TIME).expand(BATCH, 1, TIME) < 5
     padded = component(x=x, mask=tokens, build=SIZES, weights=weights)
-    short = component(x=x[:, :5], build=SIZES, weights=weights)
-    one, other = first(padded), first(short)
-    if one is not None and other is not None and one.dim() == 3:
-        same = one[:, :5].shape == other.shape and torch.allclose(one[:, :5], other, atol=1e-4)
-        seen.note("tokens change if padding follows", "no" if same else "yes", padded.given)
+    see_padding(seen, padded, component(x=x[:, :5], build=SIZES, weights=weights))
     see_all(seen, padded, "x", "weights", label="padded", mask=dict(weights=tokens))
 
 
@@ -411,7 +242,7 @@ def encoder_layer_passes_the_activation(component, numbers, seen):
 @probe("EncoderLayer", "dropout takes the sublayers' outputs, in training only")
 def encoder_layer_drops_outputs(component, numbers, seen):
     weights, x = layer(numbers, **SIZES), numbers.tensor(BATCH, TIME, 10)
-    for label, norm_first in FORMS:
+    for label, norm_first in FORMS.items():
         build = SIZES | dict(dropout=1.0, norm_first=norm_first)
         for when, training in (("evaluation", False), ("training, all dropped", True)):
             reply = component(x=x, build=build, weights=weights, training=training)
@@ -421,15 +252,15 @@ def encoder_layer_drops_outputs(component, numbers, seen):
 @probe("EncoderLayer", "dropout acts inside the sublayers as well")
 def encoder_layer_drops_inside(component, numbers, seen):
     weights = layer(numbers, embed_dim=2, ff_dim=1)
-    dropout_stages(component, numbers, seen, weights, {
+    dropout_stages(seen, component, weights, {
         "self-attention": ("self_attention.v_proj.bias", "self_attention.out_proj.weight"),
-        "feed-forward": ("feed_forward.up_proj.bias", "feed_forward.down_proj.weight")}, {})
+        "feed-forward": ("feed_forward.up_proj.bias", "feed_forward.down_proj.weight")})
 
 
 @probe("EncoderLayer", "gradients reach the input and all parameters")
 def encoder_layer_passes_gradients(component, numbers, seen):
     weights, x = doubled(layer(numbers, **SIZES)), numbers.tensor(BATCH, TIME, 10).double()
-    for label, norm_first in FORMS:
+    for label, norm_first in FORMS.items():
         reply = component(x=x, build=SIZES | dict(norm_first=norm_first), weights=weights, gradients=True)
         see_gradients(seen, reply, label)
 
@@ -437,20 +268,13 @@ def encoder_layer_passes_gradients(component, numbers, seen):
 @probe("EncoderLayer", "the arguments stay as they were")
 def encoder_layer_changes_nothing(component, numbers, seen):
     weights = layer(numbers, **SIZES)
-    for label, norm_first in FORMS:
+    for label, norm_first in FORMS.items():
         reply = component(x=numbers.tensor(BATCH, TIME, 10), mask=numbers.mask(TIME, TIME),
                           build=SIZES | dict(norm_first=norm_first), weights=weights)
-        seen.note(f"{label}: arguments changed in place", ", ".join(reply.changed) or "none", reply.given)
+        unchanged(seen, reply, label)
 
 
 # Encoder
-
-def see_stack(seen, reply, *names, label="", **how):
-    """Note what a stack returned, unless PyTorch knows of no layers in it: their numbers would be random."""
-    if reply.fault or any(name.startswith("layers.") for name in reply.shapes):
-        return see_all(seen, reply, *names, label=label, **how)
-    seen.note(f"{label}: answer" if label else "answer", "nothing of which PyTorch knows a layer", reply.given)
-    return {}
 
 @probe("Encoder", "it has as many layers as asked for, each with parameters of its own, and a final norm if pre-norm")
 def encoder_has_its_parameters(component, numbers, seen):
@@ -458,8 +282,7 @@ def encoder_has_its_parameters(component, numbers, seen):
         weights = stack(numbers, num_layers, norm_first, **SIZES)
         reply = component(x=numbers.tensor(BATCH, TIME, 10), weights=weights,
                           build=SIZES | dict(num_layers=num_layers, norm_first=norm_first))
-        seen.note(f"{label}: answer", kind(reply), reply.given)
-        seen.fault = seen.fault or reply.fault
+        seen.answer(reply, label)
         see_parameters(seen, reply, weights, label)
 
 
@@ -496,11 +319,7 @@ def encoder_ignores_padding(component, numbers, seen):
     weights, x, build = stack(numbers, 2, **SIZES), numbers.tensor(BATCH, TIME, 10), SIZES | dict(num_layers=2)
     tokens = torch.arange(TIME).expand(BATCH, 1, TIME) < 5
     padded = component(x=x, mask=tokens, build=build, weights=weights)
-    short = component(x=x[:, :5], build=build, weights=weights)
-    one, other = first(padded), first(short)
-    if one is not None and other is not None and one.dim() == 3:
-        same = one[:, :5].shape == other.shape and torch.allclose(one[:, :5], other, atol=1e-4)
-        seen.note("tokens change if padding follows", "no" if same else "yes", padded.given)
+    see_padding(seen, padded, component(x=x[:, :5], build=build, weights=weights))
     seen.note("answer", kind(padded), padded.given)
 
 
@@ -531,7 +350,7 @@ def encoder_changes_nothing(component, numbers, seen):
     weights = stack(numbers, 2, **SIZES)
     reply = component(x=numbers.tensor(BATCH, TIME, 10), mask=numbers.mask(TIME, TIME),
                       build=SIZES | dict(num_layers=2), weights=weights)
-    seen.note("arguments changed in place", ", ".join(reply.changed) or "none", reply.given)
+    unchanged(seen, reply)
 
 
 # encoder_bug_input: the learner supplies an input, the probe runs the broken layer and a right one on it
@@ -541,37 +360,13 @@ BUG_SIZES = dict(embed_dim=8, num_heads=2, ff_dim=11)
 
 @probe("encoder_bug_input", "x and mask fit together, and x holds finite numbers")
 def bug_input_fits(component, numbers, seen):
-    reply = component()
-    seen.note("answer", kind(reply), reply.given)
-    seen.fault = reply.fault
-    seen.note("what you return", _misfit(reply.output) or "fits")
+    see_fit(seen, component(), _misfit)
 
 
 @probe("encoder_bug_input", "the broken layer gives a wrong output for it")
 def bug_input_shows_the_bug(component, numbers, seen):
-    output, weights = component().output, layer(numbers, **BUG_SIZES)
-    seen.note("broken_encoder_layer on your input", "is not run" if _misfit(output) else _effect(*output, weights))
-
-
-def is_sequence(x, embed_dim=8, batch=16, time=200):
-    """Tell whether what a learner returned is [batch, time, embed_dim], floating point, finite and not too large."""
-    plain = isinstance(x, torch.Tensor) and x.layout is torch.strided and x.device.type == "cpu"
-    return bool(plain and x.is_floating_point() and x.dim() == 3 and x.shape[2] == embed_dim
-                and 1 <= x.shape[0] <= batch and 1 <= x.shape[1] <= time and torch.isfinite(x).all())
-
-
-def is_mask(mask, batch, queries, keys):
-    """Tell whether what a learner returned is a boolean mask of one of the shapes of the course, or was None."""
-    if not isinstance(mask, torch.Tensor):
-        return mask == "None"
-    shapes = ((queries, keys), (batch, 1, keys), (batch, queries, keys))
-    plain = mask.layout is torch.strided and mask.device.type == "cpu" and mask.dtype == torch.bool
-    return plain and tuple(mask.shape) in shapes
-
-
-def far_apart(one, other):
-    """Tell whether two outputs differ by more than 0.01 somewhere."""
-    return bool((torch.nan_to_num(one - other).abs() > 0.01).any())
+    weights = layer(numbers, **BUG_SIZES)
+    see_effect(seen, "broken_encoder_layer on your input", component(), _misfit, lambda given: _effect(*given, weights))
 
 
 def _misfit(given):
@@ -588,9 +383,7 @@ def _misfit(given):
 
 def _effect(x, mask, weights):
     """Say whether the bug shows on an input, and if not, what kind of input it is."""
-    right = parts.EncoderLayer(**BUG_SIZES).double().eval()
-    right.load_state_dict(weights)
-    mask = mask if isinstance(mask, torch.Tensor) else None
+    right, mask = loaded(parts.EncoderLayer(**BUG_SIZES), weights), mask_or_none(mask)
     with torch.no_grad():
         if far_apart(right(x.double(), mask)[0], broken_encoder_layer(right, x.double(), mask)[0]):
             return "gives a wrong output"

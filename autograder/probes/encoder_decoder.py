@@ -6,15 +6,19 @@ from workbench import parts
 from workbench.broken import encoder_decoder as broken
 
 from ..calling.stubs import TableTranslator
-from . import kind, probe
-from .encoder import doubled, linear, see_all, see_parameters, stack
-
-
-def integers(numbers, *shape, below, without=()):
-    """Return integers under a bound, some of which may be left out."""
-    choices = [number for number in range(below) if number not in without]
-    return torch.tensor(choices)[(numbers.tensor(*shape, low=0.0, high=1.0) * len(choices)).long()]
-
+from . import probe
+from .bugs import INTEGERS, see_effect, see_fit
+from .see import (
+    dtype_of,
+    moved,
+    on_their_device,
+    see_all,
+    see_output,
+    see_parameters,
+    unchanged,
+)
+from .tokens import integers, source_and_target
+from .weights import doubled, encoder_decoder
 
 # shift_right
 
@@ -22,22 +26,20 @@ def integers(numbers, *shape, below, without=()):
 def tokens_move_one_place(component, numbers, seen):
     for bos_id in (13, 17):
         reply = component(tokens=integers(numbers, 3, 7, below=11), bos_id=bos_id)
-        for name, value in seen.see(reply, "tokens", label=f"bos_id {bos_id}").items():
-            seen.note(f"bos_id {bos_id}: {name}", value, reply.given)
+        see_output(seen, reply, f"bos_id {bos_id}", "tokens")
 
 
 @probe("shift_right", "one token in a row, and as many rows as tokens, are nothing special")
 def any_shape_is_shifted(component, numbers, seen):
     for shape in ((5, 1), (1, 5), (5, 5)):
         reply = component(tokens=integers(numbers, *shape, below=11), bos_id=13)
-        for name, value in seen.see(reply, "tokens", label=f"tokens {list(shape)}").items():
-            seen.note(f"tokens {list(shape)}: {name}", value, reply.given)
+        see_output(seen, reply, f"tokens {list(shape)}", "tokens")
 
 
 @probe("shift_right", "the tokens that are given stay as they were")
 def shift_changes_nothing(component, numbers, seen):
     reply = component(tokens=integers(numbers, 3, 7, below=11), bos_id=13)
-    seen.note("arguments changed in place", ", ".join(reply.changed) or "none", reply.given)
+    unchanged(seen, reply)
 
 
 @probe("shift_right", "dtype and device are those of the tokens")
@@ -45,19 +47,9 @@ def shift_follows_the_tokens(component, numbers, seen):
     tokens = integers(numbers, 3, 7, below=11)
     for dtype in (torch.int64, torch.int32):
         reply = component(tokens=tokens.to(dtype), bos_id=13)
-        seen.note(f"answer for {dtype}", _dtype(reply), reply.given)
+        seen.note(f"answer for {dtype}", dtype_of(reply), reply.given)
     reply = component(tokens=tokens, bos_id=13, device="meta")
-    seen.note("made on the tokens' device", _on_the_device(reply), reply.given)
-
-
-def _dtype(reply):
-    if reply.fault:
-        return f"raised {reply.fault.type}"
-    return str(reply.output.dtype) if isinstance(reply.output, torch.Tensor) else str(reply.output)
-
-
-def _on_the_device(reply):
-    return "no" if reply.fault and "device" in reply.fault.message else "yes"
+    on_their_device(seen, reply, name="made on the tokens' device")
 
 
 # EncoderDecoder
@@ -65,31 +57,6 @@ def _on_the_device(reply):
 PAD, BOS = 3, 5
 SIZES = dict(source_vocab_size=11, target_vocab_size=13, embed_dim=6, num_heads=2, ff_dim=7, encoder_layers=1,
              decoder_layers=2, max_len=19, pad_id=PAD, bos_id=BOS)
-
-
-def weights_of(numbers, build):
-    """Return numbers for all parameters of an EncoderDecoder, by the names of the contract."""
-    width, sizes = build["embed_dim"], {name: build[name] for name in ("embed_dim", "num_heads", "ff_dim")}
-    norm_first = build.get("norm_first", False)
-    encoder = stack(numbers, build["encoder_layers"], norm_first, **sizes)
-    decoder = stack(numbers, build["decoder_layers"], norm_first, norms=3,
-                    attentions=("self_attention", "cross_attention"), **sizes)
-    return {
-        "source_embedding.token.weight": numbers.tensor(build["source_vocab_size"], width, low=-1.0, high=1.0),
-        "target_embedding.token.weight": numbers.tensor(build["target_vocab_size"], width, low=-1.0, high=1.0),
-        **{f"encoder.{name}": value for name, value in encoder.items()},
-        **{f"decoder.{name}": value for name, value in decoder.items()},
-        **linear(numbers, "head", width, build["target_vocab_size"]),
-    }
-
-
-def source_and_target(numbers, build, batch=3, keys=7, queries=5, padded=True):
-    """Return source and target; the second row of each ends in one padding token, the third in two."""
-    source = integers(numbers, batch, keys, below=build["source_vocab_size"], without=(build["pad_id"],))
-    target = integers(numbers, batch, queries, below=build["target_vocab_size"], without=(build["pad_id"],))
-    for row in range(1, batch) if padded else ():
-        source[row, keys - row:], target[row, queries - row:] = build["pad_id"], build["pad_id"]
-    return dict(source=source, target=target)
 
 
 def see_logits(seen, reply, target=None, label=""):
@@ -101,7 +68,7 @@ def see_logits(seen, reply, target=None, label=""):
 
 @probe("EncoderDecoder", "its parts are two embeddings, an encoder, a decoder and a head, by the names of the contract")
 def parts_have_their_names(component, numbers, seen):
-    weights = weights_of(numbers, SIZES)
+    weights = encoder_decoder(numbers, SIZES)
     reply = component(build=SIZES, weights=weights, **source_and_target(numbers, SIZES))
     see_parameters(seen, reply, weights)
     for side in ("source_embedding", "target_embedding"):
@@ -112,7 +79,7 @@ def parts_have_their_names(component, numbers, seen):
 @probe("EncoderDecoder", "encode embeds the source and hides its padding")
 def encode_reads_the_source(component, numbers, seen):
     given = source_and_target(numbers, SIZES)
-    reply = component(build=SIZES, weights=weights_of(numbers, SIZES), method="encode", source=given["source"])
+    reply = component(build=SIZES, weights=encoder_decoder(numbers, SIZES), method="encode", source=given["source"])
     see_all(seen, reply, "memory", "weights",
             mask={"weights": (given["source"] != PAD)[:, None, :]})
 
@@ -122,52 +89,47 @@ def decode_reads_tokens_and_memory(component, numbers, seen):
     given = source_and_target(numbers, SIZES)
     tokens = integers(numbers, 3, 5, below=13, without=(PAD,))
     memory = numbers.tensor(3, 7, 6, low=-1.0, high=1.0)
-    reply = component(build=SIZES, weights=weights_of(numbers, SIZES), method="decode", tokens=tokens, memory=memory,
-                      source=given["source"])
+    reply = component(build=SIZES, weights=encoder_decoder(numbers, SIZES), method="decode", tokens=tokens,
+                      memory=memory, source=given["source"])
     see_all(seen, reply, "logits", "self_weights", "cross_weights",
             mask={"self_weights": torch.ones(1, 5, 5, dtype=torch.bool).tril(),
                   "cross_weights": (given["source"] != PAD)[:, None, :]})
 
 
+def moved_logits(before, after):
+    """Say at which places logits [batch, queries, vocab_size] differ between two replies that are nothing else."""
+    alone = all(isinstance(reply.output, torch.Tensor) for reply in (before, after))
+    return moved(before, after, axes=3) if alone else "cannot be told"
+
+
 @probe("EncoderDecoder", "the logits at each place are for the target's token there, and see only those before it")
 def logits_do_not_see_their_token(component, numbers, seen):
     given = source_and_target(numbers, SIZES, padded=False)
-    how = dict(build=SIZES, weights=weights_of(numbers, SIZES))
+    how = dict(build=SIZES, weights=encoder_decoder(numbers, SIZES))
     before = component(**how, **given)
     other = given["target"].clone()
     other[:, 2] = (other[:, 2] + 1 + (other[:, 2] + 1 == PAD).long()) % 13
     after = component(**how, source=given["source"], target=other)
-    seen.note("places whose logits move with token 2 of the target", _moved(before, after), before.given)
+    seen.note("places whose logits move with token 2 of the target", moved_logits(before, after), before.given)
     see_logits(seen, before)
-
-
-def _moved(before, after):
-    """Return at which places [batch, places, ...] two replies differ."""
-    one, other = before.output, after.output
-    if not isinstance(one, torch.Tensor) or not isinstance(other, torch.Tensor) or one.shape != other.shape:
-        return "cannot be told"
-    if one.dim() != 3:
-        return "cannot be told"
-    places = ((one - other).abs() > 1e-4).any(2).any(0).nonzero().flatten().tolist()
-    return ", ".join(map(str, places)) or "none"
 
 
 @probe("EncoderDecoder", "a source means the same with and without padding behind it")
 def padding_means_nothing(component, numbers, seen):
     given = source_and_target(numbers, SIZES, padded=False)
-    how = dict(build=SIZES, weights=weights_of(numbers, SIZES))
+    how = dict(build=SIZES, weights=encoder_decoder(numbers, SIZES))
     alone = component(**how, **given)
     padded = torch.cat([given["source"], torch.full((3, 2), PAD)], dim=1)
     longer = component(**how, source=padded, target=given["target"])
-    moved = _moved(alone, longer)
-    seen.note("logits move with padding behind the source", "no" if moved == "none" else "yes", longer.given)
+    stay = moved_logits(alone, longer) == "none"
+    seen.note("logits move with padding behind the source", "no" if stay else "yes", longer.given)
     see_logits(seen, longer)
 
 
 @probe("EncoderDecoder", "logits are those of the transformer, for a padded batch")
 def logits_of_a_padded_batch(component, numbers, seen):
     given = source_and_target(numbers, SIZES)
-    reply = component(build=SIZES, weights=weights_of(numbers, SIZES), **given)
+    reply = component(build=SIZES, weights=encoder_decoder(numbers, SIZES), **given)
     see_logits(seen, reply, given["target"])
 
 
@@ -177,14 +139,14 @@ def equal_sizes_are_nothing_special(component, numbers, seen):
     given = source_and_target(numbers, build, batch=5, keys=5, queries=5)
     given["target"][:, -1] = 7  # here no place of the target is padding, so all are compared
     given["target"][given["target"] == PAD] = 8
-    see_logits(seen, component(build=build, weights=weights_of(numbers, build), **given))
+    see_logits(seen, component(build=build, weights=encoder_decoder(numbers, build), **given))
 
 
 @probe("EncoderDecoder", "encoder and decoder may have different depths")
 def depths_may_differ(component, numbers, seen):
     for encoder_layers, decoder_layers in ((3, 1), (1, 3)):
         build = SIZES | dict(encoder_layers=encoder_layers, decoder_layers=decoder_layers)
-        weights = weights_of(numbers, build)
+        weights = encoder_decoder(numbers, build)
         reply = component(build=build, weights=weights, **source_and_target(numbers, build, padded=False))
         label = f"{encoder_layers} encoder layers, {decoder_layers} decoder layers"
         see_parameters(seen, reply, weights, label)
@@ -194,7 +156,7 @@ def depths_may_differ(component, numbers, seen):
 @probe("EncoderDecoder", "norm_first makes both stacks pre-norm")
 def norm_first_reaches_both_stacks(component, numbers, seen):
     build = SIZES | dict(norm_first=True)
-    weights = weights_of(numbers, build)
+    weights = encoder_decoder(numbers, build)
     reply = component(build=build, weights=weights, **source_and_target(numbers, build, padded=False))
     see_parameters(seen, reply, weights)
     see_logits(seen, reply)
@@ -206,7 +168,7 @@ def ids_are_respected(component, numbers, seen):
         build = SIZES | dict(pad_id=pad_id, bos_id=bos_id, encoder_layers=1, decoder_layers=1)
         given = source_and_target(numbers, build)
         given["target"] = integers(numbers, 3, 5, below=13, without=(pad_id,))
-        see_logits(seen, component(build=build, weights=weights_of(numbers, build), **given),
+        see_logits(seen, component(build=build, weights=encoder_decoder(numbers, build), **given),
                    label=f"pad_id {pad_id}, bos_id {bos_id}")
 
 
@@ -216,8 +178,8 @@ def dropout_acts_in_training(component, numbers, seen):
     given = source_and_target(numbers, SIZES, padded=False)
     for dropout, training in ((1.0, True), (0.5, False)):
         build = SIZES | dict(dropout=dropout)
-        weights, label = weights_of(numbers, build), f"dropout {dropout}, {'training' if training else 'evaluation'}"
-        how = dict(build=build, weights=weights, training=training)
+        label = f"dropout {dropout}, {'training' if training else 'evaluation'}"
+        how = dict(build=build, weights=encoder_decoder(numbers, build), training=training)
         see_logits(seen, component(**how, **given), label=label)
         if training:
             see_all(seen, component(**how, method="encode", source=given["source"]), "memory", "weights",
@@ -226,7 +188,7 @@ def dropout_acts_in_training(component, numbers, seen):
 
 @probe("EncoderDecoder", "gradients reach every parameter")
 def gradients_reach_all_parameters(component, numbers, seen):
-    weights = doubled(weights_of(numbers, SIZES))
+    weights = doubled(encoder_decoder(numbers, SIZES))
     reply = component(build=SIZES, weights=weights, gradients=True, **source_and_target(numbers, SIZES, padded=False))
     seen.fault = seen.fault or reply.fault
     # A bias of the key adds the same to all scores of a query, so what arrives there is rounding and no more.
@@ -242,11 +204,10 @@ def gradients_reach_all_parameters(component, numbers, seen):
 def model_follows_its_inputs(component, numbers, seen):
     build = SIZES | dict(decoder_layers=1)
     given = source_and_target(numbers, build)
-    how = dict(build=build, weights=weights_of(numbers, build))
+    how = dict(build=build, weights=encoder_decoder(numbers, build))
     reply = component(**how, **given)
-    seen.note("arguments changed in place", ", ".join(reply.changed) or "none", reply.given)
-    reply = component(**how, **given, device="meta")
-    seen.note("works on another device", _on_the_device(reply), reply.given)
+    unchanged(seen, reply)
+    on_their_device(seen, component(**how, **given, device="meta"), name="works on another device")
 
 
 # Decoding, with a model that looks its logits up
@@ -282,8 +243,7 @@ def sources(numbers, batch, keys=3):
 
 def see_tokens(seen, reply, label=""):
     """Note the tokens that were written."""
-    for name, value in seen.see(reply, "tokens", label=label).items():
-        seen.note(f"{label}: {name}" if label else name, value, reply.given)
+    see_output(seen, reply, label, "tokens")
 
 
 @probe("greedy_decode", "each token is the most probable one after all that was written before", chooses=True)
@@ -331,7 +291,7 @@ def _encoded(seen, reply, batch, beams=0):
 def greedy_changes_nothing(component, numbers, seen):
     model = translator(numbers, lengths=[3, 6, 2])
     reply = component(model=model, source=sources(numbers, 3), **IDS, max_len=7)
-    seen.note("arguments changed in place", ", ".join(reply.changed) or "none", reply.given)
+    unchanged(seen, reply)
 
 
 # beam_search
@@ -340,7 +300,7 @@ def see_texts(seen, reply, label=""):
     """Note the scores and the tokens of the best texts."""
     found = seen.see(reply, "tokens", "scores", label=label)
     for name in reversed(found):
-        seen.note(f"{label}: {name}" if label else name, found[name], reply.given)
+        seen.note(name, found[name], reply.given, label)
 
 
 @probe("beam_search", "the best text of two beams, by its sum of log-probabilities", chooses=True)
@@ -412,30 +372,26 @@ def beams_encode_once(component, numbers, seen):
 def beams_change_nothing(component, numbers, seen):
     model = translator(numbers, eos=0.5)
     reply = component(model=model, source=sources(numbers, 3), **IDS, max_len=5, num_beams=2, length_penalty=1.0)
-    seen.note("arguments changed in place", ", ".join(reply.changed) or "none", reply.given)
+    unchanged(seen, reply)
 
 
 # translator_bug_input: the learner supplies a source, the probe lets a model that copies be decoded in both ways
 
 @probe("translator_bug_input", "what you return is source tokens, [batch, keys]")
 def bug_source_fits(component, numbers, seen):
-    reply = component()
-    seen.note("answer", kind(reply), reply.given)
-    seen.fault = reply.fault
-    seen.note("what you return", _misfit(reply.output) or "fits")
+    see_fit(seen, component(), _misfit)
 
 
 @probe("translator_bug_input", "broken_greedy_decode writes a wrong text for it")
 def bug_source_shows_the_bug(component, numbers, seen):
-    source = component().output
-    seen.note("broken_greedy_decode on your source", "is not run" if _misfit(source) else _effect(source.long()))
+    see_effect(seen, "broken_greedy_decode on your source", component(), _misfit, lambda given: _effect(given.long()))
 
 
 def _misfit(source):
     """Return what is wrong with source tokens, or nothing."""
     if not isinstance(source, torch.Tensor):
         return "is not a tensor"
-    if source.dtype not in (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64):
+    if source.dtype not in INTEGERS:
         return "the ids have to be integers"
     if source.dim() != 2:
         return "the tokens have to have two axes, batch and keys"

@@ -1,5 +1,7 @@
 """What is observed of the components of lesson 3. Sizes are distinct primes, so a swapped axis shows."""
 
+import functools
+
 import torch
 
 from workbench import classification, parts
@@ -7,45 +9,31 @@ from workbench.broken.encoder_only import broken_classify
 
 from ..calling.stubs import Activation, RandomGenerator
 from . import kind, probe
-
-
-def token_ids(numbers, *shape, low, high):
-    """Return random token ids, `high` excluded."""
-    return numbers.tensor(*shape, low=low, high=high).floor().long()
-
-
-def listed(names):
-    """Return names as a line, "none" if there are none."""
-    return ", ".join(map(str, sorted(names))) or "none"
-
-
-def unchanged(seen, reply):
-    """Note whether the call left its arguments as they were."""
-    seen.note("arguments changed in place", ", ".join(reply.changed) or "none", reply.given)
-
-
-def on_their_device(seen, reply):
-    """Note whether an answer for arguments on the meta device was made there."""
-    fixed = reply.fault and "device" in reply.fault.message and "item()" not in reply.fault.message
-    seen.note("made on the inputs' device", "no" if fixed else "yes", reply.given)
-
+from .bugs import see_effect, see_fit
+from .see import (
+    first,
+    listed,
+    on_their_device,
+    see_loss,
+    see_model,
+    see_names,
+    unchanged,
+)
+from .tokens import token_ids
+from .weights import of_model
 
 # SequenceClassifier
 
-SIZES = dict(vocab_size=17, embed_dim=12, num_heads=3, ff_dim=13, num_layers=2, max_len=7, num_classes=5, pad_id=2)
-CLS = 16
+CLS, PAD = 16, 2
+SIZES = dict(vocab_size=17, embed_dim=12, num_heads=3, ff_dim=13, num_layers=2, max_len=7, num_classes=5, pad_id=PAD)
 
 
 def model_weights(numbers, build):
     """Return numbers for all parameters of the contract."""
-    weights = {}
-    for name, tensor in parts.SequenceClassifier(**build).state_dict().items():
-        low, high = (0.5, 1.5) if "norm" in name and name.endswith("weight") else (-0.5, 0.5)
-        weights[name] = numbers.tensor(*tensor.shape, low=low, high=high)
-    return weights
+    return of_model(numbers, parts.SequenceClassifier(**build))
 
 
-def texts(numbers, *lengths, time=7, pad_id=2):
+def texts(numbers, *lengths, time=7, pad_id=PAD):
     """Return texts [batch, time] of these lengths, [CLS] first, the rest padding; no other token is padding."""
     tokens = token_ids(numbers, len(lengths), time, low=3, high=16)
     tokens[:, 0] = CLS
@@ -54,43 +42,9 @@ def texts(numbers, *lengths, time=7, pad_id=2):
     return tokens
 
 
-def see_model(seen, reply, tokens, label="", pad_id=2):
-    """Note what a model returned: logits, the weights of each layer, and how much of them lies on padding."""
-    start = f"{label}: " if label else ""
-    seen.note(f"{start}answer", kind(reply), reply.given)
-    seen.fault = seen.fault or reply.fault
-    output = reply.output if isinstance(reply.output, (tuple, list)) else (reply.output,)
-    for name, value in zip(("logits", "weights"), output, strict=False):
-        seen.note(f"{start}form of {name}", form(value), reply.given)
-    if not reply.fault and isinstance(output[0], torch.Tensor):
-        seen.note(f"{start}logits", output[0], reply.given)
-    if len(output) == 2 and isinstance(output[1], (tuple, list)):
-        for index, weights in enumerate(output[1]):
-            padding = (tokens == pad_id)[:, None, None, :]
-            if isinstance(weights, torch.Tensor) and weights.dim() == 4 and weights.shape[-1] == tokens.shape[1]:
-                seen.note(f"{start}largest weight on padding, layer {index}",
-                          weights.masked_fill(~padding, 0.0).max(), reply.given)
-            seen.note(f"{start}weights of layer {index}", weights, reply.given)
-
-
-def form(value):
-    """Return the shape of a tensor, or of the tensors in a list, in words."""
-    if isinstance(value, torch.Tensor):
-        return f"a tensor {list(value.shape)}" + (", with NaN" if torch.isnan(value).any() else "")
-    if isinstance(value, (tuple, list)):
-        return f"a list of {len(value)}: " + ", ".join(map(form, value))
-    return str(value)
-
-
-def logits_of(reply):
-    """Return the logits of a reply, or None."""
-    output = reply.output[0] if isinstance(reply.output, (tuple, list)) and reply.output else reply.output
-    return output if isinstance(output, torch.Tensor) else None
-
-
 def differ(one, other):
     """Say whether the logits of two replies differ: "yes", "no", "cannot be told"."""
-    one, other = logits_of(one), logits_of(other)
+    one, other = first(one), first(other)
     if one is None or other is None or one.shape != other.shape:
         return "cannot be told"
     return "yes" if not torch.allclose(one, other, atol=1e-4) else "no"
@@ -100,13 +54,8 @@ def differ(one, other):
 def classifier_has_its_parameters(component, numbers, seen):
     weights = model_weights(numbers, SIZES)
     reply = component(tokens=texts(numbers, 7, 7, 7), build=SIZES, weights=weights)
-    seen.note("answer", kind(reply), reply.given)
-    seen.fault = reply.fault
-    seen.note("missing parameters", listed(name for name in weights if name not in reply.shapes), reply.given)
-    other = [f"{name} {shape}" for name, shape in reply.shapes.items()
-             if name in weights and shape != list(weights[name].shape)]
-    seen.note("parameters of another shape", listed(other), reply.given)
-    seen.note("superfluous parameters", listed(name for name in reply.trained if name not in weights), reply.given)
+    seen.answer(reply)
+    see_names(seen, reply, weights)
 
 
 @probe("SequenceClassifier", "the head reads the first token alone")
@@ -137,18 +86,18 @@ def classifier_sees_all_tokens(component, numbers, seen):
 @probe("SequenceClassifier", "tokens go through embedding, norm, encoder, pooler and head")
 def classifier_computes(component, numbers, seen):
     tokens = texts(numbers, 7, 7, 7)
-    see_model(seen, component(tokens=tokens, build=SIZES, weights=model_weights(numbers, SIZES)), tokens)
+    see_model(seen, component(tokens=tokens, build=SIZES, weights=model_weights(numbers, SIZES)), padding=tokens == PAD)
 
 
 @probe("SequenceClassifier", "no token attends to padding")
 def classifier_hides_padding(component, numbers, seen):
     weights, tokens = model_weights(numbers, SIZES), texts(numbers, 7, 4, 2)
     padded = component(tokens=tokens, build=SIZES, weights=weights)
-    see_model(seen, padded, tokens)
+    see_model(seen, padded, padding=tokens == PAD)
     short = component(tokens=tokens[1:2, :4], build=SIZES, weights=weights)
-    alone = logits_of(short)
-    if logits_of(padded) is not None and alone is not None and len(logits_of(padded)) == 3:
-        same = torch.allclose(logits_of(padded)[1:2], alone, atol=1e-4) if alone.dim() == 2 else False
+    alone = first(short)
+    if first(padded) is not None and alone is not None and len(first(padded)) == 3:
+        same = torch.allclose(first(padded)[1:2], alone, atol=1e-4) if alone.dim() == 2 else False
         seen.note("logits of a text change if padding follows", "no" if same else "yes", padded.given)
 
 
@@ -160,14 +109,14 @@ def classifier_takes_a_pad_id(component, numbers, seen):
         tokens[1, 3:] = pad_id
         tokens[0, 4] = 0 if pad_id == 15 else 2  # a token that is padding elsewhere
         reply = component(tokens=tokens, build=build, weights=model_weights(numbers, build))
-        see_model(seen, reply, tokens, f"pad_id {pad_id}", pad_id)
+        see_model(seen, reply, f"pad_id {pad_id}", padding=tokens == pad_id)
 
 
 @probe("SequenceClassifier", "as many texts as tokens, heads and classes is nothing special")
 def classifier_with_equal_sizes(component, numbers, seen):
     build = SIZES | dict(embed_dim=4, num_heads=4, ff_dim=4, num_classes=4, max_len=4, num_layers=1)
     tokens = texts(numbers, 4, 3, 2, 4, time=4)
-    see_model(seen, component(tokens=tokens, build=build, weights=model_weights(numbers, build)), tokens)
+    see_model(seen, component(tokens=tokens, build=build, weights=model_weights(numbers, build)), padding=tokens == PAD)
 
 
 @probe("SequenceClassifier", "the activation is GELU, or the one that was asked for")
@@ -175,7 +124,8 @@ def classifier_passes_the_activation(component, numbers, seen):
     tokens, weights = texts(numbers, 5, 5, time=5), model_weights(numbers, SIZES)
     for name in ("its own", "tanh"):
         build = SIZES if name == "its own" else SIZES | dict(activation=Activation(name))
-        see_model(seen, component(tokens=tokens, build=build, weights=weights), tokens, f"activation {name}")
+        reply = component(tokens=tokens, build=build, weights=weights)
+        see_model(seen, reply, f"activation {name}", padding=tokens == PAD)
 
 
 @probe("SequenceClassifier", "dropout acts in training only, on the embedding and in the encoder")
@@ -183,7 +133,7 @@ def classifier_drops_in_training(component, numbers, seen):
     tokens, weights, build = texts(numbers, 5, 4, time=5), model_weights(numbers, SIZES), SIZES | dict(dropout=1.0)
     for when, training in (("evaluation", False), ("training, all dropped", True)):
         reply = component(tokens=tokens, build=build, weights=weights, training=training)
-        see_model(seen, reply, tokens, when)
+        see_model(seen, reply, when, padding=tokens == PAD)
 
 
 @probe("SequenceClassifier", "one layer or three, one head or four, two classes, a text of one token")
@@ -191,7 +141,7 @@ def classifier_comes_in_sizes(component, numbers, seen):
     for layers, heads, time in ((1, 4, 1), (3, 1, 7)):
         build, tokens = SIZES | dict(num_layers=layers, num_heads=heads, num_classes=2), texts(numbers, 7, 7, time=time)
         reply = component(tokens=tokens, build=build, weights=model_weights(numbers, build))
-        see_model(seen, reply, tokens, f"{layers} layers, {heads} heads, {time} tokens")
+        see_model(seen, reply, f"{layers} layers, {heads} heads, {time} tokens", padding=tokens == PAD)
 
 
 @probe("SequenceClassifier", "a sequence longer than max_len is refused")
@@ -249,7 +199,7 @@ def see_masked(seen, reply, tokens, label, many=True):
         if many:
             told["random tokens that never come"] = seldom(inputs[(inputs != tokens) & (inputs != MASK)])
     for name, value in told.items():
-        seen.note(f"{label}: {name}", value, reply.given)
+        seen.note(name, value, reply.given, label)
 
 
 def alike(chosen):
@@ -331,23 +281,11 @@ def masking_follows_the_tokens(component, numbers, seen):
 
 # masked_language_model_loss
 
-def see_loss(seen, reply, label=""):
-    """Note a loss, after the places whose logits have a part in it."""
-    start = f"{label}: " if label else ""
-    found = seen.see(reply, "loss", label=label)
-    gradient = reply.gradients.get("logits")
-    if reply.gradients:
-        counts = "no gradient arrives" if gradient is None else gradient.abs().sum(-1).gt(0).float()
-        seen.note(f"{start}places whose logits count", counts, reply.given)
-    for value in found.values():
-        seen.note(f"{start}loss", value, reply.given)
-    if gradient is not None:
-        seen.note(f"{start}gradient of logits", gradient, reply.given)
-
+see_guesses = functools.partial(see_loss, where="places")
 
 def some_labels(numbers, batch, time, vocab_size):
     """Return labels of which each row has another number, and -100 elsewhere."""
-    labels = token_ids(numbers, batch, time, low=0, high=vocab_size)
+    labels = token_ids(numbers, batch, time, high=vocab_size)
     for row in range(batch):
         labels[row, numbers.permutation(time)[1 + row:]] = -100
     return labels
@@ -355,30 +293,33 @@ def some_labels(numbers, batch, time, vocab_size):
 
 @probe("masked_language_model_loss", "the mean over all places with a label, and no others")
 def guesses_cost_where_they_were_asked(component, numbers, seen):
-    see_loss(seen, component(logits=numbers.tensor(3, 7, 11), labels=some_labels(numbers, 3, 7, 11), gradients=True))
+    see_guesses(seen, component(logits=numbers.tensor(3, 7, 11), labels=some_labels(numbers, 3, 7, 11), gradients=True))
 
 
 @probe("masked_language_model_loss", "as many places as tokens in the vocabulary is nothing special")
 def guesses_with_equal_sizes(component, numbers, seen):
     for vocab_size in (6, 7):
-        see_loss(seen, component(logits=numbers.tensor(3, 7, vocab_size), labels=some_labels(numbers, 3, 7, vocab_size),
-                                 gradients=True), f"7 places, vocabulary of {vocab_size}")
+        reply = component(logits=numbers.tensor(3, 7, vocab_size), labels=some_labels(numbers, 3, 7, vocab_size),
+                          gradients=True)
+        see_guesses(seen, reply, f"7 places, vocabulary of {vocab_size}")
 
 
 @probe("masked_language_model_loss", "sure and right costs nothing")
 def guesses_of_a_sure_model(component, numbers, seen):
     labels = some_labels(numbers, 2, 5, 7)
     logits = 40.0 * torch.nn.functional.one_hot(labels.clamp(min=0), 7)
-    see_loss(seen, component(logits=logits, labels=labels))
+    see_guesses(seen, component(logits=logits, labels=labels))
 
 
 @probe("masked_language_model_loss", "token 0 is a label like any other, and all places may have one")
 def guesses_of_token_0(component, numbers, seen):
     labels = some_labels(numbers, 3, 7, 11)
     labels[:, 2:4] = 0
-    see_loss(seen, component(logits=numbers.tensor(3, 7, 11), labels=labels, gradients=True), "token 0")
-    labels = token_ids(numbers, 3, 7, low=0, high=11)
-    see_loss(seen, component(logits=numbers.tensor(3, 7, 11), labels=labels, gradients=True), "labels everywhere")
+    reply = component(logits=numbers.tensor(3, 7, 11), labels=labels, gradients=True)
+    see_guesses(seen, reply, "token 0")
+    labels = token_ids(numbers, 3, 7, high=11)
+    reply = component(logits=numbers.tensor(3, 7, 11), labels=labels, gradients=True)
+    see_guesses(seen, reply, "labels everywhere")
 
 
 @probe("masked_language_model_loss", "the arguments stay as they were")
@@ -402,8 +343,8 @@ def kept(*lengths, time=7):
 def see_vectors(seen, reply, label):
     """Note the lengths of the vectors, and the vectors."""
     for value in seen.see(reply, "vectors", label=label).values():
-        seen.note(f"{label}: length of each vector", value.norm(dim=-1), reply.given)
-        seen.note(f"{label}: vectors", value, reply.given)
+        seen.note("length of each vector", value.norm(dim=-1), reply.given, label)
+        seen.note("vectors", value, reply.given, label)
 
 
 @probe("sentence_embedding", "the mean of all states, scaled to length 1")
@@ -445,20 +386,16 @@ BUG_SIZES = dict(vocab_size=classification.REVIEWS.vocab_size, embed_dim=12, num
 
 @probe("classifier_bug_input", "the tokens are texts: [CLS] first, then known tokens, padding at the end only")
 def bug_input_fits(component, numbers, seen):
-    reply = component()
-    seen.note("answer", kind(reply), reply.given)
-    seen.fault = reply.fault
-    seen.note("what you return", misfit(reply.output) or "fits", reply.given)
+    see_fit(seen, component(), _misfit, given="nothing")
 
 
 @probe("classifier_bug_input", "the broken classification gives a text the logits of another one")
 def bug_input_shows_the_bug(component, numbers, seen):
-    reply = component()
-    effect = "is not run" if misfit(reply.output) else effect_of_the_bug(reply.output.long(), numbers)
-    seen.note("broken_classify on your input", effect, reply.given)
+    see_effect(seen, "broken_classify on your input", component(), _misfit,
+               lambda given: _effect(given.long(), numbers), given="nothing")
 
 
-def misfit(tokens):
+def _misfit(tokens):
     """Return what is wrong with tokens for a classifier, or nothing."""
     if not isinstance(tokens, torch.Tensor) or tokens.dim() != 2:
         return "is not a tensor with two axes, [batch, time]"
@@ -477,7 +414,7 @@ def misfit(tokens):
     return ""
 
 
-def effect_of_the_bug(tokens, numbers):
+def _effect(tokens, numbers):
     """Say whether the bug shows on texts, and if not, what kind of texts they are."""
     model = parts.SequenceClassifier(**BUG_SIZES).eval()
     model.load_state_dict(model_weights(numbers, BUG_SIZES))

@@ -6,57 +6,22 @@ from workbench.broken.layer_normalization import broken_layer_norm
 
 from ..calling.stubs import Sublayer
 from . import forbid, kind, probe
-from .multi_head_attention import is_ordinary
+from .bugs import is_ordinary, see_effect, see_fit
+from .see import (
+    device_and_dtype,
+    dtype_of,
+    library_calls,
+    see_each_parameter,
+    see_output,
+    settled,
+    unchanged,
+)
+from .weights import FORMS
 
 NORMS = ("layer_norm", "LayerNorm", "RMSNorm")
 
-for _exercise in NORMS:
-    forbid(_exercise, "layer_norm", "native_layer_norm", "rms_norm", "_fused_rms_norm", "group_norm",
-           "native_group_norm", "instance_norm", "batch_norm")
-
-
-# Ways to call a component and to look at its reply, for lesson 10 as well
-
-def unchanged(seen, reply):
-    """Note whether the call left its arguments as they were."""
-    seen.note("arguments changed in place", ", ".join(reply.changed) or "none", reply.given)
-
-
-def see_parameters(seen, reply, **shapes):
-    """Note shape and state of the parameters that a module should have, and which others it has.
-
-    shapes  name in the state dict -> shape
-    """
-    for name, shape in shapes.items():
-        found = reply.shapes.get(name)
-        seen.note(f"{name} in the state dict", "missing" if found is None else str(found), reply.given)
-        if found == list(shape):
-            seen.note(f"{name} is trained", "yes" if name in reply.trained else "no", reply.given)
-    others = sorted(name for name in reply.trained if name not in shapes)
-    seen.note("other trained parameters", ", ".join(others) or "none", reply.given)
-
-
-def see_output(seen, reply, label=""):
-    """Note everything that a single tensor shows; return it, or None if there is none."""
-    output = seen.see(reply, "output", label=label).get("output")
-    if output is not None:
-        seen.note(f"{label}: output" if label else "output", output, reply.given)
-    return output
-
-
-def device_and_dtype(seen, call, **tensors):
-    """Note the dtype for float64 inputs, and whether the answer is made where the inputs are.
-
-    call     calls the component with the tensors that it is given by name, and with device=
-    """
-    reply = call(**{name: tensor.double() if tensor.is_floating_point() else tensor
-                    for name, tensor in tensors.items()})
-    dtype = str(reply.output.dtype) if isinstance(reply.output, torch.Tensor) else str(reply.output)
-    seen.note("answer for float64", f"raised {reply.fault.type}" if reply.fault else dtype, reply.given)
-    # The meta device holds shapes and no numbers: whoever makes a tensor elsewhere is found without a GPU.
-    reply = call(**tensors, device="meta")
-    fixed = reply.fault and "device" in reply.fault.message and "item()" not in reply.fault.message
-    seen.note("made on the inputs' device", "no" if fixed else "yes", reply.given)
+forbid(NORMS, "layer_norm", "native_layer_norm", "rms_norm", "_fused_rms_norm", "group_norm",
+       "native_group_norm", "instance_norm", "batch_norm")
 
 
 # The three norms
@@ -76,17 +41,11 @@ def affine(numbers, embed_dim):
     return signs * numbers.tensor(2, embed_dim, low=0.5, high=1.5)
 
 
-def settled(numbers):
-    """Return the numbers with 0 in place of those that are 0 but for rounding."""
-    return torch.where(numbers.abs() < 1e-4, 0.0, numbers)
-
-
 @probe("LayerNorm", "the parameters are `weight` and `bias`, one number per feature each")
 @probe("RMSNorm", "the only parameter is `weight`, one number per feature")
 def parameters_have_their_names(component, numbers, seen):
     reply = norm(component, numbers.tensor(2, 3, 5), *affine(numbers, 5))
-    shapes = {"weight": [5]} if component.name == "RMSNorm" else {"weight": [5], "bias": [5]}
-    see_parameters(seen, reply, **shapes)
+    see_each_parameter(seen, reply, {"weight": [5]} if component.name == "RMSNorm" else {"weight": [5], "bias": [5]})
 
 
 @probe("layer_norm", "the features of each position come to mean 0 and variance 1")
@@ -104,15 +63,13 @@ def positions_are_normalised(component, numbers, seen):
         seen.note("output", output, reply.given)
 
 
-@probe("layer_norm", "each feature is multiplied by its weight, then its bias is added")
-@probe("LayerNorm", "each feature is multiplied by its weight, then its bias is added")
+@probe(("layer_norm", "LayerNorm"), "each feature is multiplied by its weight, then its bias is added")
 @probe("RMSNorm", "each feature is multiplied by its weight")
 def features_are_scaled_and_shifted(component, numbers, seen):
     see_output(seen, norm(component, numbers.tensor(2, 3, 5), *affine(numbers, 5)))
 
 
-@probe("layer_norm", "eps is added to the variance, under the root")
-@probe("LayerNorm", "eps is added to the variance, under the root")
+@probe(("layer_norm", "LayerNorm"), "eps is added to the variance, under the root")
 @probe("RMSNorm", "eps is added to the mean square, under the root")
 def eps_stands_under_the_root(component, numbers, seen):
     x, (weight, bias) = numbers.tensor(2, 3, 5) / 4, affine(numbers, 5)
@@ -120,16 +77,13 @@ def eps_stands_under_the_root(component, numbers, seen):
         see_output(seen, norm(component, x, weight, bias, eps=eps), label=f"eps {eps}")
 
 
-@probe("layer_norm", "without a word, eps is 1e-5")
-@probe("LayerNorm", "without a word, eps is 1e-5")
-@probe("RMSNorm", "without a word, eps is 1e-5")
+@probe(NORMS, "without a word, eps is 1e-5")
 def eps_has_its_default(component, numbers, seen):
     # Features this close to each other have a variance of about 1e-5 themselves.
     see_output(seen, norm(component, numbers.tensor(2, 3, 5) / 256, *affine(numbers, 5)))
 
 
-@probe("layer_norm", "features that are all equal give the bias, and no NaN")
-@probe("LayerNorm", "features that are all equal give the bias, and no NaN")
+@probe(("layer_norm", "LayerNorm"), "features that are all equal give the bias, and no NaN")
 @probe("RMSNorm", "a position of zeros gives zeros, and no NaN")
 def equal_features_give_no_nan(component, numbers, seen):
     x = numbers.tensor(2, 3, 4)
@@ -137,24 +91,20 @@ def equal_features_give_no_nan(component, numbers, seen):
     see_output(seen, norm(component, x, *affine(numbers, 4)))
 
 
-@probe("layer_norm", "a position is not changed by the others, whatever the leading axes")
-@probe("LayerNorm", "a position is not changed by the others, whatever the leading axes")
-@probe("RMSNorm", "a position is not changed by the others, whatever the leading axes")
+@probe(NORMS, "a position is not changed by the others, whatever the leading axes")
 def leading_axes_are_welcome(component, numbers, seen):
     for shape in ((7,), (2, 7), (3, 2, 5, 7), (5, 5, 5)):
         reply = norm(component, numbers.tensor(*shape), *affine(numbers, shape[-1]))
         see_output(seen, reply, label=f"x {list(shape)}")
 
 
-@probe("layer_norm", "features with a large mean are normalised like others")
-@probe("LayerNorm", "features with a large mean are normalised like others")
+@probe(("layer_norm", "LayerNorm"), "features with a large mean are normalised like others")
 def large_means_do_no_harm(component, numbers, seen):
     # Four features have a mean that float32 holds exactly here; the mean of their squares would lose every digit.
     x = numbers.tensor(2, 3, 4)
     x[..., 0], x[..., 1] = -2.0, 2.0
     reply = norm(component, x + 8192, torch.ones(4), torch.zeros(4))
-    seen.note("answer", kind(reply), reply.given)
-    seen.fault = reply.fault
+    seen.answer(reply)
     if isinstance(reply.output, torch.Tensor) and reply.output.shape == x.shape:
         # Only whether it is off: how far it is off would depend on the processor.
         far = torch.nan_to_num(reply.output.double() - standard(x), nan=9.0).abs() > 0.05
@@ -166,41 +116,33 @@ def standard(x):
     return torch.nn.functional.layer_norm(x.double(), x.shape[-1:])
 
 
-@probe("layer_norm", "gradients reach x, weight and bias, and flow through mean and variance")
-@probe("LayerNorm", "gradients reach x, weight and bias, and flow through mean and variance")
+@probe(("layer_norm", "LayerNorm"), "gradients reach x, weight and bias, and flow through mean and variance")
 @probe("RMSNorm", "gradients reach x and weight, and flow through the mean square")
 def gradients_reach_everything(component, numbers, seen):
     seen.gradients(norm(component, numbers.tensor(2, 3, 5), *affine(numbers, 5), gradients=True))
 
 
 @probe("layer_norm", "the arguments stay as they were")
-@probe("LayerNorm", "x stays as it was")
-@probe("RMSNorm", "x stays as it was")
+@probe(("LayerNorm", "RMSNorm"), "x stays as it was")
 def norms_change_nothing(component, numbers, seen):
     unchanged(seen, norm(component, numbers.tensor(2, 3, 5), *affine(numbers, 5)))
 
 
 @probe("layer_norm", "dtype and device are those of the inputs")
-@probe("LayerNorm", "dtype and device are those of x")
-@probe("RMSNorm", "dtype and device are those of x")
+@probe(("LayerNorm", "RMSNorm"), "dtype and device are those of x")
 def norms_follow_the_inputs(component, numbers, seen):
     weight, bias = affine(numbers, 5)
-    device_and_dtype(seen, lambda x, weight, bias, **how: norm(component, x, weight, bias, **how),
+    device_and_dtype(seen, lambda x, weight, bias, **how: norm(component, x, weight, bias, **how), dtype_of,
                      x=numbers.tensor(2, 3, 5), weight=weight, bias=bias)
 
 
-@probe("layer_norm", "the work is your own")
-@probe("LayerNorm", "the work is your own")
-@probe("RMSNorm", "the work is your own")
+@probe(NORMS, "the work is your own")
 def norms_call_no_library_norm(component, numbers, seen):
-    reply = norm(component, numbers.tensor(2, 3, 5), *affine(numbers, 5), watch_functions=True)
-    seen.note("library calls that this exercise forbids", ", ".join(reply.used) or "none", reply.given)
+    weight, bias = affine(numbers, 5)
+    library_calls(seen, lambda **given: norm(component, **given), x=numbers.tensor(2, 3, 5), weight=weight, bias=bias)
 
 
 # ResidualConnection
-
-FORMS = {"post-norm": False, "pre-norm": True}
-
 
 def residual(component, numbers, norm_first, shape=(2, 3, 5), matrix=None, **how):
     """Call a residual connection around a linear sublayer."""
@@ -215,7 +157,7 @@ def residual(component, numbers, norm_first, shape=(2, 3, 5), matrix=None, **how
 @probe("ResidualConnection", "the parameters are `norm.weight` and `norm.bias`, one number per feature each")
 def residual_has_one_norm(component, numbers, seen):
     reply = residual(component, numbers, norm_first=True)
-    see_parameters(seen, reply, **{"norm.weight": [5], "norm.bias": [5]})
+    see_each_parameter(seen, reply, {"norm.weight": [5], "norm.bias": [5]})
 
 
 @probe("ResidualConnection", "the sublayer is called once, and sees x in post-norm and the normalised x in pre-norm")
@@ -223,8 +165,8 @@ def residual_calls_the_sublayer_once(component, numbers, seen):
     for form, norm_first in FORMS.items():
         reply = residual(component, numbers, norm_first)
         calls = reply.reports.get("sublayer", {})
-        seen.note(f"{form}: calls of the sublayer", calls.get("calls"), reply.given)
-        seen.note(f"{form}: what the sublayer is given", calls.get("input"), reply.given)
+        seen.note("calls of the sublayer", calls.get("calls"), reply.given, form)
+        seen.note("what the sublayer is given", calls.get("input"), reply.given, form)
 
 
 @probe("ResidualConnection", "around a silent sublayer, post-norm is the norm of x and pre-norm is x itself")
@@ -257,9 +199,9 @@ def residual_has_no_dropout(component, numbers, seen):
         training, evaluation = (
             component(x=x, sublayer=Sublayer(matrix), build={"embed_dim": 5, "norm_first": norm_first}, training=mode)
             for mode in (True, False))
-        seen.note(f"{form}: answer in training", kind(training), training.given)
+        seen.note("answer in training", kind(training), training.given, form)
         seen.fault = seen.fault or training.fault
-        seen.note(f"{form}: training differs from evaluation", _differs(training, evaluation), training.given)
+        seen.note("training differs from evaluation", _differs(training, evaluation), training.given, form)
 
 
 @probe("ResidualConnection", "gradients reach x on both ways, and the norm's parameters")
@@ -272,7 +214,7 @@ def residual_passes_gradients(component, numbers, seen):
 def residual_changes_nothing(component, numbers, seen):
     for form, norm_first in FORMS.items():
         reply = residual(component, numbers, norm_first)
-        seen.note(f"{form}: arguments changed in place", ", ".join(reply.changed) or "none", reply.given)
+        unchanged(seen, reply, form)
 
 
 def _differs(one, other):
@@ -285,16 +227,12 @@ def _differs(one, other):
 
 @probe("norm_bug_input", "x is a float32 tensor of moderate sizes and numbers")
 def bug_input_fits(component, numbers, seen):
-    reply = component()
-    seen.note("answer", kind(reply), reply.given)
-    seen.fault = reply.fault
-    seen.note("what you return", _misfit(reply.output) or "fits")
+    see_fit(seen, component(), _misfit)
 
 
 @probe("norm_bug_input", "broken_layer_norm gives a wrong output for it")
 def bug_input_shows_the_bug(component, numbers, seen):
-    x = component().output
-    seen.note("broken_layer_norm on your input", "is not run" if _misfit(x) else _effect(x))
+    see_effect(seen, "broken_layer_norm on your input", component(), _misfit, _effect)
 
 
 def _misfit(x):

@@ -8,54 +8,33 @@ from workbench import parts
 from workbench.broken.multi_head_attention import BrokenMultiHeadAttention
 
 from . import forbid, kind, probe
-from .scaled_dot_product_attention import device_and_dtype, library_calls, see_weights, unchanged
+from .bugs import FLOATS, is_mask, is_ordinary, loaded, mask_or_none, see_effect, see_fit
+from .see import (
+    LIBRARY_ATTENTION,
+    device_and_dtype,
+    library_calls,
+    see_attention,
+    see_each_projection,
+    see_gradients_of_projections,
+    see_output,
+    unchanged,
+)
+from .weights import attention
 
-for _exercise in ("MultiHeadAttention", "GroupedQueryAttention"):
-    forbid(_exercise, "scaled_dot_product_attention", "multi_head_attention_forward",
-           "_native_multi_head_attention", "_scaled_dot_product_attention_math")
+BOTH = ("MultiHeadAttention", "GroupedQueryAttention")  # the same is asked of both
+
+forbid(BOTH, *LIBRARY_ATTENTION)
 
 
 def refusal(seen, reply, sizes, label):
     """Note whether sizes that do not fit are refused by a ValueError that names them."""
     asserted = reply.fault and reply.fault.type == "AssertionError"  # everyone words it in their own way
-    seen.note(f"{label}: answer", "raised AssertionError" if asserted else kind(reply), reply.given)
+    seen.note("answer", "raised AssertionError" if asserted else kind(reply), reply.given, label)
     if reply.fault and reply.fault.type == "ValueError":
         named = {str(size) for size in sizes} <= set(re.findall(r"\d+", reply.fault.message))
-        seen.note(f"{label}: the message names both sizes", "yes" if named else "no", reply.given)
+        seen.note("the message names both sizes", "yes" if named else "no", reply.given, label)
     else:
         seen.fault = seen.fault or reply.fault
-
-
-def see_parameters(seen, reply, expected):
-    """Note the parameters of a module: the shape of each expected one, and whether there are others, or shared ones.
-
-    expected  their names
-    """
-    if reply.fault and not reply.shapes:
-        seen.fault = seen.fault or reply.fault
-        seen.note("answer", kind(reply), reply.given)
-        return
-    for name in expected:
-        found = reply.shapes.get(name)
-        words = "missing" if found is None else str(found)
-        seen.note(f"shape of {name}", words if found is None or name in reply.trained else f"{words}, not learned")
-    others = sorted(str(reply.shapes[name]) for name in reply.trained if name not in expected)
-    seen.note("shapes of further parameters", ", ".join(others) or "none", reply.given)
-    shared = "; ".join(" is ".join(group) for group in reply.shared)
-    seen.note("parameters that are one and the same", shared or "none", reply.given)
-
-
-def see_gradients(seen, reply, label="", without=("k_proj.bias",)):
-    """Note the gradients that arrive.
-
-    without  parameters whose right gradient is 0, so that only rounding could be compared: a bias of the key adds
-             the same to all scores of a query, and the softmax takes it away again
-    """
-    for name in without if not reply.fault else ():
-        gradient = reply.gradients.pop(f"weights.{name}", None)
-        seen.note(f"{label}: gradient of {name}" if label else f"gradient of {name}",
-                  "none arrives" if gradient is None else "arrives", reply.given)
-    seen.gradients(reply, label)
 
 
 # split_heads
@@ -65,8 +44,7 @@ def split_shares_out_the_features(component, numbers, seen):
     for shape, num_heads in (((2, 5, 21), 3), ((3, 3, 9), 3)):
         reply = component(x=numbers.tensor(*shape), num_heads=num_heads)
         label = f"{num_heads} heads of {list(shape)}"
-        for name, value in seen.see(reply, "split x", label=label).items():
-            seen.note(f"{label}: {name}", value, reply.given)
+        see_output(seen, reply, label, "split x")
 
 
 @probe("split_heads", "one head takes all features, and as many heads as features take one each")
@@ -74,8 +52,7 @@ def split_into_one_and_into_all(component, numbers, seen):
     for num_heads in (1, 7):
         reply = component(x=numbers.tensor(2, 5, 7), num_heads=num_heads)
         label = f"num_heads {num_heads}"
-        for name, value in seen.see(reply, "split x", label=label).items():
-            seen.note(f"{label}: {name}", value, reply.given)
+        see_output(seen, reply, label, "split x")
 
 
 @probe("split_heads", "a number of heads that does not divide embed_dim is a ValueError that names both")
@@ -98,7 +75,7 @@ def split_changes_nothing(component, numbers, seen):
 
 @probe("split_heads", "dtype and device are those of x")
 def split_follows_x(component, numbers, seen):
-    device_and_dtype(component, seen, x=numbers.tensor(2, 5, 21), num_heads=3)
+    device_and_dtype(seen, component, x=numbers.tensor(2, 5, 21), num_heads=3)
 
 
 # merge_heads
@@ -108,8 +85,7 @@ def merge_joins_the_features(component, numbers, seen):
     for shape in ((2, 3, 5, 7), (3, 3, 3, 3)):
         reply = component(x=numbers.tensor(*shape))
         label = str(list(shape))
-        for name, value in seen.see(reply, "merged x", label=label).items():
-            seen.note(f"{label}: {name}", value, reply.given)
+        see_output(seen, reply, label, "merged x")
 
 
 @probe("merge_heads", "one head, and one position, are nothing special")
@@ -117,8 +93,7 @@ def merge_of_one(component, numbers, seen):
     for shape in ((2, 1, 5, 7), (2, 3, 1, 7)):
         reply = component(x=numbers.tensor(*shape))
         label = str(list(shape))
-        for name, value in seen.see(reply, "merged x", label=label).items():
-            seen.note(f"{label}: {name}", value, reply.given)
+        see_output(seen, reply, label, "merged x")
 
 
 @probe("merge_heads", "gradients reach x")
@@ -133,7 +108,7 @@ def merge_changes_nothing(component, numbers, seen):
 
 @probe("merge_heads", "dtype and device are those of x")
 def merge_follows_x(component, numbers, seen):
-    device_and_dtype(component, seen, x=numbers.tensor(2, 3, 5, 7))
+    device_and_dtype(seen, component, x=numbers.tensor(2, 3, 5, 7))
 
 
 # MultiHeadAttention and GroupedQueryAttention: the same is asked of both
@@ -148,19 +123,11 @@ EQUAL = {
 }
 
 
-def shapes(embed_dim, num_heads, num_groups=None, **other):
-    """Return {name: shape} of the parameters."""
-    shared = embed_dim // num_heads * (num_heads if num_groups is None else num_groups)
-    outputs = dict(q_proj=embed_dim, k_proj=shared, v_proj=shared, out_proj=embed_dim)
-    return {f"{name}.{part}": shape for name, size in outputs.items()
-            for part, shape in (("weight", [size, embed_dim]), ("bias", [size]))}
-
-
 def module(numbers, build, **more):
     """Return how to build a module, and its weights, as keyword arguments of a call."""
-    # Small enough that no softmax saturates, large enough that no two weights are nearly equal.
-    weights = {name: numbers.tensor(*shape, low=-0.5, high=0.5) for name, shape in shapes(**build).items()}
-    return dict(build=build | more, weights=weights)
+    embed_dim, num_heads = build["embed_dim"], build["num_heads"]
+    shared = embed_dim // num_heads * build.get("num_groups", num_heads)
+    return dict(build=build | more, weights=attention(numbers, "", embed_dim, shared))
 
 
 def inputs(numbers, build, batch=5, queries=3, keys=7):
@@ -171,36 +138,24 @@ def inputs(numbers, build, batch=5, queries=3, keys=7):
 
 
 def see_heads(seen, reply, mask=None, label=""):
-    """Note weights and output."""
-    found = seen.see(reply, "output", "weights", label=label)
-    if found:
-        see_weights(seen, found["weights"], None if mask is None else mask.unsqueeze(-3), reply.given, label)
-        seen.note(f"{label}: output" if label else "output", found["output"], reply.given)
+    """Note weights [batch, heads, queries, keys] and output; the mask has no axis of heads."""
+    see_attention(seen, reply, None if mask is None else mask.unsqueeze(-3), label)
 
 
-def asked_of_both(sentence):
-    """Declare a probe of both modules."""
-    def declare(observe):
-        for exercise in SIZES:
-            probe(exercise, sentence)(observe)
-        return observe
-
-    return declare
-
-
-@asked_of_both("the parameters have the names and shapes of the docstring")
+@probe(BOTH, "the parameters have the names and shapes of the docstring")
 def parameters_are_as_agreed(component, numbers, seen):
     build = SIZES[component.name]
-    see_parameters(seen, component(**module(numbers, build), **inputs(numbers, build)), shapes(**build))
+    call = module(numbers, build)
+    see_each_projection(seen, component(**call, **inputs(numbers, build)), call["weights"])
 
 
-@asked_of_both("every head has weights of its own, and the output is made of all heads")
+@probe(BOTH, "every head has weights of its own, and the output is made of all heads")
 def every_head_attends(component, numbers, seen):
     build = SIZES[component.name]
     see_heads(seen, component(**module(numbers, build), **inputs(numbers, build)))
 
 
-@asked_of_both("a key that the mask hides has no influence in any head")
+@probe(BOTH, "a key that the mask hides has no influence in any head")
 def hidden_keys_have_no_influence(component, numbers, seen):
     build = SIZES[component.name]
     call = module(numbers, build) | inputs(numbers, build)
@@ -209,7 +164,7 @@ def hidden_keys_have_no_influence(component, numbers, seen):
         see_heads(seen, component(**call, mask=mask), mask, f"mask {list(shape)}")
 
 
-@asked_of_both("batch, heads, queries and keys may be equally many")
+@probe(BOTH, "batch, heads, queries and keys may be equally many")
 def equal_sizes_are_nothing_special(component, numbers, seen):
     build = EQUAL[component.name]
     size = build["num_heads"]
@@ -220,7 +175,7 @@ def equal_sizes_are_nothing_special(component, numbers, seen):
         see_heads(seen, component(**call, mask=mask), mask, f"mask {list(shape)}")
 
 
-@asked_of_both("a query that may attend to nothing gets weights of exactly 0, and no NaN in the gradients")
+@probe(BOTH, "a query that may attend to nothing gets weights of exactly 0, and no NaN in the gradients")
 def empty_rows_get_zero_weights(component, numbers, seen):
     build = SIZES[component.name]
     mask = numbers.mask(3, 7)
@@ -228,8 +183,7 @@ def empty_rows_get_zero_weights(component, numbers, seen):
     reply = component(**module(numbers, build), **inputs(numbers, build), mask=mask, gradients=True)
     see_heads(seen, reply, mask)
     for name in ("query", "key", "value"):
-        gradient = reply.gradients.get(name)
-        seen.gradient(f"gradient of {name}", gradient, reply.given)
+        seen.gradient(f"gradient of {name}", reply.gradients.get(name), reply.given)
 
 
 @probe("MultiHeadAttention", "one head, and heads of a single feature, are nothing special")
@@ -248,13 +202,13 @@ def one_group_and_as_many_as_heads(component, numbers, seen):
         see_heads(seen, reply, label=f"num_groups {num_groups}")
 
 
-@asked_of_both("gradients reach the arguments and all parameters")
+@probe(BOTH, "gradients reach the arguments and all parameters")
 def gradients_reach_everything(component, numbers, seen):
     build = SIZES[component.name]
-    see_gradients(seen, component(**module(numbers, build), **inputs(numbers, build), gradients=True))
+    see_gradients_of_projections(seen, component(**module(numbers, build), **inputs(numbers, build), gradients=True))
 
 
-@asked_of_both("dropout acts between the returned weights and the value, and in training only")
+@probe(BOTH, "dropout acts between the returned weights and the value, and in training only")
 def dropout_acts_on_the_weights_in_training(component, numbers, seen):
     build = SIZES[component.name]
     call = module(numbers, build, dropout=1.0) | inputs(numbers, build)
@@ -274,12 +228,12 @@ def dropout_acts_on_the_weights_in_training(component, numbers, seen):
     if found and found["output"].shape == (5, 3, embed_dim):
         heads = found["output"].unflatten(-1, (build["num_heads"], -1))
         together = (heads - heads[..., :1]).abs().max() < 1e-4
-        seen.note(f"{label}: the features of a head are dropped one by one", "no" if together else "yes", reply.given)
+        seen.note("the features of a head are dropped one by one", "no" if together else "yes", reply.given, label)
         acts = (heads - 1).abs().max() > 1e-3
-        seen.note(f"{label}: dropout changes the output", "yes" if acts else "no", reply.given)
+        seen.note("dropout changes the output", "yes" if acts else "no", reply.given, label)
 
 
-@asked_of_both("sizes that do not divide are a ValueError that names both")
+@probe(BOTH, "sizes that do not divide are a ValueError that names both")
 def indivisible_sizes_are_refused(component, numbers, seen):
     if component.name == "MultiHeadAttention":
         cases = [((10, 3), dict(embed_dim=10, num_heads=3)), ((5, 7), dict(embed_dim=5, num_heads=7))]
@@ -291,49 +245,38 @@ def indivisible_sizes_are_refused(component, numbers, seen):
         refusal(seen, reply, sizes, " and ".join(map(str, sizes)))
 
 
-@asked_of_both("the arguments stay as they were")
+@probe(BOTH, "the arguments stay as they were")
 def modules_change_nothing(component, numbers, seen):
     build = SIZES[component.name]
     unchanged(seen, component(**module(numbers, build), **inputs(numbers, build), mask=numbers.mask(5, 3, 7)))
 
 
-@asked_of_both("dtype and device are those of the inputs")
+@probe(BOTH, "dtype and device are those of the inputs")
 def modules_follow_the_inputs(component, numbers, seen):
     build = SIZES[component.name]
-    device_and_dtype(component, seen, **module(numbers, build), **inputs(numbers, build), mask=numbers.mask(3, 7))
+    device_and_dtype(seen, component, **module(numbers, build), **inputs(numbers, build), mask=numbers.mask(3, 7))
 
 
-@asked_of_both("the work is your own")
+@probe(BOTH, "the work is your own")
 def modules_call_no_library_attention(component, numbers, seen):
     build = SIZES[component.name]
-    library_calls(component, seen, **module(numbers, build), **inputs(numbers, build), mask=numbers.mask(3, 7))
+    library_calls(seen, component, **module(numbers, build), **inputs(numbers, build), mask=numbers.mask(3, 7))
 
 
 # multi_head_bug_input: the learner supplies an input, the probe runs the broken module and a right one on it
 
 BUG_SIZES = dict(embed_dim=12, num_heads=3)
-FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 @probe("multi_head_bug_input", "query, key, value and mask fit together and hold numbers of ordinary size")
 def bug_input_fits(component, numbers, seen):
-    reply = component()
-    seen.note("answer", kind(reply), reply.given)
-    seen.fault = reply.fault
-    seen.note("what you return", _misfit(reply.output) or "fits")
+    see_fit(seen, component(), _misfit)
 
 
 @probe("multi_head_bug_input", "BrokenMultiHeadAttention gives a wrong output for it")
 def bug_input_shows_the_bug(component, numbers, seen):
-    output = component().output
-    seen.note("BrokenMultiHeadAttention on your input",
-              "is not run" if _misfit(output) else _effect(numbers, *output))
-
-
-def is_ordinary(tensor, dtypes, longest=100):
-    """Tell whether what a learner returned is a tensor that can be computed with, and is not too large."""
-    return (isinstance(tensor, torch.Tensor) and tensor.layout == torch.strided and tensor.device.type == "cpu"
-            and tensor.dtype in dtypes and 0 < tensor.numel() and max(tensor.shape, default=1) <= longest)
+    see_effect(seen, "BrokenMultiHeadAttention on your input", component(), _misfit,
+               lambda given: _effect(numbers, *given))
 
 
 def _misfit(given):
@@ -349,24 +292,18 @@ def _misfit(given):
     batch, queries, keys = query.shape[0], query.shape[1], key.shape[1]
     if not batch == len(key) == len(value) or value.shape[1] != keys:
         return "query, key and value have to have the same batch, key and value to have as many keys"
-    if isinstance(mask, str) and mask == "None":
-        return ""
-    shapes = [(queries, keys), (batch, 1, keys), (batch, queries, keys)]
-    if not is_ordinary(mask, (torch.bool,)) or tuple(mask.shape) not in shapes:
+    if not is_mask(mask, batch, queries, keys):
         return "mask has to be None or boolean: [queries, keys], [batch, 1, keys] or [batch, queries, keys]"
     return ""
 
 
 def _effect(numbers, query, key, value, mask):
     """Say whether the bug shows on an input, and if not, what kind of input it is."""
-    mask = mask if isinstance(mask, torch.Tensor) else None
-    weights = {name: numbers.tensor(*shape, low=-0.5, high=0.5).double() for name, shape in shapes(**BUG_SIZES).items()}
-    outputs = []
+    mask = mask_or_none(mask)
+    weights, outputs = attention(numbers, "", BUG_SIZES["embed_dim"]), []
     for build in (parts.MultiHeadAttention, BrokenMultiHeadAttention):
-        module = build(**BUG_SIZES).double().eval()
-        module.load_state_dict(weights)
         with torch.no_grad():
-            outputs.append(module(query.double(), key.double(), value.double(), mask)[0])
+            outputs.append(loaded(build(**BUG_SIZES), weights)(query.double(), key.double(), value.double(), mask)[0])
     right, wrong = outputs
     if (wrong - right).abs().max() > 0.01 * right.abs().max():
         return "gives a wrong output"

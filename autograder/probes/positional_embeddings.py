@@ -8,16 +8,25 @@ from workbench import parts
 from workbench.broken.positional_embeddings import BrokenEmbedding
 
 from . import kind, probe
-from .layer_normalization import device_and_dtype, see_output, see_parameters, settled, unchanged
-from .multi_head_attention import is_ordinary
+from .bugs import INTEGERS, is_ordinary, see_effect, see_fit
+from .see import (
+    device_and_dtype,
+    dtype_of,
+    on_their_device,
+    see_each_parameter,
+    see_output,
+    settled,
+    unchanged,
+)
+from .tokens import token_ids
 
 
 def see_refusal(seen, reply, *sizes, label):
     """Note whether a call was refused with a ValueError that names the sizes."""
-    seen.note(f"{label}: answer", kind(reply), reply.given)
+    seen.note("answer", kind(reply), reply.given, label)
     named = re.findall(r"\d+", reply.fault.message) if reply.fault else []
     missing = [str(size) for size in sizes if str(size) not in named]
-    seen.note(f"{label}: sizes that the message leaves out", ", ".join(missing) or "none", reply.given)
+    seen.note("sizes that the message leaves out", ", ".join(missing) or "none", reply.given, label)
     if reply.fault and reply.fault.type != "ValueError":
         seen.fault = seen.fault or reply.fault
 
@@ -75,7 +84,7 @@ def learned(component, numbers, batch=2, time=5, embed_dim=3, max_len=7, **how):
 
 @probe("LearnedPositionalEmbedding", "its only parameter is `weight`, one row per position")
 def learned_table_is_a_parameter(component, numbers, seen):
-    see_parameters(seen, learned(component, numbers), weight=[7, 3])
+    see_each_parameter(seen, learned(component, numbers), {"weight": [7, 3]})
 
 
 @probe("LearnedPositionalEmbedding", "each position of each sequence gets its own row added")
@@ -109,7 +118,7 @@ def learned_rows_change_nothing(component, numbers, seen):
 @probe("LearnedPositionalEmbedding", "dtype and device are those of x")
 def learned_rows_follow_x(component, numbers, seen):
     device_and_dtype(seen, lambda x, weight, **how: component(
-        x=x, build={"max_len": 7, "embed_dim": 3}, weights={"weight": weight}, **how),
+        x=x, build={"max_len": 7, "embed_dim": 3}, weights={"weight": weight}, **how), dtype_of,
         x=numbers.tensor(2, 5, 3), weight=numbers.tensor(7, 3))
 
 
@@ -121,7 +130,7 @@ VOCAB, WIDTH, LONGEST = 13, 6, 7
 
 def some_tokens(numbers, batch=2, time=5):
     """Return tokens, none of which is 0: what a model makes of its padding is its own business."""
-    return numbers.tensor(batch, time, low=1.0, high=float(VOCAB)).long()
+    return token_ids(numbers, batch, time, low=1, high=VOCAB)
 
 
 def embedding(component, tokens, table, positions, rows=None, dropout=None, **how):
@@ -150,10 +159,11 @@ def _elsewhere(reply):
     return "under another name, or of another shape" if other else "missing"
 
 
-def given(numbers, batch=2, time=5):
-    """Return tokens, a token table and rows of positions, as keyword arguments."""
-    return {"tokens": some_tokens(numbers, batch, time), "table": numbers.tensor(VOCAB, WIDTH),
-            "rows": numbers.tensor(LONGEST, WIDTH)}
+def given(numbers, positions, batch=2, time=5):
+    """Return tokens, a token table, the kind of positions and, if it is learned, their rows, as keyword arguments."""
+    tokens, table = some_tokens(numbers, batch, time), numbers.tensor(VOCAB, WIDTH)
+    rows = numbers.tensor(LONGEST, WIDTH)
+    return dict(tokens=tokens, table=table, positions=positions, rows=rows if positions == "learned" else None)
 
 
 def see_sum(seen, reply, tokens, table, label, **_):
@@ -161,9 +171,9 @@ def see_sum(seen, reply, tokens, table, label, **_):
     output = seen.see(reply, "output", label=label).get("output")
     rows = table[tokens]
     if output is not None and output.shape == rows.shape:
-        seen.note(f"{label}: what is added to the tokens' rows", settled(output.to(rows) - rows), reply.given)
+        seen.note("what is added to the tokens' rows", settled(output.to(rows) - rows), reply.given, label)
     if output is not None:
-        seen.note(f"{label}: output", output, reply.given)
+        seen.note("output", output, reply.given, label)
 
 
 @probe("TransformerEmbedding", "the state dict holds `token.weight` and one table `position...`, trained if learned")
@@ -180,16 +190,15 @@ def embedding_has_two_tables(component, numbers, seen):
             "entry position... is trained": "yes" if name in reply.trained else "no",
             "other trained parameters": ", ".join(others) or "none",
         }.items():
-            seen.note(f"{positions}: {what}", value, reply.given)
+            seen.note(what, value, reply.given, positions)
         seen.fault = seen.fault or reply.fault
 
 
 @probe("TransformerEmbedding", "the output is the tokens' rows plus the positions' rows")
 def embedding_is_a_sum(component, numbers, seen):
     for positions in KINDS:
-        some = given(numbers)
-        some |= {} if positions == "learned" else {"rows": None}
-        see_sum(seen, embedding(component, positions=positions, **some), label=positions, **some)
+        some = given(numbers, positions)
+        see_sum(seen, embedding(component, **some), label=positions, **some)
 
 
 @probe("TransformerEmbedding", "positions are sinusoidal unless told otherwise")
@@ -204,9 +213,8 @@ def embedding_has_its_defaults(component, numbers, seen):
 def embedding_fits_every_length(component, numbers, seen):
     for positions in KINDS:
         for batch, time in ((1, 5), (5, 5), (3, 7), (11, 1)):
-            some = given(numbers, batch, time)
-            some |= {} if positions == "learned" else {"rows": None}
-            see_output(seen, embedding(component, positions=positions, **some),
+            some = given(numbers, positions, batch, time)
+            see_output(seen, embedding(component, **some),
                        label=f"{positions}, batch {batch}, time {time}")
 
 
@@ -221,30 +229,28 @@ def embedding_has_an_end(component, numbers, seen):
 @probe("TransformerEmbedding", "dropout acts on the whole sum, in training and not in evaluation")
 def embedding_drops_the_sum(component, numbers, seen):
     for positions in KINDS:
-        some = given(numbers)
-        some |= {} if positions == "learned" else {"rows": None}
+        some = given(numbers, positions)
         for dropout, training in ((1.0, True), (0.5, False), (0.0, True)):
-            reply = embedding(component, positions=positions, dropout=dropout, training=training, **some)
+            reply = embedding(component, dropout=dropout, training=training, **some)
             see_output(seen, reply, f"{positions}, {'training' if training else 'evaluation'} with dropout {dropout}")
 
 
 @probe("TransformerEmbedding", "gradients reach the token table, and the position table if it is learned")
 def embedding_passes_gradients(component, numbers, seen):
     for positions in KINDS:
-        some = given(numbers)
-        some |= {} if positions == "learned" else {"rows": None}
-        reply = embedding(component, positions=positions, gradients=True, **some)
-        seen.note(f"{positions}: answer", kind(reply), reply.given)
+        some = given(numbers, positions)
+        reply = embedding(component, gradients=True, **some)
+        seen.note("answer", kind(reply), reply.given, positions)
         for label, name in (("tokens", "token.weight"), ("positions", position_entry(reply))):
-            seen.gradient(f"{positions}: gradient of the table of {label}", reply.gradients.get(f"weights.{name}"),
-                          reply.given)
+            seen.gradient(f"gradient of the table of {label}", reply.gradients.get(f"weights.{name}"), reply.given,
+                          positions)
 
 
 @probe("TransformerEmbedding", "tokens stay as they were")
 def embedding_changes_nothing(component, numbers, seen):
     for positions in KINDS:
         reply = embedding(component, some_tokens(numbers), numbers.tensor(VOCAB, WIDTH), positions)
-        seen.note(f"{positions}: arguments changed in place", ", ".join(reply.changed) or "none", reply.given)
+        unchanged(seen, reply, positions)
 
 
 @probe("TransformerEmbedding", "dtype is that of the parameters, device that of tokens and parameters")
@@ -253,10 +259,8 @@ def embedding_follows_its_parameters(component, numbers, seen):
     for positions in KINDS:
         reply = embedding(component, tokens, table.double(), positions)
         dtype = str(reply.output.dtype) if isinstance(reply.output, torch.Tensor) else kind(reply)
-        seen.note(f"{positions}: answer for float64", dtype, reply.given)
-        reply = embedding(component, tokens, table, positions, device="meta")
-        fixed = reply.fault and "device" in reply.fault.message and "item()" not in reply.fault.message
-        seen.note(f"{positions}: made on the inputs' device", "no" if fixed else "yes", reply.given)
+        seen.note("answer for float64", dtype, reply.given, positions)
+        on_their_device(seen, embedding(component, tokens, table, positions, device="meta"), positions)
 
 
 # rotary_embedding
@@ -265,11 +269,11 @@ def see_turned(seen, reply, x, label):
     """Note which lengths a rotation has kept, then all numbers."""
     output = seen.see(reply, "output", label=label).get("output")
     if output is not None and output.shape == x.shape:
-        seen.note(f"{label}: length of each vector", output.norm(dim=-1), reply.given)
+        seen.note("length of each vector", output.norm(dim=-1), reply.given, label)
         pairs = output.unflatten(-1, (-1, 2)).norm(dim=-1)
-        seen.note(f"{label}: length of each pair of neighbouring features", pairs, reply.given)
+        seen.note("length of each pair of neighbouring features", pairs, reply.given, label)
     if output is not None:
-        seen.note(f"{label}: output", output, reply.given)
+        seen.note("output", output, reply.given, label)
 
 
 @probe("rotary_embedding", "each pair of neighbouring features turns by its position's angle")
@@ -334,27 +338,22 @@ def rotary_changes_nothing(component, numbers, seen):
 
 @probe("rotary_embedding", "dtype and device are those of x")
 def rotary_follows_x(component, numbers, seen):
-    device_and_dtype(seen, component, x=numbers.tensor(2, 3, 5, 6))
+    device_and_dtype(seen, component, dtype_of, x=numbers.tensor(2, 3, 5, 6))
 
 
 # position_bug_input: the learner supplies a sequence in two pieces, the probe runs a broken and a right embedding on it
 
 BUG_SIZES = dict(vocab_size=13, embed_dim=6, max_len=8)
-INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
 @probe("position_bug_input", "before and new are tokens of the same batch")
 def bug_input_fits(component, numbers, seen):
-    reply = component()
-    seen.note("answer", kind(reply), reply.given)
-    seen.fault = reply.fault
-    seen.note("what you return", _misfit(reply.output) or "fits")
+    see_fit(seen, component(), _misfit)
 
 
 @probe("position_bug_input", "BrokenEmbedding gives a wrong output for it")
 def bug_input_shows_the_bug(component, numbers, seen):
-    output = component().output
-    seen.note("BrokenEmbedding on your input", "is not run" if _misfit(output) else _effect(numbers, *output))
+    see_effect(seen, "BrokenEmbedding on your input", component(), _misfit, lambda given: _effect(numbers, *given))
 
 
 def _misfit(given):

@@ -5,58 +5,20 @@ import torch
 from workbench import parts
 from workbench.broken.scaled_dot_product_attention import broken_attention
 
-from . import forbid, kind, probe
+from . import forbid, probe
+from .bugs import mask_or_none, see_effect, see_fit
+from .see import (
+    LIBRARY_ATTENTION,
+    broadcasts,
+    device_and_dtype,
+    library_calls,
+    see_attention,
+    see_output,
+    see_weights,
+    unchanged,
+)
 
-for _exercise in ("attention_weights", "scaled_dot_product_attention", "streaming_attention"):
-    forbid(_exercise, "scaled_dot_product_attention", "multi_head_attention_forward",
-           "_native_multi_head_attention", "_scaled_dot_product_attention_math")
-
-
-def unchanged(seen, reply):
-    """Note whether the call left its arguments as they were."""
-    seen.note("arguments changed in place", ", ".join(reply.changed) or "none", reply.given)
-
-
-def device_and_dtype(component, seen, **arguments):
-    """Note the dtype for float64 inputs, and whether the answer is made where the inputs are."""
-    double = {name: value.double() if isinstance(value, torch.Tensor) and value.is_floating_point() else value
-              for name, value in arguments.items()}
-    reply = component(**double)
-    seen.note("answer for float64", _formats(reply), reply.given)
-    # The meta device holds shapes and no numbers: whoever makes a tensor elsewhere is found without a GPU.
-    reply = component(**arguments, device="meta")
-    fixed = reply.fault and "device" in reply.fault.message and "item()" not in reply.fault.message
-    seen.note("made on the inputs' device", "no" if fixed else "yes", reply.given)
-
-
-def _formats(reply):
-    if reply.fault:
-        return f"raised {reply.fault.type}"
-    outputs = reply.output if isinstance(reply.output, (tuple, list)) else (reply.output,)
-    return ", ".join(str(o.dtype).removeprefix("torch.") if isinstance(o, torch.Tensor) else str(o) for o in outputs)
-
-
-def library_calls(component, seen, **arguments):
-    """Note which forbidden library functions the answer calls."""
-    reply = component(**arguments, watch_functions=True)
-    seen.note("library calls that this exercise forbids", ", ".join(reply.used) or "none", reply.given)
-
-
-def see_weights(seen, weights, mask, given, label=""):
-    """Note what makes attention weights right, from the most telling observation to the numbers."""
-    start = f"{label}: " if label else ""
-    if mask is not None:
-        hidden = weights.masked_fill(mask.expand_as(weights), 0.0) if _fits(mask, weights) else weights
-        seen.note(f"{start}largest weight on a hidden key", hidden.abs().max(), given)
-    seen.note(f"{start}sum of each row of weights", weights.sum(-1), given)
-    seen.note(f"{start}weights", weights, given)
-
-
-def _fits(mask, weights):
-    try:
-        return torch.broadcast_shapes(mask.shape, weights.shape) == weights.shape
-    except RuntimeError:
-        return False
+forbid(("attention_weights", "scaled_dot_product_attention", "streaming_attention"), *LIBRARY_ATTENTION)
 
 
 # attention_scores
@@ -64,8 +26,7 @@ def _fits(mask, weights):
 @probe("attention_scores", "a score is the dot product of a query and a key, divided by the root of head_dim")
 def scores_are_scaled_dot_products(component, numbers, seen):
     reply = component(query=numbers.tensor(2, 3, 7), key=numbers.tensor(2, 5, 7))
-    for name, value in seen.see(reply, "scores").items():
-        seen.note(name, value, reply.given)
+    see_output(seen, reply, name="scores")
 
 
 @probe("attention_scores", "any leading axes and any sizes are welcome")
@@ -73,8 +34,7 @@ def scores_take_leading_axes(component, numbers, seen):
     for leading in ((), (2, 5), (3, 2, 1)):
         reply = component(query=numbers.tensor(*leading, 3, 11), key=numbers.tensor(*leading, 7, 11))
         label = f"{len(leading) + 2} axes"
-        for name, value in seen.see(reply, "scores", label=label).items():
-            seen.note(f"{label}: {name}", value, reply.given)
+        see_output(seen, reply, label, "scores")
 
 
 @probe("attention_scores", "gradients reach the query and the key")
@@ -89,7 +49,7 @@ def scores_change_nothing(component, numbers, seen):
 
 @probe("attention_scores", "dtype and device are those of the inputs")
 def scores_follow_the_inputs(component, numbers, seen):
-    device_and_dtype(component, seen, query=numbers.tensor(2, 3, 7), key=numbers.tensor(2, 5, 7))
+    device_and_dtype(seen, component, query=numbers.tensor(2, 3, 7), key=numbers.tensor(2, 5, 7))
 
 
 # attention_weights
@@ -178,12 +138,12 @@ def weights_change_nothing(component, numbers, seen):
 
 @probe("attention_weights", "dtype and device are those of the inputs")
 def weights_follow_the_inputs(component, numbers, seen):
-    device_and_dtype(component, seen, scores=numbers.tensor(2, 3, 5), mask=numbers.mask(3, 5))
+    device_and_dtype(seen, component, scores=numbers.tensor(2, 3, 5), mask=numbers.mask(3, 5))
 
 
 @probe("attention_weights", "the work is your own")
 def weights_call_no_library_attention(component, numbers, seen):
-    library_calls(component, seen, scores=numbers.tensor(2, 3, 5), mask=numbers.mask(3, 5))
+    library_calls(seen, component, scores=numbers.tensor(2, 3, 5), mask=numbers.mask(3, 5))
 
 
 # scaled_dot_product_attention
@@ -194,17 +154,9 @@ def inputs(numbers, *leading, queries=3, keys=5, head_dim=7, value_dim=11):
                 value=numbers.tensor(*leading, keys, value_dim))
 
 
-def see_attention(seen, reply, mask, label=""):
-    """Note weights and output of an attention function."""
-    found = seen.see(reply, "output", "weights", label=label)
-    if found:
-        see_weights(seen, found["weights"], mask, reply.given, label)
-        seen.note(f"{label}: output" if label else "output", found["output"], reply.given)
-
-
 @probe("scaled_dot_product_attention", "each output is the mean of the values, weighted by softmax of the scores")
 def output_is_a_weighted_mean_of_values(component, numbers, seen):
-    see_attention(seen, component(**inputs(numbers, 2)), None)
+    see_attention(seen, component(**inputs(numbers, 2)))
 
 
 @probe("scaled_dot_product_attention", "a key that the mask hides has no influence")
@@ -227,7 +179,7 @@ def empty_rows_give_zero_output(component, numbers, seen):
 
 @probe("scaled_dot_product_attention", "as many queries as keys is nothing special")
 def square_inputs_are_nothing_special(component, numbers, seen):
-    see_attention(seen, component(**inputs(numbers, 5, queries=5, keys=5, head_dim=5, value_dim=5)), None)
+    see_attention(seen, component(**inputs(numbers, 5, queries=5, keys=5, head_dim=5, value_dim=5)))
 
 
 @probe("scaled_dot_product_attention", "large scores do not overflow, and hidden keys leak nothing")
@@ -275,12 +227,12 @@ def attention_changes_nothing(component, numbers, seen):
 
 @probe("scaled_dot_product_attention", "dtype and device are those of the inputs")
 def attention_follows_the_inputs(component, numbers, seen):
-    device_and_dtype(component, seen, **inputs(numbers, 2), mask=numbers.mask(3, 5))
+    device_and_dtype(seen, component, **inputs(numbers, 2), mask=numbers.mask(3, 5))
 
 
 @probe("scaled_dot_product_attention", "the work is your own")
 def attention_calls_no_library_attention(component, numbers, seen):
-    library_calls(component, seen, **inputs(numbers, 2), mask=numbers.mask(3, 5))
+    library_calls(seen, component, **inputs(numbers, 2), mask=numbers.mask(3, 5))
 
 
 # streaming_attention
@@ -291,8 +243,7 @@ def streaming_equals_full_attention(component, numbers, seen):
     for block_size in (1, 5, 13, 17):
         reply = component(**given, block_size=block_size)
         label = f"block_size {block_size}"
-        for name, value in seen.see(reply, "output", label=label).items():
-            seen.note(f"{label}: {name}", value, reply.given)
+        see_output(seen, reply, label)
 
 
 @probe("streaming_attention", "the whole score matrix is never held")
@@ -302,8 +253,7 @@ def streaming_never_holds_all_scores(component, numbers, seen):
     queries, keys, block_size = 11, 499, 7
     given = inputs(numbers, queries=queries, keys=keys, head_dim=2, value_dim=2)
     reply = component(**given, block_size=block_size, watch_memory=True)
-    for name, value in seen.see(reply, "output").items():
-        seen.note(name, value, reply.given)  # little memory is no merit where the numbers are wrong
+    see_output(seen, reply)  # little memory is no merit where the numbers are wrong
     whole = reply.held is not None and reply.held >= block_size * keys
     seen.note("rows of scores over all keys are held at once", "yes" if whole else "no", reply.given)
 
@@ -315,8 +265,7 @@ def streaming_is_stable(component, numbers, seen):
         given |= far_apart(numbers, torch.ones(2, 13, dtype=torch.bool), shift, 512.0)
         reply = component(**given, block_size=5)
         label = f"scores from {shift:g}"
-        for name, value in seen.see(reply, "output", label=label).items():
-            seen.note(f"{label}: {name}", value, reply.given)
+        see_output(seen, reply, label)
 
 
 @probe("streaming_attention", "scores far below zero are as good as others")
@@ -325,8 +274,7 @@ def streaming_starts_below_every_score(component, numbers, seen):
     given = inputs(numbers, 2, keys=13)
     given["query"][..., 0], given["key"][..., 0] = -32.0, 12.5
     reply = component(**given, block_size=5)
-    for name, value in seen.see(reply, "output").items():
-        seen.note(name, value, reply.given)
+    see_output(seen, reply)
 
 
 @probe("streaming_attention", "any leading axes and any sizes are welcome")
@@ -334,8 +282,7 @@ def streaming_takes_leading_axes(component, numbers, seen):
     for leading in ((), (2, 5), (3, 2, 1)):
         reply = component(**inputs(numbers, *leading, keys=7, head_dim=11, value_dim=5), block_size=3)
         label = f"{len(leading) + 2} axes"
-        for name, value in seen.see(reply, "output", label=label).items():
-            seen.note(f"{label}: {name}", value, reply.given)
+        see_output(seen, reply, label)
 
 
 @probe("streaming_attention", "the arguments stay as they were")
@@ -345,28 +292,24 @@ def streaming_changes_nothing(component, numbers, seen):
 
 @probe("streaming_attention", "dtype and device are those of the inputs")
 def streaming_follows_the_inputs(component, numbers, seen):
-    device_and_dtype(component, seen, **inputs(numbers, 2, keys=13), block_size=5)
+    device_and_dtype(seen, component, **inputs(numbers, 2, keys=13), block_size=5)
 
 
 @probe("streaming_attention", "the work is your own")
 def streaming_calls_no_library_attention(component, numbers, seen):
-    library_calls(component, seen, **inputs(numbers, 2, keys=13), block_size=5)
+    library_calls(seen, component, **inputs(numbers, 2, keys=13), block_size=5)
 
 
 # attention_bug_input: the learner supplies an input, the probe runs the broken component and a right one on it
 
 @probe("attention_bug_input", "query, key, value and mask fit together and hold finite numbers")
 def bug_input_fits(component, numbers, seen):
-    reply = component()
-    seen.note("answer", kind(reply), reply.given)
-    seen.fault = reply.fault
-    seen.note("what you return", _misfit(reply.output) or "fits")
+    see_fit(seen, component(), _misfit)
 
 
 @probe("attention_bug_input", "the broken attention gives a wrong output for it")
 def bug_input_shows_the_bug(component, numbers, seen):
-    output = component().output
-    seen.note("broken_attention on your input", "is not run" if _misfit(output) else _effect(*output))
+    see_effect(seen, "broken_attention on your input", component(), _misfit, lambda given: _effect(*given))
 
 
 def _misfit(given):
@@ -382,7 +325,7 @@ def _misfit(given):
     if not query.shape[:-2] == key.shape[:-2] == value.shape[:-2]:
         return "query, key and value have to have the same leading axes"
     scores = query.new_zeros(*query.shape[:-1], key.shape[-2])
-    if isinstance(mask, torch.Tensor) and (mask.dtype != torch.bool or not _fits(mask, scores)):
+    if isinstance(mask, torch.Tensor) and (mask.dtype != torch.bool or not broadcasts(mask, scores)):
         return "mask has to be boolean and to broadcast to [..., queries, keys]"
     if not isinstance(mask, torch.Tensor) and mask != "None":
         return "mask has to be a boolean tensor or None"
@@ -393,7 +336,7 @@ def _misfit(given):
 
 def _effect(query, key, value, mask):
     """Say whether the bug shows on an input, and if not, what kind of input it is."""
-    mask = mask if isinstance(mask, torch.Tensor) else None
+    mask = mask_or_none(mask)
     scores = parts.attention_scores(query.double(), key.double())
     visible = torch.ones_like(scores, dtype=torch.bool) if mask is None else mask.expand_as(scores)
     right = parts.attention_weights(scores, visible) @ value.double()

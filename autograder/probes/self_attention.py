@@ -6,15 +6,24 @@ import torch.nn.functional as F
 from workbench import parts
 from workbench.broken.self_attention import BrokenSelfAttention
 
-from . import forbid, kind, probe
-from .multi_head_attention import see_gradients, see_parameters
-from .scaled_dot_product_attention import device_and_dtype, library_calls, see_weights, unchanged
+from . import forbid, probe
+from .bugs import INTEGERS, loaded, see_effect, see_fit
+from .see import (
+    LIBRARY_ATTENTION,
+    device_and_dtype,
+    first,
+    library_calls,
+    made_elsewhere,
+    see_attention,
+    see_each_projection,
+    see_gradients_of_projections,
+    unchanged,
+)
+from .weights import linear
 
-for _exercise in ("SelfAttention", "RelativeSelfAttention"):
-    forbid(_exercise, "scaled_dot_product_attention", "multi_head_attention_forward",
-           "_native_multi_head_attention", "_scaled_dot_product_attention_math")
+BOTH = ("SelfAttention", "RelativeSelfAttention")  # much the same is asked of both
 
-# SelfAttention and RelativeSelfAttention: much the same is asked of both
+forbid(BOTH, *LIBRARY_ATTENTION)
 
 SIZES = {
     "SelfAttention": dict(embed_dim=11, head_dim=7),
@@ -26,34 +35,14 @@ EQUAL = {
 }
 
 
-def shapes(embed_dim, head_dim, max_distance=None):
-    """Return {name: shape} of the parameters."""
-    projections = {f"{name}.{part}": shape for name in ("q_proj", "k_proj", "v_proj")
-                   for part, shape in (("weight", [head_dim, embed_dim]), ("bias", [head_dim]))}
-    return projections if max_distance is None else projections | {"distance_bias": [2 * max_distance + 1]}
-
-
 def call(numbers, build, batch=3, time=5):
     """Return how to build a module, its weights, and its input, as keyword arguments of a call."""
-    # Small enough that no softmax saturates, large enough that no two weights are nearly equal.
-    weights = {name: numbers.tensor(*shape, low=-0.5, high=0.5) for name, shape in shapes(**build).items()}
-    if "distance_bias" in weights:
-        weights["distance_bias"] *= 4
-    return dict(build=build, weights=weights, x=numbers.tensor(batch, time, build["embed_dim"]))
-
-
-def see_attention(seen, reply, mask=None, label=""):
-    """Note weights and output."""
-    found = seen.see(reply, "output", "weights", label=label)
-    if found:
-        see_weights(seen, found["weights"], mask, reply.given, label)
-        seen.note(f"{label}: output" if label else "output", found["output"], reply.given)
-
-
-def output_of(reply):
-    """Return the output of a reply, or None if there is none."""
-    first = reply.output[0] if isinstance(reply.output, tuple) and reply.output else reply.output
-    return first if isinstance(first, torch.Tensor) else None
+    embed_dim, head_dim, weights = build["embed_dim"], build["head_dim"], {}
+    for name in ("q_proj", "k_proj", "v_proj"):
+        weights |= linear(numbers, name, embed_dim, head_dim)
+    if "max_distance" in build:
+        weights["distance_bias"] = 4 * numbers.tensor(2 * build["max_distance"] + 1, low=-0.5, high=0.5)
+    return dict(build=build, weights=weights, x=numbers.tensor(batch, time, embed_dim))
 
 
 def agree(one, other):
@@ -63,20 +52,10 @@ def agree(one, other):
     return "yes" if torch.allclose(one, other, rtol=1e-3, atol=1e-4) else "no"
 
 
-def asked_of_both(sentence):
-    """Declare a probe of both modules."""
-    def declare(observe):
-        for exercise in SIZES:
-            probe(exercise, sentence)(observe)
-        return observe
-
-    return declare
-
-
-@asked_of_both("the parameters have the names and shapes of the docstring")
+@probe(BOTH, "the parameters have the names and shapes of the docstring")
 def parameters_are_as_agreed(component, numbers, seen):
-    build = SIZES[component.name]
-    see_parameters(seen, component(**call(numbers, build)), shapes(**build))
+    given = call(numbers, SIZES[component.name])
+    see_each_projection(seen, component(**given), given["weights"])
 
 
 @probe("SelfAttention", "no sequence of the batch looks into another one")
@@ -85,7 +64,7 @@ def sequences_do_not_meet(component, numbers, seen):
     before = component(**given)
     given["x"] = given["x"].clone()
     given["x"][1] = numbers.tensor(5, 11)
-    outputs = [output_of(reply) for reply in (before, component(**given))]
+    outputs = [first(reply) for reply in (before, component(**given))]
     outputs = [None if output is None or len(output) != 3 else output[::2] for output in outputs]
     seen.fault = before.fault
     seen.note("the outputs of sequences 0 and 2 stay when sequence 1 is another one", agree(*outputs), before.given)
@@ -97,19 +76,19 @@ def order_is_unknown(component, numbers, seen):
     before = component(**given)
     order = [3, 0, 4, 1, 2]
     given["x"] = given["x"][:, order]
-    outputs = list(map(output_of, (before, component(**given))))
+    outputs = list(map(first, (before, component(**given))))
     if outputs[0] is not None and outputs[0].dim() > 1 and outputs[0].shape[1] == 5:
         outputs[0] = outputs[0][:, order]
     seen.fault = before.fault
     seen.note("the outputs change places with the positions", agree(*outputs), before.given)
 
 
-@asked_of_both("each output is the mean of the projected values, weighted by softmax of the scores")
+@probe(BOTH, "each output is the mean of the projected values, weighted by softmax of the scores")
 def positions_attend_to_positions(component, numbers, seen):
     see_attention(seen, component(**call(numbers, SIZES[component.name])))
 
 
-@asked_of_both("a key that the mask hides has no influence")
+@probe(BOTH, "a key that the mask hides has no influence")
 def hidden_keys_have_no_influence(component, numbers, seen):
     given = call(numbers, SIZES[component.name])
     for shape in ((5, 5), (3, 1, 5), (3, 5, 5)):
@@ -117,7 +96,7 @@ def hidden_keys_have_no_influence(component, numbers, seen):
         see_attention(seen, component(**given, mask=mask), mask, f"mask {list(shape)}")
 
 
-@asked_of_both("a query that may attend to nothing gets weights and output of exactly 0, and no NaN in the gradients")
+@probe(BOTH, "a query that may attend to nothing gets weights and output of exactly 0, and no NaN in the gradients")
 def empty_rows_get_zero_weights(component, numbers, seen):
     mask = numbers.mask(5, 5)
     mask[1] = False
@@ -126,7 +105,7 @@ def empty_rows_get_zero_weights(component, numbers, seen):
     seen.gradient("gradient of x", reply.gradients.get("x"), reply.given)
 
 
-@asked_of_both("all sizes may be equal")
+@probe(BOTH, "all sizes may be equal")
 def equal_sizes_are_nothing_special(component, numbers, seen):
     given = call(numbers, EQUAL[component.name], batch=5)
     see_attention(seen, component(**given), label="no mask")
@@ -135,7 +114,7 @@ def equal_sizes_are_nothing_special(component, numbers, seen):
         see_attention(seen, component(**given, mask=mask), mask, f"mask {list(shape)}")
 
 
-@asked_of_both("a sequence may have any length")
+@probe(BOTH, "a sequence may have any length")
 def any_length_is_welcome(component, numbers, seen):
     given = call(numbers, SIZES[component.name], batch=2, time=17)
     for time in (1, 2, 17):
@@ -143,24 +122,24 @@ def any_length_is_welcome(component, numbers, seen):
         see_attention(seen, reply, label=f"{time} position{'s' * (time > 1)}")
 
 
-@asked_of_both("gradients reach x and all parameters")
+@probe(BOTH, "gradients reach x and all parameters")
 def gradients_reach_everything(component, numbers, seen):
-    see_gradients(seen, component(**call(numbers, SIZES[component.name]), gradients=True))
+    see_gradients_of_projections(seen, component(**call(numbers, SIZES[component.name]), gradients=True))
 
 
-@asked_of_both("the arguments stay as they were")
+@probe(BOTH, "the arguments stay as they were")
 def modules_change_nothing(component, numbers, seen):
     unchanged(seen, component(**call(numbers, SIZES[component.name]), mask=numbers.mask(3, 5, 5)))
 
 
-@asked_of_both("dtype and device are those of x")
+@probe(BOTH, "dtype and device are those of x")
 def modules_follow_x(component, numbers, seen):
-    device_and_dtype(component, seen, **call(numbers, SIZES[component.name]), mask=numbers.mask(5, 5))
+    device_and_dtype(seen, component, **call(numbers, SIZES[component.name]), mask=numbers.mask(5, 5))
 
 
-@asked_of_both("the work is your own")
+@probe(BOTH, "the work is your own")
 def modules_call_no_library_attention(component, numbers, seen):
-    library_calls(component, seen, **call(numbers, SIZES[component.name]), mask=numbers.mask(5, 5))
+    library_calls(seen, component, **call(numbers, SIZES[component.name]), mask=numbers.mask(5, 5))
 
 
 # RelativeSelfAttention
@@ -201,8 +180,8 @@ def see_mask(seen, reply, label):
     """Note a mask: its dtype, and where it is True."""
     found = seen.see(reply, "mask", label=label)
     if found:
-        seen.note(f"{label}: dtype of the mask", str(found["mask"].dtype).removeprefix("torch."), reply.given)
-        seen.note(f"{label}: mask, True as 1", found["mask"].double(), reply.given)
+        seen.note("dtype of the mask", str(found["mask"].dtype).removeprefix("torch."), reply.given, label)
+        seen.note("mask, True as 1", found["mask"].double(), reply.given, label)
 
 
 @probe("padding_mask", "the mask is True for every key that is not padding, the same for all queries")
@@ -238,14 +217,9 @@ def other_batches(component, numbers, seen):
 def mask_follows_the_tokens(component, numbers, seen):
     given = dict(tokens=token_ids(numbers, (5, 2, 7), 4), pad_id=4)
     unchanged(seen, component(**given))
-    # The meta device holds shapes and no numbers: whoever makes a tensor elsewhere is found without a GPU.
     reply = component(**given, device="meta")
-    if isinstance(reply.output, torch.Tensor):
-        place = "the device of the tokens" if reply.output.is_meta else "another device"
-    else:
-        fixed = reply.fault and "device" in reply.fault.message and "item()" not in reply.fault.message
-        place = "another device" if fixed else "the device of the tokens"
-    seen.note("the mask is made on", place, reply.given)
+    elsewhere = not reply.output.is_meta if isinstance(reply.output, torch.Tensor) else made_elsewhere(reply)
+    seen.note("the mask is made on", "another device" if elsewhere else "the device of the tokens", reply.given)
 
 
 # self_attention_bug_input: the learner supplies tokens, the probe runs the broken module and a right one on them
@@ -255,23 +229,19 @@ IDS = 10  # token ids from 0, which is padding, to 9
 
 @probe("self_attention_bug_input", "what you return is token ids, [batch, time]")
 def bug_tokens_fit(component, numbers, seen):
-    reply = component()
-    seen.note("answer", kind(reply), reply.given)
-    seen.fault = reply.fault
-    seen.note("what you return", _misfit(reply.output) or "fits")
+    see_fit(seen, component(), _misfit)
 
 
 @probe("self_attention_bug_input", "the broken self-attention gives a wrong output for a real token")
 def bug_tokens_show_the_bug(component, numbers, seen):
-    tokens = component().output
-    seen.note("BrokenSelfAttention on your tokens", "is not run" if _misfit(tokens) else _effect(tokens.long()))
+    see_effect(seen, "BrokenSelfAttention on your tokens", component(), _misfit, lambda given: _effect(given.long()))
 
 
 def _misfit(tokens):
     """Return what is wrong with token ids, or nothing."""
     if not isinstance(tokens, torch.Tensor):
         return "is not a tensor"
-    if tokens.dtype not in (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64):
+    if tokens.dtype not in INTEGERS:
         return "the ids have to be integers"
     if tokens.dim() != 2:
         return "the tokens have to have two axes, batch and time"
@@ -294,10 +264,8 @@ def _effect(tokens):
     state |= {name.replace("weight", "bias"): torch.zeros(IDS) for name in state}
     outputs = []
     for build in (parts.SelfAttention, BrokenSelfAttention):
-        module = build(IDS, IDS).double()
-        module.load_state_dict(state)
         with torch.no_grad():
-            outputs.append(module(x, parts.padding_mask(tokens, 0))[0])
+            outputs.append(loaded(build(IDS, IDS), state)(x, parts.padding_mask(tokens, 0))[0])
     real = tokens != 0
     if (outputs[0] - outputs[1]).abs()[real].gt(0.001).any():
         return "gives a wrong output"

@@ -9,8 +9,10 @@ from workbench.broken.visualizing_attention import broken_show_cross_attention
 
 from ..calling.stubs import Layers, Measure, Translator, View, Words
 from . import kind, probe
-from .encoder import see_all
-from .encoder_decoder import source_and_target, weights_of
+from .bugs import is_dense, see_effect, see_fit
+from .see import see_all, see_output, unchanged
+from .tokens import source_and_target
+from .weights import encoder_decoder
 
 SIZES = dict(source_vocab_size=11, target_vocab_size=13, embed_dim=6, num_heads=3, ff_dim=7, encoder_layers=1,
              decoder_layers=2, max_len=19, pad_id=3, bos_id=5)
@@ -24,27 +26,21 @@ def table(numbers, *shape, causal=False):
     return weights / weights.sum(dim=-1, keepdim=True)
 
 
-def unchanged(seen, reply):
-    """Note which arguments are no longer what they were."""
-    seen.note("arguments changed in place", ", ".join(reply.changed) or "none", reply.given)
-
-
 # collect_attention
 
 def see_collected(seen, reply, label=""):
     """Note how many layers, which shapes and which row sums there are, then all numbers."""
-    start = f"{label}: " if label else ""
     if isinstance(reply.output, tuple):
         for name, layers in zip(NAMES, reply.output, strict=False):
             sums = [layer.sum(-1) for layer in layers if isinstance(layer, torch.Tensor)]
             is_one = all(torch.allclose(total, torch.ones_like(total), atol=1e-3) for total in sums)
-            seen.note(f"{start}rows of {name} sum to 1", "yes" if is_one else "no", reply.given)
+            seen.note(f"rows of {name} sum to 1", "yes" if is_one else "no", reply.given, label)
     see_all(seen, reply, *NAMES, label=label)
 
 
 def collect(component, numbers, build, batch=3, row=None, **how):
     given = source_and_target(numbers, build, batch=batch)
-    model = Translator(build, weights_of(numbers, build))
+    model = Translator(build, encoder_decoder(numbers, build))
     return component(model=model, **given, **({} if row is None else {"row": row}), **how)
 
 
@@ -79,12 +75,10 @@ WORDS = ["[CLS]", "the", "cat", "sat", ".", "[SEP]", "[PAD]"]
 
 def see_shown(seen, reply, label=""):
     """Note what the view was given, whatever the component returns."""
-    start = f"{label}: " if label else ""
-    answer = kind(reply) if reply.fault else "returns"
-    seen.note(f"{start}answer", answer, reply.given)
+    seen.note("answer", kind(reply) if reply.fault else "returns", reply.given, label)
     seen.fault = seen.fault or reply.fault
     for name, value in reply.reports.get("view", {}).items():
-        seen.note(f"{start}{name}", value, reply.given)
+        seen.note(name, value, reply.given, label)
 
 
 def stack_of(numbers, layers, *shape, causal=False):
@@ -164,69 +158,72 @@ def showing_all_changes_nothing(component, numbers, seen):
 
 # The measures
 
-def measured(name, causal=True, square=True):
-    """Declare the probes of a measure.
-
-    square  True: the measure is of self-attention, with as many keys as queries
-    """
-    keys = 7 if square else 5
-
-    def see(seen, reply, label=""):
-        for what, value in seen.see(reply, "number of each table", label=label).items():
-            seen.note(f"{label}: {what}" if label else what, value, reply.given)
-
-    @probe(name, "one table of weights gives one number")
-    def a_table_gives_a_number(component, numbers, seen):
-        see(seen, component(attention=table(numbers, 7, keys)))
-
-    @probe(name, "each head of each sentence gives its own number, with any leading axes")
-    def leading_axes_stay(component, numbers, seen):
-        for leading in ((3,), (2, 3), (2, 1, 3)):
-            see(seen, component(attention=table(numbers, *leading, 7, keys)), f"{len(leading) + 2} axes")
-
-    @probe(name, "keys without any weight are nothing special")
-    def zeros_are_nothing_special(component, numbers, seen):
-        if square:
-            see(seen, component(attention=table(numbers, 2, 3, 7, 7, causal=True)), "causal")
-            # With sharp rows a distance or a score is a whole number.
-            see(seen, component(attention=torch.eye(7)[numbers.permutation(7)].expand(2, 7, 7)), "all on one key")
-        else:
-            see(seen, component(attention=table(numbers, 2, 3, 5, 5, causal=True)), "causal")
-            sharp = torch.eye(5)[[*numbers.permutation(5), 0, 2]].clone()
-            sharp[0, :] = 0.2
-            see(seen, component(attention=sharp.expand(2, 7, 5)), "all on one key but for a row")
-
-    @probe(name, "two positions, or as many heads as positions, are nothing special")
-    def sizes_are_nothing_special(component, numbers, seen):
-        for shape in ((3, 2, 2), (5, 5, 5), (5, 5, 5, 5)):
-            see(seen, component(attention=table(numbers, *shape)), f"weights {list(shape)}")
-
-    @probe(name, "the weights that are given stay as they were")
-    def measuring_changes_nothing(component, numbers, seen):
-        unchanged(seen, component(attention=table(numbers, 2, 3, 7, keys, causal=causal)))
-
-    @probe(name, "dtype and device are those of the weights")
-    def measures_follow_the_weights(component, numbers, seen):
-        weights = table(numbers, 2, 3, 7, keys)
-        for dtype in (torch.float32, torch.float64):
-            reply = component(attention=weights.to(dtype))
-            found = reply.output.dtype if isinstance(reply.output, torch.Tensor) else kind(reply)
-            seen.note(f"dtype for {dtype}", str(found), reply.given)
-        reply = component(attention=weights, device="meta")
-        seen.note("made on the weights' device", "no" if reply.fault else "yes", reply.given)
+MEASURES = "previous_token_score", "attention_entropy", "attention_distance"
 
 
-measured("previous_token_score")
-measured("attention_entropy", square=False)
-measured("attention_distance")
+def keys_of(component):
+    """Return how many keys 7 queries have: the entropy is asked of cross-attention, too, all else of self-attention."""
+    return 5 if component.name == "attention_entropy" else 7
+
+
+def see_numbers(seen, reply, label=""):
+    """Note the number of each table of weights."""
+    see_output(seen, reply, label, "number of each table")
+
+
+@probe(MEASURES, "one table of weights gives one number")
+def a_table_gives_a_number(component, numbers, seen):
+    see_numbers(seen, component(attention=table(numbers, 7, keys_of(component))))
+
+
+@probe(MEASURES, "each head of each sentence gives its own number, with any leading axes")
+def leading_axes_stay(component, numbers, seen):
+    for leading in ((3,), (2, 3), (2, 1, 3)):
+        weights = table(numbers, *leading, 7, keys_of(component))
+        see_numbers(seen, component(attention=weights), f"{len(leading) + 2} axes")
+
+
+@probe(MEASURES, "keys without any weight are nothing special")
+def zeros_are_nothing_special(component, numbers, seen):
+    keys = keys_of(component)
+    see_numbers(seen, component(attention=table(numbers, 2, 3, keys, keys, causal=True)), "causal")
+    if keys == 7:
+        # With sharp rows a distance or a score is a whole number.
+        see_numbers(seen, component(attention=torch.eye(7)[numbers.permutation(7)].expand(2, 7, 7)), "all on one key")
+    else:
+        sharp = torch.eye(5)[[*numbers.permutation(5), 0, 2]].clone()
+        sharp[0, :] = 0.2
+        see_numbers(seen, component(attention=sharp.expand(2, 7, 5)), "all on one key but for a row")
+
+
+@probe(MEASURES, "two positions, or as many heads as positions, are nothing special")
+def sizes_are_nothing_special(component, numbers, seen):
+    for shape in ((3, 2, 2), (5, 5, 5), (5, 5, 5, 5)):
+        see_numbers(seen, component(attention=table(numbers, *shape)), f"weights {list(shape)}")
+
+
+@probe(MEASURES, "the weights that are given stay as they were")
+def measuring_changes_nothing(component, numbers, seen):
+    unchanged(seen, component(attention=table(numbers, 2, 3, 7, keys_of(component), causal=True)))
+
+
+@probe(MEASURES, "dtype and device are those of the weights")
+def measures_follow_the_weights(component, numbers, seen):
+    weights = table(numbers, 2, 3, 7, keys_of(component))
+    for dtype in (torch.float32, torch.float64):
+        reply = component(attention=weights.to(dtype))
+        found = reply.output.dtype if isinstance(reply.output, torch.Tensor) else kind(reply)
+        seen.note(f"dtype for {dtype}", str(found), reply.given)
+    reply = component(attention=weights, device="meta")
+    seen.note("made on the weights' device", "no" if reply.fault else "yes", reply.given)
 
 
 # find_heads
 
 def see_heads(seen, reply, label):
     for name, value in seen.see(reply, "heads", label=label).items():
-        seen.note(f"{label}: {name}", value, reply.given)
-        seen.note(f"{label}: whole numbers", "no" if value.is_floating_point() else "yes", reply.given)
+        seen.note(name, value, reply.given, label)
+        seen.note("whole numbers", "no" if value.is_floating_point() else "yes", reply.given, label)
 
 
 def ranked(numbers, layers, batch, heads, queries=5, keys=7):
@@ -291,23 +288,19 @@ LONGEST = 20
 
 @probe("view_bug_input", "what you return is cross-attention of one sentence, [1, heads, queries, keys]")
 def bug_weights_fit(component, numbers, seen):
-    reply = component()
-    seen.note("answer", kind(reply), reply.given)
-    seen.fault = reply.fault
-    seen.note("what you return", _misfit(reply.output) or "fits")
+    see_fit(seen, component(), _misfit)
 
 
 @probe("view_bug_input", "broken_show_cross_attention shows it wrongly")
 def bug_weights_show_the_bug(component, numbers, seen):
-    weights = component().output
-    seen.note("broken_show_cross_attention on your weights", "is not run" if _misfit(weights) else _effect(weights))
+    see_effect(seen, "broken_show_cross_attention on your weights", component(), _misfit, _effect)
 
 
 def _misfit(weights):
     """Return what is wrong with weights that a learner supplied, or nothing."""
     if not isinstance(weights, torch.Tensor):
         return "is not a tensor"
-    if not weights.is_floating_point() or weights.layout != torch.strided or weights.device.type != "cpu":
+    if not weights.is_floating_point() or not is_dense(weights):
         return "the weights have to be floating point numbers"
     if weights.dim() != 4 or len(weights) != 1:
         return "the weights have to be [1, heads, queries, keys]"

@@ -31,6 +31,7 @@ learn: $(READY)
 test: $(WEIGHTS)
 	@$(BIN)/ruff check .
 	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/mypy
 	@$(BIN)/python -m pytest -n auto $(ARGS)
 
 class: $(READY)

@@ -1,24 +1,25 @@
 """Processes of this machine: how many are worth starting, and how they end with whoever started them."""
 
-import concurrent.futures
 import multiprocessing
 import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 
 
-def cores():
+def cores() -> int:
     """Return how many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def started(count):
+def started(count: int) -> ProcessPoolExecutor:
     """Return a pool of `count` processes that end with this one, and leave Control-C to it."""
     # torch's threads do not survive a fork
-    return concurrent.futures.ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"),
-                                                  initializer=_ready, initargs=(os.getpid(),))
+    return ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"),
+                               initializer=_ready, initargs=(os.getpid(),))
 
 
-def kill(pool):
+def kill(pool: ProcessPoolExecutor) -> None:
     """End the processes of a pool at once, whatever they are doing."""
     for process in list((pool._processes or {}).values()):
         process.kill()
@@ -26,7 +27,7 @@ def kill(pool):
 
 
 @contextmanager
-def pool(count):
+def pool(count: int) -> Iterator[ProcessPoolExecutor]:
     """Yield a pool of `count` processes, which are ended at once when the block is left."""
     made = started(count)
     try:
@@ -35,7 +36,7 @@ def pool(count):
         kill(made)
 
 
-def _ready(parent):
+def _ready(parent: int) -> None:
     """Let a process end with whoever started it, however that ends.
 
     parent  the process that started it

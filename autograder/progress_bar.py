@@ -1,22 +1,28 @@
 """A bar for whoever waits for something that takes minutes."""
 
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import TaskID
 
 
 @contextmanager
-def shown_progress(console):
+def shown_progress(console: "Console") -> Iterator[Callable[[str, int, int], None]]:
     """Yield a function of (what, done, of how many) that shows a bar with the time left; lines without a terminal.
 
     what  is being done: each has a bar of its own, one below the other
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    tasks = {}
     if console.is_terminal:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        tasks: dict[str, TaskID] = {}
         with Progress(*columns, console=console) as bar:
-            def draw(what, done, every):
+            def draw(what: str, done: int, every: int) -> None:
                 if what not in tasks:
                     tasks[what] = bar.add_task(what, total=every)
                 bar.update(tasks[what], completed=done, total=every)
@@ -24,11 +30,13 @@ def shown_progress(console):
             yield draw
         return
 
-    def tell(what, done, every):
-        begun, last = tasks.get(what, (time.monotonic(),) * 2)
-        tasks[what] = begun, last
+    times: dict[str, tuple[float, float]] = {}
+
+    def tell(what: str, done: int, every: int) -> None:
+        begun, last = times.get(what, (time.monotonic(),) * 2)
+        times[what] = begun, last
         if done == every or time.monotonic() - last > 15:
-            tasks[what] = begun, time.monotonic()
+            times[what] = begun, time.monotonic()
             left = (time.monotonic() - begun) / done * (every - done)
             console.print(f"{what}: {done} of {every}, {left:.0f} s left")
 

@@ -7,6 +7,8 @@ secret is here. The judge sends one call of one component, and gets back what th
 import contextlib
 import io
 import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 
@@ -18,7 +20,7 @@ CALL, ANSWER = "judge_call", "judge_answer"
 MOST_PRINTED = 2_000  # characters
 
 
-def install():
+def install() -> None:
     """Let the kernel of this process answer the judge's messages, from the names of its notebook."""
     from IPython import get_ipython
 
@@ -27,14 +29,15 @@ def install():
     torch.set_num_threads(1)  # the tensors are tiny: more threads only wait for each other
     torch.ones(1, device="meta") / 2  # loads a second's worth of modules, which must not count as a learner's time
 
-    async def on_call(stream, ident, parent):
+    async def on_call(stream: Any, ident: Any, parent: dict[str, Any]) -> None:
         content, buffers = answer(shell.user_ns, parent["content"], parent["buffers"])
         kernel.session.send(stream, ANSWER, content, parent=parent, ident=ident, buffers=buffers)
 
     kernel.shell_handlers[CALL] = on_call
 
 
-def answer(names, content, buffers):
+def answer(names: Mapping[str, Any], content: dict[str, Any],
+           buffers: Sequence[wire.Buffer]) -> tuple[dict[str, Any], list[bytes]]:
     """Return (JSON, [buffer]): what one call of a component gave, or why there is nothing.
 
     names    of the notebook; the component is one of them
@@ -58,7 +61,7 @@ def answer(names, content, buffers):
     return {"reply": about, "printed": ("".join(said) + printed.getvalue())[:MOST_PRINTED]}, sent
 
 
-def _parts(names):
+def _parts(names: Iterable[str]) -> dict[str, Callable[..., Any]]:
     if not names:
         return {}
     from workbench import parts

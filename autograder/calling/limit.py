@@ -4,7 +4,10 @@ import ctypes
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
+from typing import Any
 
 
 class TimeUp(BaseException):
@@ -12,7 +15,7 @@ class TimeUp(BaseException):
 
 
 @contextmanager
-def time_limit(seconds):
+def time_limit(seconds: float) -> Iterator[None]:
     """Raise `TimeUp` in the block if it takes longer, again and again until it comes through.
 
     In the main thread of a Unix process an alarm signal also ends a sleep; elsewhere the exception waits for
@@ -24,10 +27,10 @@ def time_limit(seconds):
         yield from _by_thread(seconds)
 
 
-def _by_signal(seconds):
+def _by_signal(seconds: float) -> Iterator[None]:
     rung = []
 
-    def ring(number, frame):
+    def ring(number: int, frame: FrameType | None) -> None:
         rung.append(number)
         if len(rung) > 1:
             _raise_at_next_line(frame)
@@ -43,9 +46,9 @@ def _by_signal(seconds):
         sys.settrace(tracing)
 
 
-def _raise_at_next_line(frame):
+def _raise_at_next_line(frame: FrameType | None) -> None:
     """Raise `TimeUp` once more where a bare `except:` has swallowed it, so that it leaves the loop around that."""
-    def trace(frame, event, argument):
+    def trace(frame: FrameType, event: str, argument: Any) -> Any:
         if event == "line":  # an "exception" comes before the `except:` and would be swallowed, too
             raise TimeUp
         return trace
@@ -56,10 +59,10 @@ def _raise_at_next_line(frame):
     sys.settrace(trace)
 
 
-def _by_thread(seconds):
+def _by_thread(seconds: float) -> Iterator[None]:
     caller, done = ctypes.c_ulong(threading.get_ident()), threading.Event()
 
-    def watch():
+    def watch() -> None:
         wait = seconds
         while not done.wait(wait):
             ctypes.pythonapi.PyThreadState_SetAsyncExc(caller, ctypes.py_object(TimeUp))

@@ -11,8 +11,10 @@ import sys
 import sysconfig
 import traceback
 import weakref
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
+from typing import Any, Protocol, cast
 
 import torch
 from torch.overrides import TorchFunctionMode
@@ -45,17 +47,17 @@ class Request:
     """
 
     component: str
-    arguments: dict
-    build: dict | None = None
-    weights: dict = field(default_factory=dict)
+    arguments: dict[str, Any]
+    build: dict[str, Any] | None = None
+    weights: dict[str, torch.Tensor] = field(default_factory=dict)
     training: bool = False
     method: str = ""
     seed: int = 0
     gradients: bool = False
     device: str | None = None
-    forbidden: tuple = ()
+    forbidden: tuple[str, ...] = ()
     watch_memory: bool = False
-    parts: tuple = ()
+    parts: tuple[str, ...] = ()
 
 
 @dataclass
@@ -64,7 +66,7 @@ class Fault:
 
     type: str
     message: str
-    lines: list = field(default_factory=list)  # (where, line number, source text)
+    lines: list[tuple[str, int, str]] = field(default_factory=list)  # (where, line number, source text)
     unsolved: bool = False
 
 
@@ -86,15 +88,15 @@ class Reply:
     """
 
     given: str
-    output: object = None
+    output: Any = None
     fault: Fault | None = None
-    changed: tuple = ()
-    gradients: dict = field(default_factory=dict)
-    used: tuple = ()
-    shapes: dict = field(default_factory=dict)
-    trained: tuple = ()
-    shared: tuple = ()
-    reports: dict = field(default_factory=dict)
+    changed: tuple[str, ...] = ()
+    gradients: dict[str, torch.Tensor | None] = field(default_factory=dict)
+    used: tuple[str, ...] = ()
+    shapes: dict[str, list[int]] = field(default_factory=dict)
+    trained: tuple[str, ...] = ()
+    shared: tuple[tuple[str, ...], ...] = ()
+    reports: dict[str, dict[str, Any]] = field(default_factory=dict)
     held: int | None = None
 
 
@@ -105,22 +107,33 @@ class Stub:
     can be observed of its use: {name: tensor, string or number}.
     """
 
-    def make(self):
+    def make(self) -> Any:
         raise NotImplementedError
 
-    def report(self, made):
+    def report(self, made: Any) -> dict[str, Any]:
         return {}
+
+
+class Source(Protocol):
+    """What answers calls: components of this process, or of one that is not trusted."""
+
+    def limit(self, seconds: float) -> AbstractContextManager[None]:
+        """Let all calls of a block together take so many seconds, and raise `TimeUp` if they take more."""
+
+    def call(self, request: Request) -> Reply:
+        """Call a component and return its `Reply`."""
 
 
 class Here:
     """Components that live in this process."""
 
-    def __init__(self, components, parts=None):
+    def __init__(self, components: Mapping[str, Callable[..., Any]],
+                 parts: Mapping[str, Callable[..., Any]] | None = None) -> None:
         self._components, self._parts = dict(components), parts or {}
 
     limit = staticmethod(time_limit)  # how the time of several calls is limited
 
-    def call(self, request):
+    def call(self, request: Request) -> Reply:
         """Call a component and return its `Reply`. Raises nothing that the component raises."""
         component = self._components[request.component]
         arguments = {name: _fresh(value, request) for name, value in request.arguments.items()}
@@ -152,7 +165,7 @@ class Here:
         return reply
 
 
-def _seed(request):
+def _seed(request: Request) -> None:
     """Seed torch's generator. `torch.manual_seed` also writes down, for every GPU, who called it: a millisecond."""
     if request.device in (None, "cpu", "meta"):
         torch.default_generator.manual_seed(request.seed)
@@ -160,13 +173,13 @@ def _seed(request):
         torch.manual_seed(request.seed)
 
 
-def _module(component, request, reply):
+def _module(component: Callable[..., Any], request: Request, reply: Reply) -> Any:
     """Build a learner's class, note its parameters, load the weights, and return it ready to be called.
 
     A trained parameter that gets no weight from the request is filled with a pattern of its own, so that what a
     wrong answer computes is the same every time.
     """
-    build = {name: value.make() if isinstance(value, Stub) else value for name, value in request.build.items()}
+    build = {name: value.make() if isinstance(value, Stub) else value for name, value in (request.build or {}).items()}
     module = component(**build)
     if not isinstance(module, torch.nn.Module):
         return module
@@ -191,14 +204,14 @@ def _module(component, request, reply):
     return module.to(request.device).train(request.training)
 
 
-def _groups(module):
-    owners = {}
+def _groups(module: torch.nn.Module) -> Collection[list[str]]:
+    owners: dict[int, list[str]] = {}
     for name, parameter in module.named_parameters(remove_duplicate=False):
         owners.setdefault(id(parameter), []).append(name)
     return owners.values()
 
 
-def _leaves(arguments, called):
+def _leaves(arguments: dict[str, Any], called: object) -> dict[str, torch.Tensor]:
     leaves = {name: value for name, value in arguments.items()
               if isinstance(value, torch.Tensor) and value.requires_grad}
     if isinstance(called, torch.nn.Module):
@@ -206,9 +219,9 @@ def _leaves(arguments, called):
     return leaves
 
 
-def describe(arguments):
+def describe(arguments: Mapping[str, Any]) -> str:
     """Return one line that names the arguments and their shapes: `query [2, 3, 7], mask [3, 7]`."""
-    def one(name, value):
+    def one(name: str, value: Any) -> str:
         if isinstance(value, torch.Tensor):
             return f"{name} {list(value.shape)}"
         return name if isinstance(value, Stub) else f"{name} {value!r}"
@@ -216,11 +229,11 @@ def describe(arguments):
     return ", ".join(one(name, value) for name, value in arguments.items()) or "nothing"
 
 
-def _copy(value):
+def _copy(value: Any) -> Any:
     return value.detach().clone() if isinstance(value, torch.Tensor) else value
 
 
-def _fresh(value, request):
+def _fresh(value: Any, request: Request) -> Any:
     if isinstance(value, Stub):
         return value.make()
     if not isinstance(value, torch.Tensor):
@@ -231,7 +244,7 @@ def _fresh(value, request):
     return fresh.requires_grad_(request.gradients and fresh.is_floating_point())
 
 
-def _differs(before, after):
+def _differs(before: Any, after: Any) -> bool:
     if not isinstance(before, torch.Tensor):
         return False
     if before.is_meta:
@@ -241,7 +254,7 @@ def _differs(before, after):
     )
 
 
-def _plain(output):
+def _plain(output: Any) -> Any:
     if isinstance(output, torch.Tensor):
         return output.detach().as_subclass(torch.Tensor)
     if isinstance(output, (tuple, list)):
@@ -249,7 +262,7 @@ def _plain(output):
     return "None" if output is None else f"a {type(output).__name__}"
 
 
-def _gradients(output, leaves):
+def _gradients(output: Any, leaves: dict[str, torch.Tensor]) -> dict[str, torch.Tensor | None]:
     """Differentiate a weighted sum of all outputs; the weights follow a fixed pattern, so no two count the same."""
     tensors = [t for t in tree_flatten(output)[0] if isinstance(t, torch.Tensor) and t.requires_grad]
     trained = {name: leaf for name, leaf in leaves.items() if leaf.requires_grad}
@@ -257,12 +270,12 @@ def _gradients(output, leaves):
         return dict.fromkeys(leaves)
     total = sum((t * (torch.arange(t.numel(), dtype=t.dtype).reshape(t.shape) * 37 % 64 - 31) / 32).sum()
                 for t in tensors)
-    found = torch.autograd.grad(total, list(trained.values()), allow_unused=True)
+    found = torch.autograd.grad(cast(torch.Tensor, total), list(trained.values()), allow_unused=True)
     return dict.fromkeys(leaves) | dict(zip(trained, found, strict=True))
 
 
 @contextmanager
-def _replaced(component, parts):
+def _replaced(component: Callable[..., Any], parts: Mapping[str, Callable[..., Any]]) -> Iterator[None]:
     """Let the component's module see right `parts` under their names while it runs."""
     if not parts:
         yield
@@ -287,11 +300,13 @@ def _replaced(component, parts):
 class _Functions(TorchFunctionMode):
     """Remembers which of the forbidden torch functions run."""
 
-    def __init__(self, forbidden):
+    def __init__(self, forbidden: Collection[str]) -> None:
         super().__init__()
-        self.forbidden, self.used = set(forbidden), set()
+        self.forbidden = set(forbidden)
+        self.used: set[str] = set()
 
-    def __torch_function__(self, function, types, args=(), kwargs=None):
+    def __torch_function__(self, function: Callable[..., Any], types: Any, args: tuple[Any, ...] = (),
+                           kwargs: dict[str, Any] | None = None) -> Any:
         name = getattr(function, "__name__", "")
         if name in self.forbidden:
             self.used.add(name)
@@ -301,16 +316,18 @@ class _Functions(TorchFunctionMode):
 class _Memory(TorchDispatchMode):
     """Counts the numbers that live in tensors made during a call, and remembers the most."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
-        self._made, self.most = [], None
+        self._made: list[weakref.ref[torch.Tensor]] = []
+        self.most: int | None = None
 
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+    def __torch_dispatch__(self, function: Callable[..., Any], types: Any, args: tuple[Any, ...] = (),
+                           kwargs: dict[str, Any] | None = None) -> Any:
         output = function(*args, **(kwargs or {}))
         arguments = {_storage(t) for t in tree_flatten((args, kwargs))[0] if isinstance(t, torch.Tensor)}
         known = {_storage(t) for t in self._alive()}
 
-        def note(value):
+        def note(value: Any) -> Any:
             # A view of something given is not something made.
             if isinstance(value, torch.Tensor) and (_storage(value) not in arguments or _storage(value) in known):
                 self._made.append(weakref.ref(value))
@@ -321,13 +338,13 @@ class _Memory(TorchDispatchMode):
         self.most = max(self.most or 0, sum(sizes.values()))
         return output
 
-    def _alive(self):
+    def _alive(self) -> list[torch.Tensor]:
         self._made = [made for made in self._made if made() is not None]
         return [tensor for made in self._made if (tensor := made()) is not None]
 
 
-def _storage(tensor):
-    return tensor.untyped_storage()._cdata
+def _storage(tensor: torch.Tensor) -> int:
+    return int(tensor.untyped_storage()._cdata)
 
 
 _NOT_THE_LEARNERS = tuple(
@@ -337,7 +354,7 @@ _NOT_THE_LEARNERS = tuple(
 )
 
 
-def fault(error):
+def fault(error: BaseException) -> Fault:
     """Return the `Fault` of an exception, with the learner's own lines and none of ours or torch's."""
     lines = []
     for frame, number in traceback.walk_tb(error.__traceback__):

@@ -13,17 +13,18 @@ class Numbers:
     Python documentation promises the same sequence for it in every version.
     """
 
-    def __init__(self, seed):
+    def __init__(self, seed: str | int) -> None:
         self._random = random.Random(f"transformer taxonomy {seed}")
 
-    def tensor(self, *shape, low=-2.0, high=2.0, dtype=torch.float32):
+    def tensor(self, *shape: int, low: float = -2.0, high: float = 2.0,
+               dtype: torch.dtype = torch.float32) -> torch.Tensor:
         """Return a tensor of this shape, uniform on the grid between `low` and `high`."""
         steps = int((high - low) * 64)
         count = torch.Size(shape).numel()
         values = [low + int(self._random.random() * steps) / 64 for _ in range(count)]
         return torch.tensor(values, dtype=dtype).reshape(shape)
 
-    def mask(self, *shape):
+    def mask(self, *shape: int) -> torch.Tensor:
         """Return a boolean mask in which every row holds both a True (may attend) and a False."""
         keys = shape[-1]
         rows = torch.Size(shape[:-1]).numel()
@@ -35,7 +36,7 @@ class Numbers:
             row[order[:hidden]] = False
         return mask.reshape(shape)
 
-    def permutation(self, count):
+    def permutation(self, count: int) -> list[int]:
         """Return the integers below `count` in a random order, as a list."""
         order = list(range(count))
         for last in range(count - 1, 0, -1):

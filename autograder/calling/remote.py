@@ -1,16 +1,19 @@
 """Components that live in a learner's kernel: each call is a message to that kernel, and its answer another one."""
 
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from queue import Empty
 from time import monotonic
+from typing import Any, NoReturn
 
 import torch
+from jupyter_client import AsyncKernelClient
 from nbclient.util import run_sync
 from torch.utils._pytree import tree_flatten
 
 from . import inside, wire
 from .limit import TimeUp
-from .local import Fault, Reply, describe
+from .local import Fault, Reply, Request, describe
 
 MOST_NUMBERS = 3_000_000  # in the replies to all calls of a block; each is looked at several times
 GRACE = 2.0  # seconds that a kernel has to say that the time of a call was up
@@ -31,18 +34,18 @@ class Channel:
     alive   function that tells whether the kernel's process still runs
     """
 
-    def __init__(self, client, alive):
+    def __init__(self, client: AsyncKernelClient, alive: Callable[[], bool]) -> None:
         self.client, self.alive, self.ended = client, alive, ""
         self._receive = run_sync(client.get_shell_msg)
         # As an expression it gives no name to the notebook.
         self._execute("__import__('autograder.calling.inside').calling.inside.install()")
 
-    def _execute(self, code):
+    def _execute(self, code: str) -> None:
         asked = self.client.execute(code, silent=True, store_history=False, allow_stdin=False, stop_on_error=False)
         if self._wait(asked, "execute_reply", 60)[0].get("status") != "ok":
             raise Ended("The process that runs your code could not be prepared for the checks.")
 
-    def ask(self, content, buffers, seconds):
+    def ask(self, content: dict[str, Any], buffers: list[bytes], seconds: float) -> tuple[Any, list[wire.Buffer]]:
         """Return (content, buffers) of the kernel's answer. Raises `Ended` if there is none in time."""
         if self.ended:
             raise Ended(self.ended)
@@ -51,7 +54,7 @@ class Channel:
         session.send(self.client.shell_channel.socket, message, buffers=buffers)
         return self._wait(message["header"]["msg_id"], inside.ANSWER, seconds)
 
-    def _wait(self, asked, kind, seconds):
+    def _wait(self, asked: str, kind: str, seconds: float) -> tuple[Any, list[wire.Buffer]]:
         end = monotonic() + seconds
         while (left := end - monotonic()) > 0:
             try:
@@ -66,7 +69,7 @@ class Channel:
                 return message["content"], message.get("buffers") or []
         self._end("Your code did not return in time and could not be interrupted.")
 
-    def _end(self, reason):
+    def _end(self, reason: str) -> NoReturn:
         self.ended = reason
         raise Ended(reason)
 
@@ -79,12 +82,13 @@ class Remote:
     printed   what the first call that printed something has printed
     """
 
-    def __init__(self, connect, patience=1.0):
+    def __init__(self, connect: Callable[[], Channel], patience: float = 1.0) -> None:
         self.connect, self.patience, self.printed = connect, patience, ""
-        self._end = self._numbers = None
+        self._end: float | None = None
+        self._numbers = 0
 
     @contextmanager
-    def limit(self, seconds):
+    def limit(self, seconds: float) -> Iterator[None]:
         """Let all calls of the block together take so many seconds; `TimeUp` is raised by the one that takes more.
 
         These are seconds of a quiet machine.
@@ -95,8 +99,9 @@ class Remote:
         finally:
             self._end = None
 
-    def call(self, request):
+    def call(self, request: Request) -> Reply:
         """Call a component and return its `Reply`. Raises `TimeUp`, `Ended`, `Missing` or `wire.Malformed`."""
+        assert self._end is not None, "calls stand in a block of `limit`"
         left = self._end - monotonic()
         if left <= 0:
             raise TimeUp
@@ -117,13 +122,13 @@ class Remote:
             return Reply(given=given, fault=Fault(kind[:80], message))
         return self._counted(wire.unpack_reply(content.get("reply"), sent, request))
 
-    def _counted(self, reply):
+    def _counted(self, reply: Reply) -> Reply:
         self._numbers += sum(tensor.numel() for tensor in _tensors(reply))
         if self._numbers > MOST_NUMBERS:
             raise wire.Malformed(f"more than {MOST_NUMBERS} numbers in all")
         return reply
 
 
-def _tensors(reply):
+def _tensors(reply: Reply) -> list[torch.Tensor]:
     values = tree_flatten((reply.output, reply.gradients, reply.reports))[0]
     return [value for value in values if isinstance(value, torch.Tensor)]

@@ -4,7 +4,9 @@ What they keep of their use is in attributes whose names begin with `stub_`: a l
 attribute is found (`reach`).
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +20,7 @@ class Activation(Stub):
 
     name: str
 
-    def make(self):
+    def make(self) -> Any:
         return getattr(F, self.name)
 
 
@@ -28,18 +30,19 @@ class Sublayer(Stub):
 
     matrix: torch.Tensor
 
-    def make(self):
+    def make(self) -> "_Sublayer":
         return _Sublayer(self.matrix)
 
-    def report(self, made):
+    def report(self, made: "_Sublayer") -> dict[str, Any]:
         return {"calls": str(len(made.stub_given)), "input": made.stub_given[0] if made.stub_given else "none"}
 
 
 class _Sublayer:
-    def __init__(self, matrix):
-        self.stub_matrix, self.stub_given = matrix, []
+    def __init__(self, matrix: torch.Tensor) -> None:
+        self.stub_matrix = matrix
+        self.stub_given: list[torch.Tensor | str] = []
 
-    def __call__(self, x):
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
         self.stub_given.append(x.detach().clone() if isinstance(x, torch.Tensor) else f"a {type(x).__name__}")
         return x @ self.stub_matrix.to(x)
 
@@ -60,24 +63,25 @@ class TableTranslator(Stub):
     eos_id: int
     lengths: torch.Tensor | None = None
 
-    def make(self):
+    def make(self) -> "_Translator":
         return _Translator(self.table, self.bos_id, self.eos_id, self.lengths)
 
-    def report(self, made):
+    def report(self, made: "_Translator") -> dict[str, Any]:
         return {"rows encoded": made.stub_encoded}
 
 
 class _Translator(torch.nn.Module):
-    def __init__(self, table, bos_id, eos_id, lengths):
+    def __init__(self, table: torch.Tensor, bos_id: int, eos_id: int, lengths: torch.Tensor | None) -> None:
         super().__init__()
         self.bos_id, self.eos_id = bos_id, eos_id
         self.stub_table, self.stub_lengths, self.stub_encoded = table, lengths, 0
 
-    def encode(self, source):
+    def encode(self, source: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
         self.stub_encoded += len(source)
         return source[:, :, None].float(), []
 
-    def decode(self, tokens, memory, source):
+    def decode(self, tokens: torch.Tensor, memory: torch.Tensor,
+               source: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor], list[torch.Tensor]]:
         if not tokens.shape[0] == memory.shape[0] == source.shape[0]:
             raise ValueError(f"decode got {tokens.shape[0]} rows of tokens, {memory.shape[0]} of memory and "
                              f"{source.shape[0]} of source; each row needs its own")
@@ -93,7 +97,7 @@ class _Translator(torch.nn.Module):
             logits[:, :, self.eos_id] += torch.where(ends, 9.0, -9.0)
         return logits, [], []
 
-    def forward(self, source, target):
+    def forward(self, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         begin = torch.full_like(target[:, :1], self.bos_id)
         memory, _ = self.encode(source)
         return self.decode(torch.cat([begin, target[:, :-1]], dim=1), memory, source)[0]
@@ -105,10 +109,10 @@ class RandomGenerator(Stub):
 
     seed: int
 
-    def make(self):
+    def make(self) -> torch.Generator:
         return torch.Generator().manual_seed(self.seed)
 
-    def report(self, made):
+    def report(self, made: torch.Generator) -> dict[str, Any]:
         untouched = torch.equal(made.get_state(), self.make().get_state())
         return {"use": "nothing was drawn from it" if untouched else "something was drawn from it"}
 
@@ -129,22 +133,23 @@ class TextModel(Stub):
     position: torch.Tensor
     head: torch.Tensor
 
-    def make(self):
+    def make(self) -> "_TextModel":
         return _TextModel(self)
 
-    def report(self, made):
+    def report(self, made: "_TextModel") -> dict[str, Any]:
         said = {"modes": {True: "training", False: "evaluation"}, "gradients": {True: "yes", False: "no"}}
         return {name: ", ".join(sorted({words[use] for use in getattr(made, f"stub_{name}")})) or "never called"
                 for name, words in said.items()}
 
 
 class _TextModel(torch.nn.Module):
-    def __init__(self, about):
+    def __init__(self, about: TextModel) -> None:
         super().__init__()
         self.stub_about, self.max_len = about, len(about.position)
-        self.stub_modes, self.stub_gradients = [], []
+        self.stub_modes: list[bool] = []
+        self.stub_gradients: list[bool] = []
 
-    def forward(self, tokens):
+    def forward(self, tokens: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
         batch, time = tokens.shape
         self.stub_modes.append(self.training)
         self.stub_gradients.append(torch.is_grad_enabled())
@@ -164,13 +169,13 @@ class Gpt(Stub):
     layers: the most of any projection to keys, and of any feed-forward network.
     """
 
-    build: dict
-    weights: dict
+    build: dict[str, Any]
+    weights: dict[str, torch.Tensor]
 
-    def make(self):
+    def make(self) -> Any:
         from workbench.parts import LanguageModel
 
-        model = LanguageModel(**self.build, dropout=1.0)
+        model: Any = LanguageModel(**self.build, dropout=1.0)
         model.load_state_dict(self.weights)
         model.stub_positions = []
         for layer in model.decoder.layers:
@@ -180,7 +185,7 @@ class Gpt(Stub):
                     lambda _, given, __, seen=model.stub_positions[-1]: seen.append(given[0].shape[1]))
         return model
 
-    def report(self, made):
+    def report(self, made: Any) -> dict[str, Any]:
         return {"positions": max(map(sum, made.stub_positions)), "layers used": sum(map(bool, made.stub_positions))}
 
 
@@ -188,12 +193,12 @@ class Gpt(Stub):
 class Layers(Stub):
     """A list of one tensor per layer."""
 
-    tensors: list
+    tensors: list[torch.Tensor]
 
-    def make(self):
+    def make(self) -> list[torch.Tensor]:
         return [tensor.clone() for tensor in self.tensors]
 
-    def report(self, made):
+    def report(self, made: list[torch.Tensor]) -> dict[str, Any]:
         kept = len(made) == len(self.tensors) and all(map(torch.equal, made, self.tensors))
         return {"changed": "no" if kept else "yes"}
 
@@ -202,12 +207,12 @@ class Layers(Stub):
 class Words(Stub):
     """A list of strings."""
 
-    words: list
+    words: list[str]
 
-    def make(self):
+    def make(self) -> list[str]:
         return list(self.words)
 
-    def report(self, made):
+    def report(self, made: list[str]) -> dict[str, Any]:
         return {"changed": "no" if made == self.words else "yes"}
 
 
@@ -215,10 +220,10 @@ class Words(Stub):
 class Translator(Stub):
     """The closed box EncoderDecoder with these sizes and parameters; it begins in training mode, with all dropped."""
 
-    build: dict
-    weights: dict
+    build: dict[str, Any]
+    weights: dict[str, torch.Tensor]
 
-    def make(self):
+    def make(self) -> torch.nn.Module:
         from workbench.parts import EncoderDecoder
 
         model = EncoderDecoder(**self.build, dropout=1.0)
@@ -230,7 +235,7 @@ class Translator(Stub):
 class Measure(Stub):
     """A measure of attention weights [..., queries, keys]: the mean over the queries of the largest weight, squared."""
 
-    def make(self):
+    def make(self) -> Callable[[torch.Tensor], torch.Tensor]:
         return lambda weights: weights.amax(dim=-1).square().mean(dim=-1)
 
 
@@ -242,11 +247,11 @@ class View(Stub):
     kind as the first kind has.
     """
 
-    def make(self):
+    def make(self) -> "_View":
         return _View()
 
-    def report(self, made):
-        drawn = {}
+    def report(self, made: "_View") -> dict[str, Any]:
+        drawn: dict[str, torch.Tensor | str] = {}
         for call in made.stub_calls:
             for name, value in _drawn(**call):
                 while name in drawn:
@@ -256,19 +261,20 @@ class View(Stub):
 
 
 class _View:
-    def __init__(self):
-        self.stub_calls = []
+    def __init__(self) -> None:
+        self.stub_calls: list[dict[str, Any]] = []
 
-    def __call__(self, attention=None, tokens=None, *, encoder_attention=None, decoder_attention=None,
-                 cross_attention=None, encoder_tokens=None, decoder_tokens=None, include_layers=None, **looks):
+    def __call__(self, attention: Any = None, tokens: Any = None, *, encoder_attention: Any = None,
+                 decoder_attention: Any = None, cross_attention: Any = None, encoder_tokens: Any = None,
+                 decoder_tokens: Any = None, include_layers: Any = None, **looks: object) -> None:
         self.stub_calls.append(dict(attention=attention, tokens=tokens, encoder_attention=encoder_attention,
                                     decoder_attention=decoder_attention, cross_attention=cross_attention,
                                encoder_tokens=encoder_tokens, decoder_tokens=decoder_tokens,
                                include_layers=include_layers))
 
 
-def _drawn(attention, tokens, encoder_attention, decoder_attention, cross_attention, encoder_tokens, decoder_tokens,
-           include_layers):
+def _drawn(attention: Any, tokens: Any, encoder_attention: Any, decoder_attention: Any, cross_attention: Any,
+           encoder_tokens: Any, decoder_tokens: Any, include_layers: Any) -> Iterator[tuple[str, torch.Tensor | str]]:
     """Yield (name, tensor or words) of all that BertViz draws in one view."""
     kinds = [("self", attention, tokens, tokens), ("encoder", encoder_attention, encoder_tokens, encoder_tokens),
              ("decoder", decoder_attention, decoder_tokens, decoder_tokens),
@@ -291,7 +297,7 @@ def _drawn(attention, tokens, encoder_attention, decoder_attention, cross_attent
                 yield f"{name}: layer {index}", layer.detach()
 
 
-def _words(tokens):
+def _words(tokens: object) -> str:
     if not isinstance(tokens, (list, tuple)):
         return "None" if tokens is None else f"a {type(tokens).__name__}"
     # What is no word is told by its kind: the digits of a tensor that took the words' place are nobody's business.

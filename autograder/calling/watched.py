@@ -5,15 +5,40 @@ official one alike, so that code which behaves where it is looked at earns no mo
 """
 
 import inspect
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import Field, replace
+from types import CodeType
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, TypeVar
 
-from .local import Here, Stub
+from .local import Here, Reply, Request, Source, Stub
+
+if TYPE_CHECKING:
+    from ..notebooks.reach import Reach
 
 IN_PLACE = "arguments changed in place"  # the observation of the probes that ask for it
 BELIEVED = ("this exercise also depends on which functions your code calls, how much memory it holds, how it uses its "
             "arguments and what its modules contain. Only its own process can report that, and ")
 UNCHANGED = "only its own process can report whether your code left its arguments as they were, and "
+
+
+class Recorded(Protocol):
+    """What is asked of a `Record` of an exercise."""
+
+    reference: dict[str, dict[str, Any]]
+    mistakes: dict[str, dict[str, Any]]
+    behaviours: list[dict[str, Any]]
+
+
+class Earned(Protocol):
+    """What is asked of the `Result` of a check, which is a dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+    earned: float
+    mistakes: tuple[str, ...]
+
+
+E = TypeVar("E", bound=Earned)
 
 
 class Watched:
@@ -29,21 +54,23 @@ class Watched:
     forbidden   names of torch functions that the exercise forbids
     """
 
-    def __init__(self, submission, forbidden=()):
+    def __init__(self, submission: Source, forbidden: Iterable[str] = ()) -> None:
         self.submission, self.forbidden = submission, tuple(forbidden)
         self.limit = submission.limit
         self.hearsay = bool(forbidden)
-        self._used, self._changed = set(), set()  # (name, the right helpers that it was called with)
+        # (name, the right helpers that it was called with)
+        self._used: set[tuple[str, tuple[str, ...]]] = set()
+        self._changed: set[tuple[str, tuple[str, ...]]] = set()
 
     @property
-    def used(self):
+    def used(self) -> set[str]:
         return {name for name, _ in self._used}
 
     @property
-    def changed(self):
+    def changed(self) -> set[str]:
         return {name for name, _ in self._changed}
 
-    def call(self, request):
+    def call(self, request: Request) -> Reply:
         """Call a component and return the submission's `Reply`, in which stands what the request asked for."""
         self.hearsay |= bool(request.forbidden or request.watch_memory or request.build is not None or any(
             type(value).report is not Stub.report for value in request.arguments.values() if isinstance(value, Stub)))
@@ -53,13 +80,13 @@ class Watched:
         self._changed.update((name, parts) for name in reply.changed)
         return replace(reply, used=tuple(name for name in reply.used if name in request.forbidden))
 
-    def keep_only(self, parts):
+    def keep_only(self, parts: Iterable[str]) -> None:
         """Forget what was used and changed in calls with other helpers than these."""
         self._used = {one for one in self._used if one[1] == tuple(parts)}
         self._changed = {one for one in self._changed if one[1] == tuple(parts)}
 
 
-def own(record, found, watched, reached=None):
+def own(record: Recorded, found: E, watched: Watched, reached: "Reach | None" = None) -> E:
     """Return the result, with no more points than the answer's own work is worth.
 
     reached  where the notebook reaches into the interpreter, a `reach.Reach`: then its process is not believed
@@ -76,23 +103,23 @@ def own(record, found, watched, reached=None):
     if keeps is None or not (watched.changed or reached):
         return found
     capped = replace(found, earned=round(found.earned * keeps, 2), passed=False)
-    if watched.changed:
+    if watched.changed or not reached:
         return replace(capped, says=["Your code changes its arguments in place in some of the calls: "
                                      f"{', '.join(sorted(watched.changed))}. Leave the arguments as they are."])
     return replace(capped, says=[f"The numbers are right. But {UNCHANGED}{_where(reached)}"])
 
 
-def withheld(found, reason):
+def withheld(found: E, reason: str) -> E:
     """Return a result without its points, for a reason."""
     return replace(found, earned=0.0, passed=False, mistakes=(), says=[reason])
 
 
-def _where(reached):
+def _where(reached: "Reach") -> str:
     return (f"this notebook reaches into that process, in line {reached.line} of one of its cells: `{reached.what}`. "
             "Take that out and hand in again, or ask your instructor.")
 
 
-def keeps_in_place(record, mistakes=()):
+def keeps_in_place(record: Recorded, mistakes: Collection[str] = ()) -> float | None:
     """Return the share of its points that an answer keeps if it also changes its arguments, None if that is known.
 
     mistakes  that the answer is known to make
@@ -110,13 +137,13 @@ def keeps_in_place(record, mistakes=()):
 class Own(Here):
     """Components that live in this process, and cannot use the closed box that does what they are asked for."""
 
-    def call(self, request):
+    def call(self, request: Request) -> Reply:
         with _closed(request.component):
             return super().call(request)
 
 
 @contextmanager
-def _closed(name):
+def _closed(name: str) -> Iterator[None]:
     """Let nobody use the closed box that does what the exercise of this name asks for."""
     from workbench import parts
 
@@ -125,9 +152,10 @@ def _closed(name):
         yield
         return
 
-    def refuse(*arguments, **named):
+    def refuse(*arguments: object, **named: object) -> NoReturn:
         raise RuntimeError("this box of workbench.parts does what the exercise asks for; write it yourself")
 
+    refusal: Callable[..., NoReturn] | CodeType
     if inspect.isclass(box):
         places, refusal = [(box, method) for method in ("__init__", "forward") if method in vars(box)], refuse
     else:

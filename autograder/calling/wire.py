@@ -5,11 +5,15 @@ back is believed in nothing: every size, type and name is checked before a tenso
 """
 
 import importlib
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
+from typing import Any
 
 import torch
 
 from .local import Fault, Reply, Request, Stub, describe
+
+Buffer = bytes | memoryview  # the numbers of one tensor
 
 DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in (
     torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.complex64, torch.complex128, torch.bool,
@@ -30,22 +34,22 @@ class Malformed(ValueError):
 
 # Requests: what the judge sends
 
-def pack(request):
+def pack(request: Request) -> tuple[dict[str, Any], list[bytes]]:
     """Return (JSON, [buffer]) of a `Request`.
 
     Raises TypeError for an argument that is neither plain data, nor a tensor, nor a `Stub`.
     """
-    buffers = []
+    buffers: list[bytes] = []
     about = {field.name: _packed(getattr(request, field.name), buffers) for field in fields(Request)}
     return about, buffers
 
 
-def unpack(about, buffers):
+def unpack(about: dict[str, Any], buffers: Sequence[Buffer]) -> Request:
     """Return the `Request` that was packed."""
     return Request(**{name: _unpacked(value, buffers) for name, value in about.items()})
 
 
-def _packed(value, buffers):
+def _packed(value: Any, buffers: list[bytes]) -> Any:
     if value is None or isinstance(value, (bool, int, float, str)):
         return value if not isinstance(value, float) else {"float": value.hex()}
     if isinstance(value, torch.Tensor):
@@ -60,7 +64,7 @@ def _packed(value, buffers):
     raise TypeError(f"a {type(value).__name__} cannot be sent to another process; describe it by a Stub")
 
 
-def _unpacked(value, buffers):
+def _unpacked(value: Any, buffers: Sequence[Buffer]) -> Any:
     if not isinstance(value, dict):
         return value
     if "float" in value:
@@ -79,7 +83,7 @@ def _unpacked(value, buffers):
 
 # Tensors: the same in both directions
 
-def _packed_tensor(tensor, buffers):
+def _packed_tensor(tensor: torch.Tensor, buffers: list[bytes]) -> dict[str, Any] | str:
     """Return the description of a tensor, and put its bytes, if it has any, behind the others."""
     if tensor.layout != torch.strided or tensor.dtype not in NAMES:
         return f"a tensor of layout {tensor.layout} and dtype {tensor.dtype}"
@@ -87,11 +91,11 @@ def _packed_tensor(tensor, buffers):
     if tensor.is_meta:
         return about | {"meta": True}
     flat = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous().reshape(-1)
-    buffers.append(bytes(memoryview(flat.view(torch.uint8).numpy())) if flat.numel() else b"")
+    buffers.append(flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b"")
     return about | {"tensor": len(buffers) - 1}
 
 
-def _tensor(about, buffers):
+def _tensor(about: dict[str, Any], buffers: Sequence[Buffer]) -> torch.Tensor:
     """Return a tensor that owns its numbers. Raises Malformed where description and bytes do not agree."""
     dtype, shape = DTYPES.get(_text(about.get("dtype"))), about.get("shape")
     if dtype is None or not isinstance(shape, list) or len(shape) > MOST_AXES:
@@ -123,11 +127,11 @@ def _tensor(about, buffers):
 
 # Replies: what comes back
 
-def pack_reply(reply):
+def pack_reply(reply: Reply) -> tuple[dict[str, Any], list[bytes]]:
     """Return (JSON, [buffer]) of a `Reply`."""
-    buffers = []
+    buffers: list[bytes] = []
 
-    def plain(value):
+    def plain(value: Any) -> Any:
         if isinstance(value, torch.Tensor):
             return _packed_tensor(value, buffers)
         if isinstance(value, dict):
@@ -142,7 +146,7 @@ def pack_reply(reply):
     return {field.name: plain(getattr(reply, field.name)) for field in fields(Reply) if field.name != "given"}, buffers
 
 
-def unpack_reply(about, buffers, request):
+def unpack_reply(about: object, buffers: Sequence[Buffer], request: Request) -> Reply:
     """Return the `Reply` to a request, made of nothing but what could have been a reply to it.
 
     Raises Malformed if it could not.
@@ -163,7 +167,7 @@ def unpack_reply(about, buffers, request):
         used=tuple(name for name in read.texts(about.get("used")) if name in request.forbidden),
         shapes={name: read.sizes(value) for name, value in read.table(about.get("shapes"))},
         trained=read.texts(about.get("trained")),
-        shared=tuple(read.texts(group) for group in read.list(about.get("shared"))),
+        shared=tuple(read.texts(group) for group in read.items(about.get("shared"))),
         reports={name: {key: read.report(item) for key, item in read.table(value)}
                  for name, value in read.table(about.get("reports"))
                  if isinstance(request.arguments.get(name), Stub)},
@@ -174,15 +178,15 @@ def unpack_reply(about, buffers, request):
 class _Reader:
     """Reads the values of one reply, and counts them."""
 
-    def __init__(self, buffers):
+    def __init__(self, buffers: Sequence[Buffer]) -> None:
         self.buffers, self.left, self.numbers = buffers, MOST_ITEMS, 0
 
-    def count(self):
+    def count(self) -> None:
         self.left -= 1
         if self.left < 0:
             raise Malformed(f"a reply of more than {MOST_ITEMS} values")
 
-    def output(self, value, depth=0):
+    def output(self, value: object, depth: int = 0) -> Any:
         self.count()
         if isinstance(value, list):
             if depth >= 4:
@@ -190,10 +194,10 @@ class _Reader:
             return tuple(self.output(item, depth + 1) for item in value)
         return self.tensor(value) if isinstance(value, dict) else None if value is None else _text(value)
 
-    def report(self, value):
+    def report(self, value: object) -> Any:
         return self.number(value) if type(value) is int else self.output(value)
 
-    def tensor(self, value):
+    def tensor(self, value: object) -> Any:
         self.count()
         if isinstance(value, str):  # a tensor of a kind that cannot travel
             return _text(value)
@@ -205,37 +209,37 @@ class _Reader:
             raise Malformed(f"more than {MOST_NUMBERS} numbers")
         return tensor
 
-    def fault(self, value):
+    def fault(self, value: object) -> Fault | None:
         if value is None:
             return None
         if not isinstance(value, dict):
             raise Malformed("an invalid error report")
         lines = []
-        for line in self.list(value.get("lines"))[-MOST_LINES:]:
+        for line in self.items(value.get("lines"))[-MOST_LINES:]:
             if not (isinstance(line, list) and len(line) == 3 and type(line[1]) is int):
                 raise Malformed("an invalid line in an error report")
             lines.append((_text(line[0]), self.number(line[1]), _text(line[2])))
         return Fault(_text(value.get("type")), _text(value.get("message")), lines, value.get("unsolved") is True)
 
-    def texts(self, value):
-        return tuple(_text(item) for item in self.list(value))
+    def texts(self, value: object) -> tuple[str, ...]:
+        return tuple(_text(item) for item in self.items(value))
 
-    def sizes(self, value):
-        return [self.number(item) for item in self.list(value)]
+    def sizes(self, value: object) -> list[int]:
+        return [self.number(item) for item in self.items(value)]
 
-    def number(self, value):
+    def number(self, value: object) -> int:
         if type(value) is not int or not -(2**63) <= value < 2**63:
             raise Malformed("an invalid number")
         return value
 
-    def list(self, value):
+    def items(self, value: object) -> list[Any]:
         if not isinstance(value, (list, type(None))):
             raise Malformed("an invalid list")
         for _ in value or ():
             self.count()
         return value or []
 
-    def table(self, value):
+    def table(self, value: object) -> list[tuple[str, Any]]:
         if not isinstance(value, (dict, type(None))):
             raise Malformed("an invalid dictionary")
         for _ in value or ():
@@ -243,7 +247,7 @@ class _Reader:
         return [(_text(name), item) for name, item in (value or {}).items()]
 
 
-def _text(value):
+def _text(value: object) -> str:
     if not isinstance(value, str):
         raise Malformed("an invalid string")
     return value[:MOST_TEXT].encode("utf-8", "replace").decode("utf-8")

@@ -1,9 +1,13 @@
 """From observations to a diagnosis: right, a named mistake, or the symptoms that can be seen."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
+from ..calling.local import Fault
+from ..probes import Observations
 from . import recording
 from .observation import same
 
@@ -20,13 +24,13 @@ class Diagnosis:
     """
 
     passed: bool
-    mistakes: tuple = ()
+    mistakes: tuple[str, ...] = ()
     keeps: float = 0.0
-    says: list = field(default_factory=list)
-    rows: list = field(default_factory=list)
+    says: list[str] = field(default_factory=list)
+    rows: list[tuple[str, str]] = field(default_factory=list)
 
 
-def diagnose(record, observed, stopped=""):
+def diagnose(record: recording.Record, observed: Mapping[str, Observations], stopped: str = "") -> Diagnosis:
     """Compare {probe: Observations} with a record and return the `Diagnosis`.
 
     stopped  why not all probes were run; empty if they were
@@ -55,13 +59,14 @@ def diagnose(record, observed, stopped=""):
     return Diagnosis(False, tuple(found["mistakes"]), keeps, says, rows)
 
 
-def _state(probe, seen, differs):
+def _state(probe: str, seen: Collection[str], differs: Collection[str]) -> str:
     if probe not in seen:
         return "not run"
     return "differs" if probe in differs else "right"
 
 
-def symptoms(record, observed, expected, most=3):
+def symptoms(record: recording.Record, observed: Mapping[str, Observations], expected: Mapping[str, Mapping[str, Any]],
+             most: int = 3) -> list[str]:
     """Say what can be seen where the answer differs, the first observation of each probe, and claim no cause."""
     found = []
     for probe, sentence in record.probes:
@@ -83,7 +88,7 @@ def symptoms(record, observed, expected, most=3):
     return found[:most] + ([f"{rest} more of these probes differ."] if rest > 0 else [])
 
 
-def describe(name, expected, seen, fault=None):
+def describe(name: str, expected: object, seen: object, fault: Fault | None = None) -> str:
     """Return one sentence that tells an observation from what was expected."""
     if seen is None and fault or isinstance(seen, str) and seen.startswith("raised") and fault:
         where = "".join(f" In {function}, line {number}: `{text}`." for function, number, text in fault.lines[-1:])
@@ -100,7 +105,7 @@ def describe(name, expected, seen, fault=None):
     return f"{name}: {seen}; expected: {expected}."
 
 
-def _describe_tensors(name, expected, seen):
+def _describe_tensors(name: str, expected: torch.Tensor, seen: torch.Tensor) -> str:
     if expected.shape != seen.shape:
         return f"{name} has shape {list(seen.shape)}, expected {list(expected.shape)}."
     wrong = ~torch.isclose(seen, expected, rtol=1e-3, atol=1e-4, equal_nan=True)
@@ -114,5 +119,5 @@ def _describe_tensors(name, expected, seen):
     return f"{name}[{where}] is {_number(seen[tuple(place)])}, expected {_number(expected[tuple(place)])} ({count})."
 
 
-def _number(value):
+def _number(value: torch.Tensor) -> str:
     return f"{value.item():.4g}"

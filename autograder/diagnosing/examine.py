@@ -3,14 +3,20 @@
 The local check, the judge, pytest and `assemble` all take this path.
 """
 
+from collections.abc import Callable, Collection, Mapping
+
 from .. import probes
 from ..calling.limit import TimeUp
+from ..calling.local import Source
+from ..calling.watched import Watched
 from .diagnosis import Diagnosis
+from .recording import Record
 
 SECONDS = 10.0  # a right answer takes a hundredth of one
 
 
-def settle(record, probe, watched):
+def settle(record: Record, probe: Callable[[tuple[str, ...]], tuple[Diagnosis, probes.Observed]],
+           watched: Watched) -> tuple[Diagnosis, probes.Observed, str]:
     """Return (diagnosis, observed, note) of an answer, judged with right helpers where its own are not right.
 
     probe    function of the names of components that are replaced by right ones: (diagnosis, observed)
@@ -29,9 +35,11 @@ def settle(record, probe, watched):
     return diagnosis, observed, note
 
 
-def observe(record, submission, seconds, seed, parts=()):
+def observe(record: Record, submission: Source, seconds: float, seed: str | int,
+            parts: Collection[str] = ()) -> tuple[probes.Observed, str]:
     """Run the probes of an exercise within the time allowed; return (observed, why not all were run or "")."""
-    observed, stopped = {}, ""
+    observed: probes.Observed = {}
+    stopped = ""
     run = [name for name, _ in record.probes]
     try:
         with submission.limit(seconds):
@@ -49,16 +57,16 @@ def observe(record, submission, seconds, seed, parts=()):
     return observed, stopped
 
 
-def strange(record, error):
+def strange(record: Record, error: Exception) -> Diagnosis:
     """Return the `Diagnosis` of an answer on which a probe failed that runs on the reference."""
     says = f"Your code returned something that cannot be compared with numbers ({type(error).__name__})."
     return Diagnosis(False, says=[says], rows=not_run(record))
 
 
-def not_run(record):
+def not_run(record: Record) -> list[tuple[str, str]]:
     """Return the rows of probes that did not run."""
     return [(sentence, "not run") for _, sentence in record.probes]
 
 
-def unsolved(observed):
+def unsolved(observed: Mapping[str, probes.Observations]) -> bool:
     return any(seen.fault is not None and seen.fault.unsolved for seen in observed.values())

@@ -8,13 +8,17 @@ import functools
 import hashlib
 import math
 import random
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 
 RELATIVE, ABSOLUTE = 1e-4, 1e-5
 
+Signature = list[Any]  # [text, number, number, number, number], as JSON holds it
 
-def same(expected, seen, slack=1.0):
+
+def same(expected: object, seen: object, slack: float = 1.0) -> bool:
     """Return True if two observations are equal: same shape, NaN and infinities in the same places, close numbers.
 
     slack  how many times the usual tolerance numbers may be apart
@@ -28,7 +32,7 @@ def same(expected, seen, slack=1.0):
                           equal_nan=True)
 
 
-def signature(expected, seen):
+def signature(expected: Mapping[str, Any], seen: Mapping[str, Any]) -> Signature:
     """Return a few plain numbers that two answers share if a probe shows the same of both: [text, sum, sum, sum, size].
 
     expected  {observation: value} of the reference; it sets the unit of each observation
@@ -52,14 +56,14 @@ def signature(expected, seen):
     return [text, *(float(f"{number:.6g}") for number in sums)]
 
 
-def same_signature(one, other, slack=1.0):
+def same_signature(one: Signature, other: Signature, slack: float = 1.0) -> bool:
     """Return True if two signatures can belong to the same observations, at `slack` times the usual tolerance."""
     scale = max(one[-1], other[-1], 1e-2)
     return one[0] == other[0] and all(abs(a - b) <= RELATIVE * slack * scale
                                       for a, b in zip(one[1:], other[1:], strict=True))
 
 
-def _scale(expected):
+def _scale(expected: object) -> float:
     """Return the unit in which an observation is measured: the largest finite number of the reference's."""
     if not isinstance(expected, torch.Tensor):
         return 1.0
@@ -68,12 +72,12 @@ def _scale(expected):
     return max(finite.max().item() if finite.numel() else 0.0, 1e-2)
 
 
-def _weights(count):
+def _weights(count: int) -> torch.Tensor:
     return _drawn(count) if count < 10_000 else _drawn.__wrapped__(count)
 
 
 @functools.lru_cache(maxsize=1024)
-def _drawn(count):
+def _drawn(count: int) -> torch.Tensor:
     numbers = random.Random("signature")
     return torch.tensor([[(0.5 + numbers.random()) * (-1) ** int(numbers.random() * 2) for _ in range(count)]
                          for _ in range(3)], dtype=torch.float64).reshape(3, count)

@@ -6,15 +6,20 @@ side needs neither solutions nor mistakes, and gets its answer as fast as the pr
 
 import json
 import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
 from .. import probes
 from ..course import AuthorError
-from .observation import same, same_signature, signature
-from .steady import Answer, draw, observe
+from .observation import Signature, same, same_signature, signature
+from .steady import Answer, Jump, draw, observe
+
+if TYPE_CHECKING:
+    from ..mistakes import Catalogue, Wrong
 
 FOLDER = Path(__file__).parent.parent / "recorded"
 SEED = "recorded"
@@ -37,17 +42,17 @@ class Record:
     lesson: str
     exercise: str
     points: float
-    uses: list
-    hints: list
-    probes: list
-    draws: dict
-    reference: dict
-    given: dict
-    accepted: list
-    mistakes: dict
-    behaviours: list
+    uses: list[str]
+    hints: list[str]
+    probes: list[list[str]]
+    draws: dict[str, int]
+    reference: dict[str, dict[str, Any]]
+    given: dict[str, dict[str, str]]
+    accepted: list[dict[str, Signature]]
+    mistakes: dict[str, dict[str, Any]]
+    behaviours: list[dict[str, Any]]
 
-    def expected(self, probe, observation):
+    def expected(self, probe: str, observation: str) -> Any:
         """Return the reference's observation, as a tensor or a string; None if it makes none of this name."""
         value = self.reference[probe].get(observation)
         if isinstance(value, dict):
@@ -55,7 +60,34 @@ class Record:
         return value
 
 
-def differences(reference, seen):
+class LessonLike(Protocol):
+    """What is asked of a lesson that was read."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def path(self) -> Path: ...
+
+
+class ExerciseLike(Protocol):
+    """What is asked of an exercise of a lesson."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def points(self) -> float: ...
+
+    @property
+    def uses(self) -> Iterable[str]: ...
+
+    @property
+    def hints(self) -> Iterable[str]: ...
+
+
+def differences(reference: Mapping[str, Mapping[str, Any]],
+                seen: Mapping[str, Mapping[str, Any]]) -> dict[str, Signature]:
     """Return {probe: signature} of every probe that shows anything else than for the reference.
 
     reference  {probe: {observation: tensor or string}}
@@ -66,17 +98,19 @@ def differences(reference, seen):
                    for name in {**reference[probe], **observations})}
 
 
-def agree(one, other, slack=1.0):
+def agree(one: Mapping[str, Signature], other: Mapping[str, Signature], slack: float = 1.0) -> bool:
     """Return True if two sets of differences can come from the same answer, at `slack` times the usual tolerance."""
     return one.keys() == other.keys() and all(same_signature(one[name], other[name], slack) for name in one)
 
 
-def values(observed):
+def values(observed: Mapping[str, probes.Observations]) -> dict[str, dict[str, Any]]:
     """Return {probe: {observation: value}} of what `probes.observe` returned."""
     return {probe: observations.values for probe, observations in observed.items()}
 
 
-def record(lesson, exercise, reference, catalogue, accepted=(), seed=SEED, pairs=True, draws=None):
+def record(lesson: LessonLike, exercise: ExerciseLike, reference: Callable[..., Any], catalogue: "Catalogue",
+           accepted: Iterable[tuple[str, Callable[..., Any]]] = (), seed: str | int = SEED, pairs: bool = True,
+           draws: Mapping[str, int] | None = None) -> Record:
     """Return the `Record` of one exercise.
 
     lesson     the `Lesson` that was read
@@ -119,12 +153,17 @@ def record(lesson, exercise, reference, catalogue, accepted=(), seed=SEED, pairs
     return found
 
 
-def _observed(lesson, exercise, asked, seed, answers, known):
+def _observed(lesson: LessonLike, exercise: ExerciseLike, asked: Iterable[probes.Probe], seed: str | int,
+              answers: Sequence[Answer],
+              known: Mapping[str, int] | None) -> tuple[dict[str, probes.Observed], dict[str, int], set[str]]:
     """Return ({answer: {probe: Observations}}, {probe: draw, where that is not the first}, names of unsteady pairs).
 
     known  {probe: draw} that is taken as it is; None if it is to be found
     """
-    seen, draws, unsteady = {answer.name: {} for answer in answers}, {}, set()
+    seen: dict[str, probes.Observed] = {answer.name: {} for answer in answers}
+    draws: dict[str, int] = {}
+    unsteady: set[str] = set()
+    jumps: dict[str, Jump]
     for probe in asked:
         if known is None:
             number, observed, jumps = draw(lesson.name, exercise.name, probe.name, seed, answers)
@@ -141,7 +180,8 @@ def _observed(lesson, exercise, asked, seed, answers, known):
     return seen, draws, unsteady
 
 
-def _add_mistakes(found, catalogue, singles, differs_of):
+def _add_mistakes(found: Record, catalogue: "Catalogue", singles: Mapping[str, "Wrong"],
+                  differs_of: Mapping[str, dict[str, Signature]]) -> None:
     for written, wrong in singles.items():
         differs, name = differs_of[written], wrong.mistakes[0]
         if not differs:
@@ -159,9 +199,9 @@ def _add_mistakes(found, catalogue, singles, differs_of):
             found.behaviours.append({"mistakes": [name], "differs": differs})
 
 
-def _add_pairs(found, doubles, differs_of):
+def _add_pairs(found: Record, doubles: Mapping[str, "Wrong"], differs_of: Mapping[str, dict[str, Signature]]) -> None:
     """Add pairs of mistakes, except where one hides the other, or where two pairs look the same."""
-    made = []
+    made: list[dict[str, Any]] = []
     for name, wrong in doubles.items():
         differs = differs_of[name]
         alike = [known for known in (*found.behaviours, *made) if agree(differs, known["differs"], APART)]
@@ -173,17 +213,17 @@ def _add_pairs(found, doubles, differs_of):
         known.pop("alone", None)
 
 
-def _written(wrong):
+def _written(wrong: "Wrong") -> str:
     return ", ".join(f"{step}: {function.__qualname__}" for step, function in wrong.replaced.items())
 
 
-def plain(value):
+def plain(value: Any) -> Any:
     if not isinstance(value, torch.Tensor):
         return value
     return {"shape": list(value.shape), "values": [float(f"{number:.7g}") for number in value.flatten().tolist()]}
 
 
-def write(found, folder=FOLDER):
+def write(found: Record, folder: Path | str = FOLDER) -> bool:
     """Write a record as JSON text, one behaviour a line, so that a change shows as a short diff.
 
     A file that says the same up to the last digits stays as it is. Returns whether it was written.
@@ -204,7 +244,7 @@ def write(found, folder=FOLDER):
     return True
 
 
-def read(exercise, folder=FOLDER):
+def read(exercise: str, folder: Path | str = FOLDER) -> Record:
     """Return the `Record` of an exercise. Raises LookupError if no lesson has an exercise of this name."""
     paths = sorted(Path(folder).glob(f"*/{exercise}.json"))
     if not paths:
@@ -212,12 +252,12 @@ def read(exercise, folder=FOLDER):
     return Record(**json.loads(paths[0].read_text(encoding="utf-8")))
 
 
-def exercises(folder=FOLDER):
+def exercises(folder: Path | str = FOLDER) -> dict[str, str]:
     """Return {exercise: lesson} of all that is recorded."""
     return {path.stem: path.parent.name for path in sorted(Path(folder).glob("*/*.json"))}
 
 
-def close_enough(one, other):
+def close_enough(one: object, other: object) -> bool:
     """Return True if two records say the same, up to the last digits of their numbers.
 
     Another processor may add in another order; what a record means does not change by that.

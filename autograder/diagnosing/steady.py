@@ -7,15 +7,16 @@ near tie, and no verdict and no name may hang on it.
 """
 
 import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
 from .. import probes
-from ..calling.local import Here, Stub
+from ..calling.local import Here, Reply, Request, Stub
 from .observation import same, same_signature, signature
 
 MOVE = 1e-6  # relative; rounding in float32 is 6e-8, and sums of some hundred numbers make more of it
@@ -31,7 +32,7 @@ class Moved(Here):
 
     by = MOVE
 
-    def call(self, request):
+    def call(self, request: Request) -> Reply:
         return super().call(_changed(request, functools.partial(_moved, by=self.by)))
 
 
@@ -47,7 +48,7 @@ class Reordered(Here):
     This is what sums in the best of all orders would give, so it differs from this processor as others do.
     """
 
-    def call(self, request):
+    def call(self, request: Request) -> Reply:
         with _InDouble():
             return super().call(request)
 
@@ -55,7 +56,7 @@ class Reordered(Here):
 class Widened(Here):
     """Components of this process that compute in float64, and answer in the precision of their request."""
 
-    def call(self, request):
+    def call(self, request: Request) -> Reply:
         reply = super().call(request)
         wide = super().call(_changed(request, _widened))
         if reply.fault or wide.fault:
@@ -65,13 +66,13 @@ class Widened(Here):
                                   for name, value in wide.gradients.items()})
 
 
-def _changed(request, change):
+def _changed(request: Request, change: Callable[[torch.Tensor], torch.Tensor]) -> Request:
     """Return the request with every float tensor in it changed, in stubs, weights and lists as well."""
     return replace(request, **{name: _deep(getattr(request, name), change)
                                for name in ("arguments", "build", "weights")})
 
 
-def _deep(value, change):
+def _deep(value: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
     if isinstance(value, torch.Tensor):
         return change(value) if value.is_floating_point() else value
     if isinstance(value, Stub) and is_dataclass(value):
@@ -83,18 +84,18 @@ def _deep(value, change):
     return value
 
 
-def _moved(tensor, by):
+def _moved(tensor: torch.Tensor, by: float) -> torch.Tensor:
     value = tensor.detach().double()
     # Large inputs stand far apart, and move no further than small ones. The cosine of so many radians is as good as
     # drawn: it is another one for the nearest neighbour in float32, and the same for an equal or opposite number.
     return (value + by * value.clamp(-4.0, 4.0) * torch.cos(1.2345e9 * value.abs())).to(tensor.dtype)
 
 
-def _widened(tensor):
+def _widened(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.double() if tensor.dtype == torch.float32 else tensor
 
 
-def _narrowed(value, like):
+def _narrowed(value: Any, like: Any) -> Any:
     if isinstance(value, torch.Tensor) and isinstance(like, torch.Tensor):
         return value.to(like.dtype)
     if isinstance(value, (tuple, list)) and isinstance(like, (tuple, list)) and len(value) == len(like):
@@ -105,7 +106,8 @@ def _narrowed(value, like):
 class _InDouble(TorchDispatchMode):
     """Computes each operation on float32 in float64, and rounds what comes of it."""
 
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+    def __torch_dispatch__(self, function: Any, types: Any, args: tuple[Any, ...] = (),
+                           kwargs: dict[str, Any] | None = None) -> Any:
         kwargs, schema = kwargs or {}, function._schema
         floats = {value.dtype for value in tree_flatten((args, kwargs))[0]
                   if isinstance(value, torch.Tensor) and value.is_floating_point() and not value.is_meta}
@@ -120,11 +122,11 @@ class _InDouble(TorchDispatchMode):
             return function(*args, **kwargs)
 
 
-def _widened_if_tensor(value):
+def _widened_if_tensor(value: Any) -> Any:
     return _widened(value) if isinstance(value, torch.Tensor) else value
 
 
-def _rounded(value):
+def _rounded(value: Any) -> Any:
     return value.float() if isinstance(value, torch.Tensor) and value.dtype == torch.float64 else value
 
 
@@ -146,12 +148,12 @@ class Answer:
     """
 
     name: str
-    call: object
+    call: Callable[..., Any]
     right: bool = False
     firm: bool = True
 
     @property
-    def otherwise(self):
+    def otherwise(self) -> dict[str, type[Here]]:
         """{what changes in words: source of components} of all ways in which this answer is observed once more.
 
         What is not firm is a pair of mistakes, of which there are hundreds, and its sums are those of the two: it is
@@ -169,16 +171,19 @@ class Jump(NamedTuple):
     how: str
 
     @property
-    def fact(self):
+    def fact(self) -> str:
         return f"probe {self.probe}, observation {self.observation!r} of {self.answer}: it changes if {self.how}"
 
-    remedy = "choose numbers without near ties, or observe what rounding leaves as it is"
+    @property
+    def remedy(self) -> str:
+        return "choose numbers without near ties, or observe what rounding leaves as it is"
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.fact}; {self.remedy}"
 
 
-def jump(probe, answer, expected, plain, changed):
+def jump(probe: str, answer: str, expected: Mapping[str, Any], plain: Mapping[str, Any],
+         changed: Mapping[str, Mapping[str, Any]]) -> Jump | None:
     """Return the first `Jump` of an answer under one probe, or None.
 
     expected  {observation: value} of the reference
@@ -198,12 +203,14 @@ def jump(probe, answer, expected, plain, changed):
     return None
 
 
-def _differs(expected, seen, slack=1.0):
+def _differs(expected: Mapping[str, Any], seen: Mapping[str, Any], slack: float = 1.0) -> list[str]:
     """Return the names of the observations that differ from the reference's."""
     return [name for name in {**expected, **seen} if not same(expected.get(name), seen.get(name), slack)]
 
 
-def draw(lesson, exercise, probe, seed, answers, ways=None, most=8):
+def draw(lesson: str, exercise: str, probe: str, seed: str | int, answers: Sequence[Answer],
+         ways: Mapping[str, type[Here]] | None = None,
+         most: int = 8) -> tuple[int, dict[str, probes.Observations], dict[str, Jump]]:
     """Draw the numbers of a probe until no observation hangs on rounding.
 
     answers  the `Answer`s that are observed; the first is the reference
@@ -212,9 +219,10 @@ def draw(lesson, exercise, probe, seed, answers, ways=None, most=8):
     Returns (which draw, {name of an answer: its Observations}, {name of an answer: its Jump}) of the first draw that is
     steady for all, or else the one that is for most. It lacks the answers after a firm one that jumps.
     """
-    best = None
+    best: tuple[int, dict[str, probes.Observations], dict[str, Jump]] | None = None
     for number in range(most):
-        seen, jumps = {}, {}
+        seen: dict[str, probes.Observations] = {}
+        jumps: dict[str, Jump] = {}
         for answer in answers:
             plain = seen[answer.name] = observe(lesson, exercise, probe, seed, number, answer)
             changed = {how: observe(lesson, exercise, probe, seed, number, answer, source).values
@@ -227,10 +235,12 @@ def draw(lesson, exercise, probe, seed, answers, ways=None, most=8):
             best = number, seen, jumps
         if not jumps or number >= FOR_PAIRS and not any(answer.firm for answer in answers if answer.name in best[2]):
             break
+    assert best is not None, "at least one draw is tried"
     return best
 
 
-def observe(lesson, exercise, probe, seed, number, answer, source=Here):
+def observe(lesson: str, exercise: str, probe: str, seed: str | int, number: int, answer: Answer,
+            source: type[Here] = Here) -> probes.Observations:
     """Return the `Observations` of an answer under one probe, with this draw of its numbers."""
     try:
         return probes.observe(lesson, exercise, source({exercise: answer.call}), seed, only={probe},

@@ -12,13 +12,18 @@ import json
 import linecache
 import re
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 UPPER_CASE = re.compile(r"_?[A-Z][A-Z0-9_]*")
 # Cell magics whose body runs in the notebook itself, so that what it defines counts.
 TRANSPARENT_MAGIC = re.compile(r"\s*%%(time|capture)\b")
+
+
+Definition = (ast.Import | ast.ImportFrom | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Assign
+              | ast.AnnAssign)
 
 
 class CellFault(NamedTuple):
@@ -28,44 +33,61 @@ class CellFault(NamedTuple):
     error: BaseException
 
 
+class LoadedModule(ModuleType):
+    """What `load` returns.
+
+    __cells__   the line on which each code cell begins
+    __faults__  each cell or definition of a notebook that failed
+    """
+
+    __file__: str
+    __cells__: tuple[int, ...]
+    __faults__: tuple[CellFault, ...]
+
+
 class Definitions(NamedTuple):
     text: str  # all sources, one after the other: what the line numbers of `tree` refer to
     tree: ast.Module
-    cells: tuple  # the first line of each source in `text`
-    faults: tuple  # CellFault for each source that is not Python
+    cells: tuple[int, ...]  # the first line of each source in `text`
+    faults: tuple[CellFault, ...]  # CellFault for each source that is not Python
 
 
-def targets(node):
+def targets(node: ast.Assign | ast.AnnAssign) -> list[str] | None:
     """Return the names that an assignment binds, or None if it binds anything but plain names."""
-    found = []
+    found: list[str] = []
     for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
         parts = target.elts if isinstance(target, ast.Tuple) else [target]
-        if not all(isinstance(part, ast.Name) for part in parts):
+        names = [part.id for part in parts if isinstance(part, ast.Name)]
+        if len(names) < len(parts):
             return None
-        found += [part.id for part in parts]
+        found += names
     return found
 
 
-def is_definition(node):
+def is_definition(node: ast.stmt) -> TypeGuard[Definition]:
     """Tell whether a top-level statement is an import, a function, a class or an UPPER_CASE constant."""
     if isinstance(node, (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         return True
     if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
-        names = targets(node)
+        names = targets(node) or []
         return bool(names) and all(UPPER_CASE.fullmatch(name) for name in names)
     return False
 
 
-def is_another_name(node, known):
+def is_another_name(node: ast.stmt, known: set[str]) -> TypeGuard[ast.Assign]:
     """Tell whether a statement names a function without `def`: by a lambda, or as a second name of a known one."""
     if not isinstance(node, ast.Assign) or not targets(node):
         return False
     return isinstance(node.value, ast.Lambda) or (isinstance(node.value, ast.Name) and node.value.id in known)
 
 
-def definitions(sources):
+def definitions(sources: Iterable[str]) -> Definitions:
     """Return the Definitions in a list of code cell sources; a source that is not Python is skipped and remembered."""
-    lines, body, cells, faults, known = [], [], [], [], set()
+    lines: list[str] = []
+    body: list[ast.stmt] = []
+    cells: list[int] = []
+    faults: list[CellFault] = []
+    known: set[str] = set()
     for index, source in enumerate(sources):
         cells.append(len(lines) + 1)
         try:
@@ -82,14 +104,14 @@ def definitions(sources):
     return Definitions("\n".join(lines), ast.Module(body=body, type_ignores=[]), tuple(cells), tuple(faults))
 
 
-def bound(node):
+def bound(node: Definition) -> set[str]:
     """Return the names that a definition binds."""
     if isinstance(node, (ast.Import, ast.ImportFrom)):
         return {(alias.asname or alias.name).split(".")[0] for alias in node.names}
-    return set(targets(node)) if isinstance(node, (ast.Assign, ast.AnnAssign)) else {node.name}
+    return set(targets(node) or ()) if isinstance(node, (ast.Assign, ast.AnnAssign)) else {node.name}
 
 
-def notebook_sources(text):
+def notebook_sources(text: str) -> list[str]:
     """Return the sources of a notebook's code cells (nbformat JSON) as plain Python, magics and all."""
     import nbformat
 
@@ -97,7 +119,7 @@ def notebook_sources(text):
     return [plain_source(cell.source if isinstance(cell.source, str) else "".join(cell.source)) for cell in cells]
 
 
-def plain_source(source):
+def plain_source(source: str) -> str:
     """Return the source of a cell as plain Python, magics and all."""
     from IPython.core.inputtransformer2 import TransformerManager
 
@@ -108,7 +130,7 @@ def plain_source(source):
         return source  # whoever parses it meets the same error
 
 
-def load(path, name=None):
+def load(path: Path | str, name: str | None = None) -> LoadedModule:
     """Return a module that holds the definitions of a lesson text or of a notebook; nothing else of it is run.
 
     path  of a `.py` or an `.ipynb` file
@@ -125,7 +147,7 @@ def load(path, name=None):
     kept = definitions(notebook_sources(text) if notebook else [text])
     if kept.faults and not notebook:
         compile(text, str(path), "exec", dont_inherit=True)  # raises the error with the file's name in it
-    module = ModuleType(name)
+    module = LoadedModule(name)
     module.__file__ = f"<{name}>" if notebook else str(path)
     module.__cells__ = kept.cells
     lines = [line + "\n" for line in kept.text.split("\n")]
@@ -143,7 +165,7 @@ def load(path, name=None):
     return module
 
 
-def execute(kept, module, forgiving):
+def execute(kept: Definitions, module: LoadedModule, forgiving: bool) -> Iterator[CellFault]:
     """Run the definitions in the module, one by one, and yield the faults of those that failed."""
     flags = 0
     for node in kept.tree.body:

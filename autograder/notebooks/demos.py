@@ -6,11 +6,14 @@ them while a class is graded, and no answer needs them, unless a learner's code 
 
 import ast
 import symtable
+from collections.abc import Sequence
 
-from .magics import cells_of
+from nbformat import NotebookNode
+
+from .magics import Cell, cells_of
 
 
-def unneeded(cells):
+def unneeded(cells: Sequence[NotebookNode]) -> set[int]:
     """Return the indexes of the released demonstrations that nothing of the learner's needs.
 
     cells  of a rebuilt notebook; a demonstration is known by its id, and whatever is none may need one
@@ -22,21 +25,22 @@ def unneeded(cells):
         return set()  # what cannot be read may need anything
     names = dict(zip(places, map(_names, code), strict=True))
     wanted = set().union(*(used for index, (used, _) in names.items() if index not in demos))
-    needed = set()
+    needed: set[int] = set()
     while found := {index for index in demos - needed if names[index][1] & wanted}:
         needed |= found
         wanted |= set().union(*(names[index][0] for index in found))
     return demos - needed
 
 
-def is_demo(cell):
+def is_demo(cell: NotebookNode) -> bool:
     """Tell whether a cell is a demonstration, as it was released."""
-    return cell.cell_type == "code" and cell.get("id", "").startswith("demo-")
+    return bool(cell.cell_type == "code" and cell.get("id", "").startswith("demo-"))
 
 
-def _names(cell):
+def _names(cell: Cell) -> tuple[set[str], set[str]]:
     """Return (names of the notebook that a cell looks up, names that it gives to the notebook)."""
-    used, given = set(), set()
+    used: set[str] = set()
+    given: set[str] = set()
     for tree in cell.trees:
         try:
             module = symtable.symtable(ast.unparse(tree), "cell", "exec")

@@ -7,6 +7,7 @@ so there is nothing to see in it; one that may run in another way than is seen h
 import ast
 import functools
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 MOST_MAGICS = 40        # lines of a cell
@@ -30,12 +31,12 @@ class Cell:
     odd    (line, text) of what runs something that cannot be seen here
     """
 
-    trees: tuple = ()
-    odd: tuple = ()
-    magics: frozenset = field(default=frozenset(), repr=False)  # the nodes of calls that were looked into
+    trees: tuple[ast.Module, ...] = ()
+    odd: tuple[tuple[int, str], ...] = ()
+    magics: frozenset[ast.Call] = field(default=frozenset(), repr=False)  # the nodes of calls that were looked into
 
 
-def cells_of(sources):
+def cells_of(sources: Iterable[str]) -> list[Cell]:
     """Return the `Cell` of each source; an empty one for what is not Python, and so does not run. Raises nothing."""
     cells, read = [], 0
     for source in sources:
@@ -46,13 +47,15 @@ def cells_of(sources):
 
 
 @functools.lru_cache(maxsize=512)
-def _cell(source):
-    trees, odd, magics = [], [], set()
+def _cell(source: str) -> Cell:
+    trees: list[ast.Module] = []
+    odd: list[tuple[int, str]] = []
+    magics: set[ast.Call] = set()
     _read(source, 0, trees, odd, magics)
     return Cell(tuple(trees), tuple(odd), frozenset(magics))
 
 
-def _read(source, before, trees, odd, magics):
+def _read(source: str, before: int, trees: list[ast.Module], odd: list[tuple[int, str]], magics: set[ast.Call]) -> None:
     """Add what a source runs.
 
     before  lines of the cell that stand before it
@@ -78,7 +81,7 @@ def _read(source, before, trees, odd, magics):
             _look_into(*call, before + node.lineno, trees, odd, magics)
 
 
-def _python(source):
+def _python(source: str) -> ast.Module | None:
     """Return the tree of a source that is Python as it stands, which is much faster than to ask IPython."""
     if PROMPT.search(source) or source[:1].isspace():
         return None
@@ -88,27 +91,29 @@ def _python(source):
         return None
 
 
-def _transformed(source):
+def _transformed(source: str) -> str:
     from IPython.core.inputtransformer2 import TransformerManager
 
     return TransformerManager().transform_cell(source)
 
 
-def _magic(node):
+def _magic(node: ast.Call) -> tuple[str, str, str | None] | None:
     """Return (name, line, body or None) of a magic's call, None if the call is something else."""
     function = node.func
     if not (isinstance(function, ast.Attribute) and function.attr in ("run_line_magic", "run_cell_magic")
             and isinstance(function.value, ast.Call) and isinstance(function.value.func, ast.Name)
             and function.value.func.id == "get_ipython" and not node.keywords):
         return None
-    texts = [argument.value if isinstance(argument, ast.Constant) else None for argument in node.args]
+    texts = [argument.value for argument in node.args
+             if isinstance(argument, ast.Constant) and isinstance(argument.value, str)]
     count = 2 if function.attr == "run_line_magic" else 3
-    if len(texts) != count or not all(isinstance(text, str) for text in texts):
+    if len(texts) != count or len(node.args) != count:
         return None
     return texts[0], texts[1].strip(), texts[2] if count == 3 else None
 
 
-def _look_into(name, line, body, place, trees, odd, magics):
+def _look_into(name: str, line: str, body: str | None, place: int, trees: list[ast.Module], odd: list[tuple[int, str]],
+               magics: set[ast.Call]) -> None:
     said = f"%{'%' if body is not None else ''}{name} {line}".strip()[:80]
     if name in BODY_IS_CODE:
         code = body if body is not None else OPTIONS.sub("", line)
@@ -122,12 +127,12 @@ def _look_into(name, line, body, place, trees, odd, magics):
                 _read(text, place, trees, odd, magics)
                 if (len(trees), len(odd)) == seen:
                     odd.append((place, said))
-    elif name not in HARMLESS or HARMLESS[name] is not None and line not in HARMLESS[name] or body is not None:
+    elif body is not None or (allowed := HARMLESS.get(name, ())) is not None and line not in allowed:
         odd.append((place, said))
 
 
 @functools.cache
-def _names():
+def _names() -> set[str]:
     from importlib import import_module
     from pkgutil import iter_modules
 
@@ -142,7 +147,7 @@ def _names():
     return found
 
 
-def _is_magic_without_sign(line):
+def _is_magic_without_sign(line: str) -> bool:
     """Tell whether IPython takes a cell of one line for a magic: `run file.py`."""
     first, space, _ = line.partition(" ")
     return "\n" not in line and bool(space) and first in _names()

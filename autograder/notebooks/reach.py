@@ -11,6 +11,7 @@ harmless from everything else, and not what is known to be harmful.
 
 import ast
 import builtins
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from .magics import cells_of
@@ -41,9 +42,10 @@ class Reach:
     what: str
 
 
-def into_the_interpreter(sources):
+def into_the_interpreter(sources: Iterable[str]) -> list[tuple[int, Reach]]:
     """Return [(index of the source, Reach)] of everything that could change what the process reports of itself."""
-    cells, found, names = cells_of(sources), [], Names()
+    found: list[tuple[int, Reach]] = []
+    cells, names = cells_of(sources), Names()
     for cell in cells:  # first what names mean: they hold in all cells
         for tree in cell.trees:
             names.learn(tree)
@@ -57,13 +59,13 @@ def into_the_interpreter(sources):
     return found
 
 
-def named(sources, forbidden):
+def named(sources: Iterable[str], forbidden: Collection[str]) -> list[tuple[int, Reach]]:
     """Return [(index of the source, Reach)] of every place that names one of the forbidden library functions.
 
     forbidden  names such as "scaled_dot_product_attention". A function that the sources define themselves may
                have any name: what counts is one that is taken out of a library.
     """
-    found = []
+    found: list[tuple[int, Reach]] = []
     for index, cell in enumerate(cells_of(sources)):
         for node in (node for tree in cell.trees for node in ast.walk(tree)):
             if isinstance(node, ast.Attribute) and node.attr in forbidden and not is_self(node.value):
@@ -79,34 +81,35 @@ def named(sources, forbidden):
 class _Watch(ast.NodeVisitor):
     """Collects what reaches into the interpreter in one cell."""
 
-    def __init__(self, names, magics):
+    def __init__(self, names: Names, magics: Collection[ast.Call]) -> None:
         self.names, self.magics = names, magics
-        self.found, self.called = [], set()
-        self.owned = set()      # names of modules where they stand for something in them, or are only shown
+        self.found: list[Reach] = []
+        self.called: set[ast.expr] = set()
+        self.owned: set[ast.expr] = set()  # names of modules where they stand for something in them, or are only shown
         self.trusted = False    # whether `self` is surely an object of the learner's own class
         self.in_class = False
 
-    def of(self, tree):
+    def of(self, tree: ast.AST) -> list[Reach]:
         self.visit(tree)
         return self.found
 
-    def note(self, node, what=None):
+    def note(self, node: ast.expr | ast.stmt | ast.pattern, what: str | None = None) -> None:
         self.found.append(Reach(node.lineno, what or text(node)))
 
     # Imports
 
-    def visit_Import(self, node):
+    def visit_Import(self, node: ast.Import) -> None:
         for alias in node.names:
             self._module(node, alias.name, None)
             if alias.asname is None and alias.name.split(".")[0] in ("autograder", "IPython"):
                 self.note(node)
 
-    def visit_ImportFrom(self, node):
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
         if node.level:
             self.note(node)
         self._module(node, node.module or "", {alias.name for alias in node.names})
 
-    def _module(self, node, module, names):
+    def _module(self, node: ast.Import | ast.ImportFrom, module: str, names: set[str] | None) -> None:
         if module == "autograder.assemble" and names == {"assemble"}:
             return  # lesson 11 puts the learner's own parts together with it
         first, *rest = module.split(".")
@@ -125,7 +128,7 @@ class _Watch(ast.NodeVisitor):
 
     # Names and attributes
 
-    def visit_Name(self, node):
+    def visit_Name(self, node: ast.Name) -> None:
         if node.id in CALLS or node.id.startswith("__") and node.id not in ORDINARY:
             self.note(node)
         elif node.id in self.names.modules and isinstance(node.ctx, ast.Load) and node not in self.owned:
@@ -133,18 +136,18 @@ class _Watch(ast.NodeVisitor):
         elif is_self(node) and isinstance(node.ctx, ast.Store):
             self.note(node)
 
-    def visit_Attribute(self, node):
+    def visit_Attribute(self, node: ast.Attribute) -> None:
         self.owned.add(node.value)
         if self._is_reach(node.attr, node) or self._is_unbound(node):
             self.note(node)
         self.generic_visit(node)
 
-    def _is_unbound(self, node):
+    def _is_unbound(self, node: ast.Attribute) -> bool:
         """Tell whether this is a method that is taken from a class, and could be given any object as its self."""
         return (isinstance(node.value, ast.Name) and node.attr in self.names.methods.get(node.value.id, ())
                 and node not in self.called)
 
-    def _is_reach(self, name, node):
+    def _is_reach(self, name: str, node: ast.Attribute) -> bool:
         hidden = name.startswith("__") and name.endswith("__") and name not in ORDINARY
         if hidden and is_call(node.value, "super"):
             return False
@@ -156,7 +159,7 @@ class _Watch(ast.NodeVisitor):
             return True  # of sys; that of an nn.Module is called
         return self._is_of_module(name, self.names.module(node.value))
 
-    def _is_of_module(self, name, module):
+    def _is_of_module(self, name: str, module: str | None) -> bool:
         """Tell whether a module's attribute of this name leads out of what notebooks need."""
         if module is None:
             return False
@@ -169,7 +172,7 @@ class _Watch(ast.NodeVisitor):
 
     # Calls
 
-    def visit_Call(self, node):
+    def visit_Call(self, node: ast.Call) -> None:
         if node in self.magics:
             return
         if is_call(node, "getattr") or is_call(node, "hasattr"):
@@ -183,7 +186,7 @@ class _Watch(ast.NodeVisitor):
                 self.visit(argument)
             return
         elif isinstance(node.func, ast.Attribute) and node.func.attr in ("open", "Path", "load", "loadtxt", "save"):
-            self._open(node)
+            self._open(node, node.func)
         if any(keyword.arg in ("assigned", "allow_pickle", "metaclass") for keyword in node.keywords):
             self.note(node)
         if isinstance(node.func, ast.Attribute) and (node.func.attr == "modules" and not node.args
@@ -195,18 +198,18 @@ class _Watch(ast.NodeVisitor):
             self.owned.update(node.args)
         self.generic_visit(node)
 
-    def _getattr(self, node):
+    def _getattr(self, node: ast.Call) -> None:
         names = self.names.constants(node.args[1]) if len(node.args) > 1 else None
         if names is None or any(self._is_reach(name, ast.Attribute(node.args[0], name)) for name in names
                                 if name != "modules"):
             self.note(node)
 
-    def _open(self, node):
-        module = self.names.module(node.func.value) or ""
-        if node.func.attr == "Path" or module.split(".")[0] in ("numpy", "io", "os", "pathlib"):
+    def _open(self, node: ast.Call, function: ast.Attribute) -> None:
+        module = self.names.module(function.value) or ""
+        if function.attr == "Path" or module.split(".")[0] in ("numpy", "io", "os", "pathlib"):
             self._file(node)
 
-    def _file(self, node):
+    def _file(self, node: ast.Call) -> None:
         """Note a file that is not surely one of data: the memory of a process is a file, too."""
         paths = self.names.constants(node.args[0]) if node.args else ["."]
         if paths is None or any({*path.split("/")} & FILES or path.endswith(".py") for path in paths):
@@ -214,30 +217,30 @@ class _Watch(ast.NodeVisitor):
 
     # What puts something where others look for theirs
 
-    def visit_Assign(self, node):
+    def visit_Assign(self, node: ast.Assign) -> None:
         for target in node.targets:
             self._target(target, node.value)
         if len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
             self.owned.add(node.value)  # another name for a module is known as one
         self.generic_visit(node)
 
-    def visit_AugAssign(self, node):
+    def visit_AugAssign(self, node: ast.AugAssign) -> None:
         self._target(node.target, node.value)
         self.generic_visit(node)
 
-    def visit_AnnAssign(self, node):
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
         self._target(node.target, node.value)
         self.generic_visit(node)
 
-    def visit_For(self, node):
+    def visit_For(self, node: ast.For | ast.AsyncFor) -> None:
         self._target(node.target)
         self.generic_visit(node)
 
-    def visit_comprehension(self, node):
+    def visit_comprehension(self, node: ast.comprehension) -> None:
         self._target(node.target)
         self.generic_visit(node)
 
-    def visit_With(self, node):
+    def visit_With(self, node: ast.With | ast.AsyncWith) -> None:
         for item in node.items:
             if item.optional_vars is not None:
                 self._target(item.optional_vars)
@@ -245,12 +248,12 @@ class _Watch(ast.NodeVisitor):
 
     visit_AsyncFor, visit_AsyncWith = visit_For, visit_With
 
-    def visit_Delete(self, node):
+    def visit_Delete(self, node: ast.Delete) -> None:
         for target in node.targets:
             self._target(target)
         self.generic_visit(node)
 
-    def _target(self, target, value=None):
+    def _target(self, target: ast.expr, value: ast.expr | None = None) -> None:
         """Note what puts something callable, or anything unclear, into somebody else's object: `torch.equal = ...`."""
         if isinstance(target, (ast.Tuple, ast.List)):
             for part in target.elts:
@@ -264,7 +267,7 @@ class _Watch(ast.NodeVisitor):
             if of_others or not self._is_plain(value):
                 self.note(target)
 
-    def _is_plain(self, value):
+    def _is_plain(self, value: ast.expr | None) -> bool:
         """Tell whether a value is surely nothing that takes the place of a function: a number, a tensor, a layer."""
         if isinstance(value, ast.Call):
             first = root(value)
@@ -279,13 +282,13 @@ class _Watch(ast.NodeVisitor):
             return True
         return isinstance(value, ast.Attribute) and value.attr in ("data", "grad", "T", "mT", "weight", "bias")
 
-    def visit_MatchClass(self, node):
+    def visit_MatchClass(self, node: ast.MatchClass) -> None:
         for name in node.kwd_attrs:
             if name.startswith(("__", "stub_")) or name in FRAMES | COUNTERS:
                 self.note(node)
         self.generic_visit(node)
 
-    def visit_ClassDef(self, node):
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
         for base in [*node.bases, *(keyword.value for keyword in node.keywords)]:
             if text(base).rpartition(".")[2] in ("Tensor", "Parameter", "type") or text(base).endswith("Mode"):
                 self.note(base)
@@ -299,7 +302,7 @@ class _Watch(ast.NodeVisitor):
         self.generic_visit(node)
         self.in_class = before
 
-    def visit_FunctionDef(self, node):
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         if node.name.startswith("__") and node.name.endswith("__") and node.name not in ORDINARY - {"__class__"}:
             self.note(node, f"def {node.name}")
         before = self.trusted, self.in_class
@@ -312,6 +315,6 @@ class _Watch(ast.NodeVisitor):
     visit_AsyncFunctionDef = visit_FunctionDef
 
 
-def _bound_in_class(node):
+def _bound_in_class(node: ast.Assign | ast.AnnAssign) -> list[str]:
     targets = node.targets if isinstance(node, ast.Assign) else [node.target]
     return [target.id for target in targets if isinstance(target, ast.Name)]

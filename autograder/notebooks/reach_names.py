@@ -3,35 +3,36 @@
 import ast
 import sys
 from types import ModuleType
+from typing import TypeGuard
 
 
-def text(node):
+def text(node: ast.AST) -> str:
     try:
         return ast.unparse(node)[:80]
     except RecursionError:
         return "code that is nested too deeply to be read"
 
 
-def is_self(node):
+def is_self(node: ast.AST) -> bool:
     return isinstance(node, ast.Name) and node.id in ("self", "cls")
 
 
-def is_call(node, name):
+def is_call(node: ast.AST, name: str) -> TypeGuard[ast.Call]:
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
 
 
-def constant(node):
+def constant(node: ast.AST) -> str | None:
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
 
 
-def root(node):
+def root(node: ast.expr) -> ast.expr:
     """Return what a chain of attributes, subscripts and calls begins with."""
     while isinstance(node, (ast.Attribute, ast.Subscript, ast.Call)):
         node = node.func if isinstance(node, ast.Call) else node.value
     return node
 
 
-def is_module(name):
+def is_module(name: str) -> bool:
     """Tell whether a dotted name, such as torch.nn or torch.threading, leads to a module."""
     first, *rest = name.split(".")
     found = sys.modules.get(first)
@@ -43,14 +44,14 @@ def is_module(name):
 class Names:
     """What the names of a notebook mean, as far as that can be read off: modules, and constant texts."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         # Released cells import these.
         self.modules = {"torch": "torch", "nn": "torch.nn", "F": "torch.nn.functional", "math": "math",
                         "figures": "workbench.figures", "parts": "workbench.parts"}
-        self.texts = {}
-        self.methods = {}  # of the notebook's own classes
+        self.texts: dict[str, list[ast.expr]] = {}
+        self.methods: dict[str, set[str]] = {}  # of the notebook's own classes
 
-    def learn(self, tree):
+    def learn(self, tree: ast.AST) -> None:
         """Note what a cell binds."""
         for node in ast.walk(tree):
             if isinstance(node, ast.Import):
@@ -67,7 +68,7 @@ class Names:
             elif isinstance(node, (ast.Assign, ast.For, ast.comprehension, ast.NamedExpr)):
                 self._assign(node)
 
-    def _assign(self, node):
+    def _assign(self, node: ast.Assign | ast.For | ast.comprehension | ast.NamedExpr) -> None:
         value = node.value if isinstance(node, (ast.Assign, ast.NamedExpr)) else node.iter
         for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
             if not isinstance(target, ast.Name):
@@ -77,7 +78,7 @@ class Names:
                 self.modules[target.id] = module
             self.texts.setdefault(target.id, []).append(value)
 
-    def module(self, node):
+    def module(self, node: ast.expr) -> str | None:
         """Return the dotted name of the module that an expression is or is part of, None if it is none."""
         parts = []
         while isinstance(node, ast.Attribute):
@@ -87,17 +88,20 @@ class Names:
             return ".".join([self.modules[node.id], *reversed(parts)])
         return None
 
-    def constants(self, node, depth=0):
+    def constants(self, node: ast.expr, depth: int = 0) -> list[str] | None:
         """Return every text that an expression may be, None if that cannot be read off."""
         if isinstance(node, ast.Constant):
             return [node.value] if isinstance(node.value, str) else None
         if isinstance(node, (ast.Tuple, ast.List, ast.Set)):
-            found = [self.constants(item, depth) for item in node.elts]
-            return None if None in found else [text for texts in found for text in texts]
+            return _joined([self.constants(item, depth) for item in node.elts])
         if isinstance(node, ast.IfExp):
-            found = [self.constants(part, depth) for part in (node.body, node.orelse)]
-            return None if None in found else [*found[0], *found[1]]
+            return _joined([self.constants(part, depth) for part in (node.body, node.orelse)])
         if isinstance(node, ast.Name) and depth < 3 and node.id in self.texts:
-            found = [self.constants(value, depth + 1) for value in self.texts[node.id]]
-            return None if None in found else [text for texts in found for text in texts]
+            return _joined([self.constants(value, depth + 1) for value in self.texts[node.id]])
         return None
+
+
+def _joined(found: list[list[str] | None]) -> list[str] | None:
+    """Return all texts in one list, None if some of them could not be read off."""
+    known = [texts for texts in found if texts is not None]
+    return [text for texts in known for text in texts] if len(known) == len(found) else None

@@ -9,12 +9,15 @@ import functools
 import importlib
 import inspect
 import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
 
 import torch
 
-from ..calling.local import Reply, Request
+from ..calling.local import Fault, Reply, Request, Source
 from ..calling.numbers import Numbers
 from ..course import AuthorError
 
@@ -27,23 +30,23 @@ class Observations:
     given   name -> the inputs for which it was seen
     """
 
-    values: dict = field(default_factory=dict)
-    given: dict = field(default_factory=dict)
-    fault: object = None  # the first exception that the component raised
+    values: dict[str, Any] = field(default_factory=dict)
+    given: dict[str, str] = field(default_factory=dict)
+    fault: Fault | None = None  # the first exception that the component raised
 
-    def note(self, name, value, given="", label=""):
+    def note(self, name: str, value: object, given: str = "", label: str = "") -> None:
         """Remember one observation; `label` tells this call of the component from the others of the probe."""
         name = f"{label}: {name}" if label else name
         if name in self.values:
             raise AuthorError(f"observation {name!r} was noted twice", "give each call its own label=")
         self.values[name], self.given[name] = value, given
 
-    def answer(self, reply, label=""):
+    def answer(self, reply: Reply, label: str = "") -> None:
         """Note what kind of answer a reply is, and keep its exception if it is the first."""
         self.note("answer", kind(reply), reply.given, label)
         self.fault = self.fault or reply.fault
 
-    def see(self, reply, *names, label=""):
+    def see(self, reply: Reply, *names: str, label: str = "") -> dict[str, torch.Tensor]:
         """Note what a reply shows: its kind, then shape and NaN of each output; return {name: tensor}.
 
         names  what the outputs are called: ("scores",) for one tensor, ("output", "weights") for a pair
@@ -62,19 +65,22 @@ class Observations:
             self.note(f"NaN in {name}", "yes" if torch.isnan(tensor).any() else "no", reply.given, label)
         return seen
 
-    def gradients(self, reply, label=""):
+    def gradients(self, reply: Reply, label: str = "") -> None:
         """Note the gradient that arrives at each argument."""
         self.answer(reply, label)
         for name, gradient in reply.gradients.items():
             self.gradient(f"gradient of {name}", gradient, reply.given, label)
 
-    def gradient(self, name, gradient, given="", label=""):
+    def gradient(self, name: str, gradient: torch.Tensor | None, given: str = "", label: str = "") -> None:
         """Note one gradient: where it holds a NaN, only that, as which numbers NaN spreads to is torch's choice."""
         seen = "none arrives" if gradient is None else gradient
         self.note(name, "holds NaN" if gradient is not None and torch.isnan(gradient).any() else seen, given, label)
 
 
-def kind(reply: Reply):
+Observed = dict[str, Observations]  # by the name of the probe
+
+
+def kind(reply: Reply) -> str:
     """Return in words what came back: "a tensor", "2 values", "raised RuntimeError: sizes # and # do not fit".
 
     Two answers that raise have the same observation only if they raise the same thing, up to numbers. A
@@ -88,7 +94,8 @@ def kind(reply: Reply):
         return "a tensor"
     if isinstance(reply.output, (tuple, list)):
         return f"{len(reply.output)} values"
-    return reply.output
+    text: str = reply.output
+    return text
 
 
 @dataclass(frozen=True)
@@ -98,10 +105,10 @@ class Probe:
     exercise: str
     name: str
     sentence: str
-    observe: object
+    observe: Callable[..., None]
     chooses: bool = False
 
-    def __call__(self, component, numbers):
+    def __call__(self, component: "Component", numbers: Numbers) -> Observations:
         seen = Observations()
         self.observe(component, numbers, seen)
         return seen
@@ -114,12 +121,12 @@ HOW = {field.name for field in fields(Request)} - {"component", "arguments", "fo
 class Component:
     """A component of a submission, called by keyword so that a probe reads well; it is passed by position."""
 
-    submission: object
+    submission: Source
     name: str
-    parts: tuple = ()
-    forbidden: tuple = ()
+    parts: tuple[str, ...] = ()
+    forbidden: tuple[str, ...] = ()
 
-    def __call__(self, *, watch_functions=False, **arguments):
+    def __call__(self, *, watch_functions: bool = False, **arguments: Any) -> Reply:
         """Call the component and return its `Reply`.
 
         Keywords that are fields of `Request` (build, weights, training, gradients, device ...) say how; all others
@@ -133,10 +140,12 @@ class Component:
 SHARED = ("bugs", "see", "tokens", "weights")  # modules of this package that belong to no lesson
 
 _PROBES: dict[str, list[Probe]] = {}
-_FORBIDDEN: dict[str, tuple] = {}
+_FORBIDDEN: dict[str, tuple[str, ...]] = {}
+
+Observe = TypeVar("Observe", bound=Callable[..., None])
 
 
-def probe(exercise, sentence, chooses=False):
+def probe(exercise: str | Sequence[str], sentence: str, chooses: bool = False) -> Callable[[Observe], Observe]:
     """Declare a function `observe(component, numbers, seen)` as a probe.
 
     exercise  the exercise that it is a probe of, or several of which the same is asked
@@ -148,7 +157,7 @@ def probe(exercise, sentence, chooses=False):
         raise AuthorError("a probe needs the name of its exercise and a sentence",
                           'write @probe("exercise", "what holds")')
 
-    def declare(observe):
+    def declare(observe: Observe) -> Observe:
         try:
             inspect.signature(observe).bind(None, None, None)
         except TypeError:
@@ -165,46 +174,48 @@ def probe(exercise, sentence, chooses=False):
     return declare
 
 
-def forbid(exercise, *functions):
+def forbid(exercise: str | Sequence[str], *functions: str) -> None:
     """Declare which torch functions an answer to the exercise, or to several, may not call."""
     _FORBIDDEN.update(dict.fromkeys(_names(exercise), functions))
 
 
-def _names(exercise):
-    return exercise if isinstance(exercise, (tuple, list)) else (exercise,)
+def _names(exercise: str | Sequence[str]) -> Sequence[str]:
+    return (exercise,) if isinstance(exercise, str) else exercise
 
 
-def forbidden(lesson, exercise):
+def forbidden(lesson: str, exercise: str) -> tuple[str, ...]:
     """Return which torch functions an answer to the exercise may not call."""
     load(lesson)
     return _FORBIDDEN.get(exercise, ())
 
 
 @functools.cache
-def load(lesson):
+def load(lesson: str) -> ModuleType:
     """Import the probes of a lesson. Raises ModuleNotFoundError if it has none."""
     return importlib.import_module(f"{__name__}.{lesson}")
 
 
-def files(lesson):
+def files(lesson: str) -> list[Path]:
     """Return the paths of all files on which it depends what is observed of a lesson's components."""
     return [Path(__file__), *(Path(__file__).with_name(f"{name}.py") for name in (*SHARED, lesson))]
 
 
-def probes_of(lesson, exercise):
+def probes_of(lesson: str, exercise: str) -> tuple[Probe, ...]:
     """Return the probes of an exercise, in the order of the module."""
     load(lesson)
     return tuple(_PROBES.get(exercise, ()))
 
 
-def declared(lesson):
+def declared(lesson: str) -> dict[str, tuple[Probe, ...]]:
     """Return {exercise: its probes} of all that the module of a lesson declares."""
     own = {exercise: tuple(one for one in known if one.observe.__module__ == f"{__name__}.{lesson}")
            for exercise, known in _PROBES.items()}
     return {exercise: known for exercise, known in own.items() if known}
 
 
-def observe(lesson, exercise, submission, seed, parts=(), only=None, after=None, draws=None):
+def observe(lesson: str, exercise: str, submission: Source, seed: str | int, parts: Iterable[str] = (),
+            only: Collection[str] | None = None, after: Callable[[str], object] | None = None,
+            draws: Mapping[str, int] | None = None) -> Observed:
     """Run the probes of an exercise and return {probe name: Observations}.
 
     seed   which numbers: the same seed gives the same inputs everywhere

@@ -381,13 +381,13 @@ def run(*words):
 
 def test_the_command_builds_nothing_if_any_lesson_has_a_fault(course, capsys):
     (course / "solutions" / "other.py").write_text(
-        SMALL.replace("lesson=7", "lesson=99").replace("points=1.5", "points=x")
+        SMALL.replace("lesson=7", "lesson=0").replace("points=1.5", "points=x")
     )
     shutil.rmtree(course / SOLVED.parent)
     before = files(course)
     assert run("build") == 1
     said = capsys.readouterr()
-    assert "solutions/other.py:1: there is no lesson 99" in said.err and "points=x is not a number" in said.err
+    assert "solutions/other.py:1: lesson=0 is not the number" in said.err and "points=x is not a number" in said.err
     assert "Traceback" not in said.err and said.out == ""
     assert files(course) == before
 

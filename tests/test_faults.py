@@ -16,6 +16,7 @@ TWICE = '''
 def one_mean_again(x):
     return x.mean()
 '''
+UNCHANGED = "unchanged(seen, component(x=numbers.tensor(3, 7)))"
 LAST = "    with_no_gradient -= mean\n    return x - 0\n"
 # what is wrong -> (which file, text, what is written instead, text of the line that is blamed, words of the message)
 FAULTY = {
@@ -34,7 +35,7 @@ FAULTY = {
     "probes: no sentence": ("probes", '"gradients reach x"', '" "', '" "', "needs the name of its exercise and a sent"),
     "probes: nothing but a name": ("probes", '@probe("EXERCISE", "gradients reach x")', '@probe("EXERCISE")',
                                    '@probe("EXERCISE")', "@probe lacks 'sentence'; add it"),
-    "probes: noted twice": ("probes", 'label = f"{len(leading) + 1} axes"', 'label = ""', "seen.see(",
+    "probes: noted twice": ("probes", 'f"{len(leading) + 1} axes"', '""', "see_output(",
                             "observation 'answer' was noted twice; give each call its own label="),
     "probes: unknown exercise": ("probes", '@probe("EXERCISE", "gradients', '@probe("EXERCSE", "gradients',
                                  '@probe("EXERCSE"', "probe 'gradients_arrive' is of the unknown exercise"),
@@ -122,8 +123,8 @@ def test_a_fault_is_told_with_file_line_fact_and_remedy(case, own):
 
 def test_what_falls_over_one_answer_only_names_that_answer(own):
     own.replace("mistakes", "    return x - 0\n", "    return None\n")
-    own.replace("probes", 'seen.note("arguments', 'seen.note("first", reply.output[0])\n    seen.note("arguments')
-    own.replace("probes", 'or "none", reply.given)', 'or "none", reply.given + reply.output.dtype.type)')
+    own.replace("probes", UNCHANGED, "reply = component(x=numbers.tensor(3, 7))\n    "
+                'seen.note("first", reply.output[0])\n    seen.note("second", reply.output.dtype.type, reply.given)')
     fault, = refused(own)
     assert fault.path == str(own.paths["probes"].relative_to(own.root))
 
@@ -170,9 +171,9 @@ def test_an_exercise_of_another_lesson_is_not_taken_again(own):
 
 
 def test_what_hangs_on_rounding_is_told_at_its_probe(own):
-    own.replace("probes", 'seen.note("arguments', 'seen.note("place", (reply.output > 1e-9 - 1e-8).sum())\n    '
-                'seen.note("arguments')
-    own.replace("probes", "reply = component(x=numbers.tensor(3, 7))", "reply = component(x=numbers.tensor(3, 1))")
+    # Each row sums to 0 but for what is rounded.
+    own.replace("probes", UNCHANGED, "reply = component(x=numbers.tensor(31, 7))\n    "
+                'seen.note("place", (reply.output.sum(-1) > 0).sum())\n    unchanged(seen, reply)')
     fault, = refused(own)
     assert "x_stays" in fault.fact
 

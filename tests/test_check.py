@@ -90,10 +90,12 @@ def test_an_exception_shows_the_learners_own_line_and_none_of_ours(capsys):
         mixed = torch.cat([query, key], dim=0)
         return mixed @ key
 
-    text = " ".join(repr(check(attention_scores)).split())
+    result = check(attention_scores)
+    text = " ".join(repr(result).split())
     assert "Your code raised RuntimeError" in text
     assert "`mixed = torch.cat([query, key], dim=0)`" in text
-    assert "submission.py" not in text and "Traceback" not in text
+    assert [function for function, _, _ in result.fault.lines] == ["attention_scores"]
+    assert "local.py" not in text and "Traceback" not in text
     assert capsys.readouterr() == ("", "")
 
 

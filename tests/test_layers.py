@@ -97,7 +97,7 @@ def test_a_file_imports_only_what_its_layer_may(path):
 
 @pytest.mark.parametrize(("path", "code"), [
     ("course/01_encoder/encoder.ipynb", "import autograder"),
-    ("course/01_encoder/encoder.ipynb", "from autograder import recording"),
+    ("course/01_encoder/encoder.ipynb", "from autograder.diagnosing import recording"),
     ("solutions/encoder.py", "from autograder.diagnosing.recording import read"),
     ("solutions/encoder.py", "from autograder import *"),
     ("solutions/encoder.py", "from solutions.decoder import causal_mask"),

@@ -66,7 +66,7 @@ def test_the_failure_message_is_the_diagnosis(wrong):
 
 def test_a_failure_shows_the_learners_line_and_no_traceback_of_ours(wrong):
     assert "Your code raised NameError: name 'nothing_of_this_name' is not defined" in " ".join(wrong.split())
-    assert "submission.py" not in wrong and "pytest_plugin.py" not in wrong
+    assert "local.py" not in wrong and "pytest_plugin.py" not in wrong
 
 
 def test_items_are_named_by_exercise_and_probe():

@@ -86,7 +86,7 @@ REACHING = [
     "import sys\nsys.modules", "from sys import modules", "import sys as s\ns._getframe()",
     "import sys\nsys.path.append('.')",
     "import sys\nsys.settrace(print)", "import sys\nsys.setrecursionlimit(10)", "from __future__ import barry_as_FLUFL",
-    "import autograder", "import autograder.calling.inside", "from autograder import inside", "import IPython",
+    "import autograder", "import autograder.calling.inside", "from autograder.calling import inside", "import IPython",
     "from IPython import get_ipython", "from IPython.core import interactiveshell",
     "torch.equal = lambda *a: True", "torch.Tensor.clone = f", "import torch as t\nt.equal = f",
     "T = torch\nT.equal = 3",

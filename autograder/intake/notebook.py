@@ -32,7 +32,7 @@ def read_cells(path, limits):
     """Return the `LearnerCell`s of the notebook at a path.
 
     path    a file; it may hold anything
-    limits  `intake_folder.Limits`
+    limits  `folder.Limits`
     Raises `Unreadable`.
     """
     return _cells(_parse(_read(path, limits.notebook_bytes)), limits)

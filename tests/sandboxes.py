@@ -69,6 +69,8 @@ class Inside:
             self.client.stop_channels()
         if self.manager.has_kernel:
             self.wait(self.manager.shutdown_kernel(now=True))
+        else:  # One that ended by itself has left the manager's sockets open.
+            self.wait(self.manager.cleanup_resources())
         self.runner.close()
 
     def wait(self, awaitable):

@@ -30,6 +30,7 @@ learn: $(READY)
 
 test: $(WEIGHTS)
 	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest -n auto $(ARGS)

@@ -23,7 +23,13 @@ c.CourseDirectory.release_directory = "course"
 # What lies beside an instructor's notebook is published with it, except these; what lies beside a learner's is
 # never copied.
 c.CourseDirectory.ignore = [
-    ".ipynb_checkpoints", "__pycache__", "feedback", "*.py", "*.pyc", "*.pyd", "*.so",
+    ".ipynb_checkpoints",
+    "__pycache__",
+    "feedback",
+    "*.py",
+    "*.pyc",
+    "*.pyd",
+    "*.so",
 ]
 
 # What a learner finds in place of a solution.
@@ -59,8 +65,10 @@ c.ZipCollectApp.collector_plugin = "autograder.intake.collect.CheckedCollector"
 # without a script of theirs, and with nothing from the network.
 c.HTMLExporter.extra_template_basedirs = [
     os.path.join(os.path.dirname(os.path.abspath(__file__)), "autograder", "templates"),
-    *[os.path.join(folder, "server_extensions", "formgrader", "templates")
-      for folder in importlib.util.find_spec("nbgrader").submodule_search_locations],
+    *[
+        os.path.join(folder, "server_extensions", "formgrader", "templates")
+        for folder in importlib.util.find_spec("nbgrader").submodule_search_locations
+    ],
 ]
 c.HTMLExporter.preprocessors = ["autograder.feedback.pages.CleanOutputs"]
 c.GenerateFeedback.preprocessors = ["nbgrader.preprocessors.GetGrades", "autograder.grading.manual.MarkWaiting"]
@@ -72,15 +80,15 @@ c.HTMLExporter.filters = {
 
 # These hold for grading and for the Validate button. The kernel is ours and never the one a notebook asks for.
 c.Execute.kernel_name = "python3"
-c.Execute.timeout = 60          # seconds for one cell
+c.Execute.timeout = 60  # seconds for one cell
 c.Execute.startup_timeout = 120
 c.Execute.interrupt_on_timeout = True
-c.Execute.iopub_timeout = 30    # for the last output of a cell that ended, also on a machine that is busy
+c.Execute.iopub_timeout = 30  # for the last output of a cell that ended, also on a machine that is busy
 c.Execute.shutdown_kernel = "immediate"
 if os.name == "posix":
     c.Execute.kernel_manager_class = "autograder.sandbox.SocketKernelManager"
 # Submissions run in a sandbox, and where it does not hold what it promises, grading stops and says so.
 # c.SandboxKernelManager.without_sandbox = True lets them run with your rights; their limits are c.SandboxProvisioner's.
 c.RunAnswers.kernel_manager_class = "autograder.sandbox.SandboxKernelManager"
-c.RunAnswers.budget = 600       # seconds for one submission
+c.RunAnswers.budget = 600  # seconds for one submission
 c.RunAnswers.solutions = os.path.join(os.path.dirname(os.path.abspath(__file__)), "solutions")

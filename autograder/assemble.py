@@ -34,11 +34,25 @@ from .notebooks.definitions import load
 BOX = "box"
 GIVEN = "given"
 # From the inside out: no lesson needs a part of a later one.
-LESSONS = ("scaled_dot_product_attention", "self_attention", "multi_head_attention", "layer_normalization",
-           "positional_embeddings", "encoder", "decoder", "encoder_only", "decoder_only", "encoder_decoder")
+LESSONS = (
+    "scaled_dot_product_attention",
+    "self_attention",
+    "multi_head_attention",
+    "layer_normalization",
+    "positional_embeddings",
+    "encoder",
+    "decoder",
+    "encoder_only",
+    "decoder_only",
+    "encoder_decoder",
+)
 # Part -> lesson, in the same order.
-PARTS = {name: lesson for lesson in LESSONS for name in vars(sys.modules[f"{boxes.__name__}.{lesson}"])
-         if name in boxes.__all__ and getattr(boxes, name).__module__ == f"{boxes.__name__}.{lesson}"}
+PARTS = {
+    name: lesson
+    for lesson in LESSONS
+    for name in vars(sys.modules[f"{boxes.__name__}.{lesson}"])
+    if name in boxes.__all__ and getattr(boxes, name).__module__ == f"{boxes.__name__}.{lesson}"
+}
 
 
 class AssemblyError(ValueError):
@@ -187,8 +201,11 @@ def _is_unsolved(component):
     """Tell whether a function, or a method of a class, still raises the skeleton's error."""
     written = vars(component).values() if inspect.isclass(component) else [component]
     codes = [function.__code__ for function in written if inspect.isfunction(function)]
-    return any(isinstance(constant, str) and UNSOLVED in constant and "NotImplementedError" in code.co_names
-               for code in codes for constant in code.co_consts)
+    return any(
+        isinstance(constant, str) and UNSOLVED in constant and "NotImplementedError" in code.co_names
+        for code in codes
+        for constant in code.co_consts
+    )
 
 
 class Suspects(NamedTuple):
@@ -319,16 +336,22 @@ class Assembly:
     def __repr__(self):
         rows = [("part", "lesson", "whose", ""), *self._rows()]
         widths = [max(len(row[column]) for row in rows) for column in range(3)]
-        lines = ["  ".join([*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[3]]).rstrip()
-                 for row in rows]
+        lines = [
+            "  ".join([*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[3]]).rstrip()
+            for row in rows
+        ]
         return "\n".join([self._head(), *lines])
 
     def _repr_html_(self):
-        rows = "".join("<tr>" + "".join(f'<td style="{CELL}">{escape(text)}</td>' for text in row) + "</tr>"
-                       for row in self._rows())
+        rows = "".join(
+            "<tr>" + "".join(f'<td style="{CELL}">{escape(text)}</td>' for text in row) + "</tr>"
+            for row in self._rows()
+        )
         heads = "".join(f'<th style="{CELL}">{text}</th>' for text in ("part", "lesson", "whose", ""))
-        return (f"<div><b>{escape(self._head())}</b></div>"
-                f'<table style="border-collapse:collapse"><tr>{heads}</tr>{rows}</table>')
+        return (
+            f"<div><b>{escape(self._head())}</b></div>"
+            f'<table style="border-collapse:collapse"><tr>{heads}</tr>{rows}</table>'
+        )
 
     def _head(self):
         counts = {whose: list(self.choices.values()).count(whose) for whose in dict.fromkeys(self.choices.values())}
@@ -338,8 +361,10 @@ class Assembly:
 def _refuse_unknown(word, known, what):
     if word not in known:
         near = difflib.get_close_matches(str(word), list(known), 1)
-        raise AssemblyError(f"there is no {what} {word!r}; "
-                            + (f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"))
+        raise AssemblyError(
+            f"there is no {what} {word!r}; "
+            + (f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}")
+        )
 
 
 class _Wiring:
@@ -369,13 +394,18 @@ class _Wiring:
                 if own:
                     self._components[source, name] = value
             # A part that is not there, as after a SyntaxError in its cell, may still be called by others of its lesson.
-            self._slots += [(vars(module), part, part) for part, home in PARTS.items()
-                            if home == lesson and part not in vars(module)]
+            self._slots += [
+                (vars(module), part, part)
+                for part, home in PARTS.items()
+                if home == lesson and part not in vars(module)
+            ]
 
     def connect(self, origins):
         """Let every name stand for the part of this origin ({part: name of a source, or a component}); return self."""
-        self.chosen = {part: self._components[origin, part] if isinstance(origin, str) else origin
-                       for part, origin in origins.items()}
+        self.chosen = {
+            part: self._components[origin, part] if isinstance(origin, str) else origin
+            for part, origin in origins.items()
+        }
         self._is_own_norm = origins["LayerNorm"] != BOX
         vars(self._facade).update(self.chosen)
         for names, name, part in self._slots:
@@ -440,9 +470,21 @@ def _views(wiring):
     numbers = torch.linspace(-2, 2, 3 * 7 * VOCAB).reshape(3, 7, VOCAB).sin()
 
     for norm_first in (False, True):
-        model = functools.cache(lambda norm_first=norm_first: _filled(wiring.build(
-            "EncoderDecoder", source_vocab_size=VOCAB, target_vocab_size=VOCAB, encoder_layers=2, decoder_layers=1,
-            pad_id=PAD, bos_id=BOS, norm_first=norm_first, **sizes)))
+        model = functools.cache(
+            lambda norm_first=norm_first: _filled(
+                wiring.build(
+                    "EncoderDecoder",
+                    source_vocab_size=VOCAB,
+                    target_vocab_size=VOCAB,
+                    encoder_layers=2,
+                    decoder_layers=1,
+                    pad_id=PAD,
+                    bos_id=BOS,
+                    norm_first=norm_first,
+                    **sizes,
+                )
+            )
+        )
         what = f"EncoderDecoder, {'pre' if norm_first else 'post'}-norm:"
         yield f"{what} encode", lambda model=model: model().encode(source)
         yield f"{what} logits", lambda model=model: model()(source, target)
@@ -458,17 +500,26 @@ def _views(wiring):
     yield "LanguageModel: loss", lambda: part["next_token_loss"](writer()(source)[0], source, PAD)
     yield "LanguageModel: greedy", lambda: part["generate"](writer(), target, 4)
     for seed in range(3):
-        yield f"LanguageModel: drawn {seed}", lambda seed=seed: part["generate"](
-            writer(), target, 3, True, 1.5, 5, 0.8, torch.Generator().manual_seed(seed))
+        yield (
+            f"LanguageModel: drawn {seed}",
+            lambda seed=seed: part["generate"](
+                writer(), target, 3, True, 1.5, 5, 0.8, torch.Generator().manual_seed(seed)
+            ),
+        )
     yield "LanguageModel: cache", lambda: part["generate_with_cache"](writer(), target[:, :2], 7)
     yield "filter_logits", lambda: part["filter_logits"](numbers[0, 0], 0.7, 5, 0.6).softmax(dim=-1)
 
-    reader = functools.cache(lambda: _filled(wiring.build(
-        "SequenceClassifier", vocab_size=VOCAB, num_layers=2, num_classes=5, pad_id=PAD, **sizes)))
+    reader = functools.cache(
+        lambda: _filled(
+            wiring.build("SequenceClassifier", vocab_size=VOCAB, num_layers=2, num_classes=5, pad_id=PAD, **sizes)
+        )
+    )
     yield "SequenceClassifier: logits", lambda: reader()(source)
     yield "SequenceClassifier: gradients", lambda: _gradients(reader(), reader()(source)[0])
-    yield "masked_language_model_loss", lambda: part["masked_language_model_loss"](
-        numbers, source.masked_fill(source == PAD, -100))
+    yield (
+        "masked_language_model_loss",
+        lambda: part["masked_language_model_loss"](numbers, source.masked_fill(source == PAD, -100)),
+    )
     yield "sentence_embedding", lambda: part["sentence_embedding"](numbers, source != PAD)
 
 

@@ -42,8 +42,11 @@ def texts(root: Path | str) -> dict[str, Path]:
 
 def notebooks(folder: Path | str) -> list[Path]:
     """Return the paths of the lessons' notebooks in a folder of folders, those with a number first, in their order."""
-    return sorted(path for path in Path(folder).glob("*/*.ipynb")
-                  if re.fullmatch(rf"(\d\d_)?{re.escape(path.stem)}", path.parent.name))
+    return sorted(
+        path
+        for path in Path(folder).glob("*/*.ipynb")
+        if re.fullmatch(rf"(\d\d_)?{re.escape(path.stem)}", path.parent.name)
+    )
 
 
 def shown(path: Path | str) -> Path:

@@ -16,17 +16,29 @@ def run(args):
     root = find_root(args.root)
     first = notebooks(root / "course")
     if not first:
-        print(f"{root / 'course'}: no lesson is here; make them with `python -m autograder build` and `release`",
-              file=sys.stderr)
+        print(
+            f"{root / 'course'}: no lesson is here; make them with `python -m autograder build` and `release`",
+            file=sys.stderr,
+        )
         return 1
     # nbgrader's Validate button and formgrader read nbgrader_config.py from the folder that the server starts in.
     os.chdir(root)
     os.environ["PATH"] = with_programs()
-    lab = [sys.executable, "-m", "jupyter", "lab", f"--ServerApp.root_dir={root}",
-           f"--LabApp.default_url=/lab/tree/{first[0].relative_to(root)}", *args.options]
+    lab = [
+        sys.executable,
+        "-m",
+        "jupyter",
+        "lab",
+        f"--ServerApp.root_dir={root}",
+        f"--LabApp.default_url=/lab/tree/{first[0].relative_to(root)}",
+        *args.options,
+    ]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         print("You are root, as is usual in a container, so JupyterLab is started with --allow-root.")
         lab.append("--allow-root")
-    print(f"Starting JupyterLab on {len(first)} of {max(len(texts(root)), len(first))} lessons. Its address is printed "
-          "below; press Control-C twice to stop it.", flush=True)
+    print(
+        f"Starting JupyterLab on {len(first)} of {max(len(texts(root)), len(first))} lessons. Its address is printed "
+        "below; press Control-C twice to stop it.",
+        flush=True,
+    )
     os.execv(sys.executable, lab)

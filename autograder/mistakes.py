@@ -71,10 +71,13 @@ class Catalogue:
         The steps of a class are its methods, and a mistake is a subclass: write `@component()` above the class,
         and in a mistake the methods that it replaces (call `Base.method(self)`, not `super()`).
         """
+
         def declare(written):
             if unknown := [step for step in steps if step not in self.steps]:
-                raise AuthorError(f"component {written.__name__!r} is made of the unknown step {unknown[0]!r}",
-                                  f"declare it above with @step, or {nearest(unknown[0], self.steps)}")
+                raise AuthorError(
+                    f"component {written.__name__!r} is made of the unknown step {unknown[0]!r}",
+                    f"declare it above with @step, or {nearest(unknown[0], self.steps)}",
+                )
             own = tuple(_functions(written)) if inspect.isclass(written) else steps
             self.components[written.__name__] = (written, own)
             return written
@@ -89,6 +92,7 @@ class Catalogue:
         What replaces several steps, or methods of a class, is written as a class with one function per step
         (static methods for steps that are functions). A class component is replaced as a whole by naming it.
         """
+
         def declare(written):
             name = written.__name__
             if name in self.mistakes:
@@ -106,10 +110,13 @@ class Catalogue:
 
     def also(self, name, *replaces, only=()):
         """Declare another way to make the mistake of this name."""
+
         def declare(written):
             if name not in self.mistakes:
-                raise AuthorError(f"there is no mistake {name!r} to be made in another way",
-                                  f"declare it above with @mistake, or {nearest(name, self.mistakes)}")
+                raise AuthorError(
+                    f"there is no mistake {name!r} to be made in another way",
+                    f"declare it above with @mistake, or {nearest(name, self.mistakes)}",
+                )
             self._add(name, replaces, written, only)
             return written
 
@@ -124,12 +131,15 @@ class Catalogue:
         unknown = [part for part in replaced if part not in {*self.steps, *self.components, *methods}]
         if unknown or not replaced:
             known = ", ".join([*self.steps, *self.components])
-            raise AuthorError(f"mistake {name!r} replaces {', '.join(map(repr, unknown)) or 'nothing'}",
-                              f"choose from {known}")
+            raise AuthorError(
+                f"mistake {name!r} replaces {', '.join(map(repr, unknown)) or 'nothing'}", f"choose from {known}"
+            )
         only = (only,) if isinstance(only, str) else tuple(only)
         if strange := [exercise for exercise in only if exercise not in self.components]:
-            raise AuthorError(f"mistake {name!r} is only for {strange[0]!r}, which is no component",
-                              nearest(strange[0], self.components))
+            raise AuthorError(
+                f"mistake {name!r} is only for {strange[0]!r}, which is no component",
+                nearest(strange[0], self.components),
+            )
         for part, function in replaced.items():
             self._refuse_signature(name, part, function)
         self.mistakes[name].behaviours.append((replaced, only))
@@ -142,14 +152,23 @@ class Catalogue:
             if not inspect.isclass(written):  # its first argument holds the steps
                 right = right.replace(parameters=list(right.parameters.values())[1:])
         else:
-            right = inspect.signature(self.steps[part] if part in self.steps else next(
-                vars(written)[part] for written, steps in self.components.values()
-                if part in steps and inspect.isclass(written)))
+            right = inspect.signature(
+                self.steps[part]
+                if part in self.steps
+                else next(
+                    vars(written)[part]
+                    for written, steps in self.components.values()
+                    if part in steps and inspect.isclass(written)
+                )
+            )
         own = inspect.signature(function)
         (least, most), (own_least, own_most) = _takes(right), _takes(own)
         if own_least > most or own_most < least:
-            raise AuthorError(f"mistake {name!r} takes {own} where {part} takes {right}",
-                              "give it the arguments of what it replaces", function)
+            raise AuthorError(
+                f"mistake {name!r} takes {own} where {part} takes {right}",
+                "give it the arguments of what it replaces",
+                function,
+            )
 
     def right(self, exercise):
         """Return the component made of right steps only."""
@@ -157,8 +176,12 @@ class Catalogue:
 
     def singles(self, exercise):
         """Return every way of every mistake that this exercise can show, as `Wrong`."""
-        return [self._wrong(exercise, (mistake.name,), replaced) for mistake in self.mistakes.values()
-                for replaced, only in mistake.behaviours if self._shows(exercise, replaced, only)]
+        return [
+            self._wrong(exercise, (mistake.name,), replaced)
+            for mistake in self.mistakes.values()
+            for replaced, only in mistake.behaviours
+            if self._shows(exercise, replaced, only)
+        ]
 
     def pairs(self, exercise):
         """Return the combinations of two mistakes that replace different steps, the first way of each.
@@ -170,8 +193,11 @@ class Catalogue:
         for wrong in self.singles(exercise):
             if exercise not in wrong.replaced and len(firsts) < PAIRED:
                 firsts.setdefault(wrong.mistakes[0], wrong.replaced)
-        return [self._wrong(exercise, (one, other), firsts[one] | firsts[other])
-                for one, other in itertools.combinations(firsts, 2) if not firsts[one].keys() & firsts[other].keys()]
+        return [
+            self._wrong(exercise, (one, other), firsts[one] | firsts[other])
+            for one, other in itertools.combinations(firsts, 2)
+            if not firsts[one].keys() & firsts[other].keys()
+        ]
 
     def source(self, wrong):
         """Return the mistake as the source of one function, as it would stand in a learner's notebook."""
@@ -181,16 +207,28 @@ class Catalogue:
         function, steps = self.components[wrong.exercise]
         if inspect.isclass(function):
             methods = [textwrap.indent(_source(method, name), "    ") for name, method in wrong.replaced.items()]
-            return "\n\n".join([*_imports(function), *_helpers(function), _source(function, f"Right{wrong.exercise}"),
-                                f"class {wrong.exercise}(Right{wrong.exercise}):", *methods])
+            return "\n\n".join(
+                [
+                    *_imports(function),
+                    *_helpers(function),
+                    _source(function, f"Right{wrong.exercise}"),
+                    f"class {wrong.exercise}(Right{wrong.exercise}):",
+                    *methods,
+                ]
+            )
         parameters = list(inspect.signature(function).parameters.values())[1:]
         inner = [_source(wrong.replaced.get(step, self.steps[step]), step) for step in steps]
-        inner += [_source(self.components[name][0], name) for name in self.components
-                  if name != wrong.exercise and name in function.__code__.co_names]
-        inner += ["from types import SimpleNamespace",
-                  f"step = SimpleNamespace({', '.join(f'{step}={step}' for step in steps)})",
-                  _source(function, "compute"),
-                  f"return compute(step, {', '.join(p.name for p in parameters)})"]
+        inner += [
+            _source(self.components[name][0], name)
+            for name in self.components
+            if name != wrong.exercise and name in function.__code__.co_names
+        ]
+        inner += [
+            "from types import SimpleNamespace",
+            f"step = SimpleNamespace({', '.join(f'{step}={step}' for step in steps)})",
+            _source(function, "compute"),
+            f"return compute(step, {', '.join(p.name for p in parameters)})",
+        ]
         head = f"def {wrong.exercise}({', '.join(str(p) for p in parameters)}):"
         return "\n".join([*_imports(function), head, textwrap.indent("\n".join(inner), "    ")])
 
@@ -219,8 +257,11 @@ class Catalogue:
 
 def _takes(signature):
     """Return how many arguments may be given by position: (least, most)."""
-    plain = [each for each in signature.parameters.values()
-             if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
+    plain = [
+        each
+        for each in signature.parameters.values()
+        if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)
+    ]
     open_end = any(each.kind == each.VAR_POSITIONAL for each in signature.parameters.values())
     return sum(each.default is each.empty for each in plain), float("inf") if open_end else len(plain)
 
@@ -239,6 +280,7 @@ class Alternatives:
 
     def __call__(self, exercise):
         """Declare a function or class as a right answer to an exercise."""
+
         def declare(written):
             self.accepted.setdefault(exercise, {})[written.__name__] = written
             return written

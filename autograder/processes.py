@@ -15,8 +15,9 @@ def cores() -> int:
 def started(count: int) -> ProcessPoolExecutor:
     """Return a pool of `count` processes that end with this one, and leave Control-C to it."""
     # torch's threads do not survive a fork
-    return ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"),
-                               initializer=_ready, initargs=(os.getpid(),))
+    return ProcessPoolExecutor(
+        count, mp_context=multiprocessing.get_context("spawn"), initializer=_ready, initargs=(os.getpid(),)
+    )
 
 
 def kill(pool: ProcessPoolExecutor) -> None:

@@ -22,6 +22,7 @@ def shown_progress(console: "Console") -> Iterator[Callable[[str, int, int], Non
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         tasks: dict[str, TaskID] = {}
         with Progress(*columns, console=console) as bar:
+
             def draw(what: str, done: int, every: int) -> None:
                 if what not in tasks:
                     tasks[what] = bar.add_task(what, total=every)

@@ -38,8 +38,9 @@ def imports(runs):
     times = {code: [] for code in IMPORTS}
     for _ in range(runs + 1):
         for code, taken in times.items():
-            done = subprocess.run([sys.executable, "-c", TIMED.format(code)], cwd=REPOSITORY, check=True,
-                                  capture_output=True, text=True)
+            done = subprocess.run(
+                [sys.executable, "-c", TIMED.format(code)], cwd=REPOSITORY, check=True, capture_output=True, text=True
+            )
             taken.append(float(done.stdout))
     print(KIND.format(f"import, {runs} fresh processes", "median", "fastest", "slowest", "of torch"))
     torch = statistics.median(times[IMPORTS[0]][1:])
@@ -72,8 +73,10 @@ def checks(lesson, exercise, runs):
 
     right, wrong = answers(lesson, exercise, runs)
     here = Here({exercise: right})
-    calls = [("right", lambda: check(right, exercise)),
-             ("probes alone", lambda: probes.observe(lesson, exercise, here, recording.SEED))]
+    calls = [
+        ("right", lambda: check(right, exercise)),
+        ("probes alone", lambda: probes.observe(lesson, exercise, here, recording.SEED)),
+    ]
     first = seconds(calls[0][1])
     times = {name: [] for name, _ in calls}
     for _ in range(runs):
@@ -111,10 +114,11 @@ def main():
         firsts.append((first, name))
         medians += [(statistics.median(times[kind]), f"{name}, {kind}") for kind in ("right", "wrong")]
     load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
-    print(f"\nSlowest median: {max(medians)[0]:.3f} s ({max(medians)[1]}). Slowest first check of an exercise: "
-          f"{max(firsts)[0]:.3f} s ({max(firsts)[1]}).\n{os.cpu_count()} processors, {torch.get_num_threads()} threads "
-          f"of torch {torch.__version__}{load}.")
-
+    print(
+        f"\nSlowest median: {max(medians)[0]:.3f} s ({max(medians)[1]}). Slowest first check of an exercise: "
+        f"{max(firsts)[0]:.3f} s ({max(firsts)[1]}).\n{os.cpu_count()} processors, {torch.get_num_threads()} threads "
+        f"of torch {torch.__version__}{load}."
+    )
 
 
 if __name__ == "__main__":

@@ -133,7 +133,7 @@ def where_it_goes(folder, lesson, count):
         plain = getattr(owner, method)
         return mock.patch.object(owner, method, lambda *given: timed(lambda: plain(*given), step))
 
-    with (contextlib.ExitStack() as stack, warm(), connected_once(), logged(one.folder / "bench.log")):
+    with contextlib.ExitStack() as stack, warm(), connected_once(), logged(one.folder / "bench.log"):
         stack.enter_context(watched(RunAnswers, "_run", "the learner's cells"))
         stack.enter_context(watched(judge, "judge", "checks: probes, calls of the answer, diagnosis"))
         for number, learner in enumerate(grading.learners()):
@@ -150,8 +150,12 @@ def row(name, count, measured, base=None):
     seconds, processor, memory = measured
     rate = count / seconds * 60
     ratio = "" if base is None else f"{rate / base:.1f}x"
-    print(KIND.format(name, count, f"{rate:.1f}", f"{seconds / count:.2f} s", ratio,
-                      f"{processor / count:.2f} s, {memory:.0f} MB"), flush=True)
+    print(
+        KIND.format(
+            name, count, f"{rate:.1f}", f"{seconds / count:.2f} s", ratio, f"{processor / count:.2f} s, {memory:.0f} MB"
+        ),
+        flush=True,
+    )
     return rate
 
 
@@ -159,8 +163,14 @@ def parser():
     """Return what reads the options of the command."""
     parser = argparse.ArgumentParser(prog="python -m bench.grading", description=__doc__.split("\n")[0])
     parser.add_argument("--class-size", type=int, default=40, metavar="N", help="submissions graded by both (40)")
-    parser.add_argument("--growth", type=int, nargs="*", default=[], metavar="N",
-                        help="more sizes that only ours grades, such as 200 1000")
+    parser.add_argument(
+        "--growth",
+        type=int,
+        nargs="*",
+        default=[],
+        metavar="N",
+        help="more sizes that only ours grades, such as 200 1000",
+    )
     parser.add_argument("--lesson", default="scaled_dot_product_attention", metavar="NAME")
     return parser
 
@@ -173,8 +183,12 @@ def main():
     print(KIND.format("", "class", "per min.", "each", "of plain", "processor, memory"))
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         base = row("plain nbgrader autograde", args.class_size, plain(f"{folder}/plain", lesson, args.class_size, True))
-        row("plain, demonstrations taken out", args.class_size, plain(f"{folder}/bare", lesson, args.class_size, False),
-            base)
+        row(
+            "plain, demonstrations taken out",
+            args.class_size,
+            plain(f"{folder}/bare", lesson, args.class_size, False),
+            base,
+        )
         for size in (args.class_size, *args.growth):
             row("ours: sandboxed, judged, side by side", size, ours(f"{folder}/ours{size}", lesson, size), base)
         print("\nWhere the time of a submission of ours goes, one at a time:")

@@ -137,8 +137,9 @@ if __name__ == "__main__":
         print([round(weight, 2) for weight in row])
     weights = torch.softmax(torch.tensor([0.0, math.log(3)]), dim=-1)
     output = weights @ torch.tensor([8.0, 4.0])
-    print("cross-attention: weights", [round(weight, 2) for weight in weights.tolist()],
-          "output", round(output.item(), 2))
+    print(
+        "cross-attention: weights", [round(weight, 2) for weight in weights.tolist()], "output", round(output.item(), 2)
+    )
 
 # %% [markdown]
 r"""
@@ -146,6 +147,7 @@ r"""
 
 The mask is boolean, and **True means: may attend**. It depends on two numbers only, never on the text.
 """
+
 
 # %% exercise="causal_mask"
 def causal_mask(queries, keys=None):
@@ -162,8 +164,9 @@ def causal_mask(queries, keys=None):
         keys = queries
     positions = torch.arange(keys)
     # The queries are the last ones: query 0 stands at position keys - queries.
-    return positions <= positions[keys - queries:].unsqueeze(-1)  # [queries, keys]
+    return positions <= positions[keys - queries :].unsqueeze(-1)  # [queries, keys]
     ### END SOLUTION
+
 
 # %% [markdown] hint="causal_mask"
 r"""
@@ -234,6 +237,7 @@ if __name__ == "__main__":
     except RuntimeError as error:
         print("RuntimeError:", str(error).splitlines()[0])
 
+
 # %% exercise="DecoderLayer"
 class DecoderLayer(nn.Module):
     """Self-attention, cross-attention and a feed-forward network (Vaswani et al. 2017, section 3.1).
@@ -298,6 +302,7 @@ class DecoderLayer(nn.Module):
         return x, self_weights, cross_weights
         ### END SOLUTION
 
+
 # %% [markdown] hint="DecoderLayer"
 r"""
 Write the post-norm form first: three times `x = norm(x + sublayer(x))`, in the order of the formulas above. Which of
@@ -338,10 +343,17 @@ if __name__ == "__main__":
             own, state = mine.state_dict(), {}
             for kind in ("weight", "bias"):
                 for name, their_name in {"self_attention": "self_attn", "cross_attention": "multihead_attn"}.items():
-                    state[f"{their_name}.in_proj_{kind}"] = torch.cat([own[f"{name}.{one}_proj.{kind}"] for one in "qkv"])
+                    state[f"{their_name}.in_proj_{kind}"] = torch.cat(
+                        [own[f"{name}.{one}_proj.{kind}"] for one in "qkv"]
+                    )
                     state[f"{their_name}.out_proj.{kind}"] = own[f"{name}.out_proj.{kind}"]
-                for name, their_name in {"feed_forward.up_proj": "linear1", "feed_forward.down_proj": "linear2",
-                                         "norm1": "norm1", "norm2": "norm2", "norm3": "norm3"}.items():
+                for name, their_name in {
+                    "feed_forward.up_proj": "linear1",
+                    "feed_forward.down_proj": "linear2",
+                    "norm1": "norm1",
+                    "norm2": "norm2",
+                    "norm3": "norm3",
+                }.items():
                     state[f"{their_name}.{kind}"] = own[f"{name}.{kind}"]
             theirs.load_state_dict(state)
             mask = causal_mask(5)
@@ -354,6 +366,7 @@ r"""
 
 Each layer works on what the layer before it has made of the target. The memory is finished: all layers get the same.
 """
+
 
 # %% exercise="Decoder" uses="DecoderLayer"
 class Decoder(nn.Module):
@@ -369,9 +382,9 @@ class Decoder(nn.Module):
     def __init__(self, num_layers, embed_dim, num_heads, ff_dim, dropout=0.0, norm_first=False, activation=F.relu):
         super().__init__()
         ### BEGIN SOLUTION
-        self.layers = nn.ModuleList([
-            DecoderLayer(embed_dim, num_heads, ff_dim, dropout, norm_first, activation) for _ in range(num_layers)
-        ])
+        self.layers = nn.ModuleList(
+            [DecoderLayer(embed_dim, num_heads, ff_dim, dropout, norm_first, activation) for _ in range(num_layers)]
+        )
         self.norm_first = norm_first
         if norm_first:
             self.final_norm = nn.LayerNorm(embed_dim)
@@ -400,6 +413,7 @@ class Decoder(nn.Module):
             x = self.final_norm(x)
         return x, all_self_weights, all_cross_weights
         ### END SOLUTION
+
 
 # %% [markdown] hint="Decoder"
 r"""
@@ -454,6 +468,7 @@ the output change?
 
 # %% demo
 if __name__ == "__main__":
+
     def other_at(x, position):
         """Return a copy of x [batch, time, features] in which one position has another vector."""
         x = x.clone()
@@ -465,8 +480,10 @@ if __name__ == "__main__":
         torch.manual_seed(2)
         decoder = Decoder(num_layers=2, embed_dim=16, num_heads=2, ff_dim=32).eval()
         x, memory = torch.randn(1, 6, 16), torch.randn(1, 4, 16)
-        for title, given in (("position 2 of the target is nudged", (other_at(x, 2), memory)),
-                             ("the last position of the source is nudged", (x, other_at(memory, 3)))):
+        for title, given in (
+            ("position 2 of the target is nudged", (other_at(x, 2), memory)),
+            ("the last position of the source is nudged", (x, other_at(memory, 3))),
+        ):
             moved = {}
             for name, mask in (("causal mask", causal_mask(6)), ("no mask", None)):
                 with torch.no_grad():
@@ -498,6 +515,7 @@ $\ln 8 = 2.08$.
 
 # %% demo trained
 if __name__ == "__main__":
+
     class Guesser(nn.Module):
         """Predicts the next token of sequences of 13 tokens out of 8, with a decoder and one mask."""
 
@@ -523,10 +541,18 @@ if __name__ == "__main__":
             losses[name] = [done.losses[step - 1] for step in steps]
         at_the_end = "\n".join(f"{name}: loss {loss[-1]:.1f} at the end" for name, loss in losses.items())
         print(at_the_end)
-        figures.curves(steps, xlabel="training step", panels=[
-            figures.Panel("Predicting what cannot be predicted", "loss in nats", losses,
-                          bound=("without any knowledge", math.log(8))),
-        ]).told("Loss during training.\n" + at_the_end).show()
+        figures.curves(
+            steps,
+            xlabel="training step",
+            panels=[
+                figures.Panel(
+                    "Predicting what cannot be predicted",
+                    "loss in nats",
+                    losses,
+                    bound=("without any knowledge", math.log(8)),
+                ),
+            ],
+        ).told("Loss during training.\n" + at_the_end).show()
 
 # %% [markdown]
 r"""
@@ -563,11 +589,12 @@ if __name__ == "__main__":
         layer = DecoderLayer(embed_dim=8, num_heads=2, ff_dim=16).eval()
         source_padding = torch.tensor([True] * 5 + [False] * 2).expand(3, 1, 7)
         for name, x, memory, masks in (
-                ("no mask", torch.randn(3, 5, 8), torch.randn(3, 7, 8), {}),
-                ("causal mask", torch.randn(3, 5, 8), torch.randn(3, 7, 8), {"self_mask": causal_mask(5)}),
-                ("padding in the source", torch.randn(3, 5, 8), torch.randn(3, 7, 8), {"memory_mask": source_padding}),
-                ("one target token", torch.randn(3, 1, 8), torch.randn(3, 7, 8), {}),
-                ("a target longer than the source", torch.randn(3, 50, 8), torch.randn(3, 7, 8), {})):
+            ("no mask", torch.randn(3, 5, 8), torch.randn(3, 7, 8), {}),
+            ("causal mask", torch.randn(3, 5, 8), torch.randn(3, 7, 8), {"self_mask": causal_mask(5)}),
+            ("padding in the source", torch.randn(3, 5, 8), torch.randn(3, 7, 8), {"memory_mask": source_padding}),
+            ("one target token", torch.randn(3, 1, 8), torch.randn(3, 7, 8), {}),
+            ("a target longer than the source", torch.randn(3, 50, 8), torch.randn(3, 7, 8), {}),
+        ):
             right, broken = layer(x, memory, **masks), broken_decoder_layer(layer, x, memory, **masks)
             same = all(torch.allclose(*pair, atol=1e-4) for pair in zip(right, broken, strict=True))
             print(f"{name}:", "same output" if same else "DIFFERENT output")
@@ -577,6 +604,7 @@ r"""
 And still it is wrong for some inputs. Supply one. A good way to work: for each `if`, ask what it wants to know, and
 whether it asks for exactly that.
 """
+
 
 # %% exercise="decoder_bug_input"
 def decoder_bug_input():
@@ -600,6 +628,7 @@ def decoder_bug_input():
     memory = torch.arange(2 * 3 * 8).reshape(2, 3, 8) % 5 - 2.0
     return x, memory, None, None
     ### END SOLUTION
+
 
 # %% [markdown] hint="decoder_bug_input"
 r"""
@@ -682,6 +711,7 @@ one new query and five keys, the query stands at position 4, and its row is the 
 ## Exercise 5: the sliding window
 """
 
+
 # %% exercise="sliding_window_mask" uses="causal_mask"
 def sliding_window_mask(queries, window, keys=None):
     """Return a mask that hides the future and the distant past (Beltagy et al. 2020, section 3.1).
@@ -697,9 +727,10 @@ def sliding_window_mask(queries, window, keys=None):
     if keys is None:
         keys = queries
     positions = torch.arange(keys)
-    distance = positions[keys - queries:].unsqueeze(-1) - positions  # [queries, keys], how far the key lies back
+    distance = positions[keys - queries :].unsqueeze(-1) - positions  # [queries, keys], how far the key lies back
     return causal_mask(queries, keys) & (distance < window)
     ### END SOLUTION
+
 
 # %% [markdown] hint="sliding_window_mask"
 r"""

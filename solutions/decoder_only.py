@@ -40,6 +40,7 @@ def gelu_tanh(x):
     """Return the activation of GPT-2, the tanh approximation of GELU (Hendrycks and Gimpel 2016, section 2)."""
     return F.gelu(x, approximate="tanh")
 
+
 # %% [markdown]
 r"""
 ## Where you are
@@ -147,6 +148,7 @@ r"""
 axis: `[rows, classes]` with `[rows]` targets, or `[batch, classes, time]` with `[batch, time]` targets.
 """
 
+
 # %% exercise="next_token_loss"
 def next_token_loss(logits, tokens, pad_id=None):
     """Return the mean cross-entropy of each token given those before it (Radford et al. 2018, section 3.1).
@@ -169,6 +171,7 @@ def next_token_loss(logits, tokens, pad_id=None):
         targets = targets.masked_fill(targets == pad_id, -100)  # the number that cross_entropy leaves out
     return F.cross_entropy(predictions.transpose(1, 2), targets)
     ### END SOLUTION
+
 
 # %% [markdown] hint="next_token_loss"
 r"""
@@ -230,6 +233,7 @@ Two closed boxes are at hand:
 `causal_mask(time)` makes the mask `[time, time]`, True where a position may be seen.
 """
 
+
 # %% exercise="LanguageModel"
 class LanguageModel(nn.Module):
     """A decoder that predicts the next token (GPT-2: Radford et al. 2019, section 2.3).
@@ -250,12 +254,16 @@ class LanguageModel(nn.Module):
                 embedding.token.weight itself, not a copy of it
     """
 
-    def __init__(self, vocab_size, embed_dim, num_heads, ff_dim, num_layers, max_len, dropout=0.0, activation=gelu_tanh):
+    def __init__(
+        self, vocab_size, embed_dim, num_heads, ff_dim, num_layers, max_len, dropout=0.0, activation=gelu_tanh
+    ):
         super().__init__()
         self.max_len, self.num_heads = max_len, num_heads  # generate and generate_with_cache read these
         ### BEGIN SOLUTION
         self.embedding = TransformerEmbedding(vocab_size, embed_dim, max_len, positions="learned", dropout=dropout)
-        self.decoder = Decoder(num_layers, embed_dim, num_heads, ff_dim, dropout, norm_first=True, activation=activation)
+        self.decoder = Decoder(
+            num_layers, embed_dim, num_heads, ff_dim, dropout, norm_first=True, activation=activation
+        )
         self.head = nn.Linear(embed_dim, vocab_size, bias=False)
         self.head.weight = self.embedding.token.weight
         ### END SOLUTION
@@ -276,6 +284,7 @@ class LanguageModel(nn.Module):
         x, weights, _ = self.decoder(self.embedding(tokens), self_mask=mask)
         return self.head(x), weights
         ### END SOLUTION
+
 
 # %% [markdown] hint="LanguageModel"
 r"""
@@ -353,6 +362,7 @@ The cell behind the next exercise tells.
 ## Exercise 3: filter the logits
 """
 
+
 # %% exercise="filter_logits"
 def filter_logits(logits, temperature=1.0, top_k=None, top_p=None):
     """Return logits from which a token can be drawn (Holtzman et al. 2020, sections 3.1 to 3.3).
@@ -373,7 +383,9 @@ def filter_logits(logits, temperature=1.0, top_k=None, top_p=None):
     """
     ### BEGIN SOLUTION
     if temperature <= 0:
-        raise ValueError(f"a temperature of {temperature} cannot divide; choose a positive one, or take the largest logit")
+        raise ValueError(
+            f"a temperature of {temperature} cannot divide; choose a positive one, or take the largest logit"
+        )
     logits = logits / temperature
     if top_k is not None:
         kth_largest = logits.topk(min(top_k, logits.shape[-1])).values[..., -1:]
@@ -386,6 +398,7 @@ def filter_logits(logits, temperature=1.0, top_k=None, top_p=None):
         logits = logits.masked_fill(remove, -math.inf)
     return logits
     ### END SOLUTION
+
 
 # %% [markdown] hint="filter_logits"
 r"""
@@ -428,6 +441,7 @@ Dropout would disturb the model, and no gradient is needed, so writing happens i
 `torch.no_grad()`.
 """
 
+
 # %% exercise="generate" uses="filter_logits"
 def generate(model, tokens, max_new_tokens, sample=False, temperature=1.0, top_k=None, top_p=None, generator=None):
     """Return the tokens with max_new_tokens more behind them, each chosen from the model's answer.
@@ -451,7 +465,7 @@ def generate(model, tokens, max_new_tokens, sample=False, temperature=1.0, top_k
     model.eval()
     with torch.no_grad():
         for _ in range(max_new_tokens):
-            logits, _ = model(tokens[:, -model.max_len:])
+            logits, _ = model(tokens[:, -model.max_len :])
             logits = logits[:, -1]  # [batch, vocab_size]: what follows the last token
             if sample:
                 probabilities = filter_logits(logits, temperature, top_k, top_p).softmax(dim=-1)
@@ -461,6 +475,7 @@ def generate(model, tokens, max_new_tokens, sample=False, temperature=1.0, top_k
             tokens = torch.cat([tokens, chosen], dim=1)
     return tokens
     ### END SOLUTION
+
 
 # %% [markdown] hint="generate"
 r"""
@@ -493,7 +508,10 @@ if __name__ == "__main__":
         start = torch.tensor([[3, 1, 4]])
         print("greedy", generate(model, start, 9)[0].tolist())
         for temperature in (0.1, 1.0, 10.0):
-            print(f"temperature {temperature}", generate(model, start, 9, sample=True, temperature=temperature)[0].tolist())
+            print(
+                f"temperature {temperature}",
+                generate(model, start, 9, sample=True, temperature=temperature)[0].tolist(),
+            )
 
 # %% [markdown]
 r"""
@@ -524,11 +542,17 @@ if __name__ == "__main__":
     training_text, held_out_text = characters.split_source()
     with figures.once_solved():
         torch.manual_seed(4)
-        copier = LanguageModel(characters.SOURCE.vocab_size, embed_dim=48, num_heads=4, ff_dim=96, num_layers=1, max_len=64)
+        copier = LanguageModel(
+            characters.SOURCE.vocab_size, embed_dim=48, num_heads=4, ff_dim=96, num_layers=1, max_len=64
+        )
         nn.init.normal_(copier.embedding.token.weight, std=characters.TOKEN_STD)
-        done = train(copier, characters.character_batches(training_text, 16, 64),
-                     lambda model, tokens: F.cross_entropy(model(tokens)[0].flatten(0, 1), tokens.flatten()),
-                     steps=100, learning_rate=1e-2)
+        done = train(
+            copier,
+            characters.character_batches(training_text, 16, 64),
+            lambda model, tokens: F.cross_entropy(model(tokens)[0].flatten(0, 1), tokens.flatten()),
+            steps=100,
+            learning_rate=1e-2,
+        )
         print("loss below 0.2:", done.losses[-1] < 0.2)
         start = torch.tensor([characters.SOURCE.encode("def")])
         print(characters.SOURCE.decode(generate(copier, start, 20)[0]))
@@ -549,6 +573,7 @@ text) pays 3.13 nats per held-out character.
 
 # %% demo trained
 if __name__ == "__main__":
+
     @functools.cache  # trained once, looked at in the cells below
     def trained_model(seed=4):
         """Return (the model before training, the model after it, the loss of each step)."""
@@ -557,8 +582,13 @@ if __name__ == "__main__":
         nn.init.normal_(model.embedding.token.weight, std=characters.TOKEN_STD)
         fresh = copy.deepcopy(model).eval()
         batches = characters.character_batches(training_text, characters.BATCH_SIZE, characters.MODEL["max_len"])
-        done = train(model, batches, lambda model, tokens: next_token_loss(model(tokens)[0], tokens),
-                     characters.STEPS, characters.LEARNING_RATE)
+        done = train(
+            model,
+            batches,
+            lambda model, tokens: next_token_loss(model(tokens)[0], tokens),
+            characters.STEPS,
+            characters.LEARNING_RATE,
+        )
         # The last position of a piece has no token after it, so it was never asked for one, and does not know how.
         model.max_len = characters.MODEL["max_len"] - 1
         return fresh, model, done.losses
@@ -567,16 +597,28 @@ if __name__ == "__main__":
         _, model, losses = trained_model()
         uniform, unigram = characters.uniform_loss(), characters.unigram_loss(training_text, held_out_text)
         held_out_loss = characters.held_out_loss(model, held_out_text, characters.MODEL["max_len"])
-        print(f"held out: below the uniform loss {uniform:.2f}: {held_out_loss < uniform}, "
-              f"below the unigram loss {unigram:.2f}: {held_out_loss < unigram}, below 2: {held_out_loss < 2}")
-        smooth = [sum(losses[start:start + 10]) / 10 for start in range(0, len(losses), 10)]
+        print(
+            f"held out: below the uniform loss {uniform:.2f}: {held_out_loss < uniform}, "
+            f"below the unigram loss {unigram:.2f}: {held_out_loss < unigram}, below 2: {held_out_loss < 2}"
+        )
+        smooth = [sum(losses[start : start + 10]) / 10 for start in range(0, len(losses), 10)]
         steps = [start + 5 for start in range(0, len(losses), 10)]
-        picture = figures.lines(steps, xlabel="training step", panels=[
-            figures.Panel("Learning Python, letter by letter", "loss in nats per character",
-                          {"your model, training text": smooth, "frequencies of characters": [unigram] * len(steps)},
-                          bound=("all characters alike", uniform))])
-        picture.told("The loss of your model begins near that of who knows nothing, falls below that of who knows the "
-                     "frequencies of characters within the first 100 steps, and goes on falling, ever more slowly.").show()
+        picture = figures.lines(
+            steps,
+            xlabel="training step",
+            panels=[
+                figures.Panel(
+                    "Learning Python, letter by letter",
+                    "loss in nats per character",
+                    {"your model, training text": smooth, "frequencies of characters": [unigram] * len(steps)},
+                    bound=("all characters alike", uniform),
+                )
+            ],
+        )
+        picture.told(
+            "The loss of your model begins near that of who knows nothing, falls below that of who knows the "
+            "frequencies of characters within the first 100 steps, and goes on falling, ever more slowly."
+        ).show()
 
 # %% [markdown]
 r"""
@@ -608,14 +650,26 @@ if __name__ == "__main__":
         fresh, model, _ = trained_model()
         start = torch.tensor([characters.SOURCE.encode("def ")])
         how = dict(sample=True, temperature=0.8)
-        written = {"before training, drawn": generate(fresh, start, 250, generator=torch.Generator().manual_seed(4), **how),
-                   "after training, drawn": generate(model, start, 250, generator=torch.Generator().manual_seed(4), **how),
-                   "after training, greedy": generate(model, start, 250)}
-        picture = figures.texts({name: "\n".join(textwrap.fill(line, 44, drop_whitespace=False) for line in
-                                                 characters.SOURCE.decode(text[0][text[0] > characters.SOURCE.eos_id]).split("\n"))
-                                 for name, text in written.items()}, width=46, height=12)
-        picture.told("Three texts that begin with def: before training random characters, after training something with the "
-                     "shape of Python in words that do not exist, and greedily the same few words again and again.").show()
+        written = {
+            "before training, drawn": generate(fresh, start, 250, generator=torch.Generator().manual_seed(4), **how),
+            "after training, drawn": generate(model, start, 250, generator=torch.Generator().manual_seed(4), **how),
+            "after training, greedy": generate(model, start, 250),
+        }
+        picture = figures.texts(
+            {
+                name: "\n".join(
+                    textwrap.fill(line, 44, drop_whitespace=False)
+                    for line in characters.SOURCE.decode(text[0][text[0] > characters.SOURCE.eos_id]).split("\n")
+                )
+                for name, text in written.items()
+            },
+            width=46,
+            height=12,
+        )
+        picture.told(
+            "Three texts that begin with def: before training random characters, after training something with the "
+            "shape of Python in words that do not exist, and greedily the same few words again and again."
+        ).show()
 
 # %% [markdown]
 r"""
@@ -636,32 +690,49 @@ in another piece of text, where no bracket stands there except by chance.
 
 # %% demo trained
 if __name__ == "__main__":
+
     def weight_on_brackets(weights, pieces):
         """Return the mean weight on the innermost open bracket, and on the same places in another piece: [layers, heads]."""
         rows = [characters.open_brackets(characters.SOURCE.decode(piece)) for piece in pieces]
-        place = torch.tensor([[-1 if bracket is None else bracket for bracket in row] for row in rows])  # [pieces, time]
+        place = torch.tensor(
+            [[-1 if bracket is None else bracket for bracket in row] for row in rows]
+        )  # [pieces, time]
         counts = (place >= 0) & (torch.arange(place.shape[1]) - place >= 4)
         means = []
         for shift in (0, 1):  # as it is, and with the brackets of the piece before
             where, which = place.roll(shift, dims=0).clamp(min=0), counts.roll(shift, dims=0)
-            picked = [layer.gather(-1, where[:, None, :, None].expand(-1, layer.shape[1], -1, 1))[..., 0]
-                      for layer in weights]  # of each layer [pieces, heads, time]
+            picked = [
+                layer.gather(-1, where[:, None, :, None].expand(-1, layer.shape[1], -1, 1))[..., 0] for layer in weights
+            ]  # of each layer [pieces, heads, time]
             means.append(torch.stack([(layer * which[:, None]).sum(dim=(0, 2)) / which.sum() for layer in picked]))
         return means
 
     with figures.once_solved():
         _, model, _ = trained_model()
         length = characters.MODEL["max_len"]
-        pieces = held_out_text[:400 * length].view(-1, length)
+        pieces = held_out_text[: 400 * length].view(-1, length)
         with torch.inference_mode():
             on_bracket, elsewhere = weight_on_brackets(model(pieces)[1], pieces)
         heads = [(layer, head) for layer in range(len(on_bracket)) for head in range(on_bracket.shape[1])]
-        picture = figures.bars([f"layer {layer}\nhead {head}" for layer, head in heads], panels=[
-            figures.Panel("Who looks at the innermost open bracket?", "mean weight", {
-                "on the bracket": [round(number, 2) for number in on_bracket.flatten().tolist()],
-                "on the same place in another text": [round(number, 2) for number in elsewhere.flatten().tolist()]})])
-        picture.told("The mean weight of each head on the innermost open bracket. One head of the second layer gives it "
-                     "several times as much as to the same place in another text.").show()
+        picture = figures.bars(
+            [f"layer {layer}\nhead {head}" for layer, head in heads],
+            panels=[
+                figures.Panel(
+                    "Who looks at the innermost open bracket?",
+                    "mean weight",
+                    {
+                        "on the bracket": [round(number, 2) for number in on_bracket.flatten().tolist()],
+                        "on the same place in another text": [
+                            round(number, 2) for number in elsewhere.flatten().tolist()
+                        ],
+                    },
+                )
+            ],
+        )
+        picture.told(
+            "The mean weight of each head on the innermost open bracket. One head of the second layer gives it "
+            "several times as much as to the same place in another text."
+        ).show()
 
 # %% [markdown]
 r"""
@@ -677,10 +748,13 @@ if __name__ == "__main__":
         layer, head = max(heads, key=lambda place: (on_bracket - elsewhere)[place])
         with torch.inference_mode():
             weights = model(torch.tensor([characters.SOURCE.encode(line)]))[1][layer][0, head]
-        picture = figures.weight_tables({"the head that looks for brackets": weights}, row_names=list(line),
-                                        column_names=list(line))
-        picture.told("The weights of the head that looks for brackets, on a line of Python: below the diagonal, dark "
-                     "columns stand under the opening brackets.").show()
+        picture = figures.weight_tables(
+            {"the head that looks for brackets": weights}, row_names=list(line), column_names=list(line)
+        )
+        picture.told(
+            "The weights of the head that looks for brackets, on a line of Python: below the diagonal, dark "
+            "columns stand under the opening brackets."
+        ).show()
 
 # %% [markdown]
 r"""
@@ -700,14 +774,26 @@ if __name__ == "__main__":
         lines_of_text = ["y = value(index", "y = value[index"]
         closing = characters.SOURCE.encode(")]")
         with torch.inference_mode():
-            next_character = [model(torch.tensor([characters.SOURCE.encode(line)]))[0][0, -1].softmax(-1)
-                              for line in lines_of_text]
-        picture = figures.bars([f"behind\n{line}" for line in lines_of_text], panels=[
-            figures.Panel("Which bracket comes next?", "probability", {
-                name: [round(shares[token].item(), 2) for shares in next_character]
-                for name, token in zip((")", "]"), closing, strict=True)})])
-        picture.told("The probability of a round and of a square closing bracket: behind a round opening bracket the round "
-                     "one is likelier, behind a square one the square one.").show()
+            next_character = [
+                model(torch.tensor([characters.SOURCE.encode(line)]))[0][0, -1].softmax(-1) for line in lines_of_text
+            ]
+        picture = figures.bars(
+            [f"behind\n{line}" for line in lines_of_text],
+            panels=[
+                figures.Panel(
+                    "Which bracket comes next?",
+                    "probability",
+                    {
+                        name: [round(shares[token].item(), 2) for shares in next_character]
+                        for name, token in zip((")", "]"), closing, strict=True)
+                    },
+                )
+            ],
+        )
+        picture.told(
+            "The probability of a round and of a square closing bracket: behind a round opening bracket the round "
+            "one is likelier, behind a square one the square one."
+        ).show()
 
 # %% [markdown]
 r"""
@@ -732,6 +818,7 @@ It has been tried:
 
 # %% demo
 if __name__ == "__main__":
+
     def try_penalty(name, logits, tokens):
         before, after = (row.gather(-1, tokens) for row in (logits, broken_repetition_penalty(logits, tokens)))
         print(f"{name}:", "a written token GAINS" if (after > before).any() else "no written token gains")
@@ -749,6 +836,7 @@ with which that happens. A good way to work: a softmax does not notice if a cons
 penalty notice?
 """
 
+
 # %% exercise="language_model_bug_input"
 def language_model_bug_input():
     """Return (logits, tokens) for which broken_repetition_penalty raises the logit of a token that was written before.
@@ -763,6 +851,7 @@ def language_model_bug_input():
     # The bug: a negative number divided by 1.2 comes closer to 0, so it grows. The logits of all tokens may be negative.
     return torch.tensor([[2.0, -3.0, 1.0]]), torch.tensor([[1]])
     ### END SOLUTION
+
 
 # %% [markdown] hint="language_model_bug_input"
 r"""
@@ -843,9 +932,11 @@ cache and $k + n$ with one.
 ## Exercise 6: generate with a cache
 """
 
+
 # %% exercise="generate_with_cache" uses="filter_logits"
-def generate_with_cache(model, tokens, max_new_tokens, sample=False, temperature=1.0, top_k=None, top_p=None,
-                        generator=None):
+def generate_with_cache(
+    model, tokens, max_new_tokens, sample=False, temperature=1.0, top_k=None, top_p=None, generator=None
+):
     """Return what generate returns, and compute keys and values of each token only once (Shazeer 2019).
 
     model   a LanguageModel, from any hand. Of it you may use
@@ -859,10 +950,13 @@ def generate_with_cache(model, tokens, max_new_tokens, sample=False, temperature
     as the text is not longer than model.max_len, no token passes through a layer twice. Once it is
     longer, every step computes the last model.max_len tokens anew, because their positions have changed.
     """
+
     ### BEGIN SOLUTION
     def attend(attention, x, cache, mask):
-        query, key, value = (split_heads(project(x), model.num_heads)
-                             for project in (attention.q_proj, attention.k_proj, attention.v_proj))
+        query, key, value = (
+            split_heads(project(x), model.num_heads)
+            for project in (attention.q_proj, attention.k_proj, attention.v_proj)
+        )
         if cache is not None:
             key, value = torch.cat([cache[0], key], dim=2), torch.cat([cache[1], value], dim=2)
         output = F.scaled_dot_product_attention(query, key, value, mask)  # [batch, heads, queries, head_dim]
@@ -872,7 +966,7 @@ def generate_with_cache(model, tokens, max_new_tokens, sample=False, temperature
     cached = model.max_len  # a full cache is thrown away, so the first step begins with none
     with torch.no_grad():
         for _ in range(max_new_tokens):
-            context = tokens[:, -model.max_len:]
+            context = tokens[:, -model.max_len :]
             if cached == model.max_len:
                 cached, caches = 0, [None] * len(model.decoder.layers)
             x = model.embedding(context)[:, cached:]  # the new tokens, each at its own position
@@ -891,6 +985,7 @@ def generate_with_cache(model, tokens, max_new_tokens, sample=False, temperature
             tokens = torch.cat([tokens, chosen], dim=1)
     return tokens
     ### END SOLUTION
+
 
 # %% [markdown] hint="generate_with_cache"
 r"""
@@ -930,13 +1025,20 @@ if __name__ == "__main__":
         def positions(write):
             """Return how many positions pass through the first layer while 200 tokens are written."""
             seen = []
-            hook = model.decoder.layers[0].norm1.register_forward_hook(lambda _, given, output: seen.append(output.shape[1]))
+            hook = model.decoder.layers[0].norm1.register_forward_hook(
+                lambda _, given, output: seen.append(output.shape[1])
+            )
             write(model, start, 200)
             hook.remove()
             return sum(seen)
 
-        print("positions that were computed:", positions(generate), "without a cache,",
-              positions(generate_with_cache), "with it")
+        print(
+            "positions that were computed:",
+            positions(generate),
+            "without a cache,",
+            positions(generate_with_cache),
+            "with it",
+        )
 
 # %% [markdown]
 r"""

@@ -156,6 +156,7 @@ Which part of an encoder layer has more parameters?
 
 # %% demo
 if __name__ == "__main__":
+
     def count(module):
         return sum(parameter.numel() for parameter in module.parameters())
 
@@ -170,6 +171,7 @@ r"""
 First up, to `ff_dim` numbers per position, then the activation, then down again. Dropout stands between activation and
 `down_proj`, as in `nn.TransformerEncoderLayer`.
 """
+
 
 # %% exercise="FeedForward"
 class FeedForward(nn.Module):
@@ -201,6 +203,7 @@ class FeedForward(nn.Module):
         hidden = self.activation(self.up_proj(x))  # [..., ff_dim]
         return self.down_proj(self.dropout(hidden))
         ### END SOLUTION
+
 
 # %% [markdown] hint="FeedForward"
 r"""
@@ -241,8 +244,10 @@ if __name__ == "__main__":
         changed = (network(x) - network(other)).abs().amax(dim=-1)[0] > 1e-6
         print("the output changes at positions", changed.nonzero().flatten().tolist())
         reordered = network(x[:, [4, 3, 2, 1, 0]])
-        print("turned round, the output is turned round:",
-              torch.allclose(reordered, network(x)[:, [4, 3, 2, 1, 0]], atol=1e-6))
+        print(
+            "turned round, the output is turned round:",
+            torch.allclose(reordered, network(x)[:, [4, 3, 2, 1, 0]], atol=1e-6),
+        )
 
 # %% [markdown]
 r"""
@@ -257,6 +262,7 @@ and returns a pair: the output, and the weights of each head. (The **heads** are
 with projections of its own.) In *self*-attention, query, key and value are the same tensor. Write both forms of the
 layer; `norm_first` chooses.
 """
+
 
 # %% exercise="EncoderLayer" uses="FeedForward"
 class EncoderLayer(nn.Module):
@@ -306,6 +312,7 @@ class EncoderLayer(nn.Module):
             x = self.norm2(x + self.dropout(self.feed_forward(x)))
         return x, weights
         ### END SOLUTION
+
 
 # %% [markdown] hint="EncoderLayer"
 r"""
@@ -388,13 +395,23 @@ if __name__ == "__main__":
             theirs = nn.TransformerEncoderLayer(16, 4, 32, dropout=0.0, batch_first=True, norm_first=norm_first)
             own = mine.state_dict()
             projections = [f"self_attention.{name}_proj" for name in "qkv"]
-            theirs.load_state_dict({
-                "self_attn.in_proj_weight": torch.cat([own[f"{name}.weight"] for name in projections]),
-                "self_attn.in_proj_bias": torch.cat([own[f"{name}.bias"] for name in projections]),
-                **{f"{their_name}.{kind}": own[f"{name}.{kind}"] for kind in ("weight", "bias")
-                   for name, their_name in {"self_attention.out_proj": "self_attn.out_proj", "norm1": "norm1",
-                                            "feed_forward.up_proj": "linear1", "norm2": "norm2",
-                                            "feed_forward.down_proj": "linear2"}.items()}})
+            theirs.load_state_dict(
+                {
+                    "self_attn.in_proj_weight": torch.cat([own[f"{name}.weight"] for name in projections]),
+                    "self_attn.in_proj_bias": torch.cat([own[f"{name}.bias"] for name in projections]),
+                    **{
+                        f"{their_name}.{kind}": own[f"{name}.{kind}"]
+                        for kind in ("weight", "bias")
+                        for name, their_name in {
+                            "self_attention.out_proj": "self_attn.out_proj",
+                            "norm1": "norm1",
+                            "feed_forward.up_proj": "linear1",
+                            "norm2": "norm2",
+                            "feed_forward.down_proj": "linear2",
+                        }.items()
+                    },
+                }
+            )
             same = torch.allclose(mine(x)[0], theirs(x), atol=1e-5)
             print("pre-norm: " if norm_first else "post-norm:", "same numbers" if same else "other numbers")
 
@@ -422,6 +439,7 @@ if __name__ == "__main__":
     print("[layer] * 3            ", count(nn.ModuleList([one] * 3)))
     print("three layers in a loop ", count(nn.ModuleList(nn.Linear(4, 4) for _ in range(3))))
 
+
 # %% exercise="Encoder" uses="EncoderLayer"
 class Encoder(nn.Module):
     """A stack of encoder layers, each on the output of the one before (Vaswani et al. 2017, section 3.1).
@@ -436,9 +454,9 @@ class Encoder(nn.Module):
     def __init__(self, num_layers, embed_dim, num_heads, ff_dim, dropout=0.0, norm_first=False, activation=F.relu):
         super().__init__()
         ### BEGIN SOLUTION
-        self.layers = nn.ModuleList([
-            EncoderLayer(embed_dim, num_heads, ff_dim, dropout, norm_first, activation) for _ in range(num_layers)
-        ])
+        self.layers = nn.ModuleList(
+            [EncoderLayer(embed_dim, num_heads, ff_dim, dropout, norm_first, activation) for _ in range(num_layers)]
+        )
         self.norm_first = norm_first
         if norm_first:
             self.final_norm = nn.LayerNorm(embed_dim)
@@ -462,6 +480,7 @@ class Encoder(nn.Module):
             x = self.final_norm(x)
         return x, all_weights
         ### END SOLUTION
+
 
 # %% [markdown] hint="Encoder"
 r"""
@@ -541,28 +560,36 @@ if __name__ == "__main__":
         """Return a layer that adds `times` the mean of what a word attends to, and does no more."""
         layer = EncoderLayer(embed_dim=3, num_heads=1, ff_dim=4).eval()
         attention = layer.self_attention
-        for projection, factor in ((attention.q_proj, 0.5), (attention.k_proj, 1.0), (attention.v_proj, 1.0),
-                                   (attention.out_proj, times)):
+        for projection, factor in (
+            (attention.q_proj, 0.5),
+            (attention.k_proj, 1.0),
+            (attention.v_proj, 1.0),
+            (attention.out_proj, times),
+        ):
             projection.load_state_dict({"weight": factor * torch.eye(3), "bias": torch.zeros(3)})
         layer.feed_forward.down_proj.load_state_dict({"weight": torch.zeros(3, 4), "bias": torch.zeros(3)})
         return layer
 
     pictures, lines = {}, []
     with figures.once_solved():
-        for sentence, title, times in (("fish near the bank", "value added", 4.0),
-                                       ("coins in the bank", "value added", 4.0),
-                                       ("coins in the bank", "value subtracted", -1.0)):
+        for sentence, title, times in (
+            ("fish near the bank", "value added", 4.0),
+            ("coins in the bank", "value added", 4.0),
+            ("coins in the bank", "value subtracted", -1.0),
+        ):
             words = sentence.split()
             before = torch.stack([place(word) for word in words])
             after, weights = layer_by_hand(times)(before.unsqueeze(0))
             moves = zip((before @ PLANE.T).tolist(), (after[0] @ PLANE.T).tolist(), strict=True)
             pictures[f"{sentence}\n{title}"] = dict(zip(words, moves, strict=True))
-            looks = ", ".join(f"{word} {weight:.2f}"
-                              for word, weight in zip(words, weights[0, 0, -1].tolist(), strict=True))
+            looks = ", ".join(
+                f"{word} {weight:.2f}" for word, weight in zip(words, weights[0, 0, -1].tolist(), strict=True)
+            )
             lines.append(f"{sentence}, {title}: bank attends to {looks}")
         print("\n".join(lines))
-        figures.arrows(pictures, xlabel="first coordinate (no unit)", ylabel="second coordinate (no unit)",
-                       circle=math.sqrt(3)).show()
+        figures.arrows(
+            pictures, xlabel="first coordinate (no unit)", ylabel="second coordinate (no unit)", circle=math.sqrt(3)
+        ).show()
 
 # %% [markdown]
 r"""
@@ -591,8 +618,10 @@ if __name__ == "__main__":
             attended_to = weights.mean(dim=1) @ x  # the mean of the vectors themselves, over all heads
             alignments.append(F.cosine_similarity(output - x, attended_to, dim=-1))
         alignments = torch.cat(alignments)
-        print(f"cosine between a word's change and what it attends to: mean {alignments.mean().abs():.1f}, "
-              f"largest {alignments.abs().max():.1f}")
+        print(
+            f"cosine between a word's change and what it attends to: mean {alignments.mean().abs():.1f}, "
+            f"largest {alignments.abs().max():.1f}"
+        )
 
 # %% [markdown]
 r"""
@@ -628,11 +657,12 @@ if __name__ == "__main__":
         layer = EncoderLayer(embed_dim=8, num_heads=2, ff_dim=16).eval()
         one_sequence = torch.tensor([[[True] * 5 + [False] * 2]])  # [batch, 1, time]
         for name, x, mask in (
-                ("no mask", torch.randn(3, 7, 8), None),
-                ("100 positions", torch.randn(3, 100, 8), None),
-                ("no later position", torch.randn(3, 7, 8), torch.ones(7, 7, dtype=torch.bool).tril()),
-                ("one sequence with padding", torch.randn(1, 7, 8), one_sequence),
-                ("three sequences with padding", torch.randn(3, 7, 8), one_sequence.expand(3, 1, 7))):
+            ("no mask", torch.randn(3, 7, 8), None),
+            ("100 positions", torch.randn(3, 100, 8), None),
+            ("no later position", torch.randn(3, 7, 8), torch.ones(7, 7, dtype=torch.bool).tril()),
+            ("one sequence with padding", torch.randn(1, 7, 8), one_sequence),
+            ("three sequences with padding", torch.randn(3, 7, 8), one_sequence.expand(3, 1, 7)),
+        ):
             same = torch.allclose(layer(x, mask)[0], broken_encoder_layer(layer, x, mask)[0], atol=1e-4)
             print(f"{name}:", "same output" if same else "DIFFERENT output")
 
@@ -641,6 +671,7 @@ r"""
 And still it is wrong for some inputs. Supply one. A good way to work: say of each of the two tricks what it relies on,
 and look for an input where that does not hold.
 """
+
 
 # %% exercise="encoder_bug_input"
 def encoder_bug_input():
@@ -659,6 +690,7 @@ def encoder_bug_input():
     mask = torch.tensor([[[True, True, True]], [[True, True, False]]])  # [batch, 1, time]
     return x, mask
     ### END SOLUTION
+
 
 # %% [markdown] hint="encoder_bug_input"
 r"""
@@ -757,6 +789,7 @@ With `F.silu` the gate is not quite shut: something passes for the negative numb
 ## Exercise 5: the gated feed-forward network
 """
 
+
 # %% exercise="GatedFeedForward"
 class GatedFeedForward(nn.Module):
     """A feed-forward network whose hidden numbers are a product of two branches (Shazeer 2020, section 2).
@@ -788,6 +821,7 @@ class GatedFeedForward(nn.Module):
         hidden = self.activation(self.gate_proj(x)) * self.up_proj(x)  # [..., ff_dim]
         return self.down_proj(self.dropout(hidden))
         ### END SOLUTION
+
 
 # %% [markdown] hint="GatedFeedForward"
 r"""

@@ -149,6 +149,7 @@ This way of training is called *teacher forcing* (Williams and Zipser 1989): wha
 teacher's text is what it reads.
 """
 
+
 # %% exercise="shift_right"
 def shift_right(tokens, bos_id):
     """Return what the decoder reads when it is trained on a target (Vaswani et al. 2017, section 3.1).
@@ -164,6 +165,7 @@ def shift_right(tokens, bos_id):
     begin = torch.full_like(tokens[:, :1], bos_id)  # [batch, 1]
     return torch.cat([begin, tokens[:, :-1]], dim=1)
     ### END SOLUTION
+
 
 # %% [markdown] hint="shift_right"
 r"""
@@ -231,6 +233,7 @@ if __name__ == "__main__":
         empty = (weights[0, 0] == 0).all(dim=0).nonzero().flatten().tolist()
         print(f"{name}: rows and columns {list(weights.shape[-2:])}, empty columns {empty}")
 
+
 # %% exercise="EncoderDecoder" uses="shift_right"
 class EncoderDecoder(nn.Module):
     """The transformer that reads one sequence and writes another (Vaswani et al. 2017, figure 1).
@@ -252,8 +255,21 @@ class EncoderDecoder(nn.Module):
     device that it was moved to.
     """
 
-    def __init__(self, source_vocab_size, target_vocab_size, embed_dim, num_heads, ff_dim, encoder_layers,
-                 decoder_layers, max_len, pad_id, bos_id, dropout=0.0, norm_first=False):
+    def __init__(
+        self,
+        source_vocab_size,
+        target_vocab_size,
+        embed_dim,
+        num_heads,
+        ff_dim,
+        encoder_layers,
+        decoder_layers,
+        max_len,
+        pad_id,
+        bos_id,
+        dropout=0.0,
+        norm_first=False,
+    ):
         ### BEGIN SOLUTION
         super().__init__()
         self.pad_id, self.bos_id = pad_id, bos_id
@@ -313,6 +329,7 @@ class EncoderDecoder(nn.Module):
         return logits
         ### END SOLUTION
 
+
 # %% [markdown] hint="EncoderDecoder"
 r"""
 `__init__` makes five parts. `encode` is one line: embed, then encode, with one mask. `decode` embeds the target side,
@@ -348,12 +365,24 @@ guessing: with 13 tokens, $\ln 13 = 2.56$.
 if __name__ == "__main__":
     with figures.once_solved():
         torch.manual_seed(5)
-        small = EncoderDecoder(source_vocab_size=11, target_vocab_size=13, embed_dim=16, num_heads=2, ff_dim=32,
-                               encoder_layers=1, decoder_layers=2, max_len=20, pad_id=0, bos_id=1).eval()
+        small = EncoderDecoder(
+            source_vocab_size=11,
+            target_vocab_size=13,
+            embed_dim=16,
+            num_heads=2,
+            ff_dim=32,
+            encoder_layers=1,
+            decoder_layers=2,
+            max_len=20,
+            pad_id=0,
+            bos_id=1,
+        ).eval()
         source, target = torch.randint(3, 11, (64, 7)), torch.randint(3, 13, (64, 5))
         logits = small(source, target)
         print("logits", list(logits.shape))
-        print("loss between 2 and 4:", 2 < nn.functional.cross_entropy(logits.flatten(0, 1), target.flatten()).item() < 4)
+        print(
+            "loss between 2 and 4:", 2 < nn.functional.cross_entropy(logits.flatten(0, 1), target.flatten()).item() < 4
+        )
 
 # %% [markdown]
 r"""
@@ -375,6 +404,7 @@ r"""
 - [x] The encoder once, the decoder 11 times :: The memory is made once and kept. The decoder runs for each token, because each token is read before the next is chosen.
 - [ ] Both once :: That is training, where all tokens of the target are known. Here the second token cannot be read before it is written.
 """
+
 
 # %% exercise="greedy_decode"
 def greedy_decode(model, source, bos_id, eos_id, pad_id, max_len):
@@ -409,6 +439,7 @@ def greedy_decode(model, source, bos_id, eos_id, pad_id, max_len):
     return tokens[:, 1:]
     ### END SOLUTION
 
+
 # %% [markdown] hint="greedy_decode"
 r"""
 Before the loop: the memory, and a column of begin tokens. In the loop: the logits of *all* places come back, and only
@@ -441,8 +472,18 @@ Your function with an untrained model, whose text is noise, and a count of how o
 if __name__ == "__main__":
     with figures.once_solved():
         torch.manual_seed(5)
-        small = EncoderDecoder(source_vocab_size=11, target_vocab_size=13, embed_dim=16, num_heads=2, ff_dim=32,
-                               encoder_layers=1, decoder_layers=2, max_len=20, pad_id=0, bos_id=1)
+        small = EncoderDecoder(
+            source_vocab_size=11,
+            target_vocab_size=13,
+            embed_dim=16,
+            num_heads=2,
+            ff_dim=32,
+            encoder_layers=1,
+            decoder_layers=2,
+            max_len=20,
+            pad_id=0,
+            bos_id=1,
+        )
         runs = {"encoder": 0, "decoder": 0}
 
         def count(name):
@@ -487,11 +528,22 @@ if __name__ == "__main__":
         """Return (model, losses): your model, trained on dates when this is called for the first time."""
         if not trained:
             torch.manual_seed(5)
-            model = EncoderDecoder(data.WRITTEN_DATES.vocab_size, data.ISO_DATES.vocab_size, embed_dim=64, num_heads=4,
-                                   ff_dim=128, encoder_layers=2, decoder_layers=2, max_len=64,
-                                   pad_id=data.ISO_DATES.pad_id, bos_id=data.ISO_DATES.bos_id, norm_first=True)
-            done = training.train(model, data.date_batches(known, batch_size=128), date_loss, steps=450,
-                                  learning_rate=3e-3, title="dates")
+            model = EncoderDecoder(
+                data.WRITTEN_DATES.vocab_size,
+                data.ISO_DATES.vocab_size,
+                embed_dim=64,
+                num_heads=4,
+                ff_dim=128,
+                encoder_layers=2,
+                decoder_layers=2,
+                max_len=64,
+                pad_id=data.ISO_DATES.pad_id,
+                bos_id=data.ISO_DATES.bos_id,
+                norm_first=True,
+            )
+            done = training.train(
+                model, data.date_batches(known, batch_size=128), date_loss, steps=450, learning_rate=3e-3, title="dates"
+            )
             trained.append((model, done.losses))
         return trained[0]
 
@@ -502,10 +554,19 @@ if __name__ == "__main__":
     with figures.once_solved():
         model, losses = translator()
         steps = [1, 2, 4, 8, 16, 32, 64, 128, 256, 450]
-        picture = figures.curves(steps, xlabel="training step", panels=[
-            figures.Panel("Training on dates", "loss in nats per character",
-                          {"your model": [losses[step - 1] for step in steps]}, log=True,
-                          bound=("guessing among 14 tokens", math.log(data.ISO_DATES.vocab_size)))])
+        picture = figures.curves(
+            steps,
+            xlabel="training step",
+            panels=[
+                figures.Panel(
+                    "Training on dates",
+                    "loss in nats per character",
+                    {"your model": [losses[step - 1] for step in steps]},
+                    log=True,
+                    bound=("guessing among 14 tokens", math.log(data.ISO_DATES.vocab_size)),
+                )
+            ],
+        )
         picture.told("The loss falls from that of guessing to less than a hundredth of it.").show()
 
 # %% [markdown]
@@ -529,6 +590,7 @@ r"""
 
 # %% demo trained
 if __name__ == "__main__":
+
     def write(texts):
         """Return what your trained model writes for a list of texts."""
         model, _ = translator()
@@ -550,15 +612,24 @@ if __name__ == "__main__":
         shares = {"held-out\ndates": right(usual)}
         for blanks in (1, 2, 4):
             shares[f"{blanks} blank{'s' * (blanks > 1)}\nin front"] = right(
-                [(" " * blanks + written, iso) for written, iso in usual])
+                [(" " * blanks + written, iso) for written, iso in usual]
+            )
         shares["longer\nphrases"] = right(longer)
         print("characters: at most", max(len(written) for written, _ in longer), "in a longer phrase")
         print("held-out dates:", about(shares["held-out\ndates"]), "are right")
         print("longer phrases:", about(shares["longer\nphrases"]), "are right")
-        picture = figures.bars(list(shares), [figures.Panel("What your model translates without a fault",
-                                                            "exact match in %", {"dates": list(shares.values())})])
-        picture.told("Nearly all held-out dates are right, fewer with each blank in front of them, and nearly none in "
-                     "longer phrases.").show()
+        picture = figures.bars(
+            list(shares),
+            [
+                figures.Panel(
+                    "What your model translates without a fault", "exact match in %", {"dates": list(shares.values())}
+                )
+            ],
+        )
+        picture.told(
+            "Nearly all held-out dates are right, fewer with each blank in front of them, and nearly none in "
+            "longer phrases."
+        ).show()
 
 # %% [markdown]
 r"""
@@ -593,6 +664,7 @@ belongs to the character that is *about to be written*.
 
 # %% demo trained
 if __name__ == "__main__":
+
     @torch.no_grad()
     def cross_attention(text, iso):
         """Return the weights [characters of the ISO date and its end, characters of the text] of the last layer."""
@@ -606,11 +678,17 @@ if __name__ == "__main__":
     text, iso = data.written_date(date, "english", "{weekday}, {day} {month} {year}"), date.isoformat()
     print(text, "->", iso)
     with figures.once_solved():
-        picture = figures.weight_tables({"Cross-attention, last layer": cross_attention(text, iso)},
-                                        rows="about to be written", columns="character of the source",
-                                        row_names=[*iso, "end"], column_names=list(text))
-        picture.told("The rows of the year look at the year in the source, those of the month at the name of the month, "
-                     "those of the day at the day.").show()
+        picture = figures.weight_tables(
+            {"Cross-attention, last layer": cross_attention(text, iso)},
+            rows="about to be written",
+            columns="character of the source",
+            row_names=[*iso, "end"],
+            column_names=list(text),
+        )
+        picture.told(
+            "The rows of the year look at the year in the source, those of the month at the name of the month, "
+            "those of the day at the day."
+        ).show()
 
 # %% [markdown]
 r"""
@@ -628,7 +706,7 @@ if __name__ == "__main__":
         found = torch.full((len(text),), FIELDS.index("between"))
         for match in re.finditer("[a-z]+|[0-9]+", text):
             name = "month" if match[0].isalpha() else "year" if len(match[0]) == 4 else "day"
-            found[match.start():match.end()] = FIELDS.index(name)
+            found[match.start() : match.end()] = FIELDS.index(name)
         return found
 
     def looked(style):
@@ -645,9 +723,16 @@ if __name__ == "__main__":
         tables = {"3 may 1979": looked("{day} {month} {year}"), "may 3, 1979": looked("{month} {day}, {year}")}
         for style, table in tables.items():
             print(f"{style}: each field looks most at its own:", table.argmax(dim=1).tolist() == [0, 1, 2])
-        picture = figures.weight_tables(tables, rows="about to be written", columns="looked at in the source",
-                                        row_names=FIELDS[:3], column_names=FIELDS)
-        picture.told("In both styles most weight lies on the diagonal: year on year, month on month, day on day.").show()
+        picture = figures.weight_tables(
+            tables,
+            rows="about to be written",
+            columns="looked at in the source",
+            row_names=FIELDS[:3],
+            column_names=FIELDS,
+        )
+        picture.told(
+            "In both styles most weight lies on the diagonal: year on year, month on month, day on day."
+        ).show()
 
 # %% [markdown]
 r"""
@@ -685,10 +770,13 @@ It has been tried on the usual sources, where 0 is padding, 1 begins and 2 ends:
 
 # %% demo
 if __name__ == "__main__":
+
     def compare(name, source):
         source = torch.tensor(source)
-        mine, theirs = (decode(Copier(), source, bos_id=1, eos_id=2, pad_id=0, max_len=12)
-                        for decode in (greedy_decode, broken_greedy_decode))
+        mine, theirs = (
+            decode(Copier(), source, bos_id=1, eos_id=2, pad_id=0, max_len=12)
+            for decode in (greedy_decode, broken_greedy_decode)
+        )
         print(f"{name}: {mine.tolist()},", "same" if torch.equal(mine, theirs) else f"DIFFERENT: {theirs.tolist()}")
 
     with figures.once_solved():
@@ -702,6 +790,7 @@ r"""
 All ISO dates have the same length, so the experiment above would never have found it either. And still it is wrong
 for some sources. Supply one. A good way to work: play the loop on paper, with one column for each row of the batch.
 """
+
 
 # %% exercise="translator_bug_input"
 def translator_bug_input():
@@ -718,6 +807,7 @@ def translator_bug_input():
     # padding, so the row comes to life again, unless the longest row is done by then.
     return torch.tensor([[3, 4, 5, 6], [7, 8, 0, 0]])
     ### END SOLUTION
+
 
 # %% [markdown] hint="translator_bug_input"
 r"""
@@ -802,8 +892,10 @@ if __name__ == "__main__":
     texts = {"a x": [0.6, 0.3], "b y": [0.4, 0.9]}
     for text, probabilities in texts.items():
         total = sum(math.log(probability) for probability in probabilities)
-        print(f"{text}: sum of logarithms {total:.3f}, per token {total / len(probabilities):.3f}, "
-              f"probability {math.exp(total):.2f}")
+        print(
+            f"{text}: sum of logarithms {total:.3f}, per token {total / len(probabilities):.3f}, "
+            f"probability {math.exp(total):.2f}"
+        )
 
 # %% [markdown]
 r"""
@@ -812,6 +904,7 @@ r"""
 The rules are in the docstring, in full, because two searches that differ in a detail find different texts. Read them
 twice; then begin with one row and two beams.
 """
+
 
 # %% exercise="beam_search"
 def beam_search(model, source, bos_id, eos_id, pad_id, max_len, num_beams, length_penalty=1.0):
@@ -878,13 +971,14 @@ def beam_search(model, source, bos_id, eos_id, pad_id, max_len, num_beams, lengt
             totals, beams = totals.masked_fill(finished, -math.inf).topk(num_beams)
             tokens = pick(tokens, beams)
     after = torch.arange(max_len, device=source.device) >= lengths[:, None]
-    return best_tokens.masked_fill(after, pad_id)[:, :int(lengths.max())], best_scores
+    return best_tokens.masked_fill(after, pad_id)[:, : int(lengths.max())], best_scores
 
 
 def pick(tokens, beams):
     """Return the rows of tokens [batch, beams, time] that the indices beams [batch, chosen] name."""
     return tokens.gather(1, beams[:, :, None].expand(-1, -1, tokens.shape[2]))
     ### END SOLUTION
+
 
 # %% [markdown] hint="beam_search"
 r"""
@@ -921,6 +1015,7 @@ decodes it with one beam and with two.
 
 # %% demo
 if __name__ == "__main__":
+
     class Chooser(nn.Module):
         """Writes `a` (3) or `b` (4), then `x` (5) or `y` (6) or another token (7), then the end, as in the table."""
 
@@ -938,11 +1033,22 @@ if __name__ == "__main__":
 
     with figures.once_solved():
         for beams in (1, 2):
-            tokens, scores = beam_search(Chooser(), torch.tensor([[3]]), bos_id=1, eos_id=2, pad_id=0, max_len=4,
-                                         num_beams=beams, length_penalty=0.0)
+            tokens, scores = beam_search(
+                Chooser(),
+                torch.tensor([[3]]),
+                bos_id=1,
+                eos_id=2,
+                pad_id=0,
+                max_len=4,
+                num_beams=beams,
+                length_penalty=0.0,
+            )
             names = {2: "end", 3: "a", 4: "b", 5: "x", 6: "y"}
-            print(f"{beams} beam{'s' * (beams > 1)}:", *[names[token] for token in tokens[0].tolist()],
-                  f"with probability {scores[0].exp():.2f}")
+            print(
+                f"{beams} beam{'s' * (beams > 1)}:",
+                *[names[token] for token in tokens[0].tolist()],
+                f"with probability {scores[0].exp():.2f}",
+            )
 
 # %% [markdown]
 r"""

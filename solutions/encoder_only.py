@@ -172,6 +172,7 @@ Everything that is needed is there:
 What makes a model of it is the order, the mask, the place that is read, and here and there another value than the default.
 """
 
+
 # %% exercise="SequenceClassifier"
 class SequenceClassifier(nn.Module):
     """An encoder that classifies a text by its first token (BERT: Devlin et al. 2019, section 3).
@@ -195,8 +196,19 @@ class SequenceClassifier(nn.Module):
     head         nn.Linear from embed_dim to num_classes
     """
 
-    def __init__(self, vocab_size, embed_dim, num_heads, ff_dim, num_layers, max_len, num_classes, pad_id,
-                 dropout=0.0, activation=F.gelu):
+    def __init__(
+        self,
+        vocab_size,
+        embed_dim,
+        num_heads,
+        ff_dim,
+        num_layers,
+        max_len,
+        num_classes,
+        pad_id,
+        dropout=0.0,
+        activation=F.gelu,
+    ):
         super().__init__()
         ### BEGIN SOLUTION
         self.pad_id = pad_id
@@ -225,6 +237,7 @@ class SequenceClassifier(nn.Module):
         pooled = torch.tanh(self.pooler(x[:, 0]))  # [batch, embed_dim]: the state of [CLS]
         return self.head(pooled), weights
         ### END SOLUTION
+
 
 # %% [markdown] hint="SequenceClassifier"
 r"""
@@ -259,8 +272,9 @@ the tokens that are no padding.
 if __name__ == "__main__":
     with figures.once_solved():
         torch.manual_seed(3)
-        model = SequenceClassifier(vocab_size=50, embed_dim=24, num_heads=3, ff_dim=64, num_layers=2, max_len=12,
-                                   num_classes=4, pad_id=0)
+        model = SequenceClassifier(
+            vocab_size=50, embed_dim=24, num_heads=3, ff_dim=64, num_layers=2, max_len=12, num_classes=4, pad_id=0
+        )
         text = torch.tensor([[1, 23, 42, 7, 9]])  # [CLS] and four words
         padded = F.pad(text, (0, 3), value=0)
         print("logits         ", [round(logit, 3) for logit in model(text)[0][0].tolist()])
@@ -307,6 +321,7 @@ Count it after the next exercise.
 ## Exercise 2: mask the tokens
 """
 
+
 # %% exercise="mask_tokens"
 def mask_tokens(tokens, mask_id, vocab_size, special_ids, probability=0.15, generator=None):
     """Return (inputs, labels) for guessing hidden tokens (Devlin et al. 2019, section 3.1).
@@ -327,6 +342,7 @@ def mask_tokens(tokens, mask_id, vocab_size, special_ids, probability=0.15, gene
     All draws come from the generator. The argument is not changed. Whatever is made here is made on its device,
     tokens.device, which may be a GPU.
     """
+
     ### BEGIN SOLUTION
     def draw():  # one number between 0 and 1 for each token
         return torch.rand(tokens.shape, generator=generator, device=tokens.device)
@@ -341,6 +357,7 @@ def mask_tokens(tokens, mask_id, vocab_size, special_ids, probability=0.15, gene
     inputs = torch.where(chosen & (fate >= 0.9), random_tokens, inputs)
     return inputs, labels
     ### END SOLUTION
+
 
 # %% [markdown] hint="mask_tokens"
 r"""
@@ -370,15 +387,23 @@ Give `generator=generator` and `device=tokens.device` to every draw.
 if __name__ == "__main__":
     with figures.once_solved():
         text = torch.arange(100, 116).unsqueeze(0)
-        inputs, labels = mask_tokens(text, mask_id=4, vocab_size=1000, special_ids=[0, 1, 2, 4], probability=0.4,
-                                     generator=torch.Generator().manual_seed(3))
+        inputs, labels = mask_tokens(
+            text,
+            mask_id=4,
+            vocab_size=1000,
+            special_ids=[0, 1, 2, 4],
+            probability=0.4,
+            generator=torch.Generator().manual_seed(3),
+        )
         for name, row in (("text", text), ("inputs", inputs), ("labels", labels)):
             print(f"{name:7}", "".join(f"{token:5}" for token in row[0].tolist()))
 
         long_text = torch.randint(5, 1000, (1, 200_000), generator=torch.Generator().manual_seed(3))
         inputs, labels = mask_tokens(long_text, 4, 1000, [0, 1, 2, 4], generator=torch.Generator().manual_seed(3))
-        print(f"\nwith a label {(labels != -100).float().mean():.1%}, [MASK] {(inputs == 4).float().mean():.1%}, "
-              f"changed {(inputs != long_text).float().mean():.1%}")
+        print(
+            f"\nwith a label {(labels != -100).float().mean():.1%}, [MASK] {(inputs == 4).float().mean():.1%}, "
+            f"changed {(inputs != long_text).float().mean():.1%}"
+        )
 
 # %% [markdown]
 r"""
@@ -393,6 +418,7 @@ sight, and a model that is praised for repeating what it sees learns nothing els
 By hand, for a text of four tokens of which two were chosen: if the model gives the true tokens the probabilities 1/2
 and 1/4 there, the loss is $(0.693 + 1.386) / 2 = 1.040$, whatever it says at the other two.
 """
+
 
 # %% exercise="masked_language_model_loss"
 def masked_language_model_loss(logits, labels):
@@ -409,6 +435,7 @@ def masked_language_model_loss(logits, labels):
     ### BEGIN SOLUTION
     return F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=-100)
     ### END SOLUTION
+
 
 # %% [markdown] hint="masked_language_model_loss"
 r"""
@@ -488,12 +515,17 @@ if __name__ == "__main__":
     @functools.cache  # trained once, looked at in the cells below
     def trained_classifier(seed=3):
         torch.manual_seed(seed)
-        classifier = SequenceClassifier(classification.REVIEWS.vocab_size, pad_id=classification.REVIEWS.pad_id,
-                                        **classification.MODEL)
+        classifier = SequenceClassifier(
+            classification.REVIEWS.vocab_size, pad_id=classification.REVIEWS.pad_id, **classification.MODEL
+        )
         torch.nn.init.normal_(classifier.embedding.token.weight, std=classification.TOKEN_STD)
-        train(classifier, classification.review_batches(opinions, classification.BATCH_SIZE),
-              lambda model, tokens, labels: F.cross_entropy(model(tokens)[0], labels),
-              classification.STEPS, classification.LEARNING_RATE)
+        train(
+            classifier,
+            classification.review_batches(opinions, classification.BATCH_SIZE),
+            lambda model, tokens, labels: F.cross_entropy(model(tokens)[0], labels),
+            classification.STEPS,
+            classification.LEARNING_RATE,
+        )
         return classifier
 
     with figures.once_solved():
@@ -520,9 +552,14 @@ if __name__ == "__main__":
         tokens = {title: ["[CLS]", *text.split()] for title, text in zip(titles, texts, strict=True)}
         picture = figures.weight_tables(
             {title: table[:, 0] for title, table in zip(titles, weights[0], strict=True)},  # the query is [CLS]
-            rows="head", columns="what [CLS] looks at, first layer", column_names=tokens)
-        picture.told("What [CLS] looks at in the first layer, in a good review and in its mirror image: a row per "
-                     "head, a column per token. Most of the weight lies on the two opinion words.").show()
+            rows="head",
+            columns="what [CLS] looks at, first layer",
+            column_names=tokens,
+        )
+        picture.told(
+            "What [CLS] looks at in the first layer, in a good review and in its mirror image: a row per "
+            "head, a column per token. Most of the weight lies on the two opinion words."
+        ).show()
 
 # %% [markdown]
 r"""
@@ -560,11 +597,19 @@ if __name__ == "__main__":
 
     rows = []  # of each review: as it is, and three ways to change it
     for number, pair in enumerate(held_out):
-        subject, another = (classification.SUBJECTS[place % len(classification.SUBJECTS)] for place in (number, number + 1))
+        subject, another = (
+            classification.SUBJECTS[place % len(classification.SUBJECTS)] for place in (number, number + 1)
+        )
         for one, turned in [*zip(so_first, so_last, strict=True), *zip(so_last, so_first, strict=True)]:
             for first, second in (pair, pair[::-1]):
-                rows.append((review(one, first, second, subject), review(one, second, first, subject),
-                             review(turned, first, second, subject), review(one, first, second, another)))
+                rows.append(
+                    (
+                        review(one, first, second, subject),
+                        review(one, second, first, subject),
+                        review(turned, first, second, subject),
+                        review(one, first, second, another),
+                    )
+                )
     for text in rows[0]:
         print(text)
 
@@ -574,22 +619,33 @@ if __name__ == "__main__":
         with torch.no_grad():
             answers = [classifier(tokens)[0].argmax(dim=-1) for tokens in batches]
             looked = classifier(batches[0])[1][0][:, :, 0].mean(dim=1)  # first layer, of [CLS], mean over the heads
-        kinds = {"opinion words": [*classification.GOOD_WORDS, *classification.BAD_WORDS],
-                 "words around them": sorted({word for template in classification.VERDICTS for word in template.split()
-                                              if word[0] != "{"}),
-                 "subject": classification.SUBJECTS}
+        kinds = {
+            "opinion words": [*classification.GOOD_WORDS, *classification.BAD_WORDS],
+            "words around them": sorted(
+                {word for template in classification.VERDICTS for word in template.split() if word[0] != "{"}
+            ),
+            "subject": classification.SUBJECTS,
+        }
         weights = [weight_on(words, batches[0], looked) for words in kinds.values()]
-        called = {f"in reviews it calls {name}": answers[0] == label for label, name in enumerate(classification.LABELS)}
+        called = {
+            f"in reviews it calls {name}": answers[0] == label for label, name in enumerate(classification.LABELS)
+        }
         bars = {name: [round(share[rows].mean().item(), 2) for share, _ in weights] for name, rows in called.items()}
         bars["if it looked evenly"] = [round(even.mean().item(), 2) for _, even in weights]
         turned = [100 * (answer != answers[0]).double().mean().item() for answer in answers[1:]]
-        picture = figures.bars(list(kinds), panels=[
-            figures.Panel("What [CLS] looks at, first layer", "share of the weight", bars),
-            figures.Panel("Answers that turn round when these are changed", "% of the reviews", {"": turned})])
-        picture.told("Left: the weight of [CLS] on the opinion words is far above an even share, that on the words around "
-                     "them and on the subject is not; in good and in bad reviews it is about the same. Right: (nearly) all "
-                     "answers turn round when the opinion words change places, and when other words stand around "
-                     "them; (nearly) none with another subject.").show()
+        picture = figures.bars(
+            list(kinds),
+            panels=[
+                figures.Panel("What [CLS] looks at, first layer", "share of the weight", bars),
+                figures.Panel("Answers that turn round when these are changed", "% of the reviews", {"": turned}),
+            ],
+        )
+        picture.told(
+            "Left: the weight of [CLS] on the opinion words is far above an even share, that on the words around "
+            "them and on the subject is not; in good and in bad reviews it is about the same. Right: (nearly) all "
+            "answers turn round when the opinion words change places, and when other words stand around "
+            "them; (nearly) none with another subject."
+        ).show()
 
 # %% [markdown]
 r"""
@@ -639,6 +695,7 @@ It has been compared with a single call of the model, which is right:
 
 # %% demo
 if __name__ == "__main__":
+
     def compare(name, lengths):
         torch.manual_seed(3)
         tokens = torch.randint(3, 50, (len(lengths), max(lengths)))
@@ -649,8 +706,9 @@ if __name__ == "__main__":
         print(f"{name}:", "same logits" if torch.allclose(right, wrong, atol=1e-4) else "DIFFERENT logits")
 
     with figures.once_solved():
-        model = SequenceClassifier(vocab_size=50, embed_dim=24, num_heads=3, ff_dim=64, num_layers=2, max_len=12,
-                                   num_classes=4, pad_id=0).eval()
+        model = SequenceClassifier(
+            vocab_size=50, embed_dim=24, num_heads=3, ff_dim=64, num_layers=2, max_len=12, num_classes=4, pad_id=0
+        ).eval()
         compare("one text", [7])
         compare("two texts, one of them padded", [3, 7])
         compare("20 texts of one length", 20 * [7])
@@ -662,6 +720,7 @@ r"""
 And still it gives some texts the logits of others. Supply texts for which it does. A good way to work: choose three
 lengths, and write down what `lengths`, `order` and the last line are for them.
 """
+
 
 # %% exercise="classifier_bug_input"
 def classifier_bug_input():
@@ -679,6 +738,7 @@ def classifier_bug_input():
     # only change places in pairs, an order is its own inverse. With the lengths 2, 4, 3 the order is 1, 2, 0, and it is not.
     return torch.tensor([[1, 7, 0, 0], [1, 7, 8, 9], [1, 8, 9, 0]])
     ### END SOLUTION
+
 
 # %% [markdown] hint="classifier_bug_input"
 r"""
@@ -752,6 +812,7 @@ $(1.5, 1)$, its length $\sqrt{1.5^2 + 1^2} = 1.803$, and the vector $(0.832, 0.5
 ## Exercise 5: a sentence embedding
 """
 
+
 # %% exercise="sentence_embedding"
 def sentence_embedding(states, mask):
     """Return one vector of length 1 for each text (Reimers and Gurevych 2019, section 3).
@@ -767,6 +828,7 @@ def sentence_embedding(states, mask):
     mean = (states * kept).sum(dim=1) / kept.sum(dim=1)
     return F.normalize(mean, dim=-1)
     ### END SOLUTION
+
 
 # %% [markdown] hint="sentence_embedding"
 r"""
@@ -792,7 +854,9 @@ divides each row by its length.
 if __name__ == "__main__":
     with figures.once_solved():
         states = torch.tensor([[[3.0, 0.0], [0.0, 2.0], [9.0, 9.0]]])  # the third token is padding
-        print([round(number, 3) for number in sentence_embedding(states, torch.tensor([[True, True, False]]))[0].tolist()])
+        print(
+            [round(number, 3) for number in sentence_embedding(states, torch.tensor([[True, True, False]]))[0].tolist()]
+        )
 
 # %% [markdown]
 r"""
@@ -825,6 +889,7 @@ film was wonderful*?
 
 # %% demo
 if __name__ == "__main__":
+
     def with_published_weights():
         """Return (your classifier with the weights of all-MiniLM-L6-v2, its tokenizer)."""
         published, tokenizer = pretrained.load(pretrained.minilm()), pretrained.tokenizer(pretrained.minilm())
@@ -833,16 +898,30 @@ if __name__ == "__main__":
         position = next(name for name in numbers if name.startswith("embedding.position"))
         numbers[position] = numbers[position] + numbers.pop("segment.weight")[0]
         vocab_size, embed_dim = published.embedding.token.weight.shape
-        yours = SequenceClassifier(vocab_size, embed_dim, num_heads=12, ff_dim=1536, num_layers=6, max_len=512,
-                                   num_classes=2, pad_id=published.pad_id).eval()
+        yours = SequenceClassifier(
+            vocab_size,
+            embed_dim,
+            num_heads=12,
+            ff_dim=1536,
+            num_layers=6,
+            max_len=512,
+            num_classes=2,
+            pad_id=published.pad_id,
+        ).eval()
         yours.load_state_dict(numbers, strict=False)  # all but the head
         for module in yours.modules():
             if isinstance(module, nn.LayerNorm):
                 module.eps = 1e-12  # what BERT was trained with
         return yours, tokenizer
 
-    sentences = ["The film was wonderful.", "I loved that movie.", "The film was dreadful.", "He plays the guitar.",
-                 "Somebody makes music.", "How do I cook rice?"]
+    sentences = [
+        "The film was wonderful.",
+        "I loved that movie.",
+        "The film was dreadful.",
+        "He plays the guitar.",
+        "Somebody makes music.",
+        "How do I cook rice?",
+    ]
     words = [sentence.strip(".?").lower().split() for sentence in sentences]
     vocabulary = sorted({word for row in words for word in row})
     counts = F.normalize(torch.tensor([[float(row.count(word)) for word in vocabulary] for row in words]), dim=-1)
@@ -861,10 +940,13 @@ if __name__ == "__main__":
             vectors = sentence_embedding(states, tokens != yours.pad_id)
             tables["by your encoder with published weights"] = vectors @ vectors.T
         numbers = range(1, 7)
-        picture = figures.weight_tables(tables, rows="sentence", columns="sentence", row_names=numbers,
-                                        column_names=numbers)
-        picture.told("How alike six sentences are, as cosines: by the words they share, and by your encoder where "
-                     "published weights are installed.").show()
+        picture = figures.weight_tables(
+            tables, rows="sentence", columns="sentence", row_names=numbers, column_names=numbers
+        )
+        picture.told(
+            "How alike six sentences are, as cosines: by the words they share, and by your encoder where "
+            "published weights are installed."
+        ).show()
 
 # %% [markdown]
 r"""

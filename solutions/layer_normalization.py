@@ -117,6 +117,7 @@ small that it would not show here.
 
 # %% demo
 if __name__ == "__main__":
+
     def normalised(features):
         center = sum(features) / len(features)
         spread = sum((feature - center) ** 2 for feature in features) / len(features)
@@ -145,6 +146,7 @@ Three traps are waiting: the axis, the divisor of the variance, and the place of
 three.
 """
 
+
 # %% exercise="layer_norm"
 def layer_norm(x, weight, bias, eps=1e-5):
     """Return x with each position normalised over its features (Ba, Kiros and Hinton 2016, section 3).
@@ -166,6 +168,7 @@ def layer_norm(x, weight, bias, eps=1e-5):
     variance = x.var(dim=-1, unbiased=False, keepdim=True)  # [..., 1]
     return (x - mean) / torch.sqrt(variance + eps) * weight + bias
     ### END SOLUTION
+
 
 # %% [markdown] hint="layer_norm"
 r"""
@@ -209,6 +212,7 @@ dict, move with it to another device, and are found by the optimizer. Use your f
 exercise can still earn its points: it is checked with a right one in its place.)
 """
 
+
 # %% exercise="LayerNorm" uses="layer_norm"
 class LayerNorm(nn.Module):
     """Layer normalisation with its parameters (Ba, Kiros and Hinton 2016, section 3).
@@ -238,6 +242,7 @@ class LayerNorm(nn.Module):
         ### BEGIN SOLUTION
         return layer_norm(x, self.weight, self.bias, self.eps)
         ### END SOLUTION
+
 
 # %% [markdown] hint="LayerNorm"
 r"""
@@ -312,6 +317,7 @@ r"""
 
 # %% demo
 if __name__ == "__main__":
+
     def silent(features):
         return [0 for _ in features]
 
@@ -329,6 +335,7 @@ r"""
 Two lines of Python, and the order of three words in each of them decides whether a deep stack can be trained: the
 experiment below will show it.
 """
+
 
 # %% exercise="ResidualConnection" uses="LayerNorm"
 class ResidualConnection(nn.Module):
@@ -359,6 +366,7 @@ class ResidualConnection(nn.Module):
             return x + sublayer(self.norm(x))
         return self.norm(x + sublayer(x))
         ### END SOLUTION
+
 
 # %% [markdown] hint="ResidualConnection"
 r"""
@@ -401,10 +409,12 @@ if __name__ == "__main__":
             super().__init__()
             self.form = form
             self.token, self.position = nn.Embedding(TOKENS, WIDTH), nn.Embedding(TIME, WIDTH)
-            self.layers = nn.ModuleList(nn.ModuleList([MultiHeadAttention(WIDTH, 4), FeedForward(WIDTH, 2 * WIDTH)])
-                                        for _ in range(layers))
-            self.residuals = nn.ModuleList(ResidualConnection(WIDTH, norm_first=form == "pre-norm")
-                                           for _ in range(2 * layers))
+            self.layers = nn.ModuleList(
+                nn.ModuleList([MultiHeadAttention(WIDTH, 4), FeedForward(WIDTH, 2 * WIDTH)]) for _ in range(layers)
+            )
+            self.residuals = nn.ModuleList(
+                ResidualConnection(WIDTH, norm_first=form == "pre-norm") for _ in range(2 * layers)
+            )
             self.final_norm = LayerNorm(WIDTH) if form == "pre-norm" else nn.Identity()
             self.answer = nn.Linear(WIDTH, TOKENS)
             numbers = torch.Generator().manual_seed(seed)
@@ -433,6 +443,7 @@ if __name__ == "__main__":
         numbers = torch.Generator().manual_seed(seed)
         while True:
             yield (torch.randint(TOKENS, (32, TIME), generator=numbers),)
+
 
 # %% [markdown]
 r"""
@@ -469,15 +480,25 @@ if __name__ == "__main__":
         sizes, pulls = zip(*(measured(form) for form in FORMS), strict=True)
         for form, size, pull in zip(FORMS, sizes, pulls, strict=True):
             first = f"{pull[0]:.1g}" if pull[0] < 1e8 else "over 1e+08"  # how far over, rounding decides
-            print(f"{form:9}: size {size[-1]:.0g} behind layer 24, gradient norm {first} in layer 1, "
-                  f"{pull[-1]:.1g} in layer 24")
-        figures.lines(list(range(1, 25)), xlabel="layer", panels=[
-            figures.Panel("Size behind each layer", "root mean square", dict(zip(FORMS, sizes, strict=True)), log=True),
-            figures.Panel("Gradient norm in each layer", "norm", dict(zip(FORMS, pulls, strict=True)), log=True),
-            figures.Panel("The same, closer", "norm", dict(zip(FORMS[:2], pulls[:2], strict=True))),
-        ]).told("Size and gradient norm in each of 24 layers: without norms both explode; in the post-norm form the size "
-                "stays 1 and the gradient rises towards the last layer; in the pre-norm form the size grows slowly and "
-                "the gradient falls.").show()
+            print(
+                f"{form:9}: size {size[-1]:.0g} behind layer 24, gradient norm {first} in layer 1, "
+                f"{pull[-1]:.1g} in layer 24"
+            )
+        figures.lines(
+            list(range(1, 25)),
+            xlabel="layer",
+            panels=[
+                figures.Panel(
+                    "Size behind each layer", "root mean square", dict(zip(FORMS, sizes, strict=True)), log=True
+                ),
+                figures.Panel("Gradient norm in each layer", "norm", dict(zip(FORMS, pulls, strict=True)), log=True),
+                figures.Panel("The same, closer", "norm", dict(zip(FORMS[:2], pulls[:2], strict=True))),
+            ],
+        ).told(
+            "Size and gradient norm in each of 24 layers: without norms both explode; in the post-norm form the size "
+            "stays 1 and the gradient rises towards the last layer; in the pre-norm form the size grows slowly and "
+            "the gradient falls."
+        ).show()
 
 # %% [markdown]
 r"""
@@ -501,15 +522,29 @@ if __name__ == "__main__":
     with figures.once_solved():
         panels = []
         for layers in (2, 12):
-            losses = {form: torch.tensor(train(Stack(form, layers), sequences(), loss, STEPS, learning_rate=2e-3, warmup=0,
-                                               title=f"{layers} layers, {form}").losses)
-                      for form in ("post-norm", "pre-norm")}
+            losses = {
+                form: torch.tensor(
+                    train(
+                        Stack(form, layers),
+                        sequences(),
+                        loss,
+                        STEPS,
+                        learning_rate=2e-3,
+                        warmup=0,
+                        title=f"{layers} layers, {form}",
+                    ).losses
+                )
+                for form in ("post-norm", "pre-norm")
+            }
             # Each point is the mean of ten steps, as single steps jump.
             means = {form: of_steps.reshape(-1, 10).mean(dim=1).tolist() for form, of_steps in losses.items()}
-            panels.append(figures.Panel(f"{layers} layers", "loss in nats", means, bound=("guessing", math.log(TOKENS))))
+            panels.append(
+                figures.Panel(f"{layers} layers", "loss in nats", means, bound=("guessing", math.log(TOKENS)))
+            )
         figures.lines(list(range(10, STEPS + 1, 10)), xlabel="step", panels=panels).told(
             "Loss in training: with 2 layers both forms learn; with 12 layers pre-norm learns and post-norm hardly "
-            "does.").show()
+            "does."
+        ).show()
 
 # %% [markdown]
 r"""
@@ -539,6 +574,7 @@ It has been tried on the usual inputs:
 
 # %% demo
 if __name__ == "__main__":
+
     def compare(name, x, eps=1e-5):
         weight, bias = torch.linspace(-1, 1, x.shape[-1]), torch.linspace(0, 1, x.shape[-1])
         right, wrong = (norm(x, weight, bias, eps) for norm in (layer_norm, broken_layer_norm))
@@ -560,6 +596,7 @@ hand, once by each formula, and write down how large the numbers on the way are.
 the result?
 """
 
+
 # %% exercise="norm_bug_input"
 def norm_bug_input():
     """Return x for which broken_layer_norm gives a wrong output.
@@ -575,6 +612,7 @@ def norm_bug_input():
     # apart. Their difference should be 1, and what rounding leaves of it is anything.
     return torch.tensor([10_000.0, 10_002.0])
     ### END SOLUTION
+
 
 # %% [markdown] hint="norm_bug_input"
 r"""
@@ -657,6 +695,7 @@ There is less to compute and less to learn, and in the experiments of Zhang and 
 ## Exercise 5: RMSNorm
 """
 
+
 # %% exercise="RMSNorm"
 class RMSNorm(nn.Module):
     """Normalisation by the root of the mean square (Zhang and Sennrich 2019, section 4).
@@ -686,6 +725,7 @@ class RMSNorm(nn.Module):
         mean_square = x.pow(2).mean(dim=-1, keepdim=True)  # [..., 1]
         return x / torch.sqrt(mean_square + self.eps) * self.weight
         ### END SOLUTION
+
 
 # %% [markdown] hint="RMSNorm"
 r"""

@@ -125,12 +125,15 @@ both weights are 1/2, and it brings back the mean of the values, (20, 30). The n
 
 # %% demo
 if __name__ == "__main__":
+
     def attend(query, keys, values):
         scores = [sum(a * b for a, b in zip(query, key, strict=True)) / math.sqrt(len(query)) for key in keys]
         exponentials = [math.exp(score) for score in scores]
         shares = [exponential / sum(exponentials) for exponential in exponentials]
-        return [round(sum(share * value[i] for share, value in zip(shares, values, strict=True)), 2)
-                for i in range(len(values[0]))]
+        return [
+            round(sum(share * value[i] for share, value in zip(shares, values, strict=True)), 2)
+            for i in range(len(values[0]))
+        ]
 
     print("head 0     ", attend([2], [[2], [0]], [[10], [30]]))
     print("head 1     ", attend([2], [[0], [2]], [[20], [40]]))
@@ -175,6 +178,7 @@ This is the step that goes wrong most often, because a wrong split has the right
 cut separates its columns, and which its rows?
 """
 
+
 # %% exercise="split_heads"
 def split_heads(x, num_heads):
     """Return x with its features shared out to heads (Vaswani et al. 2017, section 3.2.2).
@@ -191,11 +195,14 @@ def split_heads(x, num_heads):
     ### BEGIN SOLUTION
     batch, time, embed_dim = x.shape
     if embed_dim % num_heads != 0:
-        raise ValueError(f"embed_dim {embed_dim} does not split into {num_heads} heads; choose a multiple of {num_heads}")
+        raise ValueError(
+            f"embed_dim {embed_dim} does not split into {num_heads} heads; choose a multiple of {num_heads}"
+        )
     head_dim = embed_dim // num_heads
     # Only the features may be divided by the reshape; the heads then change places with the positions.
     return x.reshape(batch, time, num_heads, head_dim).transpose(1, 2)
     ### END SOLUTION
+
 
 # %% [markdown] hint="split_heads"
 r"""
@@ -236,6 +243,7 @@ r"""
 The way back: what the heads have computed is put side by side again, so that every position has one vector.
 """
 
+
 # %% exercise="merge_heads"
 def merge_heads(x):
     """Return the heads' features side by side, the inverse of split_heads (Vaswani et al. 2017, section 3.2.2).
@@ -252,6 +260,7 @@ def merge_heads(x):
     # axes, so that view would refuse and reshape copies.
     return x.transpose(1, 2).reshape(batch, time, heads * head_dim)
     ### END SOLUTION
+
 
 # %% [markdown] hint="merge_heads"
 r"""
@@ -290,6 +299,7 @@ that each row sums to 1.
 (If your `split_heads` or `merge_heads` is not right yet, this exercise can still earn its points: it is checked with
 right ones in their place.)
 """
+
 
 # %% exercise="MultiHeadAttention" uses="split_heads merge_heads"
 class MultiHeadAttention(nn.Module):
@@ -341,6 +351,7 @@ class MultiHeadAttention(nn.Module):
         output = merge_heads(self.dropout(weights) @ value)  # [batch, queries, embed_dim]
         return self.out_proj(output), weights
         ### END SOLUTION
+
 
 # %% [markdown] hint="MultiHeadAttention"
 r"""
@@ -510,7 +521,7 @@ if __name__ == "__main__":
         kept, head_dim = matrix.detach().clone(), WIDTH // 4
         with torch.no_grad():
             for head in silenced:
-                matrix[:, head * head_dim:(head + 1) * head_dim] = 0
+                matrix[:, head * head_dim : (head + 1) * head_dim] = 0
             answers = teller(tokens)[0].argmax(dim=-1)
             matrix.copy_(kept)
         return [round(100 * share) for share in (answers == right_answers(tokens)).double().mean((0, 1)).tolist()]
@@ -520,12 +531,23 @@ if __name__ == "__main__":
         results = {"one wide\nhead": right_in_percent(trained(num_heads=1)), "four\nheads": right_in_percent(four)}
         for silenced in ([0], [1], [2], [3], [2, 3]):
             results["without\n" + " and ".join(map(str, silenced))] = right_in_percent(four, silenced)
-        answers = {name: list(shares) for name, shares in
-                   zip(("before", "after", "first"), zip(*results.values(), strict=True), strict=True)}
-        picture = figures.bars(list(results), xlabel="heads that are there, or silenced", panels=[
-            figures.Panel("What is lost with a head", "right answers in %", answers, bound=("guessing", 100 / TOKENS))])
-        picture.told("Right answers with one wide head, with four heads, and with one or two of the four silenced: "
-                     "with a head goes one answer, a part of one, or none.").show()
+        answers = {
+            name: list(shares)
+            for name, shares in zip(("before", "after", "first"), zip(*results.values(), strict=True), strict=True)
+        }
+        picture = figures.bars(
+            list(results),
+            xlabel="heads that are there, or silenced",
+            panels=[
+                figures.Panel(
+                    "What is lost with a head", "right answers in %", answers, bound=("guessing", 100 / TOKENS)
+                )
+            ],
+        )
+        picture.told(
+            "Right answers with one wide head, with four heads, and with one or two of the four silenced: "
+            "with a head goes one answer, a part of one, or none."
+        ).show()
 
 # %% [markdown]
 r"""
@@ -578,6 +600,7 @@ It has the same parameters as your module, so both can be given the same weights
 
 # %% demo
 if __name__ == "__main__":
+
     def compare(name, query, key, mask):
         with torch.no_grad():
             right, wrong = (attention(query, key, key, mask)[0] for attention in (mine, broken))
@@ -598,6 +621,7 @@ r"""
 And still it is wrong for some inputs. Supply one. A good way to work: write down, for a batch of two sequences, which
 sequence and which head each of the six matrices in `scores` belongs to, and then the same for the six masks.
 """
+
 
 # %% exercise="multi_head_bug_input"
 def multi_head_bug_input():
@@ -621,6 +645,7 @@ def multi_head_bug_input():
     mask[1, :, 2:] = False
     return x, x, x, mask
     ### END SOLUTION
+
 
 # %% [markdown] hint="multi_head_bug_input"
 r"""
@@ -709,6 +734,7 @@ a a a b b b. Then everything goes on as in multi-head attention.
 ## Exercise 5: grouped-query attention
 """
 
+
 # %% exercise="GroupedQueryAttention" uses="split_heads merge_heads"
 class GroupedQueryAttention(nn.Module):
     """Multi-head attention whose heads share keys and values in groups (Ainslie et al. 2023, section 2.2).
@@ -768,6 +794,7 @@ class GroupedQueryAttention(nn.Module):
         output = merge_heads(self.dropout(weights) @ value)  # [batch, queries, embed_dim]
         return self.out_proj(output), weights
         ### END SOLUTION
+
 
 # %% [markdown] hint="GroupedQueryAttention"
 r"""

@@ -131,6 +131,7 @@ r"""
 The whole table can be made without a loop over its positions or its columns. The one trap is the exponent: the 2 in $2i$.
 """
 
+
 # %% exercise="sinusoidal_encoding"
 def sinusoidal_encoding(max_len, embed_dim):
     """Return one wave pattern per position (Vaswani et al. 2017, section 3.5).
@@ -153,6 +154,7 @@ def sinusoidal_encoding(max_len, embed_dim):
     table[:, 1::2] = torch.cos(position * frequency)
     return table
     ### END SOLUTION
+
 
 # %% [markdown] hint="sinusoidal_encoding"
 r"""
@@ -235,11 +237,17 @@ if __name__ == "__main__":
     with figures.once_solved():
         torch.manual_seed(10)
         distances, waves, noise = list(range(61)), sinusoidal_encoding(128, 64), torch.randn(128, 64)
-        likeness = {f"{name}, from {place}": [(table[place] @ table[place + distance] / table[place].square().sum()).item()
-                                              for distance in distances]
-                    for name, table, place in (("waves", waves, 0), ("waves", waves, 50), ("random table", noise, 0))}
-        figures.lines(distances, xlabel="distance in positions", panels=[
-            figures.Panel("Dot products of rows", "share of that at distance 0", likeness)]).show()
+        likeness = {
+            f"{name}, from {place}": [
+                (table[place] @ table[place + distance] / table[place].square().sum()).item() for distance in distances
+            ]
+            for name, table, place in (("waves", waves, 0), ("waves", waves, 50), ("random table", noise, 0))
+        }
+        figures.lines(
+            distances,
+            xlabel="distance in positions",
+            panels=[figures.Panel("Dot products of rows", "share of that at distance 0", likeness)],
+        ).show()
 
 # %% [markdown]
 r"""
@@ -256,6 +264,7 @@ The table may as well be learned: one row of parameters per position, added to t
 decides what a position looks like. The price: there is no row for a position beyond the table, so a longer sequence
 has to be refused, and with an error that says why.
 """
+
 
 # %% exercise="LearnedPositionalEmbedding"
 class LearnedPositionalEmbedding(nn.Module):
@@ -286,6 +295,7 @@ class LearnedPositionalEmbedding(nn.Module):
             raise ValueError(f"{time} positions are more than max_len {max_len}; shorten the sequence")
         return x + self.weight[:time]
         ### END SOLUTION
+
 
 # %% [markdown] hint="LearnedPositionalEmbedding"
 r"""
@@ -325,6 +335,7 @@ $\sqrt{d}$ (section 3.4), and BERT has a layer norm behind the sum. In this cour
 (If your functions above are not right yet, this exercise can still earn its points: it is checked with right ones in
 their places.)
 """
+
 
 # %% exercise="TransformerEmbedding" uses="sinusoidal_encoding LearnedPositionalEmbedding"
 class TransformerEmbedding(nn.Module):
@@ -370,6 +381,7 @@ class TransformerEmbedding(nn.Module):
             x = x + self.position[:time]
         return self.dropout(x)
         ### END SOLUTION
+
 
 # %% [markdown] hint="TransformerEmbedding"
 r"""
@@ -427,6 +439,7 @@ It has been compared with yours, which is given the whole sequence:
 
 # %% demo
 if __name__ == "__main__":
+
     def answer(embed, *arguments, **keywords):
         try:
             return embed(*arguments, **keywords)
@@ -438,7 +451,7 @@ if __name__ == "__main__":
         wrong = answer(broken, new, start=before.shape[1])
         if right is None and wrong is None:
             print(f"{name}: refused, as it should be")
-        elif right is not None and wrong is not None and torch.equal(right[:, before.shape[1]:], wrong):
+        elif right is not None and wrong is not None and torch.equal(right[:, before.shape[1] :], wrong):
             print(f"{name}: same output")
         else:
             print(f"{name}: DIFFERENT")
@@ -462,6 +475,7 @@ And still it is wrong for some inputs: it gives an output where there should be 
 tokens' vectors?
 """
 
+
 # %% exercise="position_bug_input"
 def position_bug_input():
     """Return (before, new), a sequence in two pieces for which BrokenEmbedding(13, 6, max_len=8) is wrong.
@@ -478,6 +492,7 @@ def position_bug_input():
     # before, one row is left, and broadcasting adds it to both new tokens.
     return torch.zeros(1, 7, dtype=torch.long), torch.zeros(1, 2, dtype=torch.long)
     ### END SOLUTION
+
 
 # %% [markdown] hint="position_bug_input"
 r"""
@@ -540,6 +555,7 @@ The formula turns each pair by a matrix of four numbers, but no matrix has to be
 pair and one for the second, are enough.
 """
 
+
 # %% exercise="rotary_embedding"
 def rotary_embedding(x, positions=None, base=10000.0):
     """Return x with each pair of features turned by its position's angle (Su et al. 2021, section 3.2.2).
@@ -568,6 +584,7 @@ def rotary_embedding(x, positions=None, base=10000.0):
     pairs = torch.stack((first * cosine - second * sine, first * sine + second * cosine), dim=-1)
     return pairs.flatten(-2)  # [..., time, head_dim]
     ### END SOLUTION
+
 
 # %% [markdown] hint="rotary_embedding"
 r"""
@@ -602,8 +619,9 @@ if __name__ == "__main__":
         torch.manual_seed(7)
         query, key = torch.randn(2, 1, 8)
         for at, other in ((0, 2), (50, 52), (0, 3)):
-            turned = [rotary_embedding(vector, torch.tensor([place]))[0]
-                      for vector, place in ((query, at), (key, other))]
+            turned = [
+                rotary_embedding(vector, torch.tensor([place]))[0] for vector, place in ((query, at), (key, other))
+            ]
             print(f"query at {at}, key at {other}: score {turned[0] @ turned[1]:.3f}")
 
 # %% [markdown]
@@ -682,10 +700,17 @@ if __name__ == "__main__":
                 answers = trained(kind)(tokens)[0].argmax(dim=-1)
                 right[kind] = (100 * (answers == tokens[:, :-BACK]).double().mean(dim=0)).tolist()
     if right:
-        figures.lines(list(range(BACK, LONG)), xlabel="position", border=("trained up to here", TRAINED - 1), panels=[
-            figures.Panel("Three places before", "right answers in %", right, bound=("guessing", 100 / VOCAB)),
-        ]).told("Right answers by position: all kinds are right at the trained positions; past them, sinusoidal and "
-                "learned positions fail at once, and rotary goes on for a long way.").show()
+        figures.lines(
+            list(range(BACK, LONG)),
+            xlabel="position",
+            border=("trained up to here", TRAINED - 1),
+            panels=[
+                figures.Panel("Three places before", "right answers in %", right, bound=("guessing", 100 / VOCAB)),
+            ],
+        ).told(
+            "Right answers by position: all kinds are right at the trained positions; past them, sinusoidal and "
+            "learned positions fail at once, and rotary goes on for a long way."
+        ).show()
 
 # %% [markdown]
 r"""
@@ -697,9 +722,11 @@ if __name__ == "__main__":
     with figures.once_solved():
         weights = trained("rotary")(tokens)[1].mean(dim=0)  # [queries, keys], the mean over all sequences
         for position in (15, 63):
-            by_distance = weights[position, :position + 1].flip(0)
-            print(f"position {position}: more than a tenth of the weight goes to distances",
-                  (by_distance > 0.1).nonzero().flatten().tolist())
+            by_distance = weights[position, : position + 1].flip(0)
+            print(
+                f"position {position}: more than a tenth of the weight goes to distances",
+                (by_distance > 0.1).nonzero().flatten().tolist(),
+            )
 
 # %% [markdown]
 r"""

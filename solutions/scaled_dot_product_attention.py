@@ -186,8 +186,9 @@ if __name__ == "__main__":
     lines = []
     for head_dim in (4, 64, 1024):
         products = (torch.randn(10_000, head_dim) * torch.randn(10_000, head_dim)).sum(dim=-1)
-        lines.append(f"head_dim {head_dim:4}: standard deviation {products.std():4.1f}, "
-                     f"root of head_dim {head_dim**0.5:2.0f}")
+        lines.append(
+            f"head_dim {head_dim:4}: standard deviation {products.std():4.1f}, root of head_dim {head_dim**0.5:2.0f}"
+        )
     print("\n".join(lines))
 
 # %% [markdown]
@@ -197,6 +198,7 @@ So dot products grow with $\sqrt{d_k}$, and dividing by $\sqrt{d_k}$ brings thei
 
 ## Exercise 1: the scores
 """
+
 
 # %% exercise="attention_scores"
 def attention_scores(query, key):
@@ -215,6 +217,7 @@ def attention_scores(query, key):
     head_dim = query.shape[-1]
     return query @ key.transpose(-2, -1) / math.sqrt(head_dim)
     ### END SOLUTION
+
 
 # %% [markdown] hint="attention_scores"
 r"""
@@ -280,6 +283,7 @@ may reach its gradient either, because a single NaN spreads to the parameters wi
 ## Exercise 2: the weights
 """
 
+
 # %% exercise="attention_weights"
 def attention_weights(scores, mask=None):
     """Return the softmax of each query's scores (Vaswani et al. 2017, section 3.2.1).
@@ -301,6 +305,7 @@ def attention_weights(scores, mask=None):
     # A query that may attend to nothing has a row of -inf only, and softmax gives 0 / 0 = NaN.
     return weights.masked_fill(~mask, 0.0)
     ### END SOLUTION
+
 
 # %% [markdown] hint="attention_weights"
 r"""
@@ -332,6 +337,7 @@ What is left of the formula is the product of the weights with the values. Use y
 not right yet, this exercise can still earn its points: it is checked with right ones in their place.)
 """
 
+
 # %% exercise="scaled_dot_product_attention" uses="attention_scores attention_weights"
 def scaled_dot_product_attention(query, key, value, mask=None):
     """Return (output, weights) of attention (Vaswani et al. 2017, section 3.2.1, equation 1).
@@ -353,6 +359,7 @@ def scaled_dot_product_attention(query, key, value, mask=None):
     weights = attention_weights(attention_scores(query, key), mask)
     return weights @ value, weights
     ### END SOLUTION
+
 
 # %% [markdown] hint="scaled_dot_product_attention"
 r"""
@@ -386,8 +393,7 @@ if __name__ == "__main__":
     with figures.once_solved():
         for mask in (None, torch.tensor([[False, True, True]])):
             output, weights = scaled_dot_product_attention(query, key, value, mask)
-            print("weights", [round(weight, 3) for weight in weights[0].tolist()],
-                  "output", round(output.item(), 3))
+            print("weights", [round(weight, 3) for weight in weights[0].tolist()], "output", round(output.item(), 3))
 
 # %% [markdown]
 r"""
@@ -404,8 +410,7 @@ if __name__ == "__main__":
         padded = torch.tensor([True, True, True, False, False]).expand(5, 5).clone()
         padded[1] = False
         masks = {"no mask": None, "no later key": no_later_key, "no key 3 or 4; query 1: none": padded}
-        tables = {name: scaled_dot_product_attention(query, key, value, mask)[1]
-                  for name, mask in masks.items()}
+        tables = {name: scaled_dot_product_attention(query, key, value, mask)[1] for name, mask in masks.items()}
         figures.weight_tables(tables).show()
 
 # %% [markdown]
@@ -464,14 +469,19 @@ if __name__ == "__main__":
                 entropy = torch.special.entr(weights).sum(dim=-1) / math.log(2)  # from nats to bits
                 variances[name].append(scores.var().item())
                 entropies[name].append(entropy.mean().item())
-                lines.append(f"head_dim {head_dim:4}, {name:>17}: variance {scores.var():6.1f}, "
-                             f"entropy {entropy.mean():.1f} bits")
+                lines.append(
+                    f"head_dim {head_dim:4}, {name:>17}: variance {scores.var():6.1f}, "
+                    f"entropy {entropy.mean():.1f} bits"
+                )
         print("\n".join(lines))
-        figures.curves(head_dims, xlabel="head_dim", panels=[
-            figures.Panel("Variance of the scores", "variance", variances, log=True),
-            figures.Panel("Entropy of the weights", "entropy in bits", entropies,
-                          bound=("64 equal weights", 6)),
-        ]).show()
+        figures.curves(
+            head_dims,
+            xlabel="head_dim",
+            panels=[
+                figures.Panel("Variance of the scores", "variance", variances, log=True),
+                figures.Panel("Entropy of the weights", "entropy in bits", entropies, bound=("64 equal weights", 6)),
+            ],
+        ).show()
 
 # %% [markdown]
 r"""
@@ -505,9 +515,11 @@ It has been tried on the usual inputs:
 
 # %% demo
 if __name__ == "__main__":
+
     def compare(name, query, key, value, mask):
-        right, wrong = (attend(query, key, value, mask)[0]
-                        for attend in (scaled_dot_product_attention, broken_attention))
+        right, wrong = (
+            attend(query, key, value, mask)[0] for attend in (scaled_dot_product_attention, broken_attention)
+        )
         print(f"{name}:", "same output" if torch.allclose(right, wrong, atol=1e-4) else "DIFFERENT output")
 
     with figures.once_solved():
@@ -525,6 +537,7 @@ r"""
 And still it is wrong for some inputs, all of whose numbers are finite. Supply one. A good way to work: take the lines
 one by one, and say what each is meant to do, and for which inputs it does something else.
 """
+
 
 # %% exercise="attention_bug_input"
 def attention_bug_input():
@@ -549,6 +562,7 @@ def attention_bug_input():
     value = torch.tensor([[3.0], [5.0]])
     return query, key, value, None
     ### END SOLUTION
+
 
 # %% [markdown] hint="attention_bug_input"
 r"""
@@ -651,6 +665,7 @@ The output is a sum over the keys too. What has to be carried along for it, and 
 maximum rises?
 """
 
+
 # %% exercise="streaming_attention" uses="attention_scores"
 def streaming_attention(query, key, value, block_size):
     """Return the output of attention, from one block of keys at a time (Dao et al. 2022, section 3.1).
@@ -684,6 +699,7 @@ def streaming_attention(query, key, value, block_size):
         maximum = new_maximum
     return output / total
     ### END SOLUTION
+
 
 # %% [markdown] hint="streaming_attention"
 r"""
@@ -737,15 +753,23 @@ if __name__ == "__main__":
             query, key, value = torch.randn(3, length, 32)
             plain = figures.largest_tensor(scaled_dot_product_attention, query, key, value)
             streaming = figures.largest_tensor(streaming_attention, query, key, value, 64)
-            same = torch.allclose(scaled_dot_product_attention(query, key, value)[0],
-                                  streaming_attention(query, key, value, 64), atol=1e-4)
+            same = torch.allclose(
+                scaled_dot_product_attention(query, key, value)[0],
+                streaming_attention(query, key, value, 64),
+                atol=1e-4,
+            )
             mebibytes["plain"].append(plain / 2**20)
             mebibytes["streaming, blocks of 64"].append(streaming / 2**20)
-            lines.append(f"{length:4} tokens: plain {plain / 2**20:6.3f} MiB, "
-                         f"streaming {streaming / 2**20:.3f} MiB, same output: {same}")
+            lines.append(
+                f"{length:4} tokens: plain {plain / 2**20:6.3f} MiB, "
+                f"streaming {streaming / 2**20:.3f} MiB, same output: {same}"
+            )
         print("\n".join(lines))
-        figures.curves(lengths, xlabel="tokens in the sequence", panels=[
-            figures.Panel("Largest tensor", "size in MiB", mebibytes, log=True)]).show()
+        figures.curves(
+            lengths,
+            xlabel="tokens in the sequence",
+            panels=[figures.Panel("Largest tensor", "size in MiB", mebibytes, log=True)],
+        ).show()
 
 # %% [markdown]
 r"""

@@ -120,8 +120,9 @@ are different things. The next cell does the same in plain Python.
 if __name__ == "__main__":
     vectors = [(1, 0), (0, 1)]
     rows = {"query": (2, 0), "key": (0, 1), "value": (10, 20)}
-    queries, keys, values = ([sum(a * b for a, b in zip(x, row, strict=True)) for x in vectors]
-                             for row in rows.values())
+    queries, keys, values = (
+        [sum(a * b for a, b in zip(x, row, strict=True)) for x in vectors] for row in rows.values()
+    )
     print("queries", queries, "keys", keys, "values", values)
     for position, asking in enumerate(queries):
         exponentials = [math.exp(asking * asked) for asked in keys]
@@ -162,6 +163,7 @@ and a mask, in this order, and returns `(output, weights)`. It divides by the ro
 mask forbids. What is left for you is the part that learns.
 """
 
+
 # %% exercise="SelfAttention"
 class SelfAttention(nn.Module):
     """One head of self-attention: queries, keys and values of the same sequence (Vaswani et al. 2017, section 3.2).
@@ -197,6 +199,7 @@ class SelfAttention(nn.Module):
         query, key, value = self.q_proj(x), self.k_proj(x), self.v_proj(x)  # each [batch, time, head_dim]
         return scaled_dot_product_attention(query, key, value, mask)
         ### END SOLUTION
+
 
 # %% [markdown] hint="SelfAttention"
 r"""
@@ -251,8 +254,11 @@ if __name__ == "__main__":
         attention = SelfAttention(embed_dim=8, head_dim=4)
         for time in (10, 100):
             _, weights = attention(torch.randn(1, time, 8))
-            print(f"{time:3} tokens: {weights.numel():6} weights,",
-                  sum(parameter.numel() for parameter in attention.parameters()), "learned numbers")
+            print(
+                f"{time:3} tokens: {weights.numel():6} weights,",
+                sum(parameter.numel() for parameter in attention.parameters()),
+                "learned numbers",
+            )
 
 # %% [markdown]
 r"""
@@ -271,6 +277,7 @@ The same row of the mask holds for every query of the sentence, so the mask of a
 of size 1 is stretched to as many queries as there are.
 """
 
+
 # %% exercise="padding_mask"
 def padding_mask(tokens, pad_id):
     """Return the attention mask that hides padding (the key_padding_mask of nn.MultiheadAttention, inverted).
@@ -285,6 +292,7 @@ def padding_mask(tokens, pad_id):
     ### BEGIN SOLUTION
     return (tokens != pad_id).unsqueeze(1)
     ### END SOLUTION
+
 
 # %% [markdown] hint="padding_mask"
 r"""
@@ -376,14 +384,16 @@ if __name__ == "__main__":
         return output[0], weights[0]
 
     with figures.once_solved():
-        (one, weights_one), (other, weights_other) = (attend(words, embedding.token, new_head())
-                                                      for words in (first, second))
+        (one, weights_one), (other, weights_other) = (
+            attend(words, embedding.token, new_head()) for words in (first, second)
+        )
         print("the output at dog follows dog:", torch.allclose(one[dog], other[man], atol=1e-5))
         print("the output at man follows man:", torch.allclose(one[man], other[dog], atol=1e-5))
         print("the mean over the sentence is the same:", torch.allclose(one.mean(0), other.mean(0), atol=1e-5))
         names = {"the dog bites the man": first, "the man bites the dog": second}
-        figures.weight_tables(dict(zip(names, (weights_one, weights_other), strict=True)),
-                              row_names=names, column_names=names).show()
+        figures.weight_tables(
+            dict(zip(names, (weights_one, weights_other), strict=True)), row_names=names, column_names=names
+        ).show()
 
 # %% [markdown]
 r"""
@@ -428,9 +438,15 @@ if __name__ == "__main__":
             moved[name] = [round(100 * number) for number in share.tolist()]
         print("words alone: no output moves:", max(moved["words alone"]) == 0)
         print("positions added: every output moves:", min(moved["positions added"]) > 0)
-        figures.bars(first, [figures.Panel("What moves when dog and man change places",
-                                           "change of the output in % of its length", moved)],
-                     xlabel="the output at this word").show()
+        figures.bars(
+            first,
+            [
+                figures.Panel(
+                    "What moves when dog and man change places", "change of the output in % of its length", moved
+                )
+            ],
+            xlabel="the output at this word",
+        ).show()
 
 # %% [markdown]
 r"""
@@ -455,6 +471,7 @@ It has been tried on the usual inputs, with the same parameters as your module:
 
 # %% demo
 if __name__ == "__main__":
+
     def compare(name, tokens, mask=None):
         tokens = torch.tensor(tokens)
         x = vectors[tokens]
@@ -480,6 +497,7 @@ for granted, and when that does not hold. It does happen in practice: where a mo
 batch have to *end* together.
 """
 
+
 # %% exercise="self_attention_bug_input"
 def self_attention_bug_input():
     """Return tokens for which BrokenSelfAttention gives a wrong output.
@@ -496,6 +514,7 @@ def self_attention_bug_input():
     # longest sequence has three tokens, so the key of the last place is left out, and that is a real token.
     return torch.tensor([[0, 0, 1, 2], [0, 3, 4, 5]])
     ### END SOLUTION
+
 
 # %% [markdown] hint="self_attention_bug_input"
 r"""
@@ -601,6 +620,7 @@ Two boxes of lesson 7 help here: `attention_scores(query, key)` gives the scaled
 `attention_weights(scores, mask)` the weights.
 """
 
+
 # %% exercise="RelativeSelfAttention"
 class RelativeSelfAttention(nn.Module):
     """Self-attention that adds a learned number per distance to each score (Raffel et al. 2020, section 2.1).
@@ -653,6 +673,7 @@ class RelativeSelfAttention(nn.Module):
         return weights @ self.v_proj(x), weights
         ### END SOLUTION
 
+
 # %% [markdown] hint="RelativeSelfAttention"
 r"""
 First make the table of distances, as in the text above, for as many positions as `x` has. `torch.arange` gives the
@@ -698,8 +719,10 @@ if __name__ == "__main__":
             with torch.no_grad():
                 relative.distance_bias.copy_(torch.tensor(biases))
             before, after = (attend(words, embedding.token, relative)[0] for words in (first, second))
-            print(f"biases {biases}: the output at dog is the same in both sentences:",
-                  torch.allclose(before[dog], after[man], atol=1e-5))
+            print(
+                f"biases {biases}: the output at dog is the same in both sentences:",
+                torch.allclose(before[dog], after[man], atol=1e-5),
+            )
 
 # %% [markdown]
 r"""

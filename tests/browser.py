@@ -1,12 +1,12 @@
 """A real browser for tests, with the network cut, and a real JupyterLab or Notebook for it to open.
 
-    pytestmark = browser.needed()                       # skips without a browser; in CI it fails instead
+pytestmark = browser.needed()                       # skips without a browser; in CI it fails instead
 
-    with browser.Browser() as chromium, browser.Jupyter(folder, "lab") as jupyter:
-        page = chromium.page()
-        jupyter.run(page, "a.ipynb")                    # opens the notebook, runs all cells, saves it
-        page.locator(...)                               # Playwright's own page
-        chromium.check()                                # no error on any page, no request to anywhere else
+with browser.Browser() as chromium, browser.Jupyter(folder, "lab") as jupyter:
+    page = chromium.page()
+    jupyter.run(page, "a.ipynb")                    # opens the notebook, runs all cells, saves it
+    page.locator(...)                               # Playwright's own page
+    chromium.check()                                # no error on any page, no request to anywhere else
 """
 
 import json
@@ -26,8 +26,10 @@ import pytest
 
 REPOSITORY = Path(__file__).parent.parent
 SCREENSHOTS = REPOSITORY / "artefacts" / "screenshots"
-FLAGS = ("--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-         "--disable-component-update --disable-sync").split()
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
 LOCAL = ("http://127.0.0.1:", "ws://127.0.0.1:", "file://", "data:", "blob:", "about:")
 # Notebook 7.6 throws this whenever it starts, with an empty notebook as well.
 HARMLESS = ("Cannot read properties of undefined (reading 'schema')",)
@@ -79,9 +81,14 @@ class Browser:
         Browser._open += 1
         self._profile = tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True)
         self._browser = Browser._driver.chromium.launch(
-            executable_path=executable(), env=os.environ | {"HOME": self._profile.name},
-            args=[*FLAGS, "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-                  f"--blink-settings=preferredColorScheme={0 if self.dark else 1}"])
+            executable_path=executable(),
+            env=os.environ | {"HOME": self._profile.name},
+            args=[
+                *FLAGS,
+                "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+                f"--blink-settings=preferredColorScheme={0 if self.dark else 1}",
+            ],
+        )
         return self
 
     def __exit__(self, *error):
@@ -93,8 +100,9 @@ class Browser:
 
     def page(self, width=1200, height=900, **settings):
         """Return a new page; the browser notes every request of it, and every error."""
-        context = self._browser.new_context(color_scheme="null", viewport={"width": width, "height": height},
-                                            **settings)
+        context = self._browser.new_context(
+            color_scheme="null", viewport={"width": width, "height": height}, **settings
+        )
         context.set_default_timeout(30_000)
         context.on("request", lambda request: self.requests.append(request.url))
         context.on("weberror", lambda error: self.faults.append(str(error.error)))
@@ -137,21 +145,40 @@ class Jupyter:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        options = {"IdentityProvider.token": self.token, "ServerApp.ip": "127.0.0.1", "ServerApp.port": self.port,
-                   "ServerApp.root_dir": self.folder, "ServerApp.open_browser": False, "ServerApp.allow_root": True,
-                   "LabApp.expose_app_in_browser": True, "JupyterNotebookApp.expose_app_in_browser": True,
-                   "LabApp.extension_manager": "readonly", "LabApp.user_settings_dir": home / "settings",
-                   "JupyterNotebookApp.user_settings_dir": home / "settings",
-                   "LabApp.workspaces_dir": home / "workspaces"}
-        places = {name: str(home / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR",
-                                                      "IPYTHONDIR", "JUPYTERLAB_SETTINGS_DIR")}
+        options = {
+            "IdentityProvider.token": self.token,
+            "ServerApp.ip": "127.0.0.1",
+            "ServerApp.port": self.port,
+            "ServerApp.root_dir": self.folder,
+            "ServerApp.open_browser": False,
+            "ServerApp.allow_root": True,
+            "LabApp.expose_app_in_browser": True,
+            "JupyterNotebookApp.expose_app_in_browser": True,
+            "LabApp.extension_manager": "readonly",
+            "LabApp.user_settings_dir": home / "settings",
+            "JupyterNotebookApp.user_settings_dir": home / "settings",
+            "LabApp.workspaces_dir": home / "workspaces",
+        }
+        places = {
+            name: str(home / name)
+            for name in (
+                "JUPYTER_CONFIG_DIR",
+                "JUPYTER_DATA_DIR",
+                "JUPYTER_RUNTIME_DIR",
+                "IPYTHONDIR",
+                "JUPYTERLAB_SETTINGS_DIR",
+            )
+        }
         places["JUPYTERLAB_SETTINGS_DIR"] = str(home / "settings")
         self._log = open(home / "log", "w+")
         module = {"lab": "jupyterlab", "notebook": "notebook"}[self.app]
         self._process = subprocess.Popen(
             [sys.executable, "-m", module, *(f"--{name}={value}" for name, value in options.items())],
-            cwd=self.folder, env=os.environ | places | {"JUPYTER_PREFER_ENV_PATH": "1"}, stdout=self._log,
-            stderr=self._log)
+            cwd=self.folder,
+            env=os.environ | places | {"JUPYTER_PREFER_ENV_PATH": "1"},
+            stdout=self._log,
+            stderr=self._log,
+        )
         self._wait()
         return self
 
@@ -169,8 +196,10 @@ class Jupyter:
         """No news from elsewhere, all cells on the page at once, and the theme."""
         settings = {
             "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
-            "apputils-extension/themes": {"theme": "JupyterLab Dark" if self.dark else "JupyterLab Light",
-                                          "adaptive-theme": False},
+            "apputils-extension/themes": {
+                "theme": "JupyterLab Dark" if self.dark else "JupyterLab Light",
+                "adaptive-theme": False,
+            },
             "notebook-extension/tracker": {"windowingMode": "none"},
         }
         for name, values in settings.items():
@@ -222,6 +251,8 @@ class Jupyter:
         }""")
         page.wait_for_function("window.ran", timeout=1000 * seconds)
         assert page.evaluate("window.ran") == "yes", page.evaluate("window.ran")
-        errors = page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr'], .jp-OutputArea-output"
-                              "[data-mime-type='application/vnd.jupyter.error']")
+        errors = page.locator(
+            ".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr'], .jp-OutputArea-output"
+            "[data-mime-type='application/vnd.jupyter.error']"
+        )
         assert errors.count() == 0, errors.all_inner_texts()

@@ -16,12 +16,28 @@ import tables
 # `python -m pytest --learner`. All other tests are about authoring and grading, which need Linux: a sandbox, signals,
 # nbgrader's folders, a database server. Names of modules, without their folders; `figures_*` is a pattern.
 LEARNER = (
-    "check", "own_work", "pytest_plugin",                                   # checks, and what they say
-    "mistakes",                                                             # recorded answers hold on this processor
-    "assemble", "transformer_map", "views", "pretrained", "figures_*",      # what notebooks show
-    "data", "training", "training_tasks",                                   # what models are trained on
-    "encoder", "decoder", "encoder_only", "decoder_only", "encoder_decoder", "self_attention", "multi_head_attention",
-    "layer_normalization", "positional_embeddings", "visualizing_attention",  # numbers against PyTorch on this machine
+    "check",
+    "own_work",
+    "pytest_plugin",  # checks, and what they say
+    "mistakes",  # recorded answers hold on this processor
+    "assemble",
+    "transformer_map",
+    "views",
+    "pretrained",
+    "figures_*",  # what notebooks show
+    "data",
+    "training",
+    "training_tasks",  # what models are trained on
+    "encoder",
+    "decoder",
+    "encoder_only",
+    "decoder_only",
+    "encoder_decoder",
+    "self_attention",
+    "multi_head_attention",
+    "layer_normalization",
+    "positional_embeddings",
+    "visualizing_attention",  # numbers against PyTorch on this machine
 )
 
 

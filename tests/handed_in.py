@@ -12,8 +12,9 @@ from autograder.intake.arrivals import AutogradeAll
 from autograder.intake.folder import Limits
 
 FILE = f"{NOTEBOOK}.ipynb"
-SMALL = Limits(notebook_bytes=7_000, cells=7, source=700, sources=1_100, files=11, file_bytes=13_000,
-               folder_bytes=17_000, depth=3)
+SMALL = Limits(
+    notebook_bytes=7_000, cells=7, source=700, sources=1_100, files=11, file_bytes=13_000, folder_bytes=17_000, depth=3
+)
 
 
 def cell(source="x = 2", kind="code", **more):
@@ -26,10 +27,12 @@ def notebook(*cells, **more):
 
 def named(name, content=b"x"):
     """Return what puts a file of this name, which may be bytes, into a folder."""
+
     def make(folder):
         path = os.path.join(os.fsencode(folder), name if isinstance(name, bytes) else os.fsencode(name))
         with open(path, "wb") as file:
             file.write(content)
+
     return make
 
 

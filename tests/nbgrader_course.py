@@ -31,8 +31,12 @@ def graded(cell, name, points=None, solution=True):
     """Give a cell nbgrader's metadata: an answer, a check (with points), or a written answer (both)."""
     cell.id = f"{name}-cell"
     cell.metadata.nbgrader = {
-        "grade_id": name, "grade": points is not None, "solution": solution, "locked": not solution,
-        "schema_version": 3, "task": False,
+        "grade_id": name,
+        "grade": points is not None,
+        "solution": solution,
+        "locked": not solution,
+        "schema_version": 3,
+        "task": False,
     } | ({} if points is None else {"points": points})
     return cell
 
@@ -103,8 +107,12 @@ class Course:
     def nbgrader(self, *arguments, check=True):
         """Run one of nbgrader's commands, as its user does, and return what it logged."""
         done = subprocess.run(
-            [sys.executable, "-m", "nbgrader", *arguments], cwd=self.root, env=self.environment(),
-            capture_output=True, text=True, timeout=300,
+            [sys.executable, "-m", "nbgrader", *arguments],
+            cwd=self.root,
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            timeout=300,
         )
         assert done.returncode == 0 or not check, done.stderr
         return done.stderr

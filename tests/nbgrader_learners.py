@@ -79,6 +79,7 @@ def from_other_lesson(course):
 
 def executed(course):
     """Return each learner's notebook that is run."""
+
     def with_code(code, **answers):
         return before(course.answers(**answers), "merge_heads", new_code_cell(code))
 
@@ -115,10 +116,32 @@ UNREADABLE = {
     "unknown_format": ({"nbformat": {"a": 1}, "cells": []}, "not 4"),
     "no_list": ({"nbformat": 4, "cells": {"a": 1}}, "no list of cells"),
     "no_cells": ({"nbformat": 4, "cells": []}, "no cells"),
-    "wrong_types": ({"nbformat": 4, "metadata": 3, "cells": [
-        1, {"cell_type": ["code"]}, {"cell_type": "code", "source": 5}, {"cell_type": "raw", "source": "x"},
-    ]}, "no cells"),
-    "strange_cell": ({"nbformat": 4, "cells": [
-        {"cell_type": "code", "source": ["x"], "metadata": {"nbgrader": {"grade_id": [1]}}, "id": 7, "outputs": 3},
-    ]}, "none of the answer cells"),
+    "wrong_types": (
+        {
+            "nbformat": 4,
+            "metadata": 3,
+            "cells": [
+                1,
+                {"cell_type": ["code"]},
+                {"cell_type": "code", "source": 5},
+                {"cell_type": "raw", "source": "x"},
+            ],
+        },
+        "no cells",
+    ),
+    "strange_cell": (
+        {
+            "nbformat": 4,
+            "cells": [
+                {
+                    "cell_type": "code",
+                    "source": ["x"],
+                    "metadata": {"nbgrader": {"grade_id": [1]}},
+                    "id": 7,
+                    "outputs": 3,
+                },
+            ],
+        },
+        "none of the answer cells",
+    ),
 }

@@ -10,9 +10,26 @@ from pathlib import PurePath
 from xdist.scheduler import LoadScopeScheduling
 
 # Longest first, as `make test ARGS=--durations=50` shows it; a file that is missing here only comes later.
-LONG = ["test_red_team", "test_grading_killed", "test_nbgrader", "test_notebooks", "test_grading", "test_sandbox",
-        "test_sandbox_start", "test_processors", "test_attacks", "test_mistakes", "test_regrade", "test_classroom",
-        "test_views_browser", "test_book", "test_grading_cluster", "test_intake_class", "test_formgrader", "test_reach"]
+LONG = [
+    "test_red_team",
+    "test_grading_killed",
+    "test_nbgrader",
+    "test_notebooks",
+    "test_grading",
+    "test_sandbox",
+    "test_sandbox_start",
+    "test_processors",
+    "test_attacks",
+    "test_mistakes",
+    "test_regrade",
+    "test_classroom",
+    "test_views_browser",
+    "test_book",
+    "test_grading_cluster",
+    "test_intake_class",
+    "test_formgrader",
+    "test_reach",
+]
 FEW = 3
 AT_ONCE = {"test_grading_killed", "test_mistakes", "test_notebooks", "test_processors", "test_reach", "test_verdict"}
 
@@ -33,8 +50,9 @@ def workers(arguments):
 
     A worker imports all that the tests need, and that takes longer than most files do.
     """
-    few = len(arguments) <= FEW and all("::" in one or one.endswith(".py") and _file(one) not in LONG
-                                        for one in arguments)
+    few = len(arguments) <= FEW and all(
+        "::" in one or one.endswith(".py") and _file(one) not in LONG for one in arguments
+    )
     return 0 if few else None
 
 

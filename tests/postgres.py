@@ -43,6 +43,7 @@ def server():
         os.chmod(folder, 0o755)
         yield f"postgresql+psycopg://grader@/gradebook?host={folder}"
     finally:
-        subprocess.run([*as_user, bin / "pg_ctl", "-D", data, "-m", "immediate", "stop"], cwd=folder,
-                       capture_output=True)
+        subprocess.run(
+            [*as_user, bin / "pg_ctl", "-D", data, "-m", "immediate", "stop"], cwd=folder, capture_output=True
+        )
         shutil.rmtree(folder, ignore_errors=True)

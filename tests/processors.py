@@ -11,8 +11,11 @@ import warnings
 
 # Three libraries round: torch's own kernels, MKL below matrix products, oneDNN below some layers.
 PLAYED = {
-    "without vector instructions": {"ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE",
-                                    "ONEDNN_MAX_CPU_ISA": "SSE41"},
+    "without vector instructions": {
+        "ATEN_CPU_CAPABILITY": "default",
+        "MKL_CBWR": "COMPATIBLE",
+        "ONEDNN_MAX_CPU_ISA": "SSE41",
+    },
     "with AVX2": {"ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "AVX2", "ONEDNN_MAX_CPU_ISA": "AVX2"},
 }
 
@@ -45,8 +48,9 @@ def told(lesson, every=1):
         answers = [(name, None, call) for name, call in right]
         answers += [(str(sorted(one.replaced)), one.mistakes[0], one.call) for one in wrong]
         results = [(name, mistake, examine(record, {exercise: call}, seconds=60)) for name, mistake, call in answers]
-        found[exercise] = [[name, mistake, result.mistake, result.earned / result.points]
-                           for name, mistake, result in results]
+        found[exercise] = [
+            [name, mistake, result.mistake, result.earned / result.points] for name, mistake, result in results
+        ]
     return found
 
 

@@ -5,8 +5,13 @@ import torch
 DTYPES = [torch.float32, torch.float64]
 
 # Our names of an encoder layer's parts, and PyTorch's.
-LAYER = {"self_attention.out_proj": "self_attn.out_proj", "feed_forward.up_proj": "linear1",
-         "feed_forward.down_proj": "linear2", "norm1": "norm1", "norm2": "norm2"}
+LAYER = {
+    "self_attention.out_proj": "self_attn.out_proj",
+    "feed_forward.up_proj": "linear1",
+    "feed_forward.down_proj": "linear2",
+    "norm1": "norm1",
+    "norm2": "norm2",
+}
 ATTENTIONS = (("self_attention", "self_attn"),)
 
 

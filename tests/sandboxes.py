@@ -46,8 +46,9 @@ class Inside:
 
     def __init__(self, zygote="", start=None, manager=None, **settings):
         self.zygote = zygote
-        self.manager = SandboxKernelManager(sandbox={"zygote": zygote, **settings}, prove_first=False,
-                                            **(manager or {}))
+        self.manager = SandboxKernelManager(
+            sandbox={"zygote": zygote, **settings}, prove_first=False, **(manager or {})
+        )
         self.start = start or {}
         self.runner = asyncio.Runner()
 
@@ -88,8 +89,11 @@ class Inside:
             said.append(content.get("text", "") if message["msg_type"] == "stream" else "")
             failed.extend(["\n".join(content["traceback"])] if message["msg_type"] == "error" else [])
 
-        reply = self.wait(self.client.execute_interactive(code, timeout=timeout, allow_stdin=False, output_hook=hear,
-                                                          stop_on_error=False))
+        reply = self.wait(
+            self.client.execute_interactive(
+                code, timeout=timeout, allow_stdin=False, output_hook=hear, stop_on_error=False
+            )
+        )
         if failed or reply["content"]["status"] != "ok":
             raise RuntimeError(failed[0] if failed else str(reply["content"]))
         return "".join(said)
@@ -101,8 +105,9 @@ class Inside:
     def fails(self, code):
         """Run one statement inside and return the name of what it raised, "" if nothing."""
         body = "\n".join(f"    {line}" for line in code.splitlines())
-        return self.value("_error", f"_error = ''\ntry:\n{body}\nexcept BaseException as error:\n"
-                                    "    _error = type(error).__name__")
+        return self.value(
+            "_error", f"_error = ''\ntry:\n{body}\nexcept BaseException as error:\n    _error = type(error).__name__"
+        )
 
     def alive(self):
         return self.wait(self.manager.is_alive())

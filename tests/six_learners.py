@@ -21,9 +21,15 @@ EXPECTED = {"anna": 11, "ben": 10, "carla": 0, "dirk": 9, "emma": 0, "finn": 0}
 def handed_in(one):
     """Return {learner: bytes}: right, partly right, unsolved, one that never ends, and two unreadable."""
     right = {name: exercise.source for name, exercise in LESSON.exercises.items()}
-    filled = {learner: classroom._filled(one.released(), answers) for learner, answers in {
-        "anna": right, "ben": right | {"attention_scores": HALF}, "carla": {},
-        "dirk": right | {"attention_scores": NEVER_ENDS}}.items()}
+    filled = {
+        learner: classroom._filled(one.released(), answers)
+        for learner, answers in {
+            "anna": right,
+            "ben": right | {"attention_scores": HALF},
+            "carla": {},
+            "dirk": right | {"attention_scores": NEVER_ENDS},
+        }.items()
+    }
     return filled | {"emma": b'{"cells": [', "finn": b""}
 
 
@@ -52,8 +58,13 @@ class Class(classroom.Class):
     def start(self, *options):
         return subprocess.Popen(
             [sys.executable, "-m", "autograder", "grade", "7", "--root", str(self.folder), *options],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=REPOSITORY, start_new_session=True,
-            env=os.environ | {"COLUMNS": "200"})
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=REPOSITORY,
+            start_new_session=True,
+            env=os.environ | {"COLUMNS": "200"},
+        )
 
     def grade(self, *options):
         """Run the command and return what it printed."""
@@ -66,22 +77,30 @@ class Class(classroom.Class):
         """Return {learner: points that were given by the machine}."""
         with Gradebook(url or self.coursedir().db_url, "transformer_taxonomy") as gradebook:
             submissions = gradebook.assignment_submissions(LESSON.folder)
-            return {one.student.id: sum(grade.auto_score or 0 for part in one.notebooks for grade in part.grades)
-                    for one in submissions}
+            return {
+                one.student.id: sum(grade.auto_score or 0 for part in one.notebooks for grade in part.grades)
+                for one in submissions
+            }
 
     def everything(self):
         """Return all that a run leaves behind and that could be lost: scores, comments, graded notebooks."""
         with Gradebook(self.coursedir().db_url, "transformer_taxonomy") as gradebook:
-            rows = [(one.student.id, grade.name, grade.auto_score, grade.needs_manual_grade)
-                    for one in gradebook.assignment_submissions(LESSON.folder) for notebook in one.notebooks
-                    for grade in notebook.grades]
-            comments = [(one.student.id, comment.name, comment.auto_comment)
-                        for one in gradebook.assignment_submissions(LESSON.folder) for notebook in one.notebooks
-                        for comment in notebook.comments]
-        notebooks = {path.relative_to(self.folder): path.read_text()
-                     for path in (self.folder / "autograded").rglob("*.ipynb")}
+            rows = [
+                (one.student.id, grade.name, grade.auto_score, grade.needs_manual_grade)
+                for one in gradebook.assignment_submissions(LESSON.folder)
+                for notebook in one.notebooks
+                for grade in notebook.grades
+            ]
+            comments = [
+                (one.student.id, comment.name, comment.auto_comment)
+                for one in gradebook.assignment_submissions(LESSON.folder)
+                for notebook in one.notebooks
+                for comment in notebook.comments
+            ]
+        notebooks = {
+            path.relative_to(self.folder): path.read_text() for path in (self.folder / "autograded").rglob("*.ipynb")
+        }
         return sorted(rows), sorted(comments), notebooks
 
     def submitted(self):
         return {path: path.read_bytes() for path in (self.folder / "submitted").rglob("*") if path.is_file()}
-

@@ -33,9 +33,13 @@ def _text(rows):
         body.append(["all together", *map(_cell, sums[1:])])
     heads = [name.replace("_", " ") for name in names]
     widths = [max(len(line[column]) for line in [heads, *body]) for column in range(len(names))]
-    return "\n".join("  ".join(cell.ljust(width) if index == 0 else cell.rjust(width)
-                               for index, (cell, width) in enumerate(zip(line, widths, strict=True)))
-                     for line in [heads, *body])
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if index == 0 else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in [heads, *body]
+    )
 
 
 def _cell(value):

@@ -16,8 +16,18 @@ from workbench import parts as boxes
 torch.set_num_threads(1)
 SOLUTIONS = lessons.REPOSITORY / "solutions"
 # Parts that no encoder, decoder or model is made of, and mask_tokens, whose draws nobody prescribes.
-APART = {"scaled_dot_product_attention", "SelfAttention", "RelativeSelfAttention", "GroupedQueryAttention",
-         "ResidualConnection", "RMSNorm", "rotary_embedding", "GatedFeedForward", "sliding_window_mask", "mask_tokens"}
+APART = {
+    "scaled_dot_product_attention",
+    "SelfAttention",
+    "RelativeSelfAttention",
+    "GroupedQueryAttention",
+    "ResidualConnection",
+    "RMSNorm",
+    "rotary_embedding",
+    "GatedFeedForward",
+    "sliding_window_mask",
+    "mask_tokens",
+}
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +60,10 @@ def skeleton(text):
 
 
 def notebook(*sources):
-    cells = [{"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None, "source": source}
-             for source in sources]
+    cells = [
+        {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None, "source": source}
+        for source in sources
+    ]
     return json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 4})
 
 
@@ -63,6 +75,7 @@ def write(folder, lesson, *sources):
 
 
 # Right parts
+
 
 def test_every_lesson_text_gives_its_parts(reference):
     assert set(reference.choices.values()) == {"reference"} and list(reference.choices) == list(PARTS)
@@ -77,25 +90,33 @@ def test_any_right_part_can_be_exchanged(trial, part):
 
 def test_a_switch_to_a_right_part_changes_no_number(reference):
     assert reference.switch("MultiHeadAttention", "box").agrees() and reference.agrees()
-    assert assemble({"reference": SOLUTIONS}, dict.fromkeys(PARTS, "box") | {"Encoder": "reference"},
-                    check=False).agrees()
+    assert assemble(
+        {"reference": SOLUTIONS}, dict.fromkeys(PARTS, "box") | {"Encoder": "reference"}, check=False
+    ).agrees()
 
 
 def test_what_is_observed_of_right_parts_is_no_error(reference):
     assert not [value for values in reference.observe().values() for value in values if isinstance(value, str)]
 
 
-@pytest.mark.parametrize("choices, wanted", [
-    ({}, {"Encoder": "reference", "EncoderLayer": "reference", "MultiHeadAttention": "reference"}),
-    ({"EncoderLayer": "box"}, {"Encoder": "reference", "EncoderLayer": "box", "MultiHeadAttention": "reference"}),
-    ({"Encoder": "box"}, {"Encoder": "box", "EncoderLayer": "reference", "MultiHeadAttention": "reference"}),
-    ({"MultiHeadAttention": "box", "LayerNorm": "box"}, {"Encoder": "reference", "MultiHeadAttention": "box"}),
-])
+@pytest.mark.parametrize(
+    "choices, wanted",
+    [
+        ({}, {"Encoder": "reference", "EncoderLayer": "reference", "MultiHeadAttention": "reference"}),
+        ({"EncoderLayer": "box"}, {"Encoder": "reference", "EncoderLayer": "box", "MultiHeadAttention": "reference"}),
+        ({"Encoder": "box"}, {"Encoder": "box", "EncoderLayer": "reference", "MultiHeadAttention": "reference"}),
+        ({"MultiHeadAttention": "box", "LayerNorm": "box"}, {"Encoder": "reference", "MultiHeadAttention": "box"}),
+    ],
+)
 def test_a_model_is_made_of_the_parts_that_were_chosen(choices, wanted):
     chosen = assemble({"reference": SOLUTIONS}, choices, check=False)
     model = chosen.encoder(2, 12, 3, 17, norm_first=True)
-    made = {"Encoder": model, "EncoderLayer": model.layers[1], "MultiHeadAttention": model.layers[1].self_attention,
-            "LayerNorm": model.layers[1].norm2}
+    made = {
+        "Encoder": model,
+        "EncoderLayer": model.layers[1],
+        "MultiHeadAttention": model.layers[1].self_attention,
+        "LayerNorm": model.layers[1].norm2,
+    }
     for name, part in made.items():
         by = "workbench.parts" in type(part).__module__ or type(part) is torch.nn.LayerNorm
         assert ("box" if by else "reference") == chosen.choices[name]
@@ -143,6 +164,7 @@ def test_all_models_can_be_built(reference):
 
 # Wrong parts
 
+
 @pytest.mark.parametrize("part", [part for part in PARTS if part not in APART])
 def test_a_wrong_part_is_found_by_switching(reference, trial, part):
     wrongs = lessons.catalogue(PARTS[part]).singles(part)
@@ -155,8 +177,9 @@ def test_a_wrong_part_is_found_by_switching(reference, trial, part):
 
 
 def test_two_wrong_parts_are_found_together(reference):
-    broken = (reference.switch("merge_heads", lambda x: x.flatten(2))
-              .switch("causal_mask", lambda queries, keys=None: torch.ones(queries, keys or queries, dtype=torch.bool)))
+    broken = reference.switch("merge_heads", lambda x: x.flatten(2)).switch(
+        "causal_mask", lambda queries, keys=None: torch.ones(queries, keys or queries, dtype=torch.bool)
+    )
     found = broken.suspects()
     assert set(found.parts) == {"merge_heads", "causal_mask"} and "together" in found.says
 
@@ -166,6 +189,7 @@ def test_nobody_is_suspected_of_right_numbers(reference):
 
 
 # A learner's notebooks
+
 
 def test_a_course_of_skeletons_is_all_boxes_and_works(tmp_path):
     for lesson in assembling.LESSONS:
@@ -204,8 +228,10 @@ def test_solved_notebooks_give_what_the_lesson_texts_give():
 
 SPLIT = "import torch\ndef split_heads(x, num_heads):\n    {}"
 RIGHT = "return x.unflatten(-1, (num_heads, -1)).transpose(1, 2)"
-WRONG = ("if x.shape[-1] % num_heads:\n        raise ValueError(f'{x.shape[-1]} {num_heads}')\n"
-         "    return x.reshape(x.shape[0], num_heads, x.shape[1], -1)")
+WRONG = (
+    "if x.shape[-1] % num_heads:\n        raise ValueError(f'{x.shape[-1]} {num_heads}')\n"
+    "    return x.reshape(x.shape[0], num_heads, x.shape[1], -1)"
+)
 
 
 @pytest.fixture
@@ -213,17 +239,29 @@ def recorded(tmp_path):
     """A folder of recorded answers with two exercises of lesson 8."""
     lesson = lessons.read("multi_head_attention")
     for name in ("split_heads", "merge_heads"):
-        record = recording.record(lesson, lesson.exercises[name], vars(lessons.reference(lesson.name))[name],
-                                  lessons.catalogue(lesson.name), pairs=False)
+        record = recording.record(
+            lesson,
+            lesson.exercises[name],
+            vars(lessons.reference(lesson.name))[name],
+            lessons.catalogue(lesson.name),
+            pairs=False,
+        )
         recording.write(record, tmp_path / "recorded")
     return tmp_path / "recorded"
 
 
 def test_a_box_stands_for_what_fails_its_check_and_the_table_says_why(tmp_path, recorded):
-    write(tmp_path, "multi_head_attention", "print('no experiment is run'); 1 / 0", "from workbench.parts import *",
-          SPLIT.format(WRONG), "def merge_heads(x):\n    return x.transpose(1, 2).flatten(2)",
-          "class MultiHeadAttention(torch.nn.Module):\n    def __init__(self, *sizes):\n"
-          "        raise NotImplementedError('MultiHeadAttention is not solved yet')", "def GroupedQuery(:")
+    write(
+        tmp_path,
+        "multi_head_attention",
+        "print('no experiment is run'); 1 / 0",
+        "from workbench.parts import *",
+        SPLIT.format(WRONG),
+        "def merge_heads(x):\n    return x.transpose(1, 2).flatten(2)",
+        "class MultiHeadAttention(torch.nn.Module):\n    def __init__(self, *sizes):\n"
+        "        raise NotImplementedError('MultiHeadAttention is not solved yet')",
+        "def GroupedQuery(:",
+    )
     assembly = assemble(tmp_path, recorded=recorded)
     assert assembly.choices["merge_heads"] == "learner" and assembly.choices["split_heads"] == "box"
     assert "split without the transpose" in assembly.reasons["split_heads"]
@@ -260,9 +298,10 @@ def test_the_first_lessons_that_have_a_part_right_give_it(tmp_path, recorded):
 
 def test_parts_are_found_under_any_name_that_a_lesson_gives_them(tmp_path):
     encoder = (SOLUTIONS / "encoder.py").read_text()
-    for old, new in (("from workbench.parts import MultiHeadAttention", "from workbench import parts"),
-                     ("from workbench.parts import MultiHeadAttention",
-                      "from workbench.parts import MultiHeadAttention as Heads")):
+    for old, new in (
+        ("from workbench.parts import MultiHeadAttention", "from workbench import parts"),
+        ("from workbench.parts import MultiHeadAttention", "from workbench.parts import MultiHeadAttention as Heads"),
+    ):
         text = encoder.replace(old, new)
         name = "parts.MultiHeadAttention" if new.endswith("parts") else "Heads"
         (tmp_path / "encoder.py").write_text(text.replace("= MultiHeadAttention(", f"= {name}("), encoding="utf-8")
@@ -290,6 +329,7 @@ def test_a_lesson_that_cannot_be_loaded_gives_way_to_the_boxes(tmp_path):
 
 
 # Errors
+
 
 def test_an_error_names_the_place_the_fact_and_the_remedy(tmp_path, reference):
     with pytest.raises(AssemblyError, match="no lesson is here; give the folder"):

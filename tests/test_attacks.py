@@ -32,9 +32,15 @@ TITLE = "The red team"
 def notebook(answers, code=None):
     """Return the lesson's code cells for four exercises with these answers, rebuilt, with one cell of the learner's."""
     found = nbformat.read(RELEASED, 4)
-    kept = [cell for cell in found.cells if cell.cell_type == "code" and (
-        cell.id.startswith("code-") or cell.metadata.get("nbgrader", {}).get("grade_id", "").removeprefix("check_")
-        in WRONG)]
+    kept = [
+        cell
+        for cell in found.cells
+        if cell.cell_type == "code"
+        and (
+            cell.id.startswith("code-")
+            or cell.metadata.get("nbgrader", {}).get("grade_id", "").removeprefix("check_") in WRONG
+        )
+    ]
     for cell in kept:
         if is_solution(cell):
             cell.source = answers[cell.metadata.nbgrader.grade_id]
@@ -53,8 +59,14 @@ class Host:
         self.token = f"secret-{secrets.token_hex(8)}"
         self.server = socket.create_server(("127.0.0.1", 0))
         self.server.settimeout(0.2)
-        self.places = {name: folder / place for name, place in {
-            "gradebook": "gradebook.db", "other": "submitted/ada/mine.ipynb", "home": "home/.ssh/id"}.items()}
+        self.places = {
+            name: folder / place
+            for name, place in {
+                "gradebook": "gradebook.db",
+                "other": "submitted/ada/mine.ipynb",
+                "home": "home/.ssh/id",
+            }.items()
+        }
         for path in self.places.values():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(self.token)
@@ -69,8 +81,12 @@ class Host:
         self.steps = RunAnswers(config=config), Score(config=config)
 
     def filled(self, code):
-        for name, path in {**self.places, "solution": self.solution, "repository": REPOSITORY,
-                           "port": self.server.getsockname()[1]}.items():
+        for name, path in {
+            **self.places,
+            "solution": self.solution,
+            "repository": REPOSITORY,
+            "port": self.server.getsockname()[1],
+        }.items():
             code = code.replace(f"{{{name}}}", str(path))
         return code
 
@@ -144,8 +160,12 @@ def test_an_attack_gains_nothing_reads_nothing_and_harms_nobody(host, honest, at
     assert points == honest
     assert not known
     assert harmed == []
-    first = "".join(output.get("text", "") for cell in json.loads(text)["cells"][1:2] for output in cell["outputs"]
-                    for output in [{**output, "text": "".join(output.get("text", ""))}])
+    first = "".join(
+        output.get("text", "")
+        for cell in json.loads(text)["cells"][1:2]
+        for output in cell["outputs"]
+        for output in [{**output, "text": "".join(output.get("text", ""))}]
+    )
     assert "DID" in first or "REFUSED" in first or "left out of the rest of the run" in first, first or text[-3000:]
     assert [process for process in psutil.Process().children(recursive=True) if process.name() == "bwrap"] == []
 

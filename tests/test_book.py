@@ -43,8 +43,15 @@ socket.getaddrinfo = socket.create_connection = refuse
 def build(notebooks, output, tmp_path, *options):
     """Build a book of the notebooks in a folder, without a network; return the finished process."""
     (tmp_path / "sitecustomize.py").write_text(NO_NETWORK)
-    command = [sys.executable, REPOSITORY / "docs/book/build.py", "--notebooks", notebooks, "--output", output,
-               *options]
+    command = [
+        sys.executable,
+        REPOSITORY / "docs/book/build.py",
+        "--notebooks",
+        notebooks,
+        "--output",
+        output,
+        *options,
+    ]
     settings = {"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1", "HOME": str(tmp_path)}
     return subprocess.run(command, env=settings, capture_output=True, text=True, cwd=tmp_path, timeout=600)
 
@@ -64,7 +71,7 @@ def book(tmp_path_factory, view):
     """The folder of a book of all lessons; the last one ends with a view of known size."""
     folder = tmp_path_factory.mktemp("book")
     for lesson in LESSONS:
-        path, = (NOTEBOOKS / lesson).glob("*.ipynb")
+        (path,) = (NOTEBOOKS / lesson).glob("*.ipynb")
         stored = nbformat.read(path, as_version=4)
         if lesson == CAPSTONE:
             stored.cells.append(nbformat.v4.new_code_cell("head_view(weights, words)", outputs=[view], id="last"))
@@ -97,8 +104,9 @@ def site_pages(site):
 
 
 def parsed(folder):
-    return {path: BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
-            for path in sorted(folder.rglob("*.html"))}
+    return {
+        path: BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser") for path in sorted(folder.rglob("*.html"))
+    }
 
 
 @pytest.fixture(scope="module")
@@ -125,11 +133,15 @@ def prose(page):
 
 # What is in it
 
+
 def test_all_lessons_of_the_map_are_there_and_every_page_leads_to_each_lesson(book, pages):
     assert {f"{one.number:02d}_{name}" for name, one in map_boxes.LESSONS.items()} <= set(LESSONS)
     for path, page in pages.items():
-        links = {(path.parent / link["href"]).resolve() for link in page.select(".sidebar-tree a[href]")
-                 if not link["href"].startswith("#")} | {path}
+        links = {
+            (path.parent / link["href"]).resolve()
+            for link in page.select(".sidebar-tree a[href]")
+            if not link["href"].startswith("#")
+        } | {path}
         assert {book / "lessons" / f"{lesson}.html" for lesson in LESSONS} <= links, path.name
 
 
@@ -177,10 +189,13 @@ def test_both_routes_name_every_lesson_once(book, pages):
 def test_a_lesson_shows_its_code_and_outputs_as_stored_without_what_only_nbgrader_reads(book, pages, lesson):
     page = pages[book / "lessons" / f"{lesson}.html"]
     stored = nbformat.read(next((NOTEBOOKS / lesson).glob("*.ipynb")), as_version=4)
-    codes = ["\n".join(line for line in cell.source.splitlines() if "### " not in line)
-             for cell in stored.cells if cell.cell_type == "code"]
+    codes = [
+        "\n".join(line for line in cell.source.splitlines() if "### " not in line)
+        for cell in stored.cells
+        if cell.cell_type == "code"
+    ]
     shown = [block.get_text().rstrip("\n") for block in page.select("div.cell_input pre")]
-    assert shown[:len(codes)] == codes
+    assert shown[: len(codes)] == codes
     assert "SOLUTION" not in page.article.get_text()
     results = [block.get_text() for block in page.select("div.cell_output") if "points" in block.get_text()]
     checks = [cell for cell in stored.cells if cell.get("outputs") and cell.metadata.get("nbgrader", {}).get("grade")]
@@ -195,8 +210,11 @@ def test_a_lesson_shows_its_code_and_outputs_as_stored_without_what_only_nbgrade
 def test_formulas_are_rendered_and_no_dollar_is_left(book, pages, lesson):
     page = pages[book / "lessons" / f"{lesson}.html"]
     stored = nbformat.read(next((NOTEBOOKS / lesson).glob("*.ipynb")), as_version=4)
-    texts = [re.sub(r"```.*?```|`[^`]*`", "", cell.source, flags=re.DOTALL)
-             for cell in stored.cells if cell.cell_type == "markdown"]
+    texts = [
+        re.sub(r"```.*?```|`[^`]*`", "", cell.source, flags=re.DOTALL)
+        for cell in stored.cells
+        if cell.cell_type == "markdown"
+    ]
     formulas = sum(text.replace("$$", "$").count("$") // 2 for text in texts)
     assert len(page.select("article math")) == formulas
     assert "$" not in prose(page)
@@ -229,9 +247,10 @@ def test_every_mistake_of_a_lesson_is_told_with_its_three_sentences(book, pages,
 
 # What the site does not tell
 
+
 def answers(lesson):
     """Return the texts of a solved notebook that its released notebook does not have, by where they come from."""
-    solved, = (NOTEBOOKS / lesson).glob("*.ipynb")
+    (solved,) = (NOTEBOOKS / lesson).glob("*.ipynb")
     released = {cell.id: cell.source for cell in nbformat.read(REPOSITORY / "course" / lesson / solved.name, 4).cells}
     found = {}
     for cell in nbformat.read(solved, 4).cells:
@@ -279,10 +298,15 @@ def test_the_site_holds_no_solution_sample_answer_or_rubric(lesson, told, given)
 @pytest.mark.parametrize("lesson", LESSONS)
 def test_the_site_holds_no_right_answer_in_another_style(lesson, told, given):
     source = (REPOSITORY / "solutions/alternatives" / f"{lesson[3:]}.py").read_text(encoding="utf-8")
-    bodies = [statement for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)
-              for statement in node.body]
-    secret = {line for statement in bodies for line in lines(ast.get_source_segment(source, statement))
-              if line not in given}
+    bodies = [
+        statement
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.FunctionDef)
+        for statement in node.body
+    ]
+    secret = {
+        line for statement in bodies for line in lines(ast.get_source_segment(source, statement)) if line not in given
+    }
     assert secret and [line for line in secret if line in told] == []
 
 
@@ -300,12 +324,15 @@ def test_an_answer_on_the_site_would_be_found(tmp_path):
 
 # How it is built
 
+
 def test_a_formula_that_cannot_be_read_ends_the_build_with_an_error(tmp_path):
     lesson = "07_scaled_dot_product_attention"
-    path, = (NOTEBOOKS / lesson).glob("*.ipynb")
+    (path,) = (NOTEBOOKS / lesson).glob("*.ipynb")
     stored = json.loads(path.read_text(encoding="utf-8"))
-    stored["cells"] = [*stored["cells"][:1], {"cell_type": "markdown", "id": "bad", "metadata": {},
-                                              "source": r"Here is $a_b_c$, and $\unheard x$."}]
+    stored["cells"] = [
+        *stored["cells"][:1],
+        {"cell_type": "markdown", "id": "bad", "metadata": {}, "source": r"Here is $a_b_c$, and $\unheard x$."},
+    ]
     (tmp_path / "notebooks" / lesson).mkdir(parents=True)
     (tmp_path / "notebooks" / lesson / path.name).write_text(json.dumps(stored), encoding="utf-8")
     done = build(tmp_path / "notebooks", tmp_path / "html", tmp_path)
@@ -317,8 +344,11 @@ def test_a_formula_that_cannot_be_read_ends_the_build_with_an_error(tmp_path):
 def test_nothing_is_to_be_loaded_from_elsewhere(book, site, pages, site_pages):
     wanted = []
     for path, page in (pages | site_pages).items():
-        wanted += [(path.name, str(tag)[:99]) for tag in page.select("script[src], img[src], iframe[src], link[href]")
-                   if re.match(r"(https?:)?//", tag.get("src") or tag.get("href"))]
+        wanted += [
+            (path.name, str(tag)[:99])
+            for tag in page.select("script[src], img[src], iframe[src], link[href]")
+            if re.match(r"(https?:)?//", tag.get("src") or tag.get("href"))
+        ]
     for path in [*book.rglob("*.css"), *site.rglob("*.css")]:
         wanted += [(path.name, url) for url in re.findall(r"url\(\s*['\"]?((?:https?:)?//[^)]*)", path.read_text())]
     assert wanted == []
@@ -339,6 +369,7 @@ def test_a_word_in_a_formula_is_one_word_and_a_function_stands_apart_from_its_ar
 
 # How it is read
 
+
 @in_a_browser
 @pytest.mark.parametrize("width", [390, 1440])
 def test_every_page_fits_on_a_phone_and_on_a_large_screen(pages, site_pages, light, width):
@@ -348,14 +379,17 @@ def test_every_page_fits_on_a_phone_and_on_a_large_screen(pages, site_pages, lig
         page.goto(path.as_uri())
         page.wait_for_load_state()
         # What is wider has to scroll by itself, and nothing may be cut that does not.
-        wide += page.evaluate("""(name) => {
+        wide += page.evaluate(
+            """(name) => {
             const room = document.documentElement.clientWidth;
             const scrolls = (e) => e && (["auto", "scroll"].includes(getComputedStyle(e).overflowX)
                                          || scrolls(e.parentElement));
             return [...document.querySelectorAll("article *")]
                 .filter((e) => e.checkVisibility() && e.getBoundingClientRect().right > room + 1 && !scrolls(e))
                 .map((e) => `${name}: ${e.outerHTML.slice(0, 120)}`);
-        }""", path.name)
+        }""",
+            path.name,
+        )
     assert wide == []
     light.check()
 
@@ -364,8 +398,9 @@ def test_every_page_fits_on_a_phone_and_on_a_large_screen(pages, site_pages, lig
 def test_formulas_are_drawn_with_brackets_that_grow(book, light):
     page = light.page()
     page.goto((book / "lessons/07_scaled_dot_product_attention.html").as_uri())
-    sizes = page.locator("article math").evaluate_all("all => all.filter(e => e.checkVisibility())"
-                                                      ".map(e => e.getBoundingClientRect().height)")
+    sizes = page.locator("article math").evaluate_all(
+        "all => all.filter(e => e.checkVisibility()).map(e => e.getBoundingClientRect().height)"
+    )
     assert min(sizes) > 5
     formula = page.locator(".formula math").first
     fraction, bracket = formula.locator("mfrac").first, formula.locator("mo", has_text="(").last
@@ -395,8 +430,7 @@ def test_views_are_drawn_in_the_theme_that_the_reader_has_chosen(book, light, da
     last.content_frame.get_by_label("query 1: cat").focus()
     assert last.content_frame.locator("#told").inner_text().startswith("“cat” (1) looks at")
     browser.screenshot(page, f"book-{theme}-view")
-    tables.row("the book", page=CAPSTONE, theme=theme, views=frames.count(),
-               requests_elsewhere=len(chromium.outside()))
+    tables.row("the book", page=CAPSTONE, theme=theme, views=frames.count(), requests_elsewhere=len(chromium.outside()))
     chromium.check()
 
 
@@ -451,9 +485,15 @@ def test_code_can_be_copied_and_a_prediction_opens_on_a_click(book, light):
 def test_text_can_be_read_in_light_and_dark(book, light, dark, theme):
     """A contrast of 4.5 is what the Web Content Accessibility Guidelines ask for (success criterion 1.4.3)."""
     chromium = {"light": light, "dark": dark}[theme]
-    for name, width in (("index", 1440), ("lessons/07_scaled_dot_product_attention", 1440),
-                        ("lessons/05_encoder_decoder", 390), ("mistakes/02_decoder", 390), ("glossary", 1440),
-                        ("learn", 900), ("tree", 900)):
+    for name, width in (
+        ("index", 1440),
+        ("lessons/07_scaled_dot_product_attention", 1440),
+        ("lessons/05_encoder_decoder", 390),
+        ("mistakes/02_decoder", 390),
+        ("glossary", 1440),
+        ("learn", 900),
+        ("tree", 900),
+    ):
         page = chromium.page(width=width, height=1000)
         page.goto((book / f"{name}.html").as_uri())
         page.evaluate("document.querySelectorAll('article details').forEach((e) => { e.open = true; })")

@@ -166,7 +166,9 @@ def test_a_build_elsewhere_gives_the_same_bytes(built, tmp_path, monkeypatch):
 
 # A model that is really trained, and a picture of it; the variable PLAYED moves its weights by what a processor
 # rounds otherwise.
-TRAINED = SMALL.replace("# %% demo", """\
+TRAINED = SMALL.replace(
+    "# %% demo",
+    """\
 # %% demo trained
 if __name__ == "__main__":
     import os
@@ -186,15 +188,21 @@ if __name__ == "__main__":
     panel = figures.Panel("Training", "loss", {"model": losses})
     figures.lines(list(range(50)), xlabel="step", panels=[panel]).told("The loss falls.").show()
 
-# %% demo""")
+# %% demo""",
+)
 
 
 def test_a_build_on_another_processor_leaves_every_byte_as_it_is(tmp_path):
     root = make_course(tmp_path, TRAINED)
 
     def run(*words):
-        return subprocess.run([sys.executable, "-m", "autograder", *words, "--root", str(root)], capture_output=True,
-                              text=True, check=True, env=environment(OTHER) | {"PLAYED": "1"}).stdout
+        return subprocess.run(
+            [sys.executable, "-m", "autograder", *words, "--root", str(root)],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=environment(OTHER) | {"PLAYED": "1"},
+        ).stdout
 
     build.build(small(root))
     release.release(small(root), root, register=False)

@@ -121,14 +121,17 @@ def test_unknown_behaviour_is_described_and_no_cause_is_claimed():
 @pytest.mark.parametrize("swallow", ["pass", "time.sleep(0.01)"])
 def test_a_call_that_never_returns_is_stopped(swallow):
     names = {"time": time}
-    exec(textwrap.dedent(f"""
+    exec(
+        textwrap.dedent(f"""
         def attention_scores(query, key):
             while True:
                 try:
                     {swallow}
                 except:
                     pass
-        """), names)
+        """),
+        names,
+    )
     started = time.monotonic()
     result = check(names["attention_scores"], seconds=0.5)
     assert time.monotonic() - started < 20
@@ -169,7 +172,8 @@ def test_a_callable_object_can_be_checked():
 
 def test_a_helper_that_is_unsolved_or_wrong_costs_nothing_here():
     names = {}
-    exec(textwrap.dedent("""
+    exec(
+        textwrap.dedent("""
         def attention_scores(query, key):
             raise NotImplementedError("this exercise is not solved yet")
 
@@ -179,7 +183,9 @@ def test_a_helper_that_is_unsolved_or_wrong_costs_nothing_here():
         def scaled_dot_product_attention(query, key, value, mask=None):
             weights = attention_weights(attention_scores(query, key), mask)
             return weights @ value, weights
-        """), names)
+        """),
+        names,
+    )
     result = check(names["scaled_dot_product_attention"])
     assert result.passed and result.earned == result.points
     assert "Judged with right versions of attention_scores and attention_weights" in repr(result)
@@ -263,11 +269,19 @@ def test_without_the_solutions_every_check_answers_and_names_mistakes(tmp_path):
         print(check(attention_scores).mistake)
         print([m for m in sys.modules.values() if "solutions" in Path(getattr(m, "__file__", None) or "").parts])
         """
-    paths = {"PYTHONPATH": os.pathsep.join(map(str, (tmp_path, tmp_path / "course"))),
-             "TRANSFORMER_TAXONOMY_STATE": str(tmp_path)}
+    paths = {
+        "PYTHONPATH": os.pathsep.join(map(str, (tmp_path, tmp_path / "course"))),
+        "TRANSFORMER_TAXONOMY_STATE": str(tmp_path),
+    }
     system = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT") if name in os.environ}
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True,
-                          cwd=tmp_path, env=paths | system, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=paths | system,
+        timeout=120,
+    )
     assert done.stdout.splitlines() == ["divided_by_head_dim", "[]"], done.stderr
 
 
@@ -286,6 +300,7 @@ def test_official_grading_can_use_fresh_numbers(dtype):
 
 # Only the learner's own work counts, in every call of a check, as in grading
 
+
 def attends_by_the_library(query, key, value, mask=None):
     """Right, and with a forbidden call in those calls only in which no probe looks for one."""
     output, weights = LESSON.scaled_dot_product_attention(query, key, value, mask)
@@ -297,8 +312,10 @@ def attends_by_the_library(query, key, value, mask=None):
 def test_a_forbidden_call_is_found_in_whatever_call_it_hides():
     result = check(attends_by_the_library, "scaled_dot_product_attention")
     assert (result.passed, result.earned) == (False, 0)
-    assert result.says == ["This exercise forbids a library call that your code made while it ran: "
-                           "`scaled_dot_product_attention`. Write it yourself."]
+    assert result.says == [
+        "This exercise forbids a library call that your code made while it ran: "
+        "`scaled_dot_product_attention`. Write it yourself."
+    ]
 
 
 def test_an_argument_that_changes_in_some_calls_only_costs_what_the_mistake_costs():
@@ -310,8 +327,9 @@ def test_an_argument_that_changes_in_some_calls_only_costs_what_the_mistake_cost
 
     result = check(attends, "scaled_dot_product_attention")
     assert not result.passed and result.earned < result.points
-    assert result.says == ["Your code changes its arguments in place in some of the calls: query. Leave the "
-                           "arguments as they are."]
+    assert result.says == [
+        "Your code changes its arguments in place in some of the calls: query. Leave the arguments as they are."
+    ]
 
 
 def test_the_closed_box_that_does_what_an_exercise_asks_for_is_no_answer_to_it():

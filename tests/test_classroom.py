@@ -11,8 +11,20 @@ from autograder.grading import classroom, report
 
 LESSON = read("scaled_dot_product_attention")
 POINTS = sum(exercise.points for exercise in LESSON.exercises.values())
-LEARNERS = ["right_as_in_the_solution", "right_in_style_1", "mistaken_04", "unsolved", "half_solved", "never_ends",
-            "endless_answer", "ends_the_process", "raises_in_a_cell", "empty_notebook", "broken_json", "another_lesson"]
+LEARNERS = [
+    "right_as_in_the_solution",
+    "right_in_style_1",
+    "mistaken_04",
+    "unsolved",
+    "half_solved",
+    "never_ends",
+    "endless_answer",
+    "ends_the_process",
+    "raises_in_a_cell",
+    "empty_notebook",
+    "broken_json",
+    "another_lesson",
+]
 
 
 @pytest.fixture(scope="module")
@@ -22,8 +34,9 @@ def played(tmp_path_factory):
     graded = classroom.play(one, Console(file=text, width=160), LEARNERS)
     report.show(graded, Console(file=text, width=160))
     with open(one.folder / "grades.csv", encoding="utf-8") as file:
-        grades = {row["student_id"]: float(row["score"]) for row in csv.DictReader(file)
-                  if row["assignment"] == LESSON.folder}
+        grades = {
+            row["student_id"]: float(row["score"]) for row in csv.DictReader(file) if row["assignment"] == LESSON.folder
+        }
     return one, graded, grades, text.getvalue()
 
 
@@ -31,10 +44,22 @@ def feedback(one, learner):
     return (one.folder / "feedback" / learner / LESSON.folder / f"{LESSON.name}.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(("learner", "score"), [
-    ("right_as_in_the_solution", POINTS), ("right_in_style_1", POINTS), ("unsolved", 0), ("half_solved", 2),
-    ("never_ends", 0), ("endless_answer", 0), ("ends_the_process", 0), ("raises_in_a_cell", 0),
-    ("empty_notebook", 0), ("broken_json", 0), ("another_lesson", 0)])
+@pytest.mark.parametrize(
+    ("learner", "score"),
+    [
+        ("right_as_in_the_solution", POINTS),
+        ("right_in_style_1", POINTS),
+        ("unsolved", 0),
+        ("half_solved", 2),
+        ("never_ends", 0),
+        ("endless_answer", 0),
+        ("ends_the_process", 0),
+        ("raises_in_a_cell", 0),
+        ("empty_notebook", 0),
+        ("broken_json", 0),
+        ("another_lesson", 0),
+    ],
+)
 def test_everyone_gets_the_points_they_earned(played, learner, score):
     _, graded, grades, _ = played
     assert grades[learner] == score == sum(check.earned for check in graded[learner])
@@ -45,11 +70,19 @@ def test_everyone_gets_a_feedback_page(played):
         assert "Score: " in feedback(played[0], learner)
 
 
-@pytest.mark.parametrize(("learner", "reason"), [
-    ("never_ends", "CellTimeoutError"), ("endless_answer", "did not return within"),
-    ("ends_the_process", "the Python process ended"), ("raises_in_a_cell", "I gave up"),
-    ("empty_notebook", "has no cells"), ("broken_json", "not a notebook"),
-    ("another_lesson", "This notebook belongs to lesson 01_encoder"), ("unsolved", "not solved yet")])
+@pytest.mark.parametrize(
+    ("learner", "reason"),
+    [
+        ("never_ends", "CellTimeoutError"),
+        ("endless_answer", "did not return within"),
+        ("ends_the_process", "the Python process ended"),
+        ("raises_in_a_cell", "I gave up"),
+        ("empty_notebook", "has no cells"),
+        ("broken_json", "not a notebook"),
+        ("another_lesson", "This notebook belongs to lesson 01_encoder"),
+        ("unsolved", "not solved yet"),
+    ],
+)
 def test_the_feedback_page_tells_the_reason(played, learner, reason):
     assert reason in feedback(played[0], learner)
 
@@ -62,8 +95,10 @@ def test_a_mistake_is_named_in_the_table_and_explained_in_the_feedback(played):
     for name in named:
         assert name in text
         assert name.replace("_", " ") in page
-    kept = sum(check.points * catalogue(LESSON.name).mistakes[check.mistakes[0]].keeps
-               if check.mistakes else check.earned for check in graded["mistaken_04"])
+    kept = sum(
+        check.points * catalogue(LESSON.name).mistakes[check.mistakes[0]].keeps if check.mistakes else check.earned
+        for check in graded["mistaken_04"]
+    )
     assert grades["mistaken_04"] == pytest.approx(kept)
 
 
@@ -82,7 +117,8 @@ def test_the_whole_class_has_every_mistake_and_every_style():
     for exercise in LESSON.exercises:
         wrong = {source[exercise] for name, source in answers.items() if name.startswith("mistaken")}
         assert len(wrong - {LESSON.exercises[exercise].source}) == len(
-            {one.mistakes[0] for one in catalogue(LESSON.name).singles(exercise)})
+            {one.mistakes[0] for one in catalogue(LESSON.name).singles(exercise)}
+        )
 
 
 def test_a_folder_that_is_no_class_is_not_removed(tmp_path):

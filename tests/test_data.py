@@ -11,11 +11,13 @@ import torch
 from workbench import data
 
 DATES, HELD_OUT = data.split_dates()
-EVERY_STYLE = [(language, style) for language in data.STYLES
-               for style in data.STYLES[language] + data.LONG_STYLES[language]]
+EVERY_STYLE = [
+    (language, style) for language in data.STYLES for style in data.STYLES[language] + data.LONG_STYLES[language]
+]
 
 
 # Characters as tokens
+
 
 def test_a_text_comes_back_from_its_ids():
     tokenizer = data.CharacterTokenizer("abc ")
@@ -43,16 +45,20 @@ def test_an_unknown_character_is_named():
 
 # Dates
 
-@pytest.mark.parametrize("written, language, style", [
-    ("thursday, 3 may 1979", "english", "{weekday}, {day} {month} {year}"),
-    ("may 3rd, 1979", "english", "{month} {th}, {year}"),
-    ("thu 3 may 1979", "english", "{wd} {day} {mon} {year}"),
-    ("03.05.1979", "german", "{day02}.{month02}.{year}"),
-    ("donnerstag, den 3. mai 1979", "german", "{weekday}, den {day}. {month} {year}"),
-    ("le jeudi 3 mai 1979", "french", "le {weekday} {th} {month} {year}"),
-    ("jueves, 3 de mayo de 1979", "spanish", "{weekday}, {day} de {month} de {year}"),
-    ("3/5/1979", "italian", "{day}/{number}/{year}"),
-])
+
+@pytest.mark.parametrize(
+    "written, language, style",
+    [
+        ("thursday, 3 may 1979", "english", "{weekday}, {day} {month} {year}"),
+        ("may 3rd, 1979", "english", "{month} {th}, {year}"),
+        ("thu 3 may 1979", "english", "{wd} {day} {mon} {year}"),
+        ("03.05.1979", "german", "{day02}.{month02}.{year}"),
+        ("donnerstag, den 3. mai 1979", "german", "{weekday}, den {day}. {month} {year}"),
+        ("le jeudi 3 mai 1979", "french", "le {weekday} {th} {month} {year}"),
+        ("jueves, 3 de mayo de 1979", "spanish", "{weekday}, {day} de {month} de {year}"),
+        ("3/5/1979", "italian", "{day}/{number}/{year}"),
+    ],
+)
 def test_the_third_of_may_1979_is_written_as_people_write_it(written, language, style):
     assert style in data.STYLES[language]
     assert data.written_date(datetime.date(1979, 5, 3), language, style) == written
@@ -63,7 +69,19 @@ def test_a_day_is_spoken_as_its_language_speaks_it():
         return data.written_date(datetime.date(2000, 1, day), language, "{th}")
 
     assert [spoken(day, "english") for day in (1, 2, 3, 4, 11, 12, 13, 21, 22, 23, 30, 31)] == [
-        "1st", "2nd", "3rd", "4th", "11th", "12th", "13th", "21st", "22nd", "23rd", "30th", "31st"]
+        "1st",
+        "2nd",
+        "3rd",
+        "4th",
+        "11th",
+        "12th",
+        "13th",
+        "21st",
+        "22nd",
+        "23rd",
+        "30th",
+        "31st",
+    ]
     assert [spoken(1, "french"), spoken(2, "french")] == ["1er", "2"]
     assert [spoken(1, "italian"), spoken(2, "italian")] == ["1º", "2"]
 
@@ -104,15 +122,19 @@ def test_pairs_and_batches_follow_from_their_seed():
     assert data.date_pairs(HELD_OUT[:50]) == data.date_pairs(HELD_OUT[:50])
     assert data.date_pairs(HELD_OUT[:50]) != data.date_pairs(HELD_OUT[:50], seed=1)
     one, same, other = (list(itertools.islice(data.date_batches(DATES, 3, seed), 2)) for seed in (0, 0, 1))
-    assert all(torch.equal(a, b) for left, right in zip(one, same, strict=True)
-               for a, b in zip(left, right, strict=True))
+    assert all(
+        torch.equal(a, b) for left, right in zip(one, same, strict=True) for a, b in zip(left, right, strict=True)
+    )
     assert not torch.equal(one[0][1], other[0][1])
     assert not torch.equal(one[0][1], one[1][1])
 
 
 def test_the_seed_gives_the_same_data_everywhere():
     assert data.date_pairs(HELD_OUT[:3]) == [
-        ("mardi 4 octobre 2089", "2089-10-04"), ("the 3rd of april 1930", "1930-04-03"), ("20/6/2060", "2060-06-20")]
+        ("mardi 4 octobre 2089", "2089-10-04"),
+        ("the 3rd of april 1930", "1930-04-03"),
+        ("20/6/2060", "2060-06-20"),
+    ]
 
 
 def test_the_global_generators_are_left_alone():
@@ -133,16 +155,30 @@ def test_a_batch_holds_the_ids_of_texts_and_their_iso_form():
 
 def test_every_style_and_language_occurs():
     pairs = data.date_pairs(HELD_OUT)
-    written = {data.written_date(datetime.date.fromisoformat(iso), language, style): (language, style)
-               for _, iso in pairs for language, style in EVERY_STYLE}
+    written = {
+        data.written_date(datetime.date.fromisoformat(iso), language, style): (language, style)
+        for _, iso in pairs
+        for language, style in EVERY_STYLE
+    }
     assert {written[text] for text, _ in pairs} >= {
-        (language, style) for language in data.STYLES for style in data.STYLES[language]
-        if not style.startswith("{day}/")}
+        (language, style)
+        for language in data.STYLES
+        for style in data.STYLES[language]
+        if not style.startswith("{day}/")
+    }
 
 
 def test_long_styles_are_longer_than_any_text_of_training():
-    longest = max(len(data.written_date(date, language, style)) for date in DATES[::20]
-                  for language in data.STYLES for style in data.STYLES[language])
-    shortest = min(len(data.written_date(date, language, style)) for date in DATES[::20]
-                   for language in data.LONG_STYLES for style in data.LONG_STYLES[language])
+    longest = max(
+        len(data.written_date(date, language, style))
+        for date in DATES[::20]
+        for language in data.STYLES
+        for style in data.STYLES[language]
+    )
+    shortest = min(
+        len(data.written_date(date, language, style))
+        for date in DATES[::20]
+        for language in data.LONG_STYLES
+        for style in data.LONG_STYLES[language]
+    )
     assert shortest > longest == 35

@@ -24,9 +24,15 @@ BATCH, KEYS = 2, 7
 KEPT = torch.arange(KEYS) < torch.tensor([[7], [5]])  # [batch, keys], the second source is padded
 
 # Our names of a decoder layer's parts, and PyTorch's.
-LAYER = {"self_attention.out_proj": "self_attn.out_proj", "cross_attention.out_proj": "multihead_attn.out_proj",
-         "feed_forward.up_proj": "linear1", "feed_forward.down_proj": "linear2",
-         "norm1": "norm1", "norm2": "norm2", "norm3": "norm3"}
+LAYER = {
+    "self_attention.out_proj": "self_attn.out_proj",
+    "cross_attention.out_proj": "multihead_attn.out_proj",
+    "feed_forward.up_proj": "linear1",
+    "feed_forward.down_proj": "linear2",
+    "norm1": "norm1",
+    "norm2": "norm2",
+    "norm3": "norm3",
+}
 ATTENTIONS = (("self_attention", "self_attn"), ("cross_attention", "multihead_attn"))
 
 
@@ -42,8 +48,10 @@ def masks(queries, masked):
     if not masked:
         return {}, {}
     causal = reference.causal_mask(queries)
-    return (dict(self_mask=causal, memory_mask=KEPT.unsqueeze(1)),
-            dict(tgt_mask=~causal, memory_key_padding_mask=~KEPT))
+    return (
+        dict(self_mask=causal, memory_mask=KEPT.unsqueeze(1)),
+        dict(tgt_mask=~causal, memory_key_padding_mask=~KEPT),
+    )
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -52,8 +60,9 @@ def masks(queries, masked):
 @pytest.mark.parametrize("norm_first", [False, True])
 @pytest.mark.parametrize("whose", BOTH)
 def test_a_layer_computes_what_pytorchs_layer_computes(whose, norm_first, activation, queries, masked, dtype):
-    theirs = shaken(nn.TransformerDecoderLayer(15, 3, 11, 0.0, activation, batch_first=True, norm_first=norm_first,
-                                               dtype=dtype))
+    theirs = shaken(
+        nn.TransformerDecoderLayer(15, 3, 11, 0.0, activation, batch_first=True, norm_first=norm_first, dtype=dtype)
+    )
     mine = BOTH[whose].DecoderLayer(**SIZES, norm_first=norm_first, activation=getattr(F, activation)).to(dtype)
     copy_layer(mine, theirs, LAYER, ATTENTIONS)
     own, other, pull = inputs(queries, dtype)
@@ -108,8 +117,13 @@ def test_a_decoder_without_a_memory_is_pytorchs_encoder_with_a_causal_mask(whose
     norm = nn.LayerNorm(15, dtype=dtype) if norm_first else None
     theirs = shaken(nn.TransformerEncoder(one, 2, norm, enable_nested_tensor=False))
     mine = BOTH[whose].Decoder(2, **SIZES, norm_first=norm_first).to(dtype)
-    names = {"self_attention.out_proj": "self_attn.out_proj", "feed_forward.up_proj": "linear1",
-             "feed_forward.down_proj": "linear2", "norm1": "norm1", "norm3": "norm2"}
+    names = {
+        "self_attention.out_proj": "self_attn.out_proj",
+        "feed_forward.up_proj": "linear1",
+        "feed_forward.down_proj": "linear2",
+        "norm1": "norm1",
+        "norm3": "norm2",
+    }
     for layer, their_layer in zip(mine.layers, theirs.layers, strict=True):
         copy_layer(layer, their_layer, names)
     if norm_first:
@@ -139,8 +153,10 @@ def test_the_causal_mask_is_the_one_that_pytorch_adds(whose):
 
 @pytest.mark.parametrize("exercise", ["causal_mask", "DecoderLayer", "Decoder", "sliding_window_mask"])
 def test_the_closed_boxes_show_what_the_reference_shows(exercise):
-    seen = [values(probes.observe("decoder", exercise, Here({exercise: getattr(module, exercise)}), "boxes"))
-            for module in (reference, parts)]
+    seen = [
+        values(probes.observe("decoder", exercise, Here({exercise: getattr(module, exercise)}), "boxes"))
+        for module in (reference, parts)
+    ]
     assert seen[0] and not differences(*seen)
 
 
@@ -153,8 +169,11 @@ def effect(*given):
 @pytest.mark.parametrize("queries", [1, 5, 11])
 def test_the_broken_layer_is_right_if_target_and_source_differ_in_length(queries):
     layer, (x, memory), *_ = parts.DecoderLayer(**SIZES).eval(), *inputs(queries, torch.float32)
-    for given in ((None, None), (parts.causal_mask(queries), KEPT.unsqueeze(1)),
-                  (torch.ones(BATCH, 1, queries, dtype=torch.bool), torch.rand(BATCH, queries, KEYS) < 0.5)):
+    for given in (
+        (None, None),
+        (parts.causal_mask(queries), KEPT.unsqueeze(1)),
+        (torch.ones(BATCH, 1, queries, dtype=torch.bool), torch.rand(BATCH, queries, KEYS) < 0.5),
+    ):
         for broken, right in zip(broken_decoder_layer(layer, x, memory, *given), layer(x, memory, *given), strict=True):
             assert torch.allclose(broken, right, atol=1e-5)
 
@@ -166,16 +185,25 @@ def test_the_broken_layer_takes_nothing_from_a_source_as_long_as_the_target():
     assert not torch.allclose(broken, layer(x, memory)[0], atol=1e-2)
 
 
-@pytest.mark.parametrize("given", [
-    (), (torch.ones(2, 3, 8), torch.ones(2, 3, 8)), (torch.ones(2, 3, 7), torch.ones(2, 3, 7), None, None),
-    (torch.ones(2, 3, 8), torch.ones(3, 3, 8), None, None), (torch.ones(2, 3, 8), None, None, None),
-    (torch.ones(2, 211, 8), torch.ones(2, 211, 8), None, None), (torch.ones(1, 0, 8), torch.ones(1, 0, 8), None, None),
-    (torch.ones(2, 3, 8), torch.full((2, 3, 8), float("inf")), None, None), ("x", "memory", None, None),
-    (torch.ones(2, 3, 8), torch.ones(2, 5, 8), torch.ones(3, 5, dtype=torch.bool), None),
-    (torch.ones(2, 3, 8), torch.ones(2, 5, 8), None, torch.ones(3, 3, dtype=torch.bool)),
-    (torch.ones(2, 3, 8), torch.ones(2, 3, 8), None, torch.ones(3, 3)),
-    (torch.ones(2, 3, 8, device="meta"), torch.ones(2, 3, 8), None, None),
-], ids=range(13))
+@pytest.mark.parametrize(
+    "given",
+    [
+        (),
+        (torch.ones(2, 3, 8), torch.ones(2, 3, 8)),
+        (torch.ones(2, 3, 7), torch.ones(2, 3, 7), None, None),
+        (torch.ones(2, 3, 8), torch.ones(3, 3, 8), None, None),
+        (torch.ones(2, 3, 8), None, None, None),
+        (torch.ones(2, 211, 8), torch.ones(2, 211, 8), None, None),
+        (torch.ones(1, 0, 8), torch.ones(1, 0, 8), None, None),
+        (torch.ones(2, 3, 8), torch.full((2, 3, 8), float("inf")), None, None),
+        ("x", "memory", None, None),
+        (torch.ones(2, 3, 8), torch.ones(2, 5, 8), torch.ones(3, 5, dtype=torch.bool), None),
+        (torch.ones(2, 3, 8), torch.ones(2, 5, 8), None, torch.ones(3, 3, dtype=torch.bool)),
+        (torch.ones(2, 3, 8), torch.ones(2, 3, 8), None, torch.ones(3, 3)),
+        (torch.ones(2, 3, 8, device="meta"), torch.ones(2, 3, 8), None, None),
+    ],
+    ids=range(13),
+)
 def test_an_input_that_does_not_fit_is_not_run(given):
     assert effect(*given) == "is not run"
 

@@ -21,8 +21,11 @@ VOCAB, EMBED, HEADS, FF, LAYERS, MAX_LEN = 61, 24, 3, 37, 3, 23
 DTYPES = [torch.float32, torch.float64]
 
 # Ours in GPT-2's words. Its Conv1D holds a linear layer's weight transposed.
-LINEAR = {"self_attention.out_proj": "attn.c_proj", "feed_forward.up_proj": "mlp.c_fc",
-          "feed_forward.down_proj": "mlp.c_proj"}
+LINEAR = {
+    "self_attention.out_proj": "attn.c_proj",
+    "feed_forward.up_proj": "mlp.c_fc",
+    "feed_forward.down_proj": "mlp.c_proj",
+}
 NORMS = {"norm1": "ln_1", "norm3": "ln_2"}
 
 
@@ -48,9 +51,18 @@ def their_numbers(theirs, read):
 
 def pair(ours, dtype=torch.float32):
     """Return our model and GPT-2 with the same weights, both in evaluation mode."""
-    config = gpt2.GPT2Config(vocab_size=VOCAB, n_positions=MAX_LEN, n_embd=EMBED, n_layer=LAYERS, n_head=HEADS,
-                             n_inner=FF, bos_token_id=None, eos_token_id=None, pad_token_id=0,
-                             attn_implementation="eager")
+    config = gpt2.GPT2Config(
+        vocab_size=VOCAB,
+        n_positions=MAX_LEN,
+        n_embd=EMBED,
+        n_layer=LAYERS,
+        n_head=HEADS,
+        n_inner=FF,
+        bos_token_id=None,
+        eos_token_id=None,
+        pad_token_id=0,
+        attn_implementation="eager",
+    )
     assert config.activation_function == "gelu_new" and config.tie_word_embeddings
     theirs = gpt2.GPT2LMHeadModel(config)
     torch.manual_seed(4)
@@ -63,8 +75,9 @@ def pair(ours, dtype=torch.float32):
     numbers = their_numbers(theirs, lambda parameter: parameter.detach())
     missing, unexpected = mine.load_state_dict(numbers, strict=False)
     # What GPT-2 has no numbers for: the head, which is the token table, and what only a memory would wake.
-    assert not unexpected and all(name == "head.weight" or "cross_attention" in name or "norm2" in name
-                                  for name in missing)
+    assert not unexpected and all(
+        name == "head.weight" or "cross_attention" in name or "norm2" in name for name in missing
+    )
     assert mine.head.weight is mine.embedding.token.weight
     return mine.to(dtype).eval(), theirs.to(dtype).eval()
 
@@ -107,8 +120,9 @@ def test_the_model_is_gpt_2(ours, dtype):
     loss = ours.next_token_loss(logits, tokens)
     # GPT-2 computes its loss in float32 whatever the model is in, so a float64 model needs PyTorch's.
     their_loss = expected.loss if dtype == torch.float32 else cross_entropy(expected.logits, tokens)
-    witnessed("decoder_only", f"next_token_loss ({whose(ours)}), {witness_of_loss(dtype)}", dtype,
-              apart(loss, their_loss))
+    witnessed(
+        "decoder_only", f"next_token_loss ({whose(ours)}), {witness_of_loss(dtype)}", dtype, apart(loss, their_loss)
+    )
     loss.backward()
     their_loss.backward()
     gradients = their_numbers(theirs, lambda parameter: parameter.grad)
@@ -128,8 +142,12 @@ def test_padding_costs_what_gpt_2_makes_of_ignored_labels(ours, dtype):
     labels = tokens.masked_fill(tokens == 0, -100)
     expected = theirs(tokens, labels=labels).loss if dtype == torch.float32 else cross_entropy(logits, labels)
     seen = ours.next_token_loss(logits, tokens, pad_id=0)
-    witnessed("decoder_only", f"next_token_loss ({whose(ours)}), {witness_of_loss(dtype)}: padding", dtype,
-              apart(seen, expected))
+    witnessed(
+        "decoder_only",
+        f"next_token_loss ({whose(ours)}), {witness_of_loss(dtype)}: padding",
+        dtype,
+        apart(seen, expected),
+    )
 
 
 @pytest.mark.parametrize("ours", [reference, parts])
@@ -156,8 +174,9 @@ def test_greedy_text_is_that_of_gpt_2(write, ours, use_cache):
     mine.train()  # writing has to switch dropout off by itself
     for batch, time, new in ((7, 3, 20), (1, 1, 22), (5, 22, 1)):
         tokens = texts(batch, time, seed=time)
-        expected = theirs.generate(tokens, attention_mask=torch.ones_like(tokens), max_new_tokens=new, do_sample=False,
-                                   use_cache=use_cache)
+        expected = theirs.generate(
+            tokens, attention_mask=torch.ones_like(tokens), max_new_tokens=new, do_sample=False, use_cache=use_cache
+        )
         seen = getattr(ours, write)(mine, tokens, new)
         assert torch.equal(seen, expected)
         assert len(seen[:, time:].unique()) > 1 or seen[:, time:].numel() < 3
@@ -166,24 +185,39 @@ def test_greedy_text_is_that_of_gpt_2(write, ours, use_cache):
 @pytest.mark.parametrize("use_cache", [False, True])
 @pytest.mark.parametrize("ours", [reference, parts])
 @pytest.mark.parametrize("write", ["generate", "generate_with_cache"])
-@pytest.mark.parametrize("how", [dict(), dict(temperature=0.7), dict(temperature=3.0, top_k=20),
-                                 dict(temperature=3.0, top_p=0.9), dict(temperature=2.0, top_k=30, top_p=0.8)],
-                         ids=lambda how: ", ".join(f"{name} {value}" for name, value in how.items()) or "plain")
+@pytest.mark.parametrize(
+    "how",
+    [
+        dict(),
+        dict(temperature=0.7),
+        dict(temperature=3.0, top_k=20),
+        dict(temperature=3.0, top_p=0.9),
+        dict(temperature=2.0, top_k=30, top_p=0.8),
+    ],
+    ids=lambda how: ", ".join(f"{name} {value}" for name, value in how.items()) or "plain",
+)
 def test_drawn_text_is_that_of_gpt_2_with_the_same_seed(how, write, ours, use_cache):
     mine, theirs = pair(ours)
     tokens = texts(11, 4)
     plain = dict(temperature=1.0, top_k=0, top_p=1.0)  # GPT-2's own default is top_k=50
     torch.manual_seed(9)
-    expected = theirs.generate(tokens, attention_mask=torch.ones_like(tokens), max_new_tokens=19, do_sample=True,
-                               use_cache=use_cache, **plain | how)
+    expected = theirs.generate(
+        tokens,
+        attention_mask=torch.ones_like(tokens),
+        max_new_tokens=19,
+        do_sample=True,
+        use_cache=use_cache,
+        **plain | how,
+    )
     write = getattr(ours, write)
     torch.manual_seed(9)
     assert torch.equal(write(mine, tokens, 19, sample=True, **how), expected)
     # A generator of one's own with this seed yields the numbers that the global one yields.
     generator = torch.Generator().manual_seed(9)
     assert torch.equal(write(mine, tokens, 19, sample=True, generator=generator, **how), expected)
-    assert not torch.equal(expected, theirs.generate(tokens, attention_mask=torch.ones_like(tokens), max_new_tokens=19,
-                                                     do_sample=False))
+    assert not torch.equal(
+        expected, theirs.generate(tokens, attention_mask=torch.ones_like(tokens), max_new_tokens=19, do_sample=False)
+    )
 
 
 @pytest.mark.parametrize("ours", [reference, parts])
@@ -193,19 +227,23 @@ def test_a_text_longer_than_the_context_is_the_same_with_and_without_a_cache(our
     seen = ours.generate_with_cache(mine, tokens, 12)
     assert torch.equal(seen, ours.generate(mine, tokens, 12))
     for time in range(19, 31):  # each token is the likeliest after the 23 before it
-        logits = theirs(seen[:, max(0, time - MAX_LEN):time]).logits[:, -1]
+        logits = theirs(seen[:, max(0, time - MAX_LEN) : time]).logits[:, -1]
         assert torch.equal(logits.argmax(-1), seen[:, time])
 
 
-@pytest.mark.parametrize("exercise", ["next_token_loss", "LanguageModel", "filter_logits", "generate",
-                                      "generate_with_cache"])
+@pytest.mark.parametrize(
+    "exercise", ["next_token_loss", "LanguageModel", "filter_logits", "generate", "generate_with_cache"]
+)
 def test_the_closed_boxes_show_what_the_reference_shows(exercise):
-    seen = [values(probes.observe("decoder_only", exercise, Here({exercise: getattr(module, exercise)}), "boxes"))
-            for module in (reference, parts)]
+    seen = [
+        values(probes.observe("decoder_only", exercise, Here({exercise: getattr(module, exercise)}), "boxes"))
+        for module in (reference, parts)
+    ]
     assert seen[0] and not differences(*seen)
 
 
 # Find the bug
+
 
 @pytest.mark.parametrize(("lowest", "wrong"), [(0.0, False), (-5.0, True)])
 def test_the_broken_penalty_is_that_of_transformers_unless_a_written_token_has_a_negative_logit(lowest, wrong):

@@ -28,16 +28,20 @@ KEPT = torch.arange(TIME) < torch.tensor([[7], [5]])  # [batch, time], the secon
 @pytest.mark.parametrize("norm_first", [False, True])
 @pytest.mark.parametrize("ours", [reference, parts])
 def test_a_layer_computes_what_pytorchs_layer_computes(ours, norm_first, activation, padded, dtype):
-    theirs = shaken(nn.TransformerEncoderLayer(15, 3, 11, 0.0, activation, batch_first=True, norm_first=norm_first,
-                                               dtype=dtype))
+    theirs = shaken(
+        nn.TransformerEncoderLayer(15, 3, 11, 0.0, activation, batch_first=True, norm_first=norm_first, dtype=dtype)
+    )
     mine = ours.EncoderLayer(**SIZES, norm_first=norm_first, activation=activation).to(dtype)
     copy_layer(mine, theirs)
     x = torch.randn(BATCH, TIME, 15, dtype=dtype)
     inputs = [x.clone().requires_grad_(), x.clone().requires_grad_()]
     output, weights = mine(inputs[0], KEPT.unsqueeze(1) if padded else None)
     expected = theirs(inputs[1], src_key_padding_mask=~KEPT if padded else None)
-    _, heads = theirs.self_attn(*[theirs.norm1(x) if norm_first else x] * 3, average_attn_weights=False,
-                                key_padding_mask=~KEPT if padded else None)
+    _, heads = theirs.self_attn(
+        *[theirs.norm1(x) if norm_first else x] * 3,
+        average_attn_weights=False,
+        key_padding_mask=~KEPT if padded else None,
+    )
     pull = torch.randn_like(x)
     (output * pull).sum().backward()
     (expected * pull).sum().backward()
@@ -85,8 +89,10 @@ def whose(module):
 
 @pytest.mark.parametrize("exercise", ["FeedForward", "EncoderLayer", "Encoder", "GatedFeedForward"])
 def test_the_closed_boxes_show_what_the_reference_shows(exercise):
-    seen = [values(probes.observe("encoder", exercise, Here({exercise: getattr(module, exercise)}), "boxes"))
-            for module in (reference, parts)]
+    seen = [
+        values(probes.observe("encoder", exercise, Here({exercise: getattr(module, exercise)}), "boxes"))
+        for module in (reference, parts)
+    ]
     assert seen[0] and not differences(*seen)
 
 
@@ -122,14 +128,28 @@ def test_the_broken_layer_is_right_unless_the_first_mask_is_full_and_another_is_
     assert not torch.allclose(broken_encoder_layer(layer, x, first_full)[0], layer(x, first_full)[0], atol=1e-2)
 
 
-@pytest.mark.parametrize("given", [
-    (), (torch.ones(2, 3, 8),), (torch.ones(2, 3, 7), None), (torch.ones(17, 3, 8), None),
-    (torch.ones(2, 211, 8), None),
-    (torch.ones(0, 3, 8), None), (torch.full((2, 3, 8), float("nan")), None), (torch.ones(2, 3, 8).long(), None),
-    (torch.ones(2, 3, 8, device="meta"), None), (torch.ones(2, 3, 8).to_sparse(), None),
-    (torch.ones(2, 3, 8), torch.ones(2, 1, 3)), (torch.ones(2, 3, 8), torch.ones(3, dtype=torch.bool)),
-    (torch.ones(2, 3, 8), "mask"), ("x", None), (None, None), (torch.ones(2, 3, 8), None, None),
-], ids=range(16))
+@pytest.mark.parametrize(
+    "given",
+    [
+        (),
+        (torch.ones(2, 3, 8),),
+        (torch.ones(2, 3, 7), None),
+        (torch.ones(17, 3, 8), None),
+        (torch.ones(2, 211, 8), None),
+        (torch.ones(0, 3, 8), None),
+        (torch.full((2, 3, 8), float("nan")), None),
+        (torch.ones(2, 3, 8).long(), None),
+        (torch.ones(2, 3, 8, device="meta"), None),
+        (torch.ones(2, 3, 8).to_sparse(), None),
+        (torch.ones(2, 3, 8), torch.ones(2, 1, 3)),
+        (torch.ones(2, 3, 8), torch.ones(3, dtype=torch.bool)),
+        (torch.ones(2, 3, 8), "mask"),
+        ("x", None),
+        (None, None),
+        (torch.ones(2, 3, 8), None, None),
+    ],
+    ids=range(16),
+)
 def test_an_input_that_does_not_fit_is_not_run(given):
     assert effect(*given) == "is not run"
 

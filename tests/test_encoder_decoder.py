@@ -24,8 +24,19 @@ EOS, PAD = 0, 22  # as in Marian's own vocabularies: the end comes first, paddin
 
 def built(own, norm_first=False, source_vocab_size=VOCAB, bos_id=PAD):
     torch.manual_seed(5)
-    model = own.EncoderDecoder(source_vocab_size, VOCAB, WIDTH, HEADS, HIDDEN, encoder_layers=2, decoder_layers=3,
-                               max_len=MAX_LEN, pad_id=PAD, bos_id=bos_id, norm_first=norm_first)
+    model = own.EncoderDecoder(
+        source_vocab_size,
+        VOCAB,
+        WIDTH,
+        HEADS,
+        HIDDEN,
+        encoder_layers=2,
+        decoder_layers=3,
+        max_len=MAX_LEN,
+        pad_id=PAD,
+        bos_id=bos_id,
+        norm_first=norm_first,
+    )
     return model.eval()
 
 
@@ -34,7 +45,7 @@ def padded_batch(batch=5, keys=7, queries=11):
     torch.manual_seed(7)
     source, target = torch.randint(1, PAD, (batch, keys)), torch.randint(1, PAD, (batch, queries))
     for row in range(1, batch):
-        source[row, keys - row:] = PAD
+        source[row, keys - row :] = PAD
     return source, target
 
 
@@ -51,12 +62,14 @@ def largest(differences):
 
 # shift_right
 
+
 def test_shift_right_gives_what_marian_reads():
     _, target = padded_batch()
     assert torch.equal(LESSON.shift_right(target, 3), shift_tokens_right(target, PAD, 3))
 
 
 # nn.Transformer
+
 
 def of_nn_transformer(get):
     """Return {our name: tensor} of an nn.Transformer, where `get` gives the tensor of one of its names."""
@@ -90,17 +103,28 @@ def test_logits_and_gradients_are_those_of_nn_transformer(own, dtype, norm_first
     if not norm_first:  # nn.Transformer puts a norm behind both stacks in any case
         theirs.encoder.norm = theirs.decoder.norm = None
     state = of_nn_transformer(dict(theirs.named_parameters()).__getitem__)
-    finals = {f"{stack}.final_norm.{kind}": f"{stack}.norm.{kind}" for stack in ("encoder", "decoder")
-              for kind in ("weight", "bias")} if norm_first else {}
+    finals = (
+        {
+            f"{stack}.final_norm.{kind}": f"{stack}.norm.{kind}"
+            for stack in ("encoder", "decoder")
+            for kind in ("weight", "bias")
+        }
+        if norm_first
+        else {}
+    )
     state |= {ours: dict(theirs.named_parameters())[name] for ours, name in finals.items()}
     model.load_state_dict(model.state_dict() | state)
 
     source, target = padded_batch()
     logits = model(source, target)
     hidden = source == PAD
-    x = theirs(model.source_embedding(source), model.target_embedding(LESSON.shift_right(target, PAD)),
-               tgt_mask=nn.Transformer.generate_square_subsequent_mask(target.shape[1]).isinf(),
-               src_key_padding_mask=hidden, memory_key_padding_mask=hidden)
+    x = theirs(
+        model.source_embedding(source),
+        model.target_embedding(LESSON.shift_right(target, PAD)),
+        tgt_mask=nn.Transformer.generate_square_subsequent_mask(target.shape[1]).isinf(),
+        src_key_padding_mask=hidden,
+        memory_key_padding_mask=hidden,
+    )
     wanted = model.head(x)
     form = "pre-norm" if norm_first else "post-norm"
     label = f"EncoderDecoder of {'workbench.parts' if own is parts else 'the lesson'}, nn.Transformer {form}"
@@ -112,11 +136,11 @@ def test_logits_and_gradients_are_those_of_nn_transformer(own, dtype, norm_first
     expected = of_nn_transformer(found.__getitem__) | {name: found[name] for name in outer}
     expected |= {name: found[other] for name, other in finals.items()}
     assert expected.keys() == ours.keys()
-    witnessed("encoder_decoder", f"{label}: gradients", dtype,
-              largest(ours[name] - expected[name] for name in ours))
+    witnessed("encoder_decoder", f"{label}: gradients", dtype, largest(ours[name] - expected[name] for name in ours))
 
 
 # Marian
+
 
 def marian(dtype=torch.float32, seed=0, tied=True):
     """Return a small Marian with random weights: post-norm, ReLU, sines and cosines in halves, scaled embeddings.
@@ -126,11 +150,26 @@ def marian(dtype=torch.float32, seed=0, tied=True):
     """
     torch.manual_seed(seed)
     config = MarianConfig(
-        vocab_size=VOCAB, d_model=WIDTH, encoder_layers=2, decoder_layers=3, encoder_attention_heads=HEADS,
-        decoder_attention_heads=HEADS, encoder_ffn_dim=HIDDEN, decoder_ffn_dim=HIDDEN, activation_function="relu",
-        max_position_embeddings=MAX_LEN, scale_embedding=True, dropout=0.0, init_std=0.2, pad_token_id=PAD,
-        eos_token_id=EOS, decoder_start_token_id=PAD, forced_eos_token_id=None, tie_word_embeddings=tied,
-        attn_implementation="eager")
+        vocab_size=VOCAB,
+        d_model=WIDTH,
+        encoder_layers=2,
+        decoder_layers=3,
+        encoder_attention_heads=HEADS,
+        decoder_attention_heads=HEADS,
+        encoder_ffn_dim=HIDDEN,
+        decoder_ffn_dim=HIDDEN,
+        activation_function="relu",
+        max_position_embeddings=MAX_LEN,
+        scale_embedding=True,
+        dropout=0.0,
+        init_std=0.2,
+        pad_token_id=PAD,
+        eos_token_id=EOS,
+        decoder_start_token_id=PAD,
+        forced_eos_token_id=None,
+        tie_word_embeddings=tied,
+        attn_implementation="eager",
+    )
     model = MarianMTModel(config).eval().to(dtype)
     assert tied == (model.lm_head.weight is model.model.shared.weight)
     if not tied:
@@ -154,8 +193,11 @@ def of_marian(get, layers=(2, 3)):
                 names |= {"norm2": "encoder_attn_layer_norm", "norm3": "final_layer_norm"}
             else:
                 names |= {"norm2": "final_layer_norm"}
-            found |= {f"{layer}{ours}.{kind}": get(f"model.{layer}{theirs}.{kind}")
-                      for ours, theirs in names.items() for kind in ("weight", "bias")}
+            found |= {
+                f"{layer}{ours}.{kind}": get(f"model.{layer}{theirs}.{kind}")
+                for ours, theirs in names.items()
+                for kind in ("weight", "bias")
+            }
     return found
 
 
@@ -189,8 +231,7 @@ def test_logits_and_gradients_are_those_of_marian(own, dtype):
     wanted = theirs(input_ids=source, attention_mask=source != PAD, labels=target).logits
     label = f"EncoderDecoder of {'workbench.parts' if own is parts else 'the lesson'}, MarianMTModel"
     real = torch.arange(VOCAB) != PAD
-    witnessed("encoder_decoder", f"{label}: logits", dtype,
-              largest([(logits - wanted)[..., real]]))
+    witnessed("encoder_decoder", f"{label}: logits", dtype, largest([(logits - wanted)[..., real]]))
 
     ours = gradients(logits, dict(model.named_parameters()))
     named = {name: value for name, value in theirs.named_parameters() if value.requires_grad}
@@ -215,10 +256,12 @@ def test_memory_and_attention_weights_are_those_of_marian(own, dtype):
         _, self_weights, cross_weights = model.decode(LESSON.shift_right(target, PAD), memory, source)
         wanted = theirs(input_ids=source, attention_mask=source != PAD, labels=target, output_attentions=True)
     # A padding query's own row is nobody's business; Marian computes it as well.
-    pairs = [*zip(encoder_weights, wanted.encoder_attentions, strict=True),
-             *zip(self_weights, wanted.decoder_attentions, strict=True),
-             *zip(cross_weights, wanted.cross_attentions, strict=True),
-             (memory, wanted.encoder_last_hidden_state)]
+    pairs = [
+        *zip(encoder_weights, wanted.encoder_attentions, strict=True),
+        *zip(self_weights, wanted.decoder_attentions, strict=True),
+        *zip(cross_weights, wanted.cross_attentions, strict=True),
+        (memory, wanted.encoder_last_hidden_state),
+    ]
     label = f"EncoderDecoder of {'workbench.parts' if own is parts else 'the lesson'}, MarianMTModel"
     witnessed("encoder_decoder", f"{label}: memory and weights", dtype, largest(a - b for a, b in pairs))
 
@@ -226,12 +269,20 @@ def test_memory_and_attention_weights_are_those_of_marian(own, dtype):
 def texts(tokens):
     """Return rows of ids, each up to its end of sequence."""
     rows = [row.tolist() for row in tokens]
-    return [row[:row.index(EOS) + 1] if EOS in row else [token for token in row if token != PAD] for row in rows]
+    return [row[: row.index(EOS) + 1] if EOS in row else [token for token in row if token != PAD] for row in rows]
 
 
 def written_by_marian(theirs, source, **how):
-    settings = GenerationConfig(do_sample=False, pad_token_id=PAD, eos_token_id=EOS, decoder_start_token_id=PAD,
-                                max_new_tokens=13, return_dict_in_generate=True, output_scores=True, **how)
+    settings = GenerationConfig(
+        do_sample=False,
+        pad_token_id=PAD,
+        eos_token_id=EOS,
+        decoder_start_token_id=PAD,
+        max_new_tokens=13,
+        return_dict_in_generate=True,
+        output_scores=True,
+        **how,
+    )
     return theirs.generate(input_ids=source, attention_mask=(source != PAD).long(), generation_config=settings)
 
 
@@ -253,8 +304,9 @@ def test_texts_of_beam_search_are_those_of_marian(own, seed, num_beams, length_p
     model = with_weights_of(theirs, own)
     source, _ = padded_batch()
     tokens, scores = own.beam_search(model, source, PAD, EOS, PAD, 13, num_beams, length_penalty)
-    wanted = written_by_marian(theirs, source, num_beams=num_beams, length_penalty=length_penalty,
-                               early_stopping="never")
+    wanted = written_by_marian(
+        theirs, source, num_beams=num_beams, length_penalty=length_penalty, early_stopping="never"
+    )
     assert texts(tokens) == texts(wanted.sequences[:, 1:])
     label = f"beam_search of {'workbench.parts' if own is parts else 'the lesson'}, MarianMTModel.generate: scores"
     witnessed("encoder_decoder", label, torch.float32, (scores - wanted.sequences_scores).abs().max())
@@ -273,6 +325,7 @@ def test_the_texts_that_are_compared_differ_in_length_and_from_greedy_ones():
 
 
 # What the model is not told cannot help it
+
 
 def test_a_text_is_the_same_in_any_company():
     model = built(LESSON)
@@ -304,8 +357,9 @@ def test_the_copier_writes_its_source_and_begins_again_after_the_end():
 @pytest.mark.parametrize("reason", USUAL_SOURCES)
 def test_the_bug_stays_hidden_on_usual_sources_and_the_probe_knows_why(reason):
     source = torch.tensor(USUAL_SOURCES[reason])
-    right, wrong = (decode(broken.Copier(), source, **RULES)
-                    for decode in (LESSON.greedy_decode, broken.broken_greedy_decode))
+    right, wrong = (
+        decode(broken.Copier(), source, **RULES) for decode in (LESSON.greedy_decode, broken.broken_greedy_decode)
+    )
     assert torch.equal(right, wrong)
     assert encoder_decoder_probes._effect(source) == f"is right: {reason}"
 
@@ -313,16 +367,32 @@ def test_the_bug_stays_hidden_on_usual_sources_and_the_probe_knows_why(reason):
 @pytest.mark.parametrize("source", [[[3, 4, 5, 6], [7, 8, 0, 0]], [[0, 0], [3, 4]], [[9, 0, 0], [3, 4, 5]]])
 def test_the_bug_shows_where_a_row_ends_two_steps_before_the_last(source):
     source = torch.tensor(source)
-    right, wrong = (decode(broken.Copier(), source, **RULES)
-                    for decode in (LESSON.greedy_decode, broken.broken_greedy_decode))
+    right, wrong = (
+        decode(broken.Copier(), source, **RULES) for decode in (LESSON.greedy_decode, broken.broken_greedy_decode)
+    )
     assert not torch.equal(right, wrong)
     assert encoder_decoder_probes._effect(source) == "writes a wrong text"
 
 
-@pytest.mark.parametrize("answer", [None, "3456", 5, [[3, 4]], torch.tensor([3, 4]), torch.ones(2, 3),
-                                    torch.zeros(2, 0).long(), torch.full((2, 21), 3), torch.full((101, 2), 3),
-                                    torch.tensor([[3, 10]]), torch.tensor([[3, -1]]), torch.tensor([[1, 3, 2]]),
-                                    torch.tensor([[0, 3]]), torch.tensor([[True, False]])],
-                         ids=lambda answer: str(getattr(answer, "shape", answer))[:20])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        "3456",
+        5,
+        [[3, 4]],
+        torch.tensor([3, 4]),
+        torch.ones(2, 3),
+        torch.zeros(2, 0).long(),
+        torch.full((2, 21), 3),
+        torch.full((101, 2), 3),
+        torch.tensor([[3, 10]]),
+        torch.tensor([[3, -1]]),
+        torch.tensor([[1, 3, 2]]),
+        torch.tensor([[0, 3]]),
+        torch.tensor([[True, False]]),
+    ],
+    ids=lambda answer: str(getattr(answer, "shape", answer))[:20],
+)
 def test_what_cannot_be_a_source_is_told_and_never_run(answer):
     assert encoder_decoder_probes._misfit(answer)

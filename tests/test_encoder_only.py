@@ -23,22 +23,47 @@ DTYPES = [torch.float32, torch.float64]
 SEGMENT = "bert.embeddings.token_type_embeddings.weight"
 
 # Ours in BERT's words.
-LAYER = {"self_attention.q_proj": "attention.self.query", "self_attention.k_proj": "attention.self.key",
-         "self_attention.v_proj": "attention.self.value", "self_attention.out_proj": "attention.output.dense",
-         "feed_forward.up_proj": "intermediate.dense", "feed_forward.down_proj": "output.dense",
-         "norm1": "attention.output.LayerNorm", "norm2": "output.LayerNorm"}
+LAYER = {
+    "self_attention.q_proj": "attention.self.query",
+    "self_attention.k_proj": "attention.self.key",
+    "self_attention.v_proj": "attention.self.value",
+    "self_attention.out_proj": "attention.output.dense",
+    "feed_forward.up_proj": "intermediate.dense",
+    "feed_forward.down_proj": "output.dense",
+    "norm1": "attention.output.LayerNorm",
+    "norm2": "output.LayerNorm",
+}
 WHOLE = {"norm": "bert.embeddings.LayerNorm", "pooler": "bert.pooler.dense", "head": "classifier"}
-NAMES = {"embedding.token.weight": "bert.embeddings.word_embeddings.weight",
-         "embedding.position.weight": "bert.embeddings.position_embeddings.weight"} | {
-    f"{mine}.{kind}": f"{theirs}.{kind}" for kind in ("weight", "bias") for mine, theirs in (
-        *WHOLE.items(), *((f"encoder.layers.{index}.{mine}", f"bert.encoder.layer.{index}.{theirs}")
-                          for index in range(LAYERS) for mine, theirs in LAYER.items()))}
+NAMES = {
+    "embedding.token.weight": "bert.embeddings.word_embeddings.weight",
+    "embedding.position.weight": "bert.embeddings.position_embeddings.weight",
+} | {
+    f"{mine}.{kind}": f"{theirs}.{kind}"
+    for kind in ("weight", "bias")
+    for mine, theirs in (
+        *WHOLE.items(),
+        *(
+            (f"encoder.layers.{index}.{mine}", f"bert.encoder.layer.{index}.{theirs}")
+            for index in range(LAYERS)
+            for mine, theirs in LAYER.items()
+        ),
+    )
+}
 
 
 def configuration(**more):
-    return bert.BertConfig(vocab_size=VOCAB, hidden_size=EMBED, num_hidden_layers=LAYERS, num_attention_heads=HEADS,
-                           intermediate_size=FF, max_position_embeddings=MAX_LEN, num_labels=CLASSES, pad_token_id=PAD,
-                           attn_implementation="eager", **more)
+    return bert.BertConfig(
+        vocab_size=VOCAB,
+        hidden_size=EMBED,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=HEADS,
+        intermediate_size=FF,
+        max_position_embeddings=MAX_LEN,
+        num_labels=CLASSES,
+        pad_token_id=PAD,
+        attn_implementation="eager",
+        **more,
+    )
 
 
 def shaken(model):
@@ -172,22 +197,32 @@ def test_a_sentence_embedding_is_the_mean_of_berts_states_of_the_text_alone(ours
     lengths = (13, 9, 5, 1)
     tokens = texts(*lengths)
     vectors = ours.sentence_embedding(states_of(mine, tokens)[-1], tokens != PAD)
-    alone = [theirs.bert(row[None, :length]).last_hidden_state[0].mean(0)
-             for row, length in zip(tokens, lengths, strict=True)]
+    alone = [
+        theirs.bert(row[None, :length]).last_hidden_state[0].mean(0)
+        for row, length in zip(tokens, lengths, strict=True)
+    ]
     expected = torch.stack([vector / vector.norm() for vector in alone])
-    witnessed("encoder_only", f"sentence_embedding ({whose(ours)}), BertModel of each text alone", dtype,
-              largest([(vectors, expected)]))
+    witnessed(
+        "encoder_only",
+        f"sentence_embedding ({whose(ours)}), BertModel of each text alone",
+        dtype,
+        largest([(vectors, expected)]),
+    )
 
 
-@pytest.mark.parametrize("exercise", ["SequenceClassifier", "mask_tokens", "masked_language_model_loss",
-                                      "sentence_embedding"])
+@pytest.mark.parametrize(
+    "exercise", ["SequenceClassifier", "mask_tokens", "masked_language_model_loss", "sentence_embedding"]
+)
 def test_the_closed_boxes_show_what_the_reference_shows(exercise):
-    seen = [values(probes.observe("encoder_only", exercise, Here({exercise: getattr(module, exercise)}), "boxes"))
-            for module in (reference, parts)]
+    seen = [
+        values(probes.observe("encoder_only", exercise, Here({exercise: getattr(module, exercise)}), "boxes"))
+        for module in (reference, parts)
+    ]
     assert seen[0] and not differences(*seen)
 
 
 # Find the bug, and the experiments
+
 
 def shuffled(lengths):
     """Return random texts of these lengths, [CLS] (1) first, padding (0) behind."""
@@ -197,9 +232,19 @@ def shuffled(lengths):
     return tokens
 
 
-@pytest.mark.parametrize(("lengths", "shows"), [
-    ([7], False), ([3, 7], False), ([5] * 19, False), ([11, 7, 5, 5, 2], False), (list(range(2, 24)), False),
-    ([2, 5, 3], True), ([3, 2, 5], True), ([7, 5, 3, 11, 2, 2, 13, 23, 1, 19, 17], True)])
+@pytest.mark.parametrize(
+    ("lengths", "shows"),
+    [
+        ([7], False),
+        ([3, 7], False),
+        ([5] * 19, False),
+        ([11, 7, 5, 5, 2], False),
+        (list(range(2, 24)), False),
+        ([2, 5, 3], True),
+        ([3, 2, 5], True),
+        ([7, 5, 3, 11, 2, 2, 13, 23, 1, 19, 17], True),
+    ],
+)
 def test_the_broken_classification_is_wrong_only_where_sorting_is_not_its_own_inverse(lengths, shows):
     torch.manual_seed(3)
     model = reference.SequenceClassifier(50, 12, 3, 13, 2, 23, 5, pad_id=0).eval()

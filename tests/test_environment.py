@@ -20,8 +20,14 @@ MAKEFILE = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
 
 # What was found to install together; another version is a decision, and not a side effect of an update.
 TOGETHER = {
-    "torch": "2.13.0", "nbgrader": "0.9.6", "jupyterlab": "4.6.*", "ipykernel": "7.4.*", "nbval": "0.11.*",
-    "jupytext": "1.19.*", "bertviz": "1.4.1", "transformers": "5.23.*",
+    "torch": "2.13.0",
+    "nbgrader": "0.9.6",
+    "jupyterlab": "4.6.*",
+    "ipykernel": "7.4.*",
+    "nbval": "0.11.*",
+    "jupytext": "1.19.*",
+    "bertviz": "1.4.1",
+    "transformers": "5.23.*",
 }
 COME_WITH_PYTHON = {"pip", "setuptools", "wheel"}
 

@@ -11,78 +11,228 @@ from autograder.authoring import record
 from autograder.authoring.lesson import LessonError
 from autograder.diagnosing import recording
 
-TWICE = '''
+TWICE = """
 @mistake("mean", symptom="S.", cause="C.", place="P.")
 def one_mean_again(x):
     return x.mean()
-'''
+"""
 UNCHANGED = "unchanged(seen, component(x=numbers.tensor(3, 7)))"
 LAST = "    with_no_gradient -= mean\n    return x - 0\n"
 # what is wrong -> (which file, text, what is written instead, text of the line that is blamed, words of the message)
 FAULTY = {
-    "probes: syntax": ("probes", "zero(component, numbers, seen):", "zero(component, numbers, seen)", "def rows_lie",
-                       "this is not Python: expected ':'; correct it"),
-    "probes: a name": ("probes", "numbers.tensor(*leading, 7)", "number.tensor(*leading, 7)", "number.tensor",
-                       "NameError: name 'number' is not defined"),
-    "probes: an import": ("probes", "from . import probe", "from . import prob", "from . import prob",
-                          "ImportError: cannot import name 'prob'"),
-    "probes: a module": ("probes", "from . import probe", "import einopps\nfrom . import probe", "import einopps",
-                         "there is no module 'einopps'; install it, or correct the name"),
-    "probes: an exception": ("probes", "    seen.gradients(component(", "    1 / 0\n    seen.gradients(component(",
-                             "1 / 0", "ZeroDivisionError: division by zero; correct it"),
-    "probes: an argument": ("probes", '"gradients reach x")', '"gradients reach x", choose=True)', "choose=True",
-                            "@probe has no argument 'choose'; write 'chooses'"),
+    "probes: syntax": (
+        "probes",
+        "zero(component, numbers, seen):",
+        "zero(component, numbers, seen)",
+        "def rows_lie",
+        "this is not Python: expected ':'; correct it",
+    ),
+    "probes: a name": (
+        "probes",
+        "numbers.tensor(*leading, 7)",
+        "number.tensor(*leading, 7)",
+        "number.tensor",
+        "NameError: name 'number' is not defined",
+    ),
+    "probes: an import": (
+        "probes",
+        "from . import probe",
+        "from . import prob",
+        "from . import prob",
+        "ImportError: cannot import name 'prob'",
+    ),
+    "probes: a module": (
+        "probes",
+        "from . import probe",
+        "import einopps\nfrom . import probe",
+        "import einopps",
+        "there is no module 'einopps'; install it, or correct the name",
+    ),
+    "probes: an exception": (
+        "probes",
+        "    seen.gradients(component(",
+        "    1 / 0\n    seen.gradients(component(",
+        "1 / 0",
+        "ZeroDivisionError: division by zero; correct it",
+    ),
+    "probes: an argument": (
+        "probes",
+        '"gradients reach x")',
+        '"gradients reach x", choose=True)',
+        "choose=True",
+        "@probe has no argument 'choose'; write 'chooses'",
+    ),
     "probes: no sentence": ("probes", '"gradients reach x"', '" "', '" "', "needs the name of its exercise and a sent"),
-    "probes: nothing but a name": ("probes", '@probe("EXERCISE", "gradients reach x")', '@probe("EXERCISE")',
-                                   '@probe("EXERCISE")', "@probe lacks 'sentence'; add it"),
-    "probes: noted twice": ("probes", 'f"{len(leading) + 1} axes"', '""', "see_output(",
-                            "observation 'answer' was noted twice; give each call its own label="),
-    "probes: unknown exercise": ("probes", '@probe("EXERCISE", "gradients', '@probe("EXERCSE", "gradients',
-                                 '@probe("EXERCSE"', "probe 'gradients_arrive' is of the unknown exercise"),
-    "probes: arguments": ("probes", "arrive(component, numbers, seen)", "arrive(component, seen)", "gradients reach x",
-                          "takes (component, seen); write def gradients_arrive(component, numbers, seen)"),
-    "probes: a name twice": ("probes", "def gradients_arrive", "def rows_lie_around_zero", "gradients reach x",
-                             "has a probe 'rows_lie_around_zero' already; choose another name"),
-    "probes: a keyword of the call": ("probes", "gradients=True", "gradient=True", "gradient=True",
-                                      "called like this, the reference raises TypeError"),
-    "probes: a keyword of numbers": ("probes", "numbers.tensor(*leading, 7)", "numbers.tensor(*leading, 7, hihg=3)",
-                                     "hihg", "tensor() has no argument 'hihg'"),
+    "probes: nothing but a name": (
+        "probes",
+        '@probe("EXERCISE", "gradients reach x")',
+        '@probe("EXERCISE")',
+        '@probe("EXERCISE")',
+        "@probe lacks 'sentence'; add it",
+    ),
+    "probes: noted twice": (
+        "probes",
+        'f"{len(leading) + 1} axes"',
+        '""',
+        "see_output(",
+        "observation 'answer' was noted twice; give each call its own label=",
+    ),
+    "probes: unknown exercise": (
+        "probes",
+        '@probe("EXERCISE", "gradients',
+        '@probe("EXERCSE", "gradients',
+        '@probe("EXERCSE"',
+        "probe 'gradients_arrive' is of the unknown exercise",
+    ),
+    "probes: arguments": (
+        "probes",
+        "arrive(component, numbers, seen)",
+        "arrive(component, seen)",
+        "gradients reach x",
+        "takes (component, seen); write def gradients_arrive(component, numbers, seen)",
+    ),
+    "probes: a name twice": (
+        "probes",
+        "def gradients_arrive",
+        "def rows_lie_around_zero",
+        "gradients reach x",
+        "has a probe 'rows_lie_around_zero' already; choose another name",
+    ),
+    "probes: a keyword of the call": (
+        "probes",
+        "gradients=True",
+        "gradient=True",
+        "gradient=True",
+        "called like this, the reference raises TypeError",
+    ),
+    "probes: a keyword of numbers": (
+        "probes",
+        "numbers.tensor(*leading, 7)",
+        "numbers.tensor(*leading, 7, hihg=3)",
+        "hihg",
+        "tensor() has no argument 'hihg'",
+    ),
     "mistakes: syntax": ("mistakes", "return x - mean", "return x -", "return x -", "this is not Python"),
-    "mistakes: no catalogue": ("mistakes", "catalogue = Catalogue()\nstep", "step", "step, component",
-                               "NameError: name 'catalogue' is not defined"),
-    "mistakes: unknown step": ("mistakes", '@mistake("subtract",', '@mistake("subtrcat",', '@mistake("subtrcat"',
-                               "'subtracted_in_place' replaces 'subtrcat'; choose from mean, subtract, EXERCISE"),
-    "mistakes: unknown step of a component": ("mistakes", '@component("mean", "subtract")', '@component("mean", "sub")',
-                                              '@component("mean", "sub")', "made of the unknown step 'sub'"),
-    "mistakes: an argument": ("mistakes", 'symptom="The result', 'simptom="The result', '@mistake("subtract"',
-                              "@mistake has no argument 'simptom'; write 'symptom'"),
-    "mistakes: no sentence": ("mistakes", 'symptom="The result is right, and x has changed."', 'symptom=""',
-                              '@mistake("subtract"', "mistake 'subtracted_in_place' has no symptom; write symptom="),
-    "mistakes: a sentence is missing": ("mistakes", 'symptom="The result is right, and x has changed.",', "",
-                                        '@mistake("subtract"', "@mistake lacks 'symptom'; add it"),
-    "mistakes: keeps too much": ("mistakes", '@mistake("subtract",', '@mistake("subtract", keeps=50,', "keeps=50",
-                                 "keeps 50; write the share of the points, from 0 to 1"),
-    "mistakes: only nothing": ("mistakes", '@mistake("subtract",', '@mistake("subtract", only="own",', 'only="own"',
-                               "only for 'own', which is no component"),
-    "mistakes: arguments": ("mistakes", "def one_mean_for_everything(x)", "def one_mean_for_everything(x, dim)",
-                            '@mistake("mean"', "takes (x, dim) where mean takes (x); give it the arguments"),
-    "mistakes: another way of nothing": ("mistakes", LAST, LAST + '\n\n@also("one_mean", "mean")\ndef a(x): pass\n',
-                                         '@also("one_mean"', "there is no mistake 'one_mean' to be made in another"),
-    "mistakes: twice": ("mistakes", LAST, LAST + TWICE.replace("one_mean_again", "subtracted_in_place"),
-                        '@mistake("mean", symptom="S."', "declared twice; use @also('subtracted_in_place', ...)"),
-    "mistakes: no component": ("mistakes", "def EXERCISE(step, x)", "def EXERCIS(step, x)", "Wrong answers",
-                               "there is no component 'EXERCISE', which is an exercise of the lesson; declare it"),
-    "mistakes: it looks right": ("mistakes", "return x.mean()", "return x.mean(-1, True)", '@mistake("mean"',
-                                 "shows nothing under the probes; add a probe that tells it from a right answer"),
-    "mistakes: two are one": ("mistakes", LAST, LAST + TWICE, '@mistake("mean", symptom="S."',
-                              "look the same to all probes; add a probe, or make them one"),
-    "mistakes: the right steps are wrong": ("mistakes", "return x - mean", "return mean - x", '@component("mean"',
-                                            "made of the right steps in mistakes/ differs from the reference"),
+    "mistakes: no catalogue": (
+        "mistakes",
+        "catalogue = Catalogue()\nstep",
+        "step",
+        "step, component",
+        "NameError: name 'catalogue' is not defined",
+    ),
+    "mistakes: unknown step": (
+        "mistakes",
+        '@mistake("subtract",',
+        '@mistake("subtrcat",',
+        '@mistake("subtrcat"',
+        "'subtracted_in_place' replaces 'subtrcat'; choose from mean, subtract, EXERCISE",
+    ),
+    "mistakes: unknown step of a component": (
+        "mistakes",
+        '@component("mean", "subtract")',
+        '@component("mean", "sub")',
+        '@component("mean", "sub")',
+        "made of the unknown step 'sub'",
+    ),
+    "mistakes: an argument": (
+        "mistakes",
+        'symptom="The result',
+        'simptom="The result',
+        '@mistake("subtract"',
+        "@mistake has no argument 'simptom'; write 'symptom'",
+    ),
+    "mistakes: no sentence": (
+        "mistakes",
+        'symptom="The result is right, and x has changed."',
+        'symptom=""',
+        '@mistake("subtract"',
+        "mistake 'subtracted_in_place' has no symptom; write symptom=",
+    ),
+    "mistakes: a sentence is missing": (
+        "mistakes",
+        'symptom="The result is right, and x has changed.",',
+        "",
+        '@mistake("subtract"',
+        "@mistake lacks 'symptom'; add it",
+    ),
+    "mistakes: keeps too much": (
+        "mistakes",
+        '@mistake("subtract",',
+        '@mistake("subtract", keeps=50,',
+        "keeps=50",
+        "keeps 50; write the share of the points, from 0 to 1",
+    ),
+    "mistakes: only nothing": (
+        "mistakes",
+        '@mistake("subtract",',
+        '@mistake("subtract", only="own",',
+        'only="own"',
+        "only for 'own', which is no component",
+    ),
+    "mistakes: arguments": (
+        "mistakes",
+        "def one_mean_for_everything(x)",
+        "def one_mean_for_everything(x, dim)",
+        '@mistake("mean"',
+        "takes (x, dim) where mean takes (x); give it the arguments",
+    ),
+    "mistakes: another way of nothing": (
+        "mistakes",
+        LAST,
+        LAST + '\n\n@also("one_mean", "mean")\ndef a(x): pass\n',
+        '@also("one_mean"',
+        "there is no mistake 'one_mean' to be made in another",
+    ),
+    "mistakes: twice": (
+        "mistakes",
+        LAST,
+        LAST + TWICE.replace("one_mean_again", "subtracted_in_place"),
+        '@mistake("mean", symptom="S."',
+        "declared twice; use @also('subtracted_in_place', ...)",
+    ),
+    "mistakes: no component": (
+        "mistakes",
+        "def EXERCISE(step, x)",
+        "def EXERCIS(step, x)",
+        "Wrong answers",
+        "there is no component 'EXERCISE', which is an exercise of the lesson; declare it",
+    ),
+    "mistakes: it looks right": (
+        "mistakes",
+        "return x.mean()",
+        "return x.mean(-1, True)",
+        '@mistake("mean"',
+        "shows nothing under the probes; add a probe that tells it from a right answer",
+    ),
+    "mistakes: two are one": (
+        "mistakes",
+        LAST,
+        LAST + TWICE,
+        '@mistake("mean", symptom="S."',
+        "look the same to all probes; add a probe, or make them one",
+    ),
+    "mistakes: the right steps are wrong": (
+        "mistakes",
+        "return x - mean",
+        "return mean - x",
+        '@component("mean"',
+        "made of the right steps in mistakes/ differs from the reference",
+    ),
     "alternatives: syntax": ("alternatives", "def by_a_sum(x):", "def by_a_sum(x:", "def by_a_sum", "not Python"),
-    "alternatives: unknown exercise": ("alternatives", '@accepted("EXERCISE")\ndef by_a_sum', '@accepted("sum")\ndef '
-                                       "by_a_sum", '@accepted("sum")', "'by_a_sum' answers the unknown exercise 'sum'"),
-    "text: a constant": ("text", "import torch\n", "import torch\n\nSIZE = UNKNOWN\n", "SIZE = UNKNOWN",
-                         "NameError: name 'UNKNOWN' is not defined"),
+    "alternatives: unknown exercise": (
+        "alternatives",
+        '@accepted("EXERCISE")\ndef by_a_sum',
+        '@accepted("sum")\ndef by_a_sum',
+        '@accepted("sum")',
+        "'by_a_sum' answers the unknown exercise 'sum'",
+    ),
+    "text: a constant": (
+        "text",
+        "import torch\n",
+        "import torch\n\nSIZE = UNKNOWN\n",
+        "SIZE = UNKNOWN",
+        "NameError: name 'UNKNOWN' is not defined",
+    ),
 }
 
 
@@ -105,7 +255,10 @@ def test_a_new_lesson_has_no_fault_and_is_recorded(own):
     assert record.record([own.read()], own.root / "recorded", workers=1)
     made = recording.read(own.name, own.root / "recorded")
     assert [one["mistakes"] for one in made.behaviours] == [
-        ["one_mean_for_everything"], ["subtracted_in_place"], ["one_mean_for_everything", "subtracted_in_place"]]
+        ["one_mean_for_everything"],
+        ["subtracted_in_place"],
+        ["one_mean_for_everything", "subtracted_in_place"],
+    ]
     assert {probe for one in made.behaviours for probe in one["differs"]} == {name for name, _ in made.probes}
     assert not record.record([own.read()], own.root / "recorded", workers=1)
 
@@ -114,7 +267,7 @@ def test_a_new_lesson_has_no_fault_and_is_recorded(own):
 def test_a_fault_is_told_with_file_line_fact_and_remedy(case, own):
     kind, old, new, blamed, words = FAULTY[case]
     own.replace(kind, old, new)
-    fault, = refused(own)
+    (fault,) = refused(own)
     path = own.paths[kind].relative_to(own.root)
     assert words.replace("EXERCISE", own.name) in f"{fault.fact}; {fault.remedy}"
     assert str(fault) == f"{path}:{fault.line}: {fault.fact}; {fault.remedy}"
@@ -123,25 +276,31 @@ def test_a_fault_is_told_with_file_line_fact_and_remedy(case, own):
 
 def test_what_falls_over_one_answer_only_names_that_answer(own):
     own.replace("mistakes", "    return x - 0\n", "    return None\n")
-    own.replace("probes", UNCHANGED, "reply = component(x=numbers.tensor(3, 7))\n    "
-                'seen.note("first", reply.output[0])\n    seen.note("second", reply.output.dtype.type, reply.given)')
-    fault, = refused(own)
+    own.replace(
+        "probes",
+        UNCHANGED,
+        "reply = component(x=numbers.tensor(3, 7))\n    "
+        'seen.note("first", reply.output[0])\n    seen.note("second", reply.output.dtype.type, reply.given)',
+    )
+    (fault,) = refused(own)
     assert fault.path == str(own.paths["probes"].relative_to(own.root))
 
 
 def test_a_solution_that_raises_is_told_with_the_line_that_raises(own):
     own.replace("text", "return x - x.mean(dim=-1, keepdim=True)", "return x - x.mena()")
-    fault, = refused(own)
+    (fault,) = refused(own)
     assert "raises AttributeError" in fault.fact and "`return x - x.mena()`" in fault.fact
     line = int(fault.fact.split("in line ")[1].split(":")[0])
     assert "x.mena()" in own.paths["text"].read_text().split("\n")[line - 1]
 
 
-@pytest.mark.parametrize(("kind", "words"), [
-    ("probes", "the lesson has no probes; write "), ("mistakes", "the lesson has no mistakes; write solutions/")])
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [("probes", "the lesson has no probes; write "), ("mistakes", "the lesson has no mistakes; write solutions/")],
+)
 def test_a_file_that_is_missing_is_told_with_its_place(kind, words, own):
     own.paths[kind].unlink()
-    fault, = refused(own)
+    (fault,) = refused(own)
     assert words in f"{fault.fact}; {fault.remedy}" and fault.line == 1 and fault.path == f"solutions/{own.name}.py"
 
 
@@ -157,8 +316,11 @@ def test_an_exercise_without_probe_or_mistake_is_told(own):
 
 
 def test_faults_of_several_files_are_told_together(own):
-    for kind, old in (("probes", "zero(component, numbers, seen):"), ("mistakes", "def mean(x):"),
-                      ("alternatives", "def by_a_sum(x):")):
+    for kind, old in (
+        ("probes", "zero(component, numbers, seen):"),
+        ("mistakes", "def mean(x):"),
+        ("alternatives", "def by_a_sum(x):"),
+    ):
         own.replace(kind, old, old[:-1])
     assert len({fault.path for fault in refused(own)}) == 3
 
@@ -166,15 +328,19 @@ def test_faults_of_several_files_are_told_together(own):
 def test_an_exercise_of_another_lesson_is_not_taken_again(own):
     other = own.paths["text"].with_name("other.py")
     other.write_text(own.paths["text"].read_text())
-    fault, = refused(own)
+    (fault,) = refused(own)
     assert fault.fact == f"solutions/other.py has an exercise '{own.name}', too"
 
 
 def test_what_hangs_on_rounding_is_told_at_its_probe(own):
     # Each row sums to 0 but for what is rounded.
-    own.replace("probes", UNCHANGED, "reply = component(x=numbers.tensor(31, 7))\n    "
-                'seen.note("place", (reply.output.sum(-1) > 0).sum())\n    unchanged(seen, reply)')
-    fault, = refused(own)
+    own.replace(
+        "probes",
+        UNCHANGED,
+        "reply = component(x=numbers.tensor(31, 7))\n    "
+        'seen.note("place", (reply.output.sum(-1) > 0).sum())\n    unchanged(seen, reply)',
+    )
+    (fault,) = refused(own)
     assert "x_stays" in fault.fact
 
 
@@ -194,8 +360,9 @@ def test_exercises_that_are_recorded_side_by_side_are_those_of_the_course(tmp_pa
     known = lessons.read("layer_normalization")
     shutil.copytree(recording.FOLDER / known.name, tmp_path / known.name)
     seen = []
-    assert not record.record([known], tmp_path, only=["layer_norm", "RMSNorm"], workers=2,
-                             progress=lambda *told: seen.append(told))
+    assert not record.record(
+        [known], tmp_path, only=["layer_norm", "RMSNorm"], workers=2, progress=lambda *told: seen.append(told)
+    )
     assert seen == [(what, done, 2) for what in (record.FIRST, record.RECORD) for done in (1, 2)]
 
 
@@ -211,5 +378,6 @@ def test_one_exercise_is_recorded_and_the_files_of_the_others_stay(tmp_path):
 
 def test_an_exercise_that_does_not_exist_is_refused_with_the_nearest(capsys):
     assert command.main(["record", "7", "--only", "atention_scores"]) == 1
-    assert capsys.readouterr().err == ("there is no exercise 'atention_scores' in scaled_dot_product_attention; "
-                                       "write 'attention_scores'\n")
+    assert capsys.readouterr().err == (
+        "there is no exercise 'atention_scores' in scaled_dot_product_attention; write 'attention_scores'\n"
+    )

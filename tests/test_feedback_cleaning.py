@@ -27,11 +27,18 @@ def problems(html):
 
 def _is_active(name, value):
     value = " ".join(value) if isinstance(value, list) else value
-    return (name.startswith("on") or name in ("id", "name", "srcset", "data", "action", "target")
-            or name == "href" and not re.match("https?://|mailto:", value)
-            or name == "src" and not re.match("data:image/(png|jpeg|gif|svg)", value)
-            or name == "style" and re.search(r"url|position|z-index|transform|-\d|\d{4}|expression", value)
-            or name == "class" and re.search("navbar|modal|btn", value))
+    return (
+        name.startswith("on")
+        or name in ("id", "name", "srcset", "data", "action", "target")
+        or name == "href"
+        and not re.match("https?://|mailto:", value)
+        or name == "src"
+        and not re.match("data:image/(png|jpeg|gif|svg)", value)
+        or name == "style"
+        and re.search(r"url|position|z-index|transform|-\d|\d{4}|expression", value)
+        or name == "class"
+        and re.search("navbar|modal|btn", value)
+    )
 
 
 @pytest.mark.parametrize("payload", HTML)
@@ -60,20 +67,32 @@ def test_the_check_for_active_content_finds_it():
 
 def test_our_own_results_stay_as_they_are():
     rows = [("a row", "right"), ("another <row>", "differs"), ("the last", "not run")]
-    for result in (Result("f", 2, 1, False, ("no_scale",), ["seen `x`", "why", "where"], rows, printed="5\n", note="n"),
-                   Result("f", 2, 2, True, rows=rows), Result("f", 2, 0, False, unsolved=True)):
+    for result in (
+        Result("f", 2, 1, False, ("no_scale",), ["seen `x`", "why", "where"], rows, printed="5\n", note="n"),
+        Result("f", 2, 2, True, rows=rows),
+        Result("f", 2, 0, False, unsolved=True),
+    ):
         html = result._repr_html_()
         bare = [re.sub(r"</?tbody>|&quot;", "", text).replace('"', "") for text in (html, clean(html))]
         assert bare[0] == bare[1]
 
 
-@pytest.mark.parametrize(("source", "expected"), [
-    ("$\\frac{a}{b}$", "<mfrac>"), ("$$\\sqrt{x}$$", 'display="block"'), ("$x<y$", "<mo>&lt;</mo>"),
-    ("\\begin{align}a&=b\\end{align}", "<mtable "), ("\\\\(x\\\\)", "<mi>x</mi>"),
-    ("**b** `c` ~~d~~", "<strong>b</strong> <code>c</code> <del>d</del>"), ("| a |\n|---|\n| 1 |", "<td>1</td>"),
-    ("- [x] done", "☑ done"), ("[x](https://example.org)", 'href="https://example.org"'),
-    ("```python\npass\n```", '<span class="k">pass</span>'), ("<kbd>Shift</kbd>", "<kbd>Shift</kbd>"),
-])
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("$\\frac{a}{b}$", "<mfrac>"),
+        ("$$\\sqrt{x}$$", 'display="block"'),
+        ("$x<y$", "<mo>&lt;</mo>"),
+        ("\\begin{align}a&=b\\end{align}", "<mtable "),
+        ("\\\\(x\\\\)", "<mi>x</mi>"),
+        ("**b** `c` ~~d~~", "<strong>b</strong> <code>c</code> <del>d</del>"),
+        ("| a |\n|---|\n| 1 |", "<td>1</td>"),
+        ("- [x] done", "☑ done"),
+        ("[x](https://example.org)", 'href="https://example.org"'),
+        ("```python\npass\n```", '<span class="k">pass</span>'),
+        ("<kbd>Shift</kbd>", "<kbd>Shift</kbd>"),
+    ],
+)
 def test_honest_markdown_is_set(source, expected):
     assert expected in markdown(source)
 
@@ -83,19 +102,29 @@ def test_a_formula_that_cannot_be_read_is_shown_as_it_was_typed(tex):
     assert BeautifulSoup(mathml(tex), "html.parser").get_text() == f"${tex}$"
 
 
-@pytest.mark.parametrize("tex", [
-    "}", "x^", "\\begin{matrix}", "^" * 997, "&", "\\", "\\href", "\\text{$}", "\x00", "\\left"])
+@pytest.mark.parametrize(
+    "tex", ["}", "x^", "\\begin{matrix}", "^" * 997, "&", "\\", "\\href", "\\text{$}", "\x00", "\\left"]
+)
 def test_what_is_hardly_a_formula_breaks_no_page(tex):
     assert problems(mathml(tex)) == []
 
 
-@pytest.mark.parametrize("deed", [
-    lambda: clean("<div>" * MOST_TAGS), lambda: markdown("\\\\[" * 3_300), lambda: markdown(">" * 9_999),
-    lambda: markdown("[" * 9_999), lambda: markdown("x" * 1_000_000), lambda: ansi("\x1b[31m" * 200_000),
-    lambda: ansi("\x1b[" + "1;" * 400_000 + "m"), lambda: clean("<a href=x>" * MOST_TAGS),
-    lambda: CleanOutputs().preprocess(_notebook("<div>" * 100_003), {}), lambda: markdown("$$" + "{a^" * 997 + "$$"),
-    lambda: CleanOutputs().preprocess(_notebook(*["<svg " * 9_973] * 11), {}),
-])
+@pytest.mark.parametrize(
+    "deed",
+    [
+        lambda: clean("<div>" * MOST_TAGS),
+        lambda: markdown("\\\\[" * 3_300),
+        lambda: markdown(">" * 9_999),
+        lambda: markdown("[" * 9_999),
+        lambda: markdown("x" * 1_000_000),
+        lambda: ansi("\x1b[31m" * 200_000),
+        lambda: ansi("\x1b[" + "1;" * 400_000 + "m"),
+        lambda: clean("<a href=x>" * MOST_TAGS),
+        lambda: CleanOutputs().preprocess(_notebook("<div>" * 100_003), {}),
+        lambda: markdown("$$" + "{a^" * 997 + "$$"),
+        lambda: CleanOutputs().preprocess(_notebook(*["<svg " * 9_973] * 11), {}),
+    ],
+)
 def test_a_page_is_made_in_bounded_time(deed):
     start = time.process_time()
     deed()
@@ -103,8 +132,13 @@ def test_a_page_is_made_in_bounded_time(deed):
 
 
 def _notebook(*outputs):
-    return new_notebook(cells=[new_code_cell("", outputs=[
-        new_output("display_data", {"text/html": html, "text/plain": "plain"}) for html in outputs])])
+    return new_notebook(
+        cells=[
+            new_code_cell(
+                "", outputs=[new_output("display_data", {"text/html": html, "text/plain": "plain"}) for html in outputs]
+            )
+        ]
+    )
 
 
 def test_an_output_with_too_many_tags_is_shown_as_text():
@@ -114,16 +148,19 @@ def test_an_output_with_too_many_tags_is_shown_as_text():
 
 def test_a_picture_stays_a_picture_and_a_drawing_becomes_one():
     notebook = _notebook("<p>a</p><svg><circle r='5'/></svg><p>b</p>")
-    notebook.cells[0].outputs += [new_output("display_data", {"image/png": "QUJD\n", "text/plain": "x"}),
-                                  new_output("display_data", {"image/png": "\" onerror=x", "text/plain": "not one"}),
-                                  new_output("display_data", {"application/javascript": "alert(1)"}),
-                                  new_output("display_data", {"application/vnd.jupyter.widget-view+json": {"a": 1}})]
+    notebook.cells[0].outputs += [
+        new_output("display_data", {"image/png": "QUJD\n", "text/plain": "x"}),
+        new_output("display_data", {"image/png": '" onerror=x', "text/plain": "not one"}),
+        new_output("display_data", {"application/javascript": "alert(1)"}),
+        new_output("display_data", {"application/vnd.jupyter.widget-view+json": {"a": 1}}),
+    ]
     for output in notebook.cells[0].outputs:
         output.metadata = {"image/png": {"width": "1 onload=alert(1)"}, "text/html": {"isolated": True}}
     CleanOutputs().preprocess(notebook, {})
     outputs = notebook.cells[0].outputs
-    assert re.fullmatch(r'<p>a</p><img alt="A drawing" src="data:image/svg\+xml;base64,\w+=*"><p>b</p>',
-                        outputs[0].data["text/html"])
+    assert re.fullmatch(
+        r'<p>a</p><img alt="A drawing" src="data:image/svg\+xml;base64,\w+=*"><p>b</p>', outputs[0].data["text/html"]
+    )
     assert outputs[1].data["text/html"] == '<img alt="A picture" src="data:image/png;base64,QUJD">'
     assert outputs[2].data == {"text/plain": "not one"}
     assert len(outputs) == 3 and all(output.metadata == {} for output in outputs)
@@ -137,4 +174,16 @@ def test_code_that_letters_would_turn_round_is_shown_as_python_reads_it():
 
 def test_only_what_is_listed_may_be_an_attribute():
     assert {name for allowed in ATTRIBUTES.values() for name in allowed} == {
-        "href", "title", "src", "alt", "width", "height", "colspan", "rowspan", "align", "scope", "start", "open"}
+        "href",
+        "title",
+        "src",
+        "alt",
+        "width",
+        "height",
+        "colspan",
+        "rowspan",
+        "align",
+        "scope",
+        "start",
+        "open",
+    }

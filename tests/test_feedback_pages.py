@@ -41,18 +41,24 @@ class Listener:
 
 def hostile(course, port):
     """Return right answers among everything that could harm whoever looks at them."""
+
     def here(payload):
         return payload.replace("PORT", port)
 
     submission = course.answers()
     html, printed = [here(p) for p in HTML], [here(p) for p in PRINTED]
-    shows = (f"from IPython.display import display\n"
-             f"for html in {html!r}:\n    display({{'text/html': html}}, raw=True)\n"
-             f"for kind in ('text/markdown', 'image/svg+xml', 'text/latex', 'application/javascript'):\n"
-             f"    for html in {html + [here(p) for p in MARKDOWN]!r}:\n        display({{kind: html}}, raw=True)\n")
+    shows = (
+        f"from IPython.display import display\n"
+        f"for html in {html!r}:\n    display({{'text/html': html}}, raw=True)\n"
+        f"for kind in ('text/markdown', 'image/svg+xml', 'text/latex', 'application/javascript'):\n"
+        f"    for html in {html + [here(p) for p in MARKDOWN]!r}:\n        display({{kind: html}}, raw=True)\n"
+    )
     own = [new_markdown_cell(here(payload)) for payload in HTML + MARKDOWN]
-    own += [new_code_cell(shows), new_code_cell(f"for text in {printed!r}:\n    print(text)"),
-            new_code_cell(f"class {'E' * 9}(Exception): pass\nraise {'E' * 9}({''.join(html)!r})")]
+    own += [
+        new_code_cell(shows),
+        new_code_cell(f"for text in {printed!r}:\n    print(text)"),
+        new_code_cell(f"class {'E' * 9}(Exception): pass\nraise {'E' * 9}({''.join(html)!r})"),
+    ]
     submission.cells[2:2] = own
     cell_of(submission, "why").source = here("Because.\n\n" + "\n\n".join(HTML[:7] + MARKDOWN[:4]) + " $x^2$")
     return submission
@@ -64,8 +70,12 @@ class Shown:
         assert self.course.api().generate_assignment(LESSON)["success"]
         self.course.submit("mallory", hostile(self.course, listener.port))
         self.course.submit(NAME, b"{")
-        self.course.submit("honest", self.course.answers(scores=(
-            "def attention_scores(query, key):\n    return query @ key.transpose(-2, -1)\n")))
+        self.course.submit(
+            "honest",
+            self.course.answers(
+                scores=("def attention_scores(query, key):\n    return query @ key.transpose(-2, -1)\n")
+            ),
+        )
         for learner in ("mallory", "honest", NAME):
             done = self.course.api().autograde(LESSON, learner)
             assert done["success"], done["log"]
@@ -127,9 +137,12 @@ def test_a_feedback_page_full_of_payloads_runs_and_loads_nothing_in_a_real_brows
     assert dialogs == [] and page.title() == f"{NOTEBOOK}: feedback"
     assert requests == [shown.page("mallory")] and shown.listener.asked == []
     assert page.locator(f"{ACTIVE}, input, meta[http-equiv=refresh]").count() == 0
-    assert page.evaluate("""() => [...document.querySelectorAll("*")].flatMap((e) => [...e.attributes])
+    assert (
+        page.evaluate("""() => [...document.querySelectorAll("*")].flatMap((e) => [...e.attributes])
         .filter((a) => a.name.startsWith("on") || /^\\s*(javascript|vbscript|data:text)/i.test(a.value))
-        .map((a) => a.name)""") == []
+        .map((a) => a.name)""")
+        == []
+    )
 
 
 @pages
@@ -195,19 +208,25 @@ def test_the_formgraders_page_of_a_submission_runs_and_loads_nothing_of_a_learne
     server = Server(shown.course)
     try:
         for learner in ("mallory", "honest", NAME):
-            found = [n for n in server.get(f"formgrader/api/submitted_notebooks/{LESSON}/{NOTEBOOK}")
-                     if n["student"] == learner]
+            found = [
+                n
+                for n in server.get(f"formgrader/api/submitted_notebooks/{LESSON}/{NOTEBOOK}")
+                if n["student"] == learner
+            ]
             address = f"http://127.0.0.1:{server.port}"
             page, dialogs, requests = look(
-                chromium, f"{address}/formgrader/submissions/{found[0]['id']}/",
-                extra_http_headers={"Authorization": f"token {server.token}"})
+                chromium,
+                f"{address}/formgrader/submissions/{found[0]['id']}/",
+                extra_http_headers={"Authorization": f"token {server.token}"},
+            )
             assert dialogs == [] and page.title() == NOTEBOOK
             assert {url for url in requests if not url.startswith((address, "data:"))} == set()
             assert shown.listener.asked == []
             assert page.locator("#notebook").locator(ACTIVE).count() == 0
             # nbgrader's own part of the page works: the points that the gradebook has are in their fields.
             page.wait_for_function(
-                f"document.querySelector('#check_merge_heads').placeholder == '{2 * (learner != NAME)}'")
+                f"document.querySelector('#check_merge_heads').placeholder == '{2 * (learner != NAME)}'"
+            )
             assert page.locator(".name-shown", has_text=learner).count() == 1
             if learner != NAME:
                 browser.screenshot(page, f"formgrader-{learner}")

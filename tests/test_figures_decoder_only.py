@@ -5,7 +5,7 @@ from workbench import figures
 
 def size(picture):
     """Return (width, height) in pixels."""
-    return tuple(int.from_bytes(picture.png[start:start + 4], "big") for start in (16, 20))
+    return tuple(int.from_bytes(picture.png[start : start + 4], "big") for start in (16, 20))
 
 
 def test_texts_are_told_as_they_are_and_a_dollar_is_no_formula():
@@ -15,8 +15,7 @@ def test_texts_are_told_as_they_are_and_a_dollar_is_no_formula():
 
 
 def test_more_lines_make_the_picture_higher_and_more_texts_make_it_wider():
-    one, high, two = (figures.texts(columns) for columns in (
-        {"a": "x"}, {"a": "x\n" * 11}, {"a": "x", "b": "x"}))
+    one, high, two = (figures.texts(columns) for columns in ({"a": "x"}, {"a": "x\n" * 11}, {"a": "x", "b": "x"}))
     assert size(high)[1] > size(one)[1] and size(two)[0] > 1.5 * size(one)[0]
 
 

@@ -14,9 +14,12 @@ def test_arrows_say_in_words_where_each_thing_goes():
 
 
 def test_a_circle_a_second_panel_and_another_move_change_the_picture():
-    pictures = [figures.arrows(MOVES, "x", "y"), figures.arrows(MOVES, "x", "y", circle=2.0),
-                figures.arrows(MOVES | {"two": MOVES["one"]}, "x", "y"),
-                figures.arrows({"one": MOVES["one"] | {"a": ((0.0, 2.0), (0.0, 2.0))}}, "x", "y")]
+    pictures = [
+        figures.arrows(MOVES, "x", "y"),
+        figures.arrows(MOVES, "x", "y", circle=2.0),
+        figures.arrows(MOVES | {"two": MOVES["one"]}, "x", "y"),
+        figures.arrows({"one": MOVES["one"] | {"a": ((0.0, 2.0), (0.0, 2.0))}}, "x", "y"),
+    ]
     assert len({picture.png for picture in pictures}) == 4
 
 

@@ -10,15 +10,19 @@ PANEL = figures.Panel("Loss", "loss in nats", {"one": [3.0, 2.0, 1.0], "two": [3
 
 def test_lines_tell_where_each_series_begins_and_ends():
     assert repr(figures.lines([1, 2, 5], [PANEL], "step")) == (
-        "Loss (loss in nats), one: 3 at 1, 1 at 5 (step).\nLoss (loss in nats), two: 3 at 1, 2.5 at 5 (step).")
+        "Loss (loss in nats), one: 3 at 1, 1 at 5 (step).\nLoss (loss in nats), two: 3 at 1, 2.5 at 5 (step)."
+    )
 
 
 def test_the_border_the_bound_and_the_logarithmic_axis_are_drawn():
     plain = figures.lines([1, 2, 5], [PANEL], "step").png
     bound = figures.Panel(PANEL.title, PANEL.ylabel, PANEL.series, bound=("guessing", 2.4))
     log = figures.Panel(PANEL.title, PANEL.ylabel, PANEL.series, log=True)
-    others = [figures.lines([1, 2, 5], [PANEL], "step", border=("end", 3)).png,
-              figures.lines([1, 2, 5], [bound], "step").png, figures.lines([1, 2, 5], [log], "step").png]
+    others = [
+        figures.lines([1, 2, 5], [PANEL], "step", border=("end", 3)).png,
+        figures.lines([1, 2, 5], [bound], "step").png,
+        figures.lines([1, 2, 5], [log], "step").png,
+    ]
     assert len({plain, *others}) == 4
 
 

@@ -8,7 +8,7 @@ from workbench import figures
 
 def size(picture):
     """Return (width, height) in pixels."""
-    return tuple(int.from_bytes(picture.png[start:start + 4], "big") for start in (16, 20))
+    return tuple(int.from_bytes(picture.png[start : start + 4], "big") for start in (16, 20))
 
 
 def test_a_table_with_names_differs_from_one_with_numbers():
@@ -28,17 +28,23 @@ def test_each_table_may_have_names_of_its_own():
 
 
 def test_a_wide_table_is_wider_and_a_tall_one_taller():
-    small, wide, tall = (size(figures.weight_tables({"t": torch.ones(shape) / shape[1]}))
-                         for shape in ((5, 5), (5, 37), (11, 5)))
+    small, wide, tall = (
+        size(figures.weight_tables({"t": torch.ones(shape) / shape[1]})) for shape in ((5, 5), (5, 37), (11, 5))
+    )
     assert wide[0] > small[0] and tall[1] > small[1]
 
 
 def test_bars_say_their_numbers_in_words_and_are_drawn_for_every_series():
-    panels = [figures.Panel("Right answers", "share in %", {"before": [0.0, 12.5], "after": [99.8, 0.5]},
-                            bound=("chance", 10.0))]
+    panels = [
+        figures.Panel(
+            "Right answers", "share in %", {"before": [0.0, 12.5], "after": [99.8, 0.5]}, bound=("chance", 10.0)
+        )
+    ]
     picture = figures.bars(["short", "long"], panels)
-    assert repr(picture) == ("Right answers (share in %), before: short 0, long 12.5.\n"
-                             "Right answers (share in %), after: short 99.8, long 0.5.")
+    assert repr(picture) == (
+        "Right answers (share in %), before: short 0, long 12.5.\n"
+        "Right answers (share in %), after: short 99.8, long 0.5."
+    )
     fewer = figures.bars(["short", "long"], [figures.Panel("Right answers", "share in %", {"before": [0.0, 12.5]})])
     assert picture.png != fewer.png
 

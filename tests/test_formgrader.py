@@ -24,13 +24,26 @@ class Server:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.token = secrets.token_hex(16)
-        options = {"ip": "127.0.0.1", "port": self.port, "root_dir": course.root, "open_browser": False,
-                   "allow_root": True}
+        options = {
+            "ip": "127.0.0.1",
+            "port": self.port,
+            "root_dir": course.root,
+            "open_browser": False,
+            "allow_root": True,
+        }
         self.log = open(course.root / "server.log", "w")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "jupyter_server", f"--IdentityProvider.token={self.token}",
-             *[f"--ServerApp.{name}={value}" for name, value in options.items()]],
-            cwd=course.root, env=course.environment(), stdout=self.log, stderr=self.log,
+            [
+                sys.executable,
+                "-m",
+                "jupyter_server",
+                f"--IdentityProvider.token={self.token}",
+                *[f"--ServerApp.{name}={value}" for name, value in options.items()],
+            ],
+            cwd=course.root,
+            env=course.environment(),
+            stdout=self.log,
+            stderr=self.log,
         )
         self._wait()
 
@@ -109,8 +122,9 @@ def test_the_formgrader_shows_a_graded_submission(server, released):
     assert re.search("attention_scores: |JSON is broken", page)
 
 
-@pytest.mark.parametrize(("scores", "failed"), [
-    (SCORES, 0), ("def attention_scores(query, key):\n    raise NotImplementedError\n", 1)])
+@pytest.mark.parametrize(
+    ("scores", "failed"), [(SCORES, 0), ("def attention_scores(query, key):\n    raise NotImplementedError\n", 1)]
+)
 def test_validate_says_which_check_fails(server, released, scores, failed):
     submission = released.answers(scores)
     # Validate takes an unanswered question for a failure, too.

@@ -17,17 +17,51 @@ from autograder.intake.rebuild import Rebuild
 
 LESSON = read("scaled_dot_product_attention")
 COUNT, RUN_EACH = 600, 40
-ODD = [None, True, -1, 10**400, 1e308, float("nan"), "", "\x00", "\ud800", "ｅｘｅｃ", [], {}, [[]], {"a": [1]},
-       "x" * 5000]
-WORDS = ["cells", "source", "metadata", "nbgrader", "grade_id", "cell_type", "id", "outputs", "attention_scores",
-         "check_attention_scores", "code", "markdown", "raw", "nbformat", "%%bash\nls", "!ls", "raise SystemExit"]
+ODD = [
+    None,
+    True,
+    -1,
+    10**400,
+    1e308,
+    float("nan"),
+    "",
+    "\x00",
+    "\ud800",
+    "ｅｘｅｃ",
+    [],
+    {},
+    [[]],
+    {"a": [1]},
+    "x" * 5000,
+]
+WORDS = [
+    "cells",
+    "source",
+    "metadata",
+    "nbgrader",
+    "grade_id",
+    "cell_type",
+    "id",
+    "outputs",
+    "attention_scores",
+    "check_attention_scores",
+    "code",
+    "markdown",
+    "raw",
+    "nbformat",
+    "%%bash\nls",
+    "!ls",
+    "raise SystemExit",
+]
 
 
 def submissions():
     """Return a right and a wrong submission as JSON trees."""
     right = {name: exercise.source for name, exercise in LESSON.exercises.items()}
-    return [json.loads(nbformat.writes(notebook({**right, **answers}, "mine = 1")))
-            for answers in ({}, {"attention_scores": "def attention_scores(query, key):\n    return key\n"})]
+    return [
+        json.loads(nbformat.writes(notebook({**right, **answers}, "mine = 1")))
+        for answers in ({}, {"attention_scores": "def attention_scores(query, key):\n    return key\n"})
+    ]
 
 
 def places(tree, path=()):
@@ -66,7 +100,7 @@ def mutated(tree, numbers):
             holder.insert(name, copy.deepcopy(numbers.choice(holder)))
         elif kind == 5 and isinstance(holder[name], str):
             cut = numbers.randrange(len(holder[name]) + 1)
-            holder[name] = holder[name][:cut] + numbers.choice(WORDS) + holder[name][cut:][::numbers.choice([1, 2])]
+            holder[name] = holder[name][:cut] + numbers.choice(WORDS) + holder[name][cut:][:: numbers.choice([1, 2])]
         elif isinstance(holder, dict):
             holder[numbers.choice(WORDS)] = holder.pop(name)
     content = bytearray(json.dumps(tree).encode("utf-8", "surrogatepass"))
@@ -74,7 +108,7 @@ def mutated(tree, numbers):
         for _ in range(numbers.choice([1, 3, 30])):
             content[numbers.randrange(len(content))] = numbers.randrange(256)
     if numbers.random() < 0.1:
-        del content[numbers.randrange(len(content)):]
+        del content[numbers.randrange(len(content)) :]
     return bytes(content)
 
 

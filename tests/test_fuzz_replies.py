@@ -18,19 +18,33 @@ SEEDS = 3
 def strange(numbers):
     """Return an output that hardly any function returns."""
     shape = [numbers.choice([0, 1, 2, 3, 5, 7]) for _ in range(numbers.randrange(5))]
-    dtype = numbers.choice([torch.float16, torch.bfloat16, torch.float64, torch.complex64, torch.bool, torch.uint8,
-                            torch.int64])
+    dtype = numbers.choice(
+        [torch.float16, torch.bfloat16, torch.float64, torch.complex64, torch.bool, torch.uint8, torch.int64]
+    )
     tensor = torch.ones(shape).to(dtype)
-    return numbers.choice([
-        lambda: tensor, lambda: torch.empty(shape, device="meta"), lambda: (tensor, tensor), lambda: (tensor,) * 7,
-        lambda: torch.full([2, 3, 5], float("nan")), lambda: None, lambda: "a tensor", lambda: ((tensor, None), ["x"]),
-        lambda: torch.eye(3).to_sparse(), lambda: {"a": tensor}, lambda: 2**70, lambda: torch.nn.Linear(2, 3),
-        lambda: (tensor, torch.empty(shape, device="meta")), lambda: torch.full([2, 3, 5], float("-inf")),
-    ])()
+    return numbers.choice(
+        [
+            lambda: tensor,
+            lambda: torch.empty(shape, device="meta"),
+            lambda: (tensor, tensor),
+            lambda: (tensor,) * 7,
+            lambda: torch.full([2, 3, 5], float("nan")),
+            lambda: None,
+            lambda: "a tensor",
+            lambda: ((tensor, None), ["x"]),
+            lambda: torch.eye(3).to_sparse(),
+            lambda: {"a": tensor},
+            lambda: 2**70,
+            lambda: torch.nn.Linear(2, 3),
+            lambda: (tensor, torch.empty(shape, device="meta")),
+            lambda: torch.full([2, 3, 5], float("-inf")),
+        ]
+    )()
 
 
 def answering(numbers, is_module):
     """Return a component that returns something strange at each call."""
+
     class Module(torch.nn.Module):
         def __init__(self, *given, **named):
             super().__init__()
@@ -55,8 +69,18 @@ def test_whatever_an_answer_returns_there_is_a_verdict(exercise):
 REPLIES = ["output", "fault", "changed", "gradients", "used", "shapes", "trained", "shared", "reports", "held"]
 
 
-@pytest.mark.parametrize("exercise", ["attention_scores", "streaming_attention", "GroupedQueryAttention", "mask_tokens",
-                                      "generate_with_cache", "show_self_attention", "ResidualConnection"])
+@pytest.mark.parametrize(
+    "exercise",
+    [
+        "attention_scores",
+        "streaming_attention",
+        "GroupedQueryAttention",
+        "mask_tokens",
+        "generate_with_cache",
+        "show_self_attention",
+        "ResidualConnection",
+    ],
+)
 def test_whatever_is_forged_in_a_reply_there_is_a_verdict(exercise):
     record, reference = recording.read(exercise), judge.Reference(REPOSITORY / "solutions")
     right = reference.component(record)
@@ -66,10 +90,17 @@ def test_whatever_is_forged_in_a_reply_there_is_a_verdict(exercise):
         def forged(content, buffers, numbers=numbers):
             if "reply" in content and numbers.random() < 0.3:
                 name = numbers.choice([*REPLIES, "reply"])
-                value = copy.deepcopy(numbers.choice([*ODD, {"tensor": 0, "dtype": "float32", "shape": [2**20] * 3},
-                                                      {"meta": True, "dtype": "bool", "shape": [2**26] * 16}]))
+                value = copy.deepcopy(
+                    numbers.choice(
+                        [
+                            *ODD,
+                            {"tensor": 0, "dtype": "float32", "shape": [2**20] * 3},
+                            {"meta": True, "dtype": "bool", "shape": [2**26] * 16},
+                        ]
+                    )
+                )
                 content = {"reply": value} if name == "reply" else {"reply": content["reply"] | {name: value}}
-            return content, buffers[:numbers.choice([99, 99, 99, 1, 0])]
+            return content, buffers[: numbers.choice([99, 99, 99, 1, 0])]
 
         found = judge.judge(record, remote({exercise: right}, forged=forged), reference, f"fuzz {seed}", 60)
         assert 0 <= found.earned <= record.points and (found.passed or found.says), (exercise, seed)

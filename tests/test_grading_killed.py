@@ -38,8 +38,10 @@ def test_a_run_that_is_killed_50_times_loses_nothing_and_counts_nothing_twice(tm
     submitted = one.submitted()
     given = grade.Grading(one.folder, "7")
     with Local(2) as pool:
-        found = {work.learner: notebook for work, notebook in
-                 pool.results(given.unit(given.submission(learner)) for learner in given.learners())}
+        found = {
+            work.learner: notebook
+            for work, notebook in pool.results(given.unit(given.submission(learner)) for learner in given.learners())
+        }
 
     def run(again):
         with logged(one.folder / "grading.log"), given.alone():
@@ -103,6 +105,7 @@ def test_a_worker_whose_starter_has_ended_before_it_was_ready_ends_as_well():
 
 # Workers that die
 
+
 def die_once(marker):
     """Kill this worker's process, the first time."""
     with contextlib.suppress(FileExistsError):
@@ -125,5 +128,5 @@ def test_a_worker_that_dies_is_replaced_and_its_unit_is_done_again(tmp_path, mon
 def test_a_unit_that_kills_every_worker_is_given_up_with_a_reason(tmp_path, monkeypatch):
     monkeypatch.setattr(unit, "run", die)
     with Local(1) as pool:
-        (_, reason), = pool.results([str(tmp_path / "a")])
+        ((_, reason),) = pool.results([str(tmp_path / "a")])
     assert str(reason) == GIVEN_UP

@@ -24,41 +24,48 @@ posix = pytest.mark.skipif(os.name != "posix", reason="Windows has no such files
 TWICE = b'{"nbformat": 4, "cells": [], "cells": [{"cell_type": "code", "source": "x"}]}'
 
 
-@pytest.mark.parametrize(("content", "reason"), [
-    (b"", "file is empty"),
-    (b"\x00" * 97, "JSON is broken"),
-    (b"\xff\xfe{\x00}\x00", "not UTF-8"),
-    (b"[" * 6_000, "nested too deeply"),
-    (b'{"a":' * 1_300, "nested too deeply"),
-    (b" " * 7_001, "larger than 0.007 MB"),
-    (TWICE, "has the key 'cells' twice"),
-    (b'{"nbformat": 4, "cells": [{"cell_type": "code", "source": "x", "source": "y"}]}', "has the key 'source' twice"),
-    (b'{"nbformat": ' + b"9" * 5_000 + b"}", "a number of 5000 characters"),
-    (b'{"nbformat": 4.' + b"9" * 5_000 + b"}", "a number of 5002 characters"),
-    (b'{"nbformat": 1e999}', "format inf, not 4"),
-    (b'{"nbformat": NaN}', "format nan, not 4"),
-    (b'{"nbformat": "4"}', "format '4', not 4"),
-    (b'{"nbformat": "\\u001b[31m\\u202e"}', r"format '\x1b[31m\u202e', not 4"),
-    (b'{"nbformat": 4, "cells": "code"}', "no list of cells"),
-    (notebook(*[cell()] * 8), "has 8 cells; at most 7"),
-    (notebook(cell("x" * 701)), "Cell 1 has 701 characters; at most 700"),
-    (notebook(*[cell("x" * 600)] * 2), "have 1200 characters in all; at most 1100"),
-    (notebook(cell(["x"] * 11 + [3]), cell({"a": 1}), cell(None), cell(kind=["code"]), 5, None), "has no cells"),
-    (b'"' + b"\\ud800" * 700 + b'"', "JSON, but not a notebook"),
-])
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "file is empty"),
+        (b"\x00" * 97, "JSON is broken"),
+        (b"\xff\xfe{\x00}\x00", "not UTF-8"),
+        (b"[" * 6_000, "nested too deeply"),
+        (b'{"a":' * 1_300, "nested too deeply"),
+        (b" " * 7_001, "larger than 0.007 MB"),
+        (TWICE, "has the key 'cells' twice"),
+        (
+            b'{"nbformat": 4, "cells": [{"cell_type": "code", "source": "x", "source": "y"}]}',
+            "has the key 'source' twice",
+        ),
+        (b'{"nbformat": ' + b"9" * 5_000 + b"}", "a number of 5000 characters"),
+        (b'{"nbformat": 4.' + b"9" * 5_000 + b"}", "a number of 5002 characters"),
+        (b'{"nbformat": 1e999}', "format inf, not 4"),
+        (b'{"nbformat": NaN}', "format nan, not 4"),
+        (b'{"nbformat": "4"}', "format '4', not 4"),
+        (b'{"nbformat": "\\u001b[31m\\u202e"}', r"format '\x1b[31m\u202e', not 4"),
+        (b'{"nbformat": 4, "cells": "code"}', "no list of cells"),
+        (notebook(*[cell()] * 8), "has 8 cells; at most 7"),
+        (notebook(cell("x" * 701)), "Cell 1 has 701 characters; at most 700"),
+        (notebook(*[cell("x" * 600)] * 2), "have 1200 characters in all; at most 1100"),
+        (notebook(cell(["x"] * 11 + [3]), cell({"a": 1}), cell(None), cell(kind=["code"]), 5, None), "has no cells"),
+        (b'"' + b"\\ud800" * 700 + b'"', "JSON, but not a notebook"),
+    ],
+)
 def test_a_notebook_that_no_jupyter_wrote_is_refused_with_its_reason(tmp_path, content, reason):
     (tmp_path / FILE).write_bytes(content)
     assert reason in read_arrival(tmp_path / FILE, SMALL).refused
 
 
 def test_what_jupyter_does_write_is_read(tmp_path):
-    data = {"text/plain": "5", "application/x": {"big": 10 ** 300, "small": 1e-300, "nan": float("nan")}}
+    data = {"text/plain": "5", "application/x": {"big": 10**300, "small": 1e-300, "nan": float("nan")}}
     outputs = [{"output_type": "display_data", "data": data, "metadata": {}}]
     (tmp_path / FILE).write_bytes(b"\xef\xbb\xbf" + notebook(cell("é\u2028", outputs=outputs), cell(["a\n", "b"])))
     assert [c.source for c in read_arrival(tmp_path / FILE).cells] == ["é\u2028", "a\nb"]
 
 
 # What a folder may hold.
+
 
 def submission(tmp_path):
     folder = tmp_path / "submitted" / "eve" / LESSON
@@ -87,37 +94,48 @@ def make_hard_link(folder):
 
 
 @posix
-@pytest.mark.parametrize(("make", "reason"), [
-    (lambda folder: (folder / "data.csv").symlink_to("/etc/passwd"), "data.csv is a link"),
-    (lambda folder: (folder / "data.csv").symlink_to(FILE), "data.csv is a link"),
-    (lambda folder: (folder / "data").symlink_to(folder), "data is a link"),
-    (make_hard_link, "notes.txt is a link to a file that lies elsewhere"),
-    (lambda folder: os.mkfifo(folder / "pipe"), "pipe is a pipe"),
-    (make_socket, "s is a pipe, a socket or a device"),
-    (make_deep, "nested more than 3 deep"),
-    (lambda folder: [named(f"{n}.txt")(folder) for n in range(11)], "more than 11 files"),
-    (named("big.bin", b"x" * 13_001), "big.bin is larger than 0.013 MB"),
-    (lambda folder: [named(f"{n}.bin", b"x" * 9_000)(folder) for n in range(2)], "the limit is 0.017 MB"),
-    (named(b"\xff\xfe.txt"), r"\udcff\udcfe.txt is not UTF-8 text"),
-    (named("a\x1b[2Jb"), r"a\x1b[2Jb has control characters"),
-    (named("a\nb"), r"a\nb has control characters"),
-    (named("a\u202excod.exe"), r"a\u202excod.exe has invisible characters"),
-    (named(f"{NOTEBOOK}\u200b.ipynb"), "has invisible characters"),
-    (named("Attention.ipynb"), "Attention.ipynb and attention.ipynb have names that look the same"),
-    (named("\u0430ttention.ipynb"), "have names that look the same"),
-    (named("atténtion.IPYNB"), "have names that look the same"),
-    (named("ａttention.ipynb"), "have names that look the same"),
-])
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda folder: (folder / "data.csv").symlink_to("/etc/passwd"), "data.csv is a link"),
+        (lambda folder: (folder / "data.csv").symlink_to(FILE), "data.csv is a link"),
+        (lambda folder: (folder / "data").symlink_to(folder), "data is a link"),
+        (make_hard_link, "notes.txt is a link to a file that lies elsewhere"),
+        (lambda folder: os.mkfifo(folder / "pipe"), "pipe is a pipe"),
+        (make_socket, "s is a pipe, a socket or a device"),
+        (make_deep, "nested more than 3 deep"),
+        (lambda folder: [named(f"{n}.txt")(folder) for n in range(11)], "more than 11 files"),
+        (named("big.bin", b"x" * 13_001), "big.bin is larger than 0.013 MB"),
+        (lambda folder: [named(f"{n}.bin", b"x" * 9_000)(folder) for n in range(2)], "the limit is 0.017 MB"),
+        (named(b"\xff\xfe.txt"), r"\udcff\udcfe.txt is not UTF-8 text"),
+        (named("a\x1b[2Jb"), r"a\x1b[2Jb has control characters"),
+        (named("a\nb"), r"a\nb has control characters"),
+        (named("a\u202excod.exe"), r"a\u202excod.exe has invisible characters"),
+        (named(f"{NOTEBOOK}\u200b.ipynb"), "has invisible characters"),
+        (named("Attention.ipynb"), "Attention.ipynb and attention.ipynb have names that look the same"),
+        (named("\u0430ttention.ipynb"), "have names that look the same"),
+        (named("atténtion.IPYNB"), "have names that look the same"),
+        (named("ａttention.ipynb"), "have names that look the same"),
+    ],
+)
 def test_a_folder_with_what_no_honest_submission_holds_is_refused(tmp_path, make, reason):
     folder = submission(tmp_path)
     make(folder)
     assert reason in read_arrival(folder / FILE, SMALL, tmp_path / "submitted").refused
 
 
-@pytest.mark.parametrize("make", [
-    named("timestamp.txt"), named("Icon\r"), named(".DS_Store"), named("👩‍🔬.png"), named(f"{NOTEBOOK}-Copy1.ipynb"),
-    lambda folder: (folder / ".ipynb_checkpoints").mkdir(), lambda folder: os.link(folder / FILE, folder / "b.ipynb"),
-])
+@pytest.mark.parametrize(
+    "make",
+    [
+        named("timestamp.txt"),
+        named("Icon\r"),
+        named(".DS_Store"),
+        named("👩‍🔬.png"),
+        named(f"{NOTEBOOK}-Copy1.ipynb"),
+        lambda folder: (folder / ".ipynb_checkpoints").mkdir(),
+        lambda folder: os.link(folder / FILE, folder / "b.ipynb"),
+    ],
+)
 def test_what_computers_leave_in_folders_is_no_reason_to_refuse(tmp_path, make):
     folder = submission(tmp_path)
     make(folder)
@@ -157,12 +175,23 @@ def test_a_reason_can_be_printed_whatever_the_name_is():
 
 # When it was handed in.
 
-@pytest.mark.parametrize(("text", "kept"), [
-    (b"2026-01-02 03:05:07 UTC", True), (b"2026-01-02T05:05:07+02:00", True), (b"2026-01-02 03:05:07\n", True),
-    (b"yesterday", False), (b"\xff\xfe", False), (b"", False), (b"2026-99-99 00:00:00 UTC", False),
-    (b"1" * 99, False), (b"2026-01-02 03:05:07 " + b"9" * 60, False), (b" " * 10_000, False),
-    (b"0001-01-01 0 +99", False),
-])
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        (b"2026-01-02 03:05:07 UTC", True),
+        (b"2026-01-02T05:05:07+02:00", True),
+        (b"2026-01-02 03:05:07\n", True),
+        (b"yesterday", False),
+        (b"\xff\xfe", False),
+        (b"", False),
+        (b"2026-99-99 00:00:00 UTC", False),
+        (b"1" * 99, False),
+        (b"2026-01-02 03:05:07 " + b"9" * 60, False),
+        (b" " * 10_000, False),
+        (b"0001-01-01 0 +99", False),
+    ],
+)
 def test_a_time_that_cannot_be_read_is_the_files_own(tmp_path, text, kept):
     (tmp_path / "timestamp.txt").write_bytes(text)
     os.utime(tmp_path / "timestamp.txt", (1_700_000_000, 1_700_000_000))
@@ -178,6 +207,7 @@ def test_a_time_that_is_a_pipe_is_not_waited_for(tmp_path):
 
 
 # Rebuilding what arrived.
+
 
 def mutated(released, seed):
     """Return the released notebook, some of its values replaced, moved, copied or deleted, as a fuzzer does."""
@@ -209,8 +239,11 @@ def released(tmp_path_factory):
 
 
 def locked(cells):
-    return [(c.metadata.nbgrader.grade_id, c.source, dict(c.metadata)) for c in cells
-            if c.metadata.get("nbgrader", {}).get("locked")]
+    return [
+        (c.metadata.nbgrader.grade_id, c.source, dict(c.metadata))
+        for c in cells
+        if c.metadata.get("nbgrader", {}).get("locked")
+    ]
 
 
 def test_only_sources_of_answers_and_own_cells_come_from_any_of_300_mutated_notebooks(released, tmp_path):
@@ -235,8 +268,13 @@ def test_only_sources_of_answers_and_own_cells_come_from_any_of_300_mutated_note
 
 
 def test_an_answer_that_was_turned_into_text_is_still_code_and_no_score_is_claimed(released):
-    cells, _ = merge(copy.deepcopy(released.cells), [LearnerCell("markdown", "2.0", "attention_scores", "x"),
-                                         LearnerCell("code", "2.0", "check_attention_scores", "y"),
-                                         LearnerCell("code", "2.0", None, "check_attention_scores-cell")])
+    cells, _ = merge(
+        copy.deepcopy(released.cells),
+        [
+            LearnerCell("markdown", "2.0", "attention_scores", "x"),
+            LearnerCell("code", "2.0", "check_attention_scores", "y"),
+            LearnerCell("code", "2.0", None, "check_attention_scores-cell"),
+        ],
+    )
     assert [(c.cell_type, c.source) for c in cells if c.source == "2.0"] == [("code", "2.0")]
     assert cell_of(type(released)(cells=cells), "check_attention_scores").source == "check(attention_scores).grade()"

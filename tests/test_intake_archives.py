@@ -54,10 +54,13 @@ TARS = [
 ]
 
 
-@pytest.mark.parametrize(("make", "ending", "members", "reason"),
-                         [(zipped, ".zip", *case) for case in ZIPS] + [(tarred, ".tar.gz", *case) for case in TARS])
+@pytest.mark.parametrize(
+    ("make", "ending", "members", "reason"),
+    [(zipped, ".zip", *case) for case in ZIPS] + [(tarred, ".tar.gz", *case) for case in TARS],
+)
 def test_an_archive_with_what_no_honest_one_holds_is_refused_before_anything_is_unpacked(
-        tmp_path, make, ending, members, reason):
+    tmp_path, make, ending, members, reason
+):
     path = make(tmp_path / f"eve{ending}", *members)
     with pytest.raises(Refused, match=reason):
         unpack(path, tmp_path / "eve", SMALL)
@@ -75,29 +78,32 @@ def locked_zip(path):
     zipped(path, ("a.ipynb", b"{}"))
     content = path.read_bytes()
     place = content.index(b"PK\x01\x02")
-    path.write_bytes(content[:place + 8] + b"\x01" + content[place + 9:])
+    path.write_bytes(content[: place + 8] + b"\x01" + content[place + 9 :])
 
 
 def long_list(path):
     zipped(path, ("a", b""))
     content = bytearray(path.read_bytes())
     place = content.index(b"PK\x05\x06")
-    content[place + 12:place + 16] = (10 ** 9).to_bytes(4, "little")
+    content[place + 12 : place + 16] = (10**9).to_bytes(4, "little")
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize(("make", "reason"), [
-    (damaged_zip, "cannot be read"),
-    (locked_zip, "locked with a password"),
-    (long_list, "more than 11 files"),
-    (lambda path: path.write_bytes(b"PK\x05\x06"), "neither a zip nor a tar"),
-    (lambda path: path.write_bytes(b"not an archive"), "neither a zip nor a tar"),
-    (lambda path: path.write_bytes(gzip.compress(b"\0" * 40_000)), "It holds no file"),
-    (zipped, "It holds no file"),
-    (lambda path: path.write_bytes(gzip.compress(b"a notebook that was packed alone")), "neither a zip nor a tar"),
-    (lambda path: path.write_bytes(b"\x1f\x8b" + b"\xff" * 97), "cannot be read"),
-    (lambda path: path.write_bytes(tarred(path, ("a", os.urandom(9_000))).read_bytes()[:4_000]), "cannot be read"),
-])
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (damaged_zip, "cannot be read"),
+        (locked_zip, "locked with a password"),
+        (long_list, "more than 11 files"),
+        (lambda path: path.write_bytes(b"PK\x05\x06"), "neither a zip nor a tar"),
+        (lambda path: path.write_bytes(b"not an archive"), "neither a zip nor a tar"),
+        (lambda path: path.write_bytes(gzip.compress(b"\0" * 40_000)), "It holds no file"),
+        (zipped, "It holds no file"),
+        (lambda path: path.write_bytes(gzip.compress(b"a notebook that was packed alone")), "neither a zip nor a tar"),
+        (lambda path: path.write_bytes(b"\x1f\x8b" + b"\xff" * 97), "cannot be read"),
+        (lambda path: path.write_bytes(tarred(path, ("a", os.urandom(9_000))).read_bytes()[:4_000]), "cannot be read"),
+    ],
+)
 def test_a_damaged_archive_is_refused_and_leaves_nothing(tmp_path, make, reason):
     make(tmp_path / "eve.zip")
     with pytest.raises(Refused, match=reason):
@@ -154,21 +160,35 @@ def files(course):
 
 def test_one_bad_archive_stops_no_other_and_its_learner_gets_a_recorded_refusal(tmp_path):
     content = notebook(cell())
-    course, log = collected(tmp_path, {
-        "honest.zip": of(zipped, (FILE, content)),
-        "tidy.tar.gz": of(tarred, (FILE, content)),
-        "leaves.zip": of(zipped, ("../../../honest/attention.ipynb", b"{}")),
-        "linked.tar.gz": of(tarred, (special(FILE, tarfile.SYMTYPE, "/etc/passwd"), b"")),
-        "nested.zip": of(zipped, ("inner.zip", b"PK")),
-        "broken.zip": lambda path: path.write_bytes(b"PK"),
-        "?.zip": lambda path: path.write_bytes(b"PK"),
-        "notes.txt": lambda path: path.write_bytes(b"of the instructor"),
-    }, BY_FOLDER)
-    assert files(course) == [f"broken/{LESSON}/broken.zip", f"honest/{LESSON}/{FILE}", f"leaves/{LESSON}/leaves.zip",
-                             f"linked/{LESSON}/linked.gz", f"nested/{LESSON}/nested.zip", f"tidy/{LESSON}/{FILE}"]
+    course, log = collected(
+        tmp_path,
+        {
+            "honest.zip": of(zipped, (FILE, content)),
+            "tidy.tar.gz": of(tarred, (FILE, content)),
+            "leaves.zip": of(zipped, ("../../../honest/attention.ipynb", b"{}")),
+            "linked.tar.gz": of(tarred, (special(FILE, tarfile.SYMTYPE, "/etc/passwd"), b"")),
+            "nested.zip": of(zipped, ("inner.zip", b"PK")),
+            "broken.zip": lambda path: path.write_bytes(b"PK"),
+            "?.zip": lambda path: path.write_bytes(b"PK"),
+            "notes.txt": lambda path: path.write_bytes(b"of the instructor"),
+        },
+        BY_FOLDER,
+    )
+    assert files(course) == [
+        f"broken/{LESSON}/broken.zip",
+        f"honest/{LESSON}/{FILE}",
+        f"leaves/{LESSON}/leaves.zip",
+        f"linked/{LESSON}/linked.gz",
+        f"nested/{LESSON}/nested.zip",
+        f"tidy/{LESSON}/{FILE}",
+    ]
     assert "?.zip: It is neither a zip nor a tar" in log
-    for learner, reason in {"leaves": "leads out of its folder", "linked": "is a link or a special file",
-                            "nested": "is an archive, too", "broken": "neither a zip nor a tar"}.items():
+    for learner, reason in {
+        "leaves": "leads out of its folder",
+        "linked": "is a link or a special file",
+        "nested": "is an archive, too",
+        "broken": "neither a zip nor a tar",
+    }.items():
         autograde(course, learner)
         assert set(course.scores(learner).values()) == {0}
         assert reason in course.comment(learner, "why")
@@ -176,35 +196,48 @@ def test_one_bad_archive_stops_no_other_and_its_learner_gets_a_recorded_refusal(
 
 def test_an_archive_is_not_believed_whose_it_is_or_when_it_came(tmp_path):
     attack = ("x_alice_attempt_2020-01-01-00-00-00_attention.ipynb", b"forged")
-    course, log = collected(tmp_path, {
-        "hw_eve_attempt_2026-01-02-03-05-07_attention.zip": of(zipped, attack),
-        "hw_bob_attempt_2026-01-02-03-05-07_attention.zip": of(zipped, (FILE, b"bob's")),
-        "hw_zoe_attempt_2026-99-99_attention.zip": of(zipped, (FILE, b"zoe's")),
-    }, BY_NAME)
+    course, log = collected(
+        tmp_path,
+        {
+            "hw_eve_attempt_2026-01-02-03-05-07_attention.zip": of(zipped, attack),
+            "hw_bob_attempt_2026-01-02-03-05-07_attention.zip": of(zipped, (FILE, b"bob's")),
+            "hw_zoe_attempt_2026-99-99_attention.zip": of(zipped, (FILE, b"zoe's")),
+        },
+        BY_NAME,
+    )
     assert [name for name in files(course) if not name.endswith("timestamp.txt")] == [
-        f"bob/{LESSON}/attention.ipynb", f"zoe/{LESSON}/attention.ipynb"]
+        f"bob/{LESSON}/attention.ipynb",
+        f"zoe/{LESSON}/attention.ipynb",
+    ]
     assert "names its learner inside an archive" in log and "its time is not trusted" in log
     assert not (course.root / "submitted" / "zoe" / LESSON / "timestamp.txt").exists()
 
 
 def test_two_files_of_one_name_in_an_archive_do_not_end_the_collection(tmp_path):
-    course, log = collected(tmp_path, {
-        "eve.zip": of(zipped, ("a/attention.ipynb", b"one"), ("b/attention.ipynb", b"two")),
-        "bob.zip": of(zipped, (FILE, b"bob's")),
-    }, r".*/extracted/(?P<student_id>\w+)/(\w+/)?(?P<file_id>\w+)\.\w+$")
+    course, log = collected(
+        tmp_path,
+        {
+            "eve.zip": of(zipped, ("a/attention.ipynb", b"one"), ("b/attention.ipynb", b"two")),
+            "bob.zip": of(zipped, (FILE, b"bob's")),
+        },
+        r".*/extracted/(?P<student_id>\w+)/(\w+/)?(?P<file_id>\w+)\.\w+$",
+    )
     assert files(course) == [f"bob/{LESSON}/{FILE}", f"eve/{LESSON}/{FILE}"]
     assert (course.root / "submitted" / "eve" / LESSON / FILE).read_bytes() == b"one"
     assert "a second file of that name" in log
 
 
-@pytest.mark.parametrize(("path", "pattern"), [
-    ("/x/../alice.ipynb", r"/x/(?P<student_id>.*)/(?P<file_id>\w+)"),
-    ("/x/a/b/c.ipynb", r"/x/(?P<student_id>.*)/(?P<file_id>\w+)"),
-    ("/x/eve/../c.ipynb", r"/x/(?P<student_id>\w+)/(?P<file_id>.*)"),
-    ("/x/eve\x1b[2J/c.ipynb", r"/x/(?P<student_id>.*)/(?P<file_id>\w+)"),
-    ("/x/<img src=x>/c.ipynb", r"/x/(?P<student_id>.*)/(?P<file_id>\w+)"),
-    ("/x//c.ipynb", r"/x/(?P<student_id>.*)/(?P<file_id>\w+)"),
-])
+@pytest.mark.parametrize(
+    ("path", "pattern"),
+    [
+        ("/x/../alice.ipynb", r"/x/(?P<student_id>.*)/(?P<file_id>\w+)"),
+        ("/x/a/b/c.ipynb", r"/x/(?P<student_id>.*)/(?P<file_id>\w+)"),
+        ("/x/eve/../c.ipynb", r"/x/(?P<student_id>\w+)/(?P<file_id>.*)"),
+        ("/x/eve\x1b[2J/c.ipynb", r"/x/(?P<student_id>.*)/(?P<file_id>\w+)"),
+        ("/x/<img src=x>/c.ipynb", r"/x/(?P<student_id>.*)/(?P<file_id>\w+)"),
+        ("/x//c.ipynb", r"/x/(?P<student_id>.*)/(?P<file_id>\w+)"),
+    ],
+)
 def test_a_learner_is_no_path(path, pattern):
     assert CheckedCollector(named_regexp=pattern).collect(path) is None
 

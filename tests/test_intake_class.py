@@ -48,16 +48,27 @@ def make_class(course):
     named("Attention.ipynb")(place(course, "two_cases"))
     (place(course, "broken_time", b"{") / "timestamp.txt").write_bytes(b"\xff once upon a time")
     place(course, "many_cells", {"nbformat": 4, "cells": [cell()] * 10_000})
-    zipped(place(course, "bomb", b"x", name="notes.txt") / "attention.zip",
-           *[(f"{n}.bin", b"\0" * 99_000_000) for n in range(3)], compresslevel=1)
+    zipped(
+        place(course, "bomb", b"x", name="notes.txt") / "attention.zip",
+        *[(f"{n}.bin", b"\0" * 99_000_000) for n in range(3)],
+        compresslevel=1,
+    )
     (root / "empty" / LESSON).mkdir(parents=True)
     return {
-        "linked_learner": "is a link to another folder", "linked_lesson": "is a link to another folder",
-        "dangling": "is a link to another folder", "file": "is not a folder", "gradebook": "data.csv is a link",
-        "hard": "data.csv is a link to a file", "pipe": "data.csv is a pipe",
-        "pipe_for_time": "timestamp.txt is a pipe", "not_utf8": "is not UTF-8", "two_cases": "look the same",
-        "broken_time": "JSON is broken", "many_cells": "has 10000 cells; at most 2000",
-        "bomb": "attention.zip was not unpacked: It unpacks to more than 200 MB", "empty": "No file named",
+        "linked_learner": "is a link to another folder",
+        "linked_lesson": "is a link to another folder",
+        "dangling": "is a link to another folder",
+        "file": "is not a folder",
+        "gradebook": "data.csv is a link",
+        "hard": "data.csv is a link to a file",
+        "pipe": "data.csv is a pipe",
+        "pipe_for_time": "timestamp.txt is a pipe",
+        "not_utf8": "is not UTF-8",
+        "two_cases": "look the same",
+        "broken_time": "JSON is broken",
+        "many_cells": "has 10000 cells; at most 2000",
+        "bomb": "attention.zip was not unpacked: It unpacks to more than 200 MB",
+        "empty": "No file named",
     }
 
 
@@ -80,8 +91,22 @@ def played(tmp_path_factory):
     return Played(tmp_path_factory.mktemp("course"))
 
 
-REFUSED = ["linked_learner", "linked_lesson", "dangling", "file", "gradebook", "hard", "pipe", "pipe_for_time",
-           "not_utf8", "two_cases", "broken_time", "many_cells", "bomb", "empty"]
+REFUSED = [
+    "linked_learner",
+    "linked_lesson",
+    "dangling",
+    "file",
+    "gradebook",
+    "hard",
+    "pipe",
+    "pipe_for_time",
+    "not_utf8",
+    "two_cases",
+    "broken_time",
+    "many_cells",
+    "bomb",
+    "empty",
+]
 
 
 @pytest.mark.parametrize("learner", REFUSED)

@@ -20,21 +20,28 @@ TABLE = new_output("display_data", {"text/html": "<table></table>", "text/plain"
 
 
 def check_cell(*outputs, ran=True):
-    return graded(new_code_cell("check(x).grade()", outputs=list(outputs), execution_count=1 if ran else None),
-                  "check_x", 2, solution=False)
+    return graded(
+        new_code_cell("check(x).grade()", outputs=list(outputs), execution_count=1 if ran else None),
+        "check_x",
+        2,
+        solution=False,
+    )
 
 
-@pytest.mark.parametrize(("outputs", "score", "reason"), [
-    ([TABLE, result("2.0")], 2, None),
-    ([TABLE, result("1.5")], 1.5, None),
-    ([TABLE, result("0.0")], 0, None),
-    ([result("nan")], 0, "did not run"),
-    ([result("-1.0")], 0, "did not run"),
-    ([result("2.5")], 0, "did not run"),
-    ([result("2.0"), result("2.0")], 0, "did not run"),
-    ([TABLE], 0, "did not run"),
-    ([], 0, "did not run"),
-])
+@pytest.mark.parametrize(
+    ("outputs", "score", "reason"),
+    [
+        ([TABLE, result("2.0")], 2, None),
+        ([TABLE, result("1.5")], 1.5, None),
+        ([TABLE, result("0.0")], 0, None),
+        ([result("nan")], 0, "did not run"),
+        ([result("-1.0")], 0, "did not run"),
+        ([result("2.5")], 0, "did not run"),
+        ([result("2.0"), result("2.0")], 0, "did not run"),
+        ([TABLE], 0, "did not run"),
+        ([], 0, "did not run"),
+    ],
+)
 def test_a_check_earns_the_one_number_that_the_judge_left(outputs, score, reason):
     earned, why = read_score(check_cell(*outputs), 2.0)
     assert earned == score
@@ -45,9 +52,15 @@ def test_a_check_that_did_not_run_says_what_kept_it():
     assert "the kernel died" in read_score(check_cell(ran=False), 2.0, "the kernel died")[1]
 
 
-@pytest.mark.parametrize(("outputs", "score"), [
-    ([TABLE, result("1.5")], 1.5), ([result("5")], 0), ([], 0), ([TABLE], 0),
-])
+@pytest.mark.parametrize(
+    ("outputs", "score"),
+    [
+        ([TABLE, result("1.5")], 1.5),
+        ([result("5")], 0),
+        ([], 0),
+        ([TABLE], 0),
+    ],
+)
 def test_nbgrader_reads_the_same_score_from_the_cell(outputs, score):
     cell = check_cell(*outputs)
     scoring = Score()
@@ -77,19 +90,22 @@ def code(source, grade_id=None, cell_id=None):
     return LearnerCell("code", source, grade_id, cell_id)
 
 
-@pytest.mark.parametrize(("learner", "expected"), [
-    ([], ["prose", "stub", "check(f).grade()", "demo"]),
-    ([code("answer", "f")], ["prose", "answer", "check(f).grade()", "demo"]),
-    ([code("answer", None, "f-cell")], ["prose", "answer", "check(f).grade()", "demo"]),
-    ([code("own"), code("answer", "f")], ["own", "prose", "answer", "check(f).grade()", "demo"]),
-    ([code("answer", "f"), code("own", cell_id="x")], ["prose", "answer", "own", "check(f).grade()", "demo"]),
-    ([code("2.0", "check-f"), code("own", "gone")], ["prose", "stub", "check(f).grade()", "own", "demo"]),
-    ([code("first", "f"), code("last", "f")], ["first", "prose", "last", "check(f).grade()", "demo"]),
-    ([code("demo", None, "demo")], ["prose", "stub", "check(f).grade()", "demo"]),
-    ([code("demo")], ["prose", "stub", "check(f).grade()", "demo"]),
-    ([code("my demo", None, "demo")], ["prose", "stub", "check(f).grade()", "demo", "my demo"]),
-    ([code("code", None, "prose")], ["code", "prose", "stub", "check(f).grade()", "demo"]),
-])
+@pytest.mark.parametrize(
+    ("learner", "expected"),
+    [
+        ([], ["prose", "stub", "check(f).grade()", "demo"]),
+        ([code("answer", "f")], ["prose", "answer", "check(f).grade()", "demo"]),
+        ([code("answer", None, "f-cell")], ["prose", "answer", "check(f).grade()", "demo"]),
+        ([code("own"), code("answer", "f")], ["own", "prose", "answer", "check(f).grade()", "demo"]),
+        ([code("answer", "f"), code("own", cell_id="x")], ["prose", "answer", "own", "check(f).grade()", "demo"]),
+        ([code("2.0", "check-f"), code("own", "gone")], ["prose", "stub", "check(f).grade()", "own", "demo"]),
+        ([code("first", "f"), code("last", "f")], ["first", "prose", "last", "check(f).grade()", "demo"]),
+        ([code("demo", None, "demo")], ["prose", "stub", "check(f).grade()", "demo"]),
+        ([code("demo")], ["prose", "stub", "check(f).grade()", "demo"]),
+        ([code("my demo", None, "demo")], ["prose", "stub", "check(f).grade()", "demo", "my demo"]),
+        ([code("code", None, "prose")], ["code", "prose", "stub", "check(f).grade()", "demo"]),
+    ],
+)
 def test_a_learners_cells_come_between_the_released_ones(learner, expected):
     released = [cell.copy() for cell in RELEASED]
     assert [cell.source for cell in merge(released, learner)[0]] == expected

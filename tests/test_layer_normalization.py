@@ -35,8 +35,9 @@ def compare(what, dtype, ours, theirs):
     results = []
     for function, tensors in (ours, theirs):
         output = function(tensors[0])
-        results.append((output, torch.autograd.grad((output * numbers(*output.shape, dtype=dtype, seed=2)).sum(),
-                                                    tensors)))
+        results.append(
+            (output, torch.autograd.grad((output * numbers(*output.shape, dtype=dtype, seed=2)).sum(), tensors))
+        )
     (our_output, our_gradients), (their_output, their_gradients) = results
     witnessed(LESSON, what, dtype, (our_output - their_output).abs().max().item())
     largest = max((one - other).abs().max() for one, other in zip(our_gradients, their_gradients, strict=True)).item()
@@ -52,9 +53,12 @@ def leaves(*tensors):
 def test_the_function_computes_what_pytorchs_function_computes(dtype, eps):
     given = numbers(2, 3, 5, dtype=dtype), numbers(5, dtype=dtype), numbers(5, dtype=dtype, seed=3)
     mine, theirs = leaves(*given), leaves(*given)
-    compare(f"layer_norm, F.layer_norm, eps {eps:g}", dtype,
-            (lambda x: reference.layer_norm(x, *mine[1:], eps), mine),
-            (lambda x: F.layer_norm(x, (5,), *theirs[1:], eps), theirs))
+    compare(
+        f"layer_norm, F.layer_norm, eps {eps:g}",
+        dtype,
+        (lambda x: reference.layer_norm(x, *mine[1:], eps), mine),
+        (lambda x: F.layer_norm(x, (5,), *theirs[1:], eps), theirs),
+    )
 
 
 @in_both_dtypes
@@ -72,8 +76,10 @@ def test_rms_norm_computes_what_nn_rms_norm_computes(dtype, eps):
 
 
 def compare_modules(what, dtype, mine, theirs):
-    state = {name: numbers(*tensor.shape, dtype=dtype, seed=seed)
-             for seed, (name, tensor) in enumerate(theirs.state_dict().items())}
+    state = {
+        name: numbers(*tensor.shape, dtype=dtype, seed=seed)
+        for seed, (name, tensor) in enumerate(theirs.state_dict().items())
+    }
     for module in (mine, theirs):
         module.load_state_dict(state)
     x = numbers(2, 3, 7, dtype=dtype)
@@ -97,9 +103,12 @@ def test_a_residual_connection_is_half_of_pytorchs_encoder_layer(dtype, norm_fir
         return layer.linear2(F.relu(layer.linear1(x)))
 
     x = numbers(2, 3, 5, dtype=dtype)
-    compare(f"ResidualConnection, nn.TransformerEncoderLayer, {'pre' if norm_first else 'post'}-norm", dtype,
-            (lambda x: mine(x, feed_forward), [*leaves(x), mine.norm.weight, mine.norm.bias]),
-            (layer, [*leaves(x), layer.norm2.weight, layer.norm2.bias]))
+    compare(
+        f"ResidualConnection, nn.TransformerEncoderLayer, {'pre' if norm_first else 'post'}-norm",
+        dtype,
+        (lambda x: mine(x, feed_forward), [*leaves(x), mine.norm.weight, mine.norm.bias]),
+        (layer, [*leaves(x), layer.norm2.weight, layer.norm2.bias]),
+    )
 
 
 @both
@@ -125,19 +134,23 @@ def test_a_pre_norm_stack_around_silent_sublayers_is_the_identity():
 
 @pytest.mark.parametrize("name", ["layer_norm", "LayerNorm", "ResidualConnection", "RMSNorm"])
 def test_the_closed_box_shows_what_the_reference_shows(name):
-    right, box = (values(probes.observe(LESSON, name, Here({name: getattr(module, name)}), "box"))
-                  for module in (reference, parts))
+    right, box = (
+        values(probes.observe(LESSON, name, Here({name: getattr(module, name)}), "box"))
+        for module in (reference, parts)
+    )
     # The box is PyTorch's own norm, which the lesson forbids.
     assert set(differences(right, box)) <= {"norms_call_no_library_norm"}
 
 
 # Find the bug
 
+
 @pytest.mark.parametrize("size", [1e-3, 1.0, 1e3])
 def test_the_broken_norm_is_right_where_the_mean_is_small(size):
     x, weight, bias = (numbers(*shape, dtype=torch.float32) for shape in ((2, 3, 5), (5,), (5,)))
-    assert torch.allclose(broken_layer_norm(size * x, weight, bias), F.layer_norm(size * x, (5,), weight, bias),
-                          atol=1e-4)
+    assert torch.allclose(
+        broken_layer_norm(size * x, weight, bias), F.layer_norm(size * x, (5,), weight, bias), atol=1e-4
+    )
 
 
 def test_the_broken_norm_is_wrong_where_the_mean_is_large_and_right_again_in_float64():
@@ -154,11 +167,26 @@ def shown(given):
     return [value for one in seen.values() for value in one.values.values()]
 
 
-@pytest.mark.parametrize("given", [
-    None, "x", 3.0, torch.tensor(3.0), torch.ones(0), torch.ones(101), torch.ones(50, 50, 50), torch.ones(3).half(),
-    torch.ones(3, device="meta"), torch.ones(3).to_sparse(), torch.ones(3) * torch.nan, torch.ones(3) * 2e6,
-    (torch.ones(3),), torch.ones(3, dtype=torch.complex64),
-], ids=str)
+@pytest.mark.parametrize(
+    "given",
+    [
+        None,
+        "x",
+        3.0,
+        torch.tensor(3.0),
+        torch.ones(0),
+        torch.ones(101),
+        torch.ones(50, 50, 50),
+        torch.ones(3).half(),
+        torch.ones(3, device="meta"),
+        torch.ones(3).to_sparse(),
+        torch.ones(3) * torch.nan,
+        torch.ones(3) * 2e6,
+        (torch.ones(3),),
+        torch.ones(3, dtype=torch.complex64),
+    ],
+    ids=str,
+)
 def test_an_input_that_does_not_fit_is_not_run(given):
     assert shown(given)[-1] == "is not run"
 

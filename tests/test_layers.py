@@ -36,8 +36,12 @@ def layer_of(path):
 
 def files():
     """Return every text and notebook that lies in a layer, relative to the repository."""
-    found = [path.relative_to(REPOSITORY) for name in ("course", "solutions")
-             for kind in ("*.py", "*.ipynb") for path in (REPOSITORY / name).rglob(kind)]
+    found = [
+        path.relative_to(REPOSITORY)
+        for name in ("course", "solutions")
+        for kind in ("*.py", "*.ipynb")
+        for path in (REPOSITORY / name).rglob(kind)
+    ]
     return sorted(path for path in found if not {".ipynb_checkpoints", "workbench"} & {*path.parts})
 
 
@@ -76,8 +80,11 @@ def package_of(path):
 
 def forbidden(tree, allowed, package=""):
     """Return the imports of ours that are not allowed."""
-    return [f"{module}: {', '.join(names) or 'all of it'}" for module, names in imported(tree, package)
-            if module.split(".")[0] in OURS and not _is_allowed(module, names, allowed)]
+    return [
+        f"{module}: {', '.join(names) or 'all of it'}"
+        for module, names in imported(tree, package)
+        if module.split(".")[0] in OURS and not _is_allowed(module, names, allowed)
+    ]
 
 
 def _is_allowed(module, names, allowed):
@@ -92,34 +99,45 @@ def _is_allowed(module, names, allowed):
 def test_a_file_imports_only_what_its_layer_may(path):
     layer = layer_of(path)
     assert forbidden(tree_of(REPOSITORY / path), LAYERS[layer], package_of(path)) == [], (
-        f"{path} may import {' and '.join(LAYERS[layer])} of what is ours; see tests/test_layers.py")
+        f"{path} may import {' and '.join(LAYERS[layer])} of what is ours; see tests/test_layers.py"
+    )
 
 
-@pytest.mark.parametrize(("path", "code"), [
-    ("course/01_encoder/encoder.ipynb", "import autograder"),
-    ("course/01_encoder/encoder.ipynb", "from autograder.diagnosing import recording"),
-    ("solutions/encoder.py", "from autograder.diagnosing.recording import read"),
-    ("solutions/encoder.py", "from autograder import *"),
-    ("solutions/encoder.py", "from solutions.decoder import causal_mask"),
-    ("solutions/notebooks/01_encoder/encoder.ipynb", "from autograder.checking.check import check"),
-    ("solutions/mistakes/encoder.py", "from autograder import check"),
-    ("solutions/alternatives/encoder.py", "from autograder.authoring.record import record"),
-])
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("course/01_encoder/encoder.ipynb", "import autograder"),
+        ("course/01_encoder/encoder.ipynb", "from autograder.diagnosing import recording"),
+        ("solutions/encoder.py", "from autograder.diagnosing.recording import read"),
+        ("solutions/encoder.py", "from autograder import *"),
+        ("solutions/encoder.py", "from solutions.decoder import causal_mask"),
+        ("solutions/notebooks/01_encoder/encoder.ipynb", "from autograder.checking.check import check"),
+        ("solutions/mistakes/encoder.py", "from autograder import check"),
+        ("solutions/alternatives/encoder.py", "from autograder.authoring.record import record"),
+    ],
+)
 def test_an_import_against_the_arrows_is_found(path, code):
     path = Path(path)
     assert len(forbidden(ast.parse(code), LAYERS[layer_of(path)], package_of(path))) == 1
 
 
-@pytest.mark.parametrize(("path", "code"), [
-    ("course/01_encoder/encoder.ipynb", "from autograder import check, hint, progress\nfrom workbench import figures"),
-    ("solutions/mistakes/encoder.py", "from autograder.mistakes import Catalogue\nfrom autograder import mistakes"),
-])
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        (
+            "course/01_encoder/encoder.ipynb",
+            "from autograder import check, hint, progress\nfrom workbench import figures",
+        ),
+        ("solutions/mistakes/encoder.py", "from autograder.mistakes import Catalogue\nfrom autograder import mistakes"),
+    ],
+)
 def test_imports_along_the_arrows_are_left_alone(path, code):
     path = Path(path)
     assert forbidden(ast.parse(code), LAYERS[layer_of(path)], package_of(path)) == []
 
 
 # The contracts of import-linter, which `make test` runs before the tests
+
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory):
@@ -131,23 +149,30 @@ def house(tmp_path_factory):
     return root
 
 
-@pytest.mark.parametrize(("path", "code", "contract"), [
-    ("autograder/diagnosing/observation.py", "from ..grading import report", "rooms"),
-    ("autograder/probes/encoder.py", "def late():\n    from ..checking import check", "rooms"),
-    ("autograder/probes/decoder.py", "from .encoder import SIZES", "lessons"),
-    ("autograder/extra.py", "from .grading import report", "rooms"),
-    ("autograder/sandbox/manager.py", "from .proof import prove", "circles"),
-    ("workbench/training.py", "from autograder.calling.numbers import Numbers", "workbench"),
-    ("autograder/grading/scores.py", "def late():\n    from solutions.mistakes import encoder", "solutions"),
-])
+@pytest.mark.parametrize(
+    ("path", "code", "contract"),
+    [
+        ("autograder/diagnosing/observation.py", "from ..grading import report", "rooms"),
+        ("autograder/probes/encoder.py", "def late():\n    from ..checking import check", "rooms"),
+        ("autograder/probes/decoder.py", "from .encoder import SIZES", "lessons"),
+        ("autograder/extra.py", "from .grading import report", "rooms"),
+        ("autograder/sandbox/manager.py", "from .proof import prove", "circles"),
+        ("workbench/training.py", "from autograder.calling.numbers import Numbers", "workbench"),
+        ("autograder/grading/scores.py", "def late():\n    from solutions.mistakes import encoder", "solutions"),
+    ],
+)
 def test_an_import_that_no_contract_allows_is_found(house, path, code, contract):
     file = house / path
     before = file.read_text(encoding="utf-8") if file.exists() else None
     try:
         file.write_text(f"{before or ''}\n\n{code}\n", encoding="utf-8")
-        done = subprocess.run([Path(sys.executable).with_name("lint-imports"), "--no-logo", "--no-cache",
-                               "--contract", contract], cwd=house, env=os.environ | {"PYTHONPATH": str(house)},
-                              capture_output=True, text=True)
+        done = subprocess.run(
+            [Path(sys.executable).with_name("lint-imports"), "--no-logo", "--no-cache", "--contract", contract],
+            cwd=house,
+            env=os.environ | {"PYTHONPATH": str(house)},
+            capture_output=True,
+            text=True,
+        )
         assert done.returncode == 1 and "0 kept, 1 broken" in done.stdout, done.stdout + done.stderr
     finally:
         if before is None:

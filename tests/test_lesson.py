@@ -136,8 +136,10 @@ def test_a_lesson_is_read_as_it_is_written(text):
     assert [choice.right for cell in found.cells for choice in cell.choices] == [False, True]
 
 
-@pytest.mark.parametrize(("head", "trained"), [
-    ("# %% demo", None), ("# %% demo trained", ""), ('# %% demo trained="model writes .*"', "model writes .*")])
+@pytest.mark.parametrize(
+    ("head", "trained"),
+    [("# %% demo", None), ("# %% demo trained", ""), ('# %% demo trained="model writes .*"', "model writes .*")],
+)
 def test_a_demo_says_whether_it_shows_a_trained_model(head, trained, text):
     found = lesson.read(text(SMALL.replace("# %% demo", head)))
     assert [cell.trained for cell in found.cells if cell.role == "demo"] == [trained]

@@ -14,9 +14,7 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 from autograder.notebooks import meaning
 from workbench import views
 
-LINES = ("your model: loss 0.250 after 300 steps\n"
-         "  held out: 97.5% right, drift -0.02\n"
-         "2 x 4 heads, none beyond 4e+05\n")
+LINES = "your model: loss 0.250 after 300 steps\n  held out: 97.5% right, drift -0.02\n2 x 4 heads, none beyond 4e+05\n"
 
 
 def said(text, name="stdout"):
@@ -87,23 +85,33 @@ def test_a_trained_model_may_not_print_anything_else(case):
     assert fault.startswith("stdout: ")
 
 
-@pytest.mark.parametrize("fresh", [
-    [], [said(LINES)], [said(LINES), drawn(), drawn()], [drawn(), said(LINES)], [said(LINES, "stderr"), drawn()],
-    [said(LINES), new_output("display_data", data={"image/png": drawn().data["image/png"]})],
-    [said(LINES), new_output("execute_result", data=dict(drawn().data))],
-], ids=["nothing", "no picture", "two pictures", "another order", "stderr", "a picture without words", "a result"])
+@pytest.mark.parametrize(
+    "fresh",
+    [
+        [],
+        [said(LINES)],
+        [said(LINES), drawn(), drawn()],
+        [drawn(), said(LINES)],
+        [said(LINES, "stderr"), drawn()],
+        [said(LINES), new_output("display_data", data={"image/png": drawn().data["image/png"]})],
+        [said(LINES), new_output("execute_result", data=dict(drawn().data))],
+    ],
+    ids=["nothing", "no picture", "two pictures", "another order", "stderr", "a picture without words", "a result"],
+)
 def test_outputs_of_another_number_or_kind_are_another_output(fresh):
     stored = [said(LINES), drawn()]
     assert differences(stored, stored) == []
     (fault,) = differences(stored, fresh)
     assert fault.startswith("the outputs are ") and fault.endswith(
-        "stored are stream stdout; display_data image/png text/plain")
+        "stored are stream stdout; display_data image/png text/plain"
+    )
 
 
 def test_a_picture_of_a_trained_model_may_show_other_numbers_in_the_same_size():
     assert differences([drawn("white")], [drawn("black")]) == []
     assert differences([drawn()], [drawn(size=(2, 2))]) == [
-        "image/png: a picture of (200, 200) pixels, and stored is one of (100, 200)"]
+        "image/png: a picture of (200, 200) pixels, and stored is one of (100, 200)"
+    ]
     (fault,) = differences([drawn(alt="Loss falls.")], [drawn(alt="Loss rises.")])
     assert fault.startswith("metadata: ")
 
@@ -179,9 +187,14 @@ def test_a_notebook_says_the_same_only_with_the_same_cells_and_marks():
     assert changed(lambda notebook: notebook.metadata.update(number=8))
 
 
-@pytest.mark.parametrize(("trained", "tags", "varies"), [
-    (None, None, None), ("", ["trained", "nbval-ignore-output"], None),
-    ("a.*", ["trained", "nbval-ignore-output"], {"varies": "a.*"})])
+@pytest.mark.parametrize(
+    ("trained", "tags", "varies"),
+    [
+        (None, None, None),
+        ("", ["trained", "nbval-ignore-output"], None),
+        ("a.*", ["trained", "nbval-ignore-output"], {"varies": "a.*"}),
+    ],
+)
 def test_the_mark_is_a_tag_that_nbval_knows_too(trained, tags, varies):
     made = meaning.metadata(trained)
     assert (made.get("tags"), made.get("transformer_taxonomy")) == (tags, varies)

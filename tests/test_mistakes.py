@@ -33,11 +33,15 @@ def test_every_mistake_is_rejected_and_named_and_every_right_answer_passes(lesso
     right = [examined(exercise, component) for component in right]
     nothing = examined(exercise, unsolved)
     tables.row(
-        "mistakes and right answers", exercise=exercise, mistakes=len({one.mistakes[0] for one in wrong}),
-        ways=len(wrong), rejected=sum(not result.passed for _, result in results),
+        "mistakes and right answers",
+        exercise=exercise,
+        mistakes=len({one.mistakes[0] for one in wrong}),
+        ways=len(wrong),
+        rejected=sum(not result.passed for _, result in results),
         named_correctly=sum(result.mistake == name for name, result in results),
         named_wrongly=sum(result.mistake not in (name, None) for name, result in results),
-        right_answers=len(right), full_points=sum(result.earned == points for result in right),
+        right_answers=len(right),
+        full_points=sum(result.earned == points for result in right),
         unsolved_at_0=int(nothing.unsolved and nothing.earned == 0),
     )
     assert wrong, "an exercise without a mistake has a check that nothing is known to fail"

@@ -86,8 +86,7 @@ def differences_from_pytorchs_module(ours, dtype, shape):
     mine = ours.MultiHeadAttention(EMBED_DIM, HEADS).to(dtype)
     theirs = pytorchs_module(mine)
     outputs, gradients = pulled(lambda *three: mine(*three, mask), given)
-    expected, wanted = pulled(
-        lambda *three: theirs(*three, attn_mask=ignored(mask), average_attn_weights=False), given)
+    expected, wanted = pulled(lambda *three: theirs(*three, attn_mask=ignored(mask), average_attn_weights=False), given)
     for kind in ("weight", "bias"):
         gradients += [mine.get_parameter(f"{name}.{kind}").grad for name in PROJECTIONS]
         wanted += theirs.get_parameter(f"in_proj_{kind}").grad.chunk(3)
@@ -99,8 +98,11 @@ def differences_from_pytorchs_module(ours, dtype, shape):
 @both
 @in_both_dtypes
 def test_groups_compute_what_pytorchs_function_computes_for_them(ours, dtype):
-    apart = [differences_from_pytorchs_function(ours, dtype, num_groups, shape)
-             for num_groups in (1, 2, 6) for shape in MASKS]
+    apart = [
+        differences_from_pytorchs_function(ours, dtype, num_groups, shape)
+        for num_groups in (1, 2, 6)
+        for shape in MASKS
+    ]
     forward, backward = map(max, zip(*apart, strict=True))
     what = f"GroupedQueryAttention ({whose(ours)}), F.scaled_dot_product_attention"
     witnessed(LESSON, f"{what}: forward", dtype, forward)
@@ -158,8 +160,11 @@ def test_merging_undoes_splitting(ours):
 @both
 def test_sizes_that_do_not_divide_are_refused_with_both_numbers(ours):
     x = torch.randn(2, 3, 10)
-    for refused in (lambda: ours.split_heads(x, 3), lambda: ours.MultiHeadAttention(10, 3)(x, x, x),
-                    lambda: ours.GroupedQueryAttention(10, 3, 3)(x, x, x)):
+    for refused in (
+        lambda: ours.split_heads(x, 3),
+        lambda: ours.MultiHeadAttention(10, 3)(x, x, x),
+        lambda: ours.GroupedQueryAttention(10, 3, 3)(x, x, x),
+    ):
         with pytest.raises(ValueError, match=r"10.*\b3\b"):
             refused()
     with pytest.raises(ValueError, match=r"6.*\b4\b"):
@@ -168,12 +173,15 @@ def test_sizes_that_do_not_divide_are_refused_with_both_numbers(ours):
 
 @pytest.mark.parametrize("exercise", ["split_heads", "merge_heads", "MultiHeadAttention", "GroupedQueryAttention"])
 def test_the_closed_boxes_show_what_the_reference_shows(exercise):
-    seen = [values(probes.observe(LESSON, exercise, Here({exercise: getattr(module, exercise)}), "boxes"))
-            for module in (reference, parts)]
+    seen = [
+        values(probes.observe(LESSON, exercise, Here({exercise: getattr(module, exercise)}), "boxes"))
+        for module in (reference, parts)
+    ]
     assert seen[0] and not differences(*seen)
 
 
 # Find the bug
+
 
 def broken_differs(batch, mask):
     """Tell whether the broken module gives another output than the right one with the same weights."""
@@ -203,12 +211,29 @@ def shown(given):
 X = torch.zeros(2, 3, 12)
 
 
-@pytest.mark.parametrize("given", [
-    None, X, (X, X, X), ("x", X, X, None), (X, X, X, "mask"), (X, X, X, 0.5), (X.long(), X, X, None),
-    (torch.zeros(0, 3, 12), X, X, None), (torch.zeros(2, 101, 12), X, X, None), (X.to("meta"), X, X, None),
-    (X.to_sparse(), X, X, None), (X + torch.nan, X, X, None), (X + 1e5, X, X, None), (X[0], X[0], X[0], None),
-    (X, X, X, torch.ones(3, 2, dtype=torch.bool)), (X, X, X, torch.ones(3, 3)), (X, X, X[:1], None),
-], ids=str)
+@pytest.mark.parametrize(
+    "given",
+    [
+        None,
+        X,
+        (X, X, X),
+        ("x", X, X, None),
+        (X, X, X, "mask"),
+        (X, X, X, 0.5),
+        (X.long(), X, X, None),
+        (torch.zeros(0, 3, 12), X, X, None),
+        (torch.zeros(2, 101, 12), X, X, None),
+        (X.to("meta"), X, X, None),
+        (X.to_sparse(), X, X, None),
+        (X + torch.nan, X, X, None),
+        (X + 1e5, X, X, None),
+        (X[0], X[0], X[0], None),
+        (X, X, X, torch.ones(3, 2, dtype=torch.bool)),
+        (X, X, X, torch.ones(3, 3)),
+        (X, X, X[:1], None),
+    ],
+    ids=str,
+)
 def test_an_input_that_does_not_fit_is_not_run(given):
     assert shown(given)[-1] == "is not run"
 

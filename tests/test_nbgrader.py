@@ -64,35 +64,41 @@ def points(course, learner):
     return scores["check_attention_scores"], scores["check_merge_heads"]
 
 
-@pytest.mark.parametrize(("learner", "expected"), [
-    ("right", (2, 2)),
-    ("half", (1, 2)),
-    ("unsolved", (0, 0)),
-    ("warns", (2, 2)),
-    ("tampered", (0, 2)),
-    ("copied", (2, 2)),
-    ("deleted", (0, 2)),
-    ("own_cells", (2, 2)),
-    ("without_metadata", (2, 2)),
-    ("raises", (2, 0)),
-    ("endless", (2, 0)),
-    ("stubborn", (2, 2)),
-    ("dies", (2, 0)),
-    ("dies_in_a_cell", (0, 2)),
-    ("floods", (2, 2)),
-    ("odd_output", (2, 2)),
-    ("shadows", (0, 2)),
-])
+@pytest.mark.parametrize(
+    ("learner", "expected"),
+    [
+        ("right", (2, 2)),
+        ("half", (1, 2)),
+        ("unsolved", (0, 0)),
+        ("warns", (2, 2)),
+        ("tampered", (0, 2)),
+        ("copied", (2, 2)),
+        ("deleted", (0, 2)),
+        ("own_cells", (2, 2)),
+        ("without_metadata", (2, 2)),
+        ("raises", (2, 0)),
+        ("endless", (2, 0)),
+        ("stubborn", (2, 2)),
+        ("dies", (2, 0)),
+        ("dies_in_a_cell", (0, 2)),
+        ("floods", (2, 2)),
+        ("odd_output", (2, 2)),
+        ("shadows", (0, 2)),
+    ],
+)
 def test_a_submission_earns_what_its_answers_earn(course, learner, expected):
     assert points(course, learner) == expected
 
 
-@pytest.mark.parametrize(("learner", "reason"), [
-    *[(learner, reason) for learner, (_, reason) in UNREADABLE.items()],
-    ("other_lesson", f"This notebook belongs to lesson {OTHER_LESSON}, not to {LESSON}."),
-    ("misnamed", f"No file named {NOTEBOOK}.ipynb was handed in."),
-    ("linked", "is a link"),
-])
+@pytest.mark.parametrize(
+    ("learner", "reason"),
+    [
+        *[(learner, reason) for learner, (_, reason) in UNREADABLE.items()],
+        ("other_lesson", f"This notebook belongs to lesson {OTHER_LESSON}, not to {LESSON}."),
+        ("misnamed", f"No file named {NOTEBOOK}.ipynb was handed in."),
+        ("linked", "is a link"),
+    ],
+)
 def test_what_cannot_be_graded_scores_0_with_the_reason(course, learner, reason):
     assert set(course.scores(learner).values()) == {0}
     assert reason in course.said(learner, "check_attention_scores")
@@ -105,20 +111,26 @@ def test_what_was_handed_in_stays_as_it_was(graded):
     assert graded.submitted() == graded.handed_in
 
 
-@pytest.mark.parametrize(("learner", "check", "reason"), [
-    ("endless", "check_merge_heads", "did not return within 8 seconds"),
-    ("dies", "check_merge_heads", "The Python process that ran your code ended"),
-    ("dies_in_a_cell", "check_attention_scores", "attention_scores is not defined"),
-    ("raises", "check_merge_heads", "raised KeyError: &#x27;no such head&#x27;"),
-])
+@pytest.mark.parametrize(
+    ("learner", "check", "reason"),
+    [
+        ("endless", "check_merge_heads", "did not return within 8 seconds"),
+        ("dies", "check_merge_heads", "The Python process that ran your code ended"),
+        ("dies_in_a_cell", "check_attention_scores", "attention_scores is not defined"),
+        ("raises", "check_merge_heads", "raised KeyError: &#x27;no such head&#x27;"),
+    ],
+)
 def test_a_check_without_points_says_why(course, learner, check, reason):
     assert reason in course.said(learner, check)
 
 
-@pytest.mark.parametrize(("learner", "source", "reason"), [
-    ("stubborn", "sum(range", "left out of the rest of the run: it did not end and could not be interrupted"),
-    ("dies_in_a_cell", "filter(None", "left out of the rest of the run: the Python process ended in it"),
-])
+@pytest.mark.parametrize(
+    ("learner", "source", "reason"),
+    [
+        ("stubborn", "sum(range", "left out of the rest of the run: it did not end and could not be interrupted"),
+        ("dies_in_a_cell", "filter(None", "left out of the rest of the run: the Python process ended in it"),
+    ],
+)
 def test_a_cell_that_stops_its_process_is_left_out_and_says_so(course, learner, source, reason):
     cell = next(cell for cell in course.autograded(learner).cells if source in cell.source)
     assert reason in "".join(output.get("text", "") for output in cell.outputs)
@@ -147,8 +159,10 @@ def test_too_much_output_is_cut_off(course):
 
 
 def test_a_demonstration_runs_only_where_a_learner_uses_a_name_from_it(course):
-    shown = {learner: next(cell for cell in course.autograded(learner).cells if cell.id == "demo-1").outputs
-             for learner in ("right", "shows_a_demonstration")}
+    shown = {
+        learner: next(cell for cell in course.autograded(learner).cells if cell.id == "demo-1").outputs
+        for learner in ("right", "shows_a_demonstration")
+    }
     assert shown["right"] == []
     assert shown["shows_a_demonstration"][0].text == "a demonstration\n"
 

@@ -45,10 +45,24 @@ def test_the_released_notebook_is_byte_for_byte_that_of_the_solved_one(lesson):
 def shows_what_it_stored(lesson, **processor):
     """nbval runs every cell and compares every output: of a trained model in meaning, pictures by presence."""
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "--nbval", "-q", "-p", "no:cacheprovider",
-         "--rootdir", SOLVED[lesson].parent, SOLVED[lesson]],
-        capture_output=True, text=True, timeout=600, cwd=SOLVED[lesson].parent,
-        env=os.environ | processor | {"TQDM_DISABLE": "1"})  # a progress bar comes only on a slow machine
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "--nbval",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "--rootdir",
+            SOLVED[lesson].parent,
+            SOLVED[lesson],
+        ],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        cwd=SOLVED[lesson].parent,
+        env=os.environ | processor | {"TQDM_DISABLE": "1"},
+    )  # a progress bar comes only on a slow machine
     assert done.returncode == 0, done.stdout[-4000:]
 
 
@@ -68,18 +82,30 @@ def test_the_skeleton_runs_from_top_to_bottom_and_only_unsolved_exercises_say_so
     client = NotebookClient(notebook, kernel_name="python3", timeout=300, resources={"metadata": {"path": tmp_path}})
     # An error in any cell is raised here. A progress bar comes only on a slow machine.
     client.execute(env=os.environ | {"TQDM_DISABLE": "1"})
-    results = [output.data[MIME_TYPE] for cell in notebook.cells if cell.cell_type == "code"
-               for output in cell.outputs if MIME_TYPE in output.get("data", {})]
+    results = [
+        output.data[MIME_TYPE]
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+        for output in cell.outputs
+        if MIME_TYPE in output.get("data", {})
+    ]
     assert [result["exercise"] for result in results] == list(read(lesson).exercises)
     assert all(result["unsolved"] and result["earned"] == 0 for result in results)
-    errors = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs
-              if output.output_type == "error" or output.get("name") == "stderr"]
+    errors = [
+        output
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+        for output in cell.outputs
+        if output.output_type == "error" or output.get("name") == "stderr"
+    ]
     assert errors == []
 
 
 @pytest.mark.parametrize("lesson", LESSONS)
 def test_each_check_is_worth_what_was_recorded(lesson):
-    checks = {cell.metadata.nbgrader.grade_id: cell.metadata.nbgrader.points
-              for cell in nbformat.read(SKELETONS[lesson], 4).cells
-              if cell.cell_type == "code" and cell.metadata.get("nbgrader", {}).get("grade")}
+    checks = {
+        cell.metadata.nbgrader.grade_id: cell.metadata.nbgrader.points
+        for cell in nbformat.read(SKELETONS[lesson], 4).cells
+        if cell.cell_type == "code" and cell.metadata.get("nbgrader", {}).get("grade")
+    }
     assert checks == {f"check_{name}": recording.read(name).points for name in read(lesson).exercises}

@@ -42,9 +42,12 @@ def test_what_is_assembled_are_the_lessons_with_parts_of_a_model_and_no_lesson_n
     assert {*assemble.LESSONS} == {*ON_THE_MAP} - {"visualizing_attention"}  # which looks into models
     for place, lesson in enumerate(assemble.LESSONS):
         names = vars(importlib.import_module(f"{parts.__name__}.{lesson}")).values()
-        needed = {assemble.PARTS[name.__name__] for name in names
-                  if getattr(name, "__name__", None) in assemble.PARTS and getattr(parts, name.__name__) is name}
-        assert needed <= {*assemble.LESSONS[:place + 1]}, lesson
+        needed = {
+            assemble.PARTS[name.__name__]
+            for name in names
+            if getattr(name, "__name__", None) in assemble.PARTS and getattr(parts, name.__name__) is name
+        }
+        assert needed <= {*assemble.LESSONS[: place + 1]}, lesson
 
 
 def test_bottom_up_in_the_readme_is_the_order_in_which_parts_are_put_together():
@@ -62,8 +65,14 @@ def test_the_number_that_commands_take_is_the_one_in_the_text(name):
 
 
 def test_the_notebooks_of_a_folder_are_those_of_lessons_with_and_without_a_number(tmp_path):
-    for folder, file in (("12_late", "late"), ("03_early", "early"), ("free", "free"), ("free", "draft"),
-                         ("1_odd", "odd"), ("workbench", "tool")):
+    for folder, file in (
+        ("12_late", "late"),
+        ("03_early", "early"),
+        ("free", "free"),
+        ("free", "draft"),
+        ("1_odd", "odd"),
+        ("workbench", "tool"),
+    ):
         (tmp_path / folder).mkdir(exist_ok=True)
         (tmp_path / folder / f"{file}.ipynb").write_text("{}")
     assert [path.stem for path in course.notebooks(tmp_path)] == ["early", "late", "free"]

@@ -32,12 +32,16 @@ def test_an_argument_that_is_changed_is_remembered():
     assert submission.changed == {"x"}
 
 
-@pytest.mark.parametrize(("request_", "believed"), [
-    (Request("f", {"x": torch.ones(3)}), False),
-    (Request("f", {"x": torch.ones(3)}, watch_memory=True), True),
-    (Request("f", {"x": torch.ones(3)}, forbidden=("softmax",)), True),
-    (Request("f", {"x": torch.ones(3)}, build={}), True),
-], ids=["numbers", "memory", "calls", "parameters"])
+@pytest.mark.parametrize(
+    ("request_", "believed"),
+    [
+        (Request("f", {"x": torch.ones(3)}), False),
+        (Request("f", {"x": torch.ones(3)}, watch_memory=True), True),
+        (Request("f", {"x": torch.ones(3)}, forbidden=("softmax",)), True),
+        (Request("f", {"x": torch.ones(3)}, build={}), True),
+    ],
+    ids=["numbers", "memory", "calls", "parameters"],
+)
 def test_what_follows_from_no_number_is_hearsay(request_, believed):
     submission, _ = ask({"f": torch.nn.Identity if request_.build is not None else lambda x: x}, request_)
     assert submission.hearsay is believed

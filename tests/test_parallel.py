@@ -19,12 +19,20 @@ def test_long_files_come_first_and_the_tests_of_a_file_stay_in_order():
     items = [Item(f"tests/{name}.py::{test}") for name in ("test_wire", *reversed(parallel.LONG)) for test in "ba"]
     parallel.in_order(items)
     assert [item.nodeid for item in items] == [
-        f"tests/{name}.py::{test}" for name in (*parallel.LONG, "test_wire") for test in "ba"]
+        f"tests/{name}.py::{test}" for name in (*parallel.LONG, "test_wire") for test in "ba"
+    ]
 
 
-@pytest.mark.parametrize(("arguments", "workers"), [
-    (["tests/test_wire.py"], 0), (["tests/test_wire.py::test_a", "tests/test_wire.py::test_b"], 0),
-    ([f"{parallel.LONG[0]}.py"], None), ([f"tests/{parallel.LONG[0]}.py::test_a"], 0), (["tests"], None),
-    ([f"tests/test_{name}.py" for name in "abcd"], None)])
+@pytest.mark.parametrize(
+    ("arguments", "workers"),
+    [
+        (["tests/test_wire.py"], 0),
+        (["tests/test_wire.py::test_a", "tests/test_wire.py::test_b"], 0),
+        ([f"{parallel.LONG[0]}.py"], None),
+        ([f"tests/{parallel.LONG[0]}.py::test_a"], 0),
+        (["tests"], None),
+        ([f"tests/test_{name}.py" for name in "abcd"], None),
+    ],
+)
 def test_a_few_short_files_need_no_workers(arguments, workers):
     assert parallel.workers(arguments) == workers

@@ -56,6 +56,7 @@ def double():
 
 # Waves
 
+
 def test_the_waves_are_marians_with_its_halves_interleaved():
     table = MarianSinusoidalPositionalEmbedding(MAX_LEN, WIDTH).create_weight()
     ours = reference.sinusoidal_encoding(MAX_LEN, WIDTH)[:, halves_first(WIDTH)]
@@ -87,6 +88,7 @@ def test_the_dot_product_of_two_rows_depends_on_their_distance_only(double):
 
 # Learned positions and the embedding
 
+
 @in_both_dtypes
 def test_learned_positions_are_an_nn_embedding_of_the_positions(dtype):
     x, table = numbers(2, 5, WIDTH, dtype=dtype), numbers(MAX_LEN, WIDTH, dtype=dtype, seed=3)
@@ -95,29 +97,47 @@ def test_learned_positions_are_an_nn_embedding_of_the_positions(dtype):
     for module in (mine, theirs):
         module.load_state_dict({"weight": table})
     x1, x2 = (x.clone().requires_grad_() for _ in range(2))
-    compare("LearnedPositionalEmbedding, nn.Embedding", dtype, (mine(x1), [x1, mine.weight]),
-            (x2 + theirs(torch.arange(5)), [x2, theirs.weight]))
+    compare(
+        "LearnedPositionalEmbedding, nn.Embedding",
+        dtype,
+        (mine(x1), [x1, mine.weight]),
+        (x2 + theirs(torch.arange(5)), [x2, theirs.weight]),
+    )
 
 
 @both
 @in_both_dtypes
 def test_the_embedding_with_learned_positions_is_gpt2s(ours, dtype):
-    model = GPT2Model(GPT2Config(vocab_size=VOCAB, n_positions=MAX_LEN, n_embd=WIDTH, n_layer=0, n_head=1,
-                                 embd_pdrop=0.0)).to(dtype).train()
+    model = (
+        GPT2Model(GPT2Config(vocab_size=VOCAB, n_positions=MAX_LEN, n_embd=WIDTH, n_layer=0, n_head=1, embd_pdrop=0.0))
+        .to(dtype)
+        .train()
+    )
     model.ln_f = nn.Identity()  # a GPT-2 without layers, and without the norm behind them, is its embedding
     mine = ours.TransformerEmbedding(VOCAB, WIDTH, MAX_LEN, positions="learned").to(dtype)
     mine.load_state_dict({"token.weight": model.wte.weight, "position.weight": model.wpe.weight})
     tokens = torch.arange(10).reshape(2, 5) * 7 % VOCAB
-    compare(f"TransformerEmbedding{' of parts' * (ours is parts)}, GPT-2", dtype,
-            (mine(tokens), [mine.token.weight, mine.position.weight]),
-            (model(tokens).last_hidden_state, [model.wte.weight, model.wpe.weight]))
+    compare(
+        f"TransformerEmbedding{' of parts' * (ours is parts)}, GPT-2",
+        dtype,
+        (mine(tokens), [mine.token.weight, mine.position.weight]),
+        (model(tokens).last_hidden_state, [model.wte.weight, model.wpe.weight]),
+    )
 
 
 @both
 @in_both_dtypes
 def test_the_embedding_with_waves_is_marians_with_its_halves_interleaved(ours, dtype):
-    config = MarianConfig(vocab_size=VOCAB, pad_token_id=0, d_model=WIDTH, max_position_embeddings=MAX_LEN,
-                          encoder_layers=0, encoder_attention_heads=1, dropout=0.0, scale_embedding=False)
+    config = MarianConfig(
+        vocab_size=VOCAB,
+        pad_token_id=0,
+        d_model=WIDTH,
+        max_position_embeddings=MAX_LEN,
+        encoder_layers=0,
+        encoder_attention_heads=1,
+        dropout=0.0,
+        scale_embedding=False,
+    )
     encoder = MarianEncoder(config)  # without layers it is its embedding
     with torch.no_grad():
         encoder.embed_positions.weight.copy_(encoder.embed_positions.create_weight())
@@ -136,12 +156,13 @@ def test_the_embedding_with_waves_is_marians_with_its_halves_interleaved(ours, d
     ours_in_order = mine(tokens)[..., order]
     what = f"TransformerEmbedding{' of parts' * (ours is parts)}, Marian"
     witnessed(LESSON, what, dtype, (ours_in_order - output).abs().max().item())
-    mine_gradient, = torch.autograd.grad((ours_in_order * weights).sum(), [tables[0]])
-    their_gradient, = torch.autograd.grad((output * weights).sum(), [tables[1]])
+    (mine_gradient,) = torch.autograd.grad((ours_in_order * weights).sum(), [tables[0]])
+    (their_gradient,) = torch.autograd.grad((output * weights).sum(), [tables[1]])
     witnessed(LESSON, f"{what}: gradients", dtype, (mine_gradient[:, order] - their_gradient).abs().max().item())
 
 
 # Rotary
+
 
 def angles(positions, base, dtype):
     return torch.from_numpy(np.multiply.outer(positions.numpy(), base ** (-np.arange(0, WIDTH, 2) / WIDTH))).to(dtype)
@@ -155,8 +176,9 @@ def test_rotary_is_llamas_with_its_halves_interleaved(ours, dtype, base):
     positions = torch.tensor([[0, 1, 2, 3, 4], [9, 4, 17, 3, 11]])
     order = halves_first(WIDTH)
     if dtype == torch.float32:
-        config = LlamaConfig(hidden_size=3 * WIDTH, num_attention_heads=3,
-                             rope_parameters={"rope_type": "default", "rope_theta": base})
+        config = LlamaConfig(
+            hidden_size=3 * WIDTH, num_attention_heads=3, rope_parameters={"rope_type": "default", "rope_theta": base}
+        )
         cosine, sine = modeling_llama.LlamaRotaryEmbedding(config)(x, positions)
     else:  # its own sines are of float32, whatever the dtype of x
         angle = torch.cat([angles(positions, base, dtype)] * 2, dim=-1)
@@ -182,8 +204,10 @@ def test_rotary_scores_depend_on_the_distance_only(double):
     query, key = numbers(2, 1, WIDTH, dtype=torch.float64)
 
     def score(at, other):
-        return (reference.rotary_embedding(query, torch.tensor([at]))
-                @ reference.rotary_embedding(key, torch.tensor([other])).T).item()
+        return (
+            reference.rotary_embedding(query, torch.tensor([at]))
+            @ reference.rotary_embedding(key, torch.tensor([other])).T
+        ).item()
 
     assert score(0, 3) == pytest.approx(score(17, 20)) != pytest.approx(score(0, 4))
 
@@ -196,6 +220,7 @@ def test_rotary_tells_late_positions_apart_in_bfloat16():
 
 # Contract
 
+
 @both
 @pytest.mark.parametrize("positions", ["sinusoidal", "learned"])
 def test_a_long_sequence_is_refused_with_both_sizes(ours, positions):
@@ -204,15 +229,19 @@ def test_a_long_sequence_is_refused_with_both_sizes(ours, positions):
         embedding(torch.zeros(2, 17, dtype=torch.long))
 
 
-@pytest.mark.parametrize("name", ["sinusoidal_encoding", "LearnedPositionalEmbedding", "TransformerEmbedding",
-                                  "rotary_embedding"])
+@pytest.mark.parametrize(
+    "name", ["sinusoidal_encoding", "LearnedPositionalEmbedding", "TransformerEmbedding", "rotary_embedding"]
+)
 def test_the_closed_box_shows_what_the_reference_shows(name):
-    right, box = (values(probes.observe(LESSON, name, Here({name: getattr(module, name)}), "box"))
-                  for module in (reference, parts))
+    right, box = (
+        values(probes.observe(LESSON, name, Here({name: getattr(module, name)}), "box"))
+        for module in (reference, parts)
+    )
     assert not differences(right, box)
 
 
 # Find the bug
+
 
 def shown(given):
     """Return what the probes of the bug see of an input."""
@@ -225,16 +254,34 @@ def tokens(*shape):
 
 
 def test_the_broken_embedding_is_wrong_just_where_one_row_is_left_or_one_token_is_new():
-    wrong = {(before, new) for before in range(1, 12) for new in range(1, 12)
-             if shown((tokens(2, before), tokens(2, new)))[-1] == "gives a wrong output"}
+    wrong = {
+        (before, new)
+        for before in range(1, 12)
+        for new in range(1, 12)
+        if shown((tokens(2, before), tokens(2, new)))[-1] == "gives a wrong output"
+    }
     assert wrong == {(7, new) for new in range(2, 9)} | {(before, 1) for before in range(8, 12)}
 
 
-@pytest.mark.parametrize("given", [
-    None, "x", tokens(1, 7), (tokens(1, 7), 2), (tokens(1, 7), tokens(1, 2), 3), (tokens(1, 0), tokens(1, 2)),
-    (tokens(1, 101), tokens(1, 2)), (tokens(7), tokens(2)), (tokens(1, 7) - 1, tokens(1, 2)),
-    (tokens(1, 7) + 13, tokens(1, 2)), (tokens(1, 7).to("meta"), tokens(1, 2)), (tokens(1, 7).bool(), tokens(1, 2)),
-    (tokens(1, 7).to_sparse(), tokens(1, 2)), (tokens(1, 7), tokens(2, 2)),
-], ids=str)
+@pytest.mark.parametrize(
+    "given",
+    [
+        None,
+        "x",
+        tokens(1, 7),
+        (tokens(1, 7), 2),
+        (tokens(1, 7), tokens(1, 2), 3),
+        (tokens(1, 0), tokens(1, 2)),
+        (tokens(1, 101), tokens(1, 2)),
+        (tokens(7), tokens(2)),
+        (tokens(1, 7) - 1, tokens(1, 2)),
+        (tokens(1, 7) + 13, tokens(1, 2)),
+        (tokens(1, 7).to("meta"), tokens(1, 2)),
+        (tokens(1, 7).bool(), tokens(1, 2)),
+        (tokens(1, 7).to_sparse(), tokens(1, 2)),
+        (tokens(1, 7), tokens(2, 2)),
+    ],
+    ids=str,
+)
 def test_an_input_that_does_not_fit_is_not_run(given):
     assert shown(given)[-1] == "is not run"

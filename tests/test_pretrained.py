@@ -46,23 +46,54 @@ def shaken(model):
 
 
 def bert(**more):
-    return shaken(BertModel(BertConfig(vocab_size=VOCAB, hidden_size=WIDTH, num_hidden_layers=LAYERS,
-                                       num_attention_heads=HEADS, intermediate_size=HIDDEN, pad_token_id=PAD,
-                                       max_position_embeddings=MAX_LEN, attn_implementation="eager", **more)))
+    return shaken(
+        BertModel(
+            BertConfig(
+                vocab_size=VOCAB,
+                hidden_size=WIDTH,
+                num_hidden_layers=LAYERS,
+                num_attention_heads=HEADS,
+                intermediate_size=HIDDEN,
+                pad_token_id=PAD,
+                max_position_embeddings=MAX_LEN,
+                attn_implementation="eager",
+                **more,
+            )
+        )
+    )
 
 
 def gpt2(**more):
     sizes = dict(vocab_size=VOCAB, n_positions=MAX_LEN, n_embd=WIDTH, n_layer=LAYERS, n_head=HEADS, n_inner=HIDDEN)
-    return shaken(GPT2LMHeadModel(GPT2Config(**sizes | more, bos_token_id=None, eos_token_id=None, pad_token_id=0,
-                                             attn_implementation="eager")))
+    return shaken(
+        GPT2LMHeadModel(
+            GPT2Config(
+                **sizes | more, bos_token_id=None, eos_token_id=None, pad_token_id=0, attn_implementation="eager"
+            )
+        )
+    )
 
 
 def marian(**more):
-    model = MarianMTModel(MarianConfig(
-        vocab_size=VOCAB, d_model=WIDTH, encoder_layers=1, decoder_layers=2, encoder_attention_heads=HEADS,
-        decoder_attention_heads=HEADS, encoder_ffn_dim=HIDDEN, decoder_ffn_dim=HIDDEN, pad_token_id=PAD,
-        max_position_embeddings=MAX_LEN, eos_token_id=0, decoder_start_token_id=PAD, forced_eos_token_id=None,
-        attn_implementation="eager", **more))
+    model = MarianMTModel(
+        MarianConfig(
+            vocab_size=VOCAB,
+            d_model=WIDTH,
+            encoder_layers=1,
+            decoder_layers=2,
+            encoder_attention_heads=HEADS,
+            decoder_attention_heads=HEADS,
+            encoder_ffn_dim=HIDDEN,
+            decoder_ffn_dim=HIDDEN,
+            pad_token_id=PAD,
+            max_position_embeddings=MAX_LEN,
+            eos_token_id=0,
+            decoder_start_token_id=PAD,
+            forced_eos_token_id=None,
+            attn_implementation="eager",
+            **more,
+        )
+    )
     model.final_logits_bias.copy_(torch.linspace(-0.5, 0.5, model.final_logits_bias.numel()))
     return shaken(model)
 
@@ -82,6 +113,7 @@ def largest(pairs):
 
 # The same numbers
 
+
 @pytest.mark.parametrize("more", [{}, {"hidden_act": "gelu_new", "layer_norm_eps": 0.1, "type_vocab_size": 3}])
 def test_a_bert_is_a_text_encoder(hand, more, tmp_path):
     theirs = bert(**more)
@@ -92,8 +124,11 @@ def test_a_bert_is_a_text_encoder(hand, more, tmp_path):
     for given in (None, segments):
         expected = theirs(tokens, attention_mask=(tokens != PAD).long(), token_type_ids=given, output_attentions=True)
         states, weights = ours(tokens, given)
-        pairs = [(states, expected.last_hidden_state), (ours.pooled(states), expected.pooler_output),
-                 *zip(weights, expected.attentions, strict=True)]
+        pairs = [
+            (states, expected.last_hidden_state),
+            (ours.pooled(states), expected.pooler_output),
+            *zip(weights, expected.attentions, strict=True),
+        ]
         witnessed("pretrained", f"BertModel from disk ({hand[0]})", torch.float32, largest(pairs))
 
 
@@ -110,11 +145,15 @@ def test_a_gpt_2_is_a_language_model(hand, more, tmp_path):
     assert ours.head.weight is ours.embedding.token.weight
 
 
-@pytest.mark.parametrize("more", [
-    {"activation_function": "relu", "scale_embedding": True},
-    {"activation_function": "swish"},
-    {"share_encoder_decoder_embeddings": False, "decoder_vocab_size": 53, "scale_embedding": True},
-], ids=["relu", "swish", "two vocabularies"])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"activation_function": "relu", "scale_embedding": True},
+        {"activation_function": "swish"},
+        {"share_encoder_decoder_embeddings": False, "decoder_vocab_size": 53, "scale_embedding": True},
+    ],
+    ids=["relu", "swish", "two vocabularies"],
+)
 def test_a_marian_is_an_encoder_decoder(hand, more, tmp_path):
     theirs = marian(**more)
     theirs.save_pretrained(tmp_path)
@@ -125,15 +164,19 @@ def test_a_marian_is_an_encoder_decoder(hand, more, tmp_path):
     expected = theirs(input_ids=source, attention_mask=mask, decoder_input_ids=start, output_attentions=True)
     memory, encoder_weights = ours.encode(source)
     logits, self_weights, cross_weights = ours.decode(start, memory, source)
-    pairs = [(logits, expected.logits), (ours(source, target), expected.logits),
-             (memory, expected.encoder_last_hidden_state),
-             *zip(encoder_weights, expected.encoder_attentions, strict=True),
-             *zip(self_weights, expected.decoder_attentions, strict=True),
-             *zip(cross_weights, expected.cross_attentions, strict=True)]
+    pairs = [
+        (logits, expected.logits),
+        (ours(source, target), expected.logits),
+        (memory, expected.encoder_last_hidden_state),
+        *zip(encoder_weights, expected.encoder_attentions, strict=True),
+        *zip(self_weights, expected.decoder_attentions, strict=True),
+        *zip(cross_weights, expected.cross_attentions, strict=True),
+    ]
     witnessed("pretrained", f"MarianMTModel from disk ({hand[0]})", torch.float32, largest(pairs))
 
 
 # Other ways to write the same checkpoint
+
 
 def rewritten(folder, change):
     """Change the tensors of a checkpoint: `change` gets {name: tensor} and returns another."""
@@ -156,8 +199,11 @@ def test_older_names_of_gpt_2_are_known_and_what_they_say_is_verified(tmp_path):
     theirs, tokens = gpt2(), texts(13)
     theirs.save_pretrained(tmp_path)
     mask = torch.ones(1, 1, MAX_LEN, MAX_LEN).tril()
-    older = {"h.0.attn.bias": mask, "h.0.attn.masked_bias": torch.tensor(-1e4),
-             "lm_head.weight": theirs.lm_head.weight.detach().clone()}
+    older = {
+        "h.0.attn.bias": mask,
+        "h.0.attn.masked_bias": torch.tensor(-1e4),
+        "lm_head.weight": theirs.lm_head.weight.detach().clone(),
+    }
     rewritten(tmp_path, lambda found: {name.removeprefix("transformer."): found[name] for name in found} | older)
     assert torch.allclose(pretrained.load(tmp_path)(tokens)[0], theirs(tokens).logits, atol=1e-4)
     rewritten(tmp_path, lambda found: found | {"h.0.attn.bias": mask.mT})
@@ -217,11 +263,19 @@ def test_a_part_that_lacks_a_parameter_or_has_one_too_many_is_named(tmp_path):
         pretrained.load(tmp_path, assembly.switch("LayerNorm", "box").switch("FeedForward", More))
 
 
-@pytest.mark.parametrize("model, setting, value", [
-    ("bert", "is_decoder", True), ("bert", "position_embedding_type", "relative_key"), ("bert", "hidden_act", "mish"),
-    ("gpt2", "scale_attn_by_inverse_layer_idx", True), ("gpt2", "add_cross_attention", True),
-    ("gpt2", "tie_word_embeddings", False), ("marian", "tie_word_embeddings", False),
-    ("marian", "activation_function", "mish")])
+@pytest.mark.parametrize(
+    "model, setting, value",
+    [
+        ("bert", "is_decoder", True),
+        ("bert", "position_embedding_type", "relative_key"),
+        ("bert", "hidden_act", "mish"),
+        ("gpt2", "scale_attn_by_inverse_layer_idx", True),
+        ("gpt2", "add_cross_attention", True),
+        ("gpt2", "tie_word_embeddings", False),
+        ("marian", "tie_word_embeddings", False),
+        ("marian", "activation_function", "mish"),
+    ],
+)
 def test_a_setting_that_our_parts_have_not_is_refused(model, setting, value, tmp_path):
     MODELS[model]().save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
@@ -308,6 +362,7 @@ def test_the_remedy_installs_the_version_that_is_pinned():
 
 # all-MiniLM-L6-v2, with its real weights
 
+
 @pytest.fixture(scope="module")
 def minilm():
     try:
@@ -318,8 +373,11 @@ def minilm():
         raise
 
 
-SENTENCES = ["The cat sat on the mat because it was tired.", "A sleepy animal rested on the rug.",
-             "Interest rates rose again in May."]
+SENTENCES = [
+    "The cat sat on the mat because it was tired.",
+    "A sleepy animal rested on the rug.",
+    "Interest rates rose again in May.",
+]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
@@ -333,11 +391,19 @@ def test_sentence_embeddings_are_those_of_transformers(hand, minilm, dtype):
     mask = batch.attention_mask.bool()
     vectors = (hand[1] or vars(boxes))["sentence_embedding"](states, mask)
     mean = (expected.last_hidden_state * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
-    witnessed("pretrained", f"all-MiniLM-L6-v2: sentence embeddings ({hand[0]})", dtype,
-              (vectors - mean / mean.norm(dim=-1, keepdim=True)).abs().max())
+    witnessed(
+        "pretrained",
+        f"all-MiniLM-L6-v2: sentence embeddings ({hand[0]})",
+        dtype,
+        (vectors - mean / mean.norm(dim=-1, keepdim=True)).abs().max(),
+    )
     if dtype == torch.float64:  # the scores of real heads are so large that float32 leaves 1e-5 of a weight open
-        witnessed("pretrained", f"all-MiniLM-L6-v2: attentions ({hand[0]})", dtype,
-                  largest(zip(weights, expected.attentions, strict=True)))
+        witnessed(
+            "pretrained",
+            f"all-MiniLM-L6-v2: attentions ({hand[0]})",
+            dtype,
+            largest(zip(weights, expected.attentions, strict=True)),
+        )
     assert vectors[0] @ vectors[1] > 0.4 > 0.2 > vectors[0] @ vectors[2]
 
 

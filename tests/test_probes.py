@@ -51,5 +51,6 @@ def test_a_probe_and_what_is_forbidden_are_declared_for_one_exercise_or_several(
 
     probes.forbid(exercises, "softmax")
     assert {name: [one.name for one in known] for name, known in probes._PROBES.items()} == dict.fromkeys(
-        names, ["is_right"])
+        names, ["is_right"]
+    )
     assert probes._FORBIDDEN == dict.fromkeys(names, ("softmax",))

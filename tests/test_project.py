@@ -18,8 +18,10 @@ sys.path.insert(0, str(REPOSITORY / ".ci"))
 import check_release  # noqa: E402
 
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-WORKFLOWS = {path.name: yaml.safe_load(path.read_text(encoding="utf-8"))
-             for path in sorted((REPOSITORY / ".github/workflows").glob("*.yml"))}
+WORKFLOWS = {
+    path.name: yaml.safe_load(path.read_text(encoding="utf-8"))
+    for path in sorted((REPOSITORY / ".github/workflows").glob("*.yml"))
+}
 JOBS = [pytest.param(job, id=f"{name}: {key}") for name, flow in WORKFLOWS.items() for key, job in flow["jobs"].items()]
 TARGETS = set(re.findall(r"^([a-z]+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 # What is on a machine of the platform, and none of the project's business.
@@ -44,8 +46,11 @@ def versions(job):
 
 def classified():
     """Return the Pythons that the classifiers of the project name."""
-    return {found[1] for line in PROJECT["classifiers"]
-            if (found := re.fullmatch(r"Programming Language :: Python :: (\d+\.\d+)", line))}
+    return {
+        found[1]
+        for line in PROJECT["classifiers"]
+        if (found := re.fullmatch(r"Programming Language :: Python :: (\d+\.\d+)", line))
+    }
 
 
 def exists(path):
@@ -53,6 +58,7 @@ def exists(path):
 
 
 # Workflows
+
 
 @pytest.mark.parametrize("job", JOBS)
 def test_every_command_of_a_workflow_is_one_that_exists(job):
@@ -111,6 +117,7 @@ def test_no_workflow_may_write_to_the_repository():
 
 # The learner's side
 
+
 def test_every_module_on_the_learners_side_exists():
     stems = {path.stem for path in (REPOSITORY / "tests").rglob("test_*.py")}
     for name in conftest.LEARNER:
@@ -126,9 +133,16 @@ def test_the_learners_side_is_a_part_and_is_chosen_before_anything_is_imported(p
 @pytest.fixture
 def pytester_run():
     """Return a function of options that returns the names of the test modules that pytest would run with them."""
+
     def run(*options):
-        done = subprocess.run([sys.executable, "-m", "pytest", "--collect-only", "-qq", *options], cwd=REPOSITORY,
-                              capture_output=True, text=True, timeout=300, check=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "--collect-only", "-qq", *options],
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=True,
+        )
         return {Path(line.split(":")[0]).name for line in done.stdout.splitlines() if line.startswith("tests")}
 
     return run
@@ -136,17 +150,21 @@ def pytester_run():
 
 # Hooks and templates
 
+
 def test_the_hooks_check_with_the_ruff_that_make_test_uses():
     hooks = yaml.safe_load((REPOSITORY / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"][0]["hooks"]
     pins = (REPOSITORY / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    ruff, = [hook["additional_dependencies"] for hook in hooks if hook["id"] == "ruff"]
+    (ruff,) = [hook["additional_dependencies"] for hook in hooks if hook["id"] == "ruff"]
     assert ruff == [line for line in pins if line.startswith("ruff==")]
     for hook in hooks:
         assert hook["language"] == "python" and all("==" in needed for needed in hook["additional_dependencies"])
 
 
-@pytest.mark.parametrize("path", [path for path in sorted((REPOSITORY / ".github/ISSUE_TEMPLATE").glob("*.yml"))
-                                  if path.name != "config.yml"], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path",
+    [path for path in sorted((REPOSITORY / ".github/ISSUE_TEMPLATE").glob("*.yml")) if path.name != "config.yml"],
+    ids=lambda path: path.name,
+)
 def test_an_issue_template_asks_for_something(path):
     form = yaml.safe_load(path.read_text(encoding="utf-8"))
     assert form["name"] and form["description"]
@@ -165,6 +183,7 @@ def test_nothing_names_an_address_that_is_not_known_yet():
 
 # A release
 
+
 def test_the_version_is_the_same_everywhere():
     cited = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text(encoding="utf-8"))
     assert {"cff-version", "message", "title", "authors"} <= set(cited)
@@ -178,8 +197,11 @@ def released(tmp_path):
     (tmp_path / "machine/recorded").mkdir(parents=True)
     (tmp_path / "dist").mkdir()
     for name, text in {
-        "machine/__init__.py": "", "machine/recorded/a.json": "{}", "CITATION.cff": "title: A\nversion: 2.3.5\n",
-        "CHANGELOG.md": "# Changes\n\n## 2.3.5, 2029-11-07\n", "dist/machine-2.3.5.tar.gz": "",
+        "machine/__init__.py": "",
+        "machine/recorded/a.json": "{}",
+        "CITATION.cff": "title: A\nversion: 2.3.5\n",
+        "CHANGELOG.md": "# Changes\n\n## 2.3.5, 2029-11-07\n",
+        "dist/machine-2.3.5.tar.gz": "",
         "pyproject.toml": '[project]\nversion = "2.3.5"\n[tool.setuptools.package-dir]\nmachine = "machine"\n',
     }.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
@@ -199,8 +221,9 @@ def test_a_release_in_order_has_no_faults(released):
 
 def test_a_file_that_is_not_in_the_wheel_is_named(released):
     (released / "machine/recorded/b.json").write_text("{}")
-    assert faults(released) == ["machine/recorded/b.json is not in the wheel; "
-                                "add it to [tool.setuptools] in pyproject.toml"]
+    assert faults(released) == [
+        "machine/recorded/b.json is not in the wheel; add it to [tool.setuptools] in pyproject.toml"
+    ]
 
 
 def test_another_tag_is_refused(released):

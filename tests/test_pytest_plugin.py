@@ -18,8 +18,13 @@ PROBES = [(exercise, probe) for exercise in read(NAME).exercises for probe, _ in
 
 
 def run_pytest(*arguments):
-    done = subprocess.run([sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rN", *map(str, arguments)],
-                          capture_output=True, text=True, timeout=300, cwd=REPOSITORY)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rN", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=REPOSITORY,
+    )
     return done.stdout
 
 
@@ -46,8 +51,9 @@ def test_a_solved_lesson_passes_with_one_item_per_probe():
 
 def test_a_warning_costs_nothing_where_warnings_are_errors(tmp_path):
     notebook = nbformat.read(SOLVED / f"{NAME}.ipynb", 4)
-    answer = next(cell for cell in notebook.cells
-                  if cell.metadata.get("nbgrader", {}).get("grade_id") == "attention_scores")
+    answer = next(
+        cell for cell in notebook.cells if cell.metadata.get("nbgrader", {}).get("grade_id") == "attention_scores"
+    )
     answer.source += "\nPATTERN = '\\d'\n"  # Python warns of the backslash
     nbformat.write(notebook, tmp_path / "mine.ipynb")
     assert "1 passed" in run_pytest("-W", "error", "-k", recording.read("attention_scores").probes[0][0], tmp_path)
@@ -80,15 +86,26 @@ def test_nbval_runs_the_cells_and_has_no_items_of_ours_beside_them():
     assert listed.count("::Cell ") == listed.count(f"{NAME}.ipynb::") > 10
 
 
-@pytest.mark.parametrize(("option", "seen"), [
-    ("--nbval", "1 failed, 2 passed"), ("--nbval-lax", "3 passed"), ("-pno:transformer_taxonomy", "3 passed")])
+@pytest.mark.parametrize(
+    ("option", "seen"),
+    [("--nbval", "1 failed, 2 passed"), ("--nbval-lax", "3 passed"), ("-pno:transformer_taxonomy", "3 passed")],
+)
 def test_nbval_compares_what_a_trained_model_shows_in_meaning(option, seen, tmp_path):
     """With our plugin; without it nbval leaves such cells alone."""
-    stored = {"loss = 0.251; print('loss', loss)": "loss 0.25", "print('loss', 1.03 * loss)": "loss 0.251",
-              "print(loss)": "0.251"}
-    cells = [nbformat.v4.new_code_cell(source, metadata=meaning.metadata("" if "'" in source else None),
-                                       execution_count=1, outputs=[nbformat.v4.new_output("stream", text=text + "\n")])
-             for source, text in stored.items()]
+    stored = {
+        "loss = 0.251; print('loss', loss)": "loss 0.25",
+        "print('loss', 1.03 * loss)": "loss 0.251",
+        "print(loss)": "0.251",
+    }
+    cells = [
+        nbformat.v4.new_code_cell(
+            source,
+            metadata=meaning.metadata("" if "'" in source else None),
+            execution_count=1,
+            outputs=[nbformat.v4.new_output("stream", text=text + "\n")],
+        )
+        for source, text in stored.items()
+    ]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "trained.ipynb")
     said = run_pytest(tmp_path, *({option} if option == "--nbval-lax" else {"--nbval", option}))
     assert seen in said

@@ -61,8 +61,10 @@ class Page:
     @cached_property
     def headings(self):
         """The anchors of its headings."""
-        return {re.sub(r"[^\w\- ]", "", line.lower()).strip().replace(" ", "-")
-                for line in re.findall(r"^#+ (.*)", self.text, re.MULTILINE)}
+        return {
+            re.sub(r"[^\w\- ]", "", line.lower()).strip().replace(" ", "-")
+            for line in re.findall(r"^#+ (.*)", self.text, re.MULTILINE)
+        }
 
     def blocks(self, language):
         """Return its fenced blocks in one language."""
@@ -70,10 +72,15 @@ class Page:
 
     def commands(self):
         """Return the commands in its blocks and in its prose."""
-        lines = [re.sub(r"\s+#.*", "", line) for block in self.blocks("sh") for line in block.splitlines()
-                 if line.strip() and not line.startswith("#")]
-        lines += [code for code in self.inline if re.match(r"(make|python -m|python docs|pytest|nbgrader|git|pip) \S",
-                                                           code)]
+        lines = [
+            re.sub(r"\s+#.*", "", line)
+            for block in self.blocks("sh")
+            for line in block.splitlines()
+            if line.strip() and not line.startswith("#")
+        ]
+        lines += [
+            code for code in self.inline if re.match(r"(make|python -m|python docs|pytest|nbgrader|git|pip) \S", code)
+        ]
         return list(dict.fromkeys(lines))
 
     def rows(self, heading):
@@ -83,8 +90,10 @@ class Page:
 
 
 README = Page("README.md")
-PAGES = [Page(path.relative_to(REPOSITORY).as_posix())
-         for path in sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md")])]
+PAGES = [
+    Page(path.relative_to(REPOSITORY).as_posix())
+    for path in sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md")])
+]
 DOCS = {Path(page.path).stem: page for page in PAGES if page.path.startswith("docs/")}
 
 
@@ -163,25 +172,38 @@ def test_the_readme_is_a_page_and_leads_to_every_other():
 
 def test_every_module_says_in_a_sentence_what_it_is():
     found = map_of_the_tree.entries()
-    modules = {str(path.relative_to(REPOSITORY)) for folder in ("autograder", "course", "solutions", "bench", "tests")
-               for path in (REPOSITORY / folder).rglob("*.py") if ".ipynb_checkpoints" not in path.parts}
+    modules = {
+        str(path.relative_to(REPOSITORY))
+        for folder in ("autograder", "course", "solutions", "bench", "tests")
+        for path in (REPOSITORY / folder).rglob("*.py")
+        if ".ipynb_checkpoints" not in path.parts
+    }
     assert modules <= {entry.path + "__init__.py" * entry.path.endswith("/") for entry in found}
     packages = {f"{Path(path).parent.as_posix()}/" for path in modules if path.endswith("__init__.py")}
-    silent = [entry.path for entry in found if not entry.sentence and (entry.path in packages or
-                                                                      not entry.path.endswith("/"))]
+    silent = [
+        entry.path for entry in found if not entry.sentence and (entry.path in packages or not entry.path.endswith("/"))
+    ]
     assert silent == [], "begin the docstring of these with a sentence that says what they are"
     texts = {path.relative_to(REPOSITORY).as_posix() for path in (REPOSITORY / "solutions").glob("*.py")}
-    wrong = [entry.path for entry in found if entry.sentence and entry.path not in texts
-             and (len(entry.sentence) > 120 or not entry.sentence.endswith((".", "?")))]
+    wrong = [
+        entry.path
+        for entry in found
+        if entry.sentence
+        and entry.path not in texts
+        and (len(entry.sentence) > 120 or not entry.sentence.endswith((".", "?")))
+    ]
     assert wrong == [], "say in one short sentence what these are; docs/book/tree.py prints it"
 
 
-@pytest.mark.parametrize(("docstring", "sentence"), [
-    ("What is seen of lesson 2. Sizes are primes.", "What is seen of lesson 2."),
-    ("A filter, in version 1.5 or\n2: `a.py` too. More.", "A filter, in version 1.5 or 2: `a.py` too."),
-    ("Good or bad? Nobody knows.\n\nMore.", "Good or bad?"),
-    ("# 7. Attention\n\nIn this lesson.", "7. Attention"),
-])
+@pytest.mark.parametrize(
+    ("docstring", "sentence"),
+    [
+        ("What is seen of lesson 2. Sizes are primes.", "What is seen of lesson 2."),
+        ("A filter, in version 1.5 or\n2: `a.py` too. More.", "A filter, in version 1.5 or 2: `a.py` too."),
+        ("Good or bad? Nobody knows.\n\nMore.", "Good or bad?"),
+        ("# 7. Attention\n\nIn this lesson.", "7. Attention"),
+    ],
+)
 def test_the_first_sentence_of_a_docstring_is_found(docstring, sentence):
     assert map_of_the_tree.first_sentence(f'r"""{docstring}"""') == sentence
 
@@ -201,8 +223,13 @@ def test_the_map_of_the_tree_has_a_line_for_each_entry_in_the_terminal_and_on_it
 def test_the_table_of_the_house_names_every_folder():
     told = {code for row in DOCS["architecture"].rows("place |") for code in re.findall(r"`([^`]+)`", row[0])}
     ignored = (REPOSITORY / ".gitignore").read_text(encoding="utf-8").split()
-    house = {f"{path.name}/" for path in REPOSITORY.iterdir() if path.is_dir() and not path.name.startswith(".")
-             and not any(path.match(pattern.strip("/")) for pattern in ignored)}
+    house = {
+        f"{path.name}/"
+        for path in REPOSITORY.iterdir()
+        if path.is_dir()
+        and not path.name.startswith(".")
+        and not any(path.match(pattern.strip("/")) for pattern in ignored)
+    }
     assert house - told == set(), "add a row to the table in docs/architecture.md"
 
 
@@ -219,8 +246,10 @@ def test_the_lessons_have_the_numbers_and_titles_of_the_table_and_two_routes():
 
 
 def test_a_lesson_that_the_table_does_not_name_comes_last_in_both_routes():
-    lessons = [book_pages.Lesson(f"page_{number}", f"name_{number}", number, f"Title {number}", {})
-               for number in (*range(1, 13), None)]
+    lessons = [
+        book_pages.Lesson(f"page_{number}", f"name_{number}", number, f"Title {number}", {})
+        for number in (*range(1, 13), None)
+    ]
     _, *tables = book_pages.routes(README.text, lessons).split("### ")
     for table in tables:
         titles = re.findall(r"\[([^]]*)\]", table)
@@ -230,13 +259,14 @@ def test_a_lesson_that_the_table_does_not_name_comes_last_in_both_routes():
 def test_the_roles_of_cells_are_those_that_a_lesson_may_have():
     told = [cell for cell, _ in DOCS["write-a-lesson"].rows("cell | what it is")]
     told = {("[markdown]" in cell, "demo" in cell, frozenset(re.findall(r"(\w+)=", cell))) for cell in told}
-    assert told == {(kind == "markdown", role == "demo", frozenset((*must, *may)))
-                    for role, (kind, must, may) in ROLES.items()}
+    assert told == {
+        (kind == "markdown", role == "demo", frozenset((*must, *may))) for role, (kind, must, may) in ROLES.items()
+    }
 
 
 @pytest.mark.parametrize(("mark", "folder"), [("@mistake", "mistakes"), ("@accepted", "alternatives")])
 def test_an_example_is_what_stands_in_the_course(mark, folder):
-    example, = [block for block in DOCS["add-a-mistake"].blocks("python") if block.startswith(mark)]
+    (example,) = [block for block in DOCS["add-a-mistake"].blocks("python") if block.startswith(mark)]
     text = (REPOSITORY / "solutions" / folder / "scaled_dot_product_attention.py").read_text(encoding="utf-8")
     # Three dots stand for a right answer, which a site that may be published must not tell.
     assert example.removesuffix("    ...\n") in text
@@ -244,8 +274,8 @@ def test_an_example_is_what_stands_in_the_course(mark, folder):
 
 def test_the_example_of_a_wrong_answer_is_what_the_check_really_says(capsys, monkeypatch):
     monkeypatch.delenv("COLUMNS", raising=False)  # the terminal's width, where there is one
-    code, = README.blocks("python")
-    said, = README.blocks("text")
+    (code,) = README.blocks("python")
+    (said,) = README.blocks("text")
     exec(code, {})
     assert capsys.readouterr().out == said
 

@@ -26,8 +26,13 @@ from autograder.grading.workers import Local
 from autograder.intake.arrivals import read_arrival
 from autograder.intake.rebuild import NOTES, merge
 
-POINTS = {"attention_scores": 2, "attention_weights": 3, "scaled_dot_product_attention": 3, "streaming_attention": 2,
-          "merge_heads": 1}
+POINTS = {
+    "attention_scores": 2,
+    "attention_weights": 3,
+    "scaled_dot_product_attention": 3,
+    "streaming_attention": 2,
+    "merge_heads": 1,
+}
 TOKEN = "never-to-be-told-"
 SECRETS = ("gradebook", "submission", "solution", "home", "environment")
 TITLE = "Attacks on grading"
@@ -43,9 +48,14 @@ def right():
 
 
 def released():
-    cells = [new_markdown_cell("# Attention", id="prose"),
-             new_code_cell("import math\n\nimport torch\nimport torch.nn.functional as F\n\n"
-                           "from autograder import check, hint, progress", id="imports")]
+    cells = [
+        new_markdown_cell("# Attention", id="prose"),
+        new_code_cell(
+            "import math\n\nimport torch\nimport torch.nn.functional as F\n\n"
+            "from autograder import check, hint, progress",
+            id="imports",
+        ),
+    ]
     for name, points in POINTS.items():
         stub = f"def {name}(*arguments):\n    raise NotImplementedError('this exercise is not solved yet')"
         cells.append(graded(new_code_cell(stub), name))
@@ -82,8 +92,11 @@ class Class:
         other = self.root / "submitted" / "other" / LESSON / f"{NOTEBOOK}.ipynb"
         (self.root / "home").mkdir()
         other.parent.mkdir(parents=True)
-        texts = {other: "submission", self.root / "solutions" / "secret.py": "solution",
-                 self.root / "home" / "secret.txt": "home"}
+        texts = {
+            other: "submission",
+            self.root / "solutions" / "secret.py": "solution",
+            self.root / "home" / "secret.txt": "home",
+        }
         for path, name in texts.items():
             path.write_text(f"SECRET = '{TOKEN}{name}'")
         with sqlite3.connect(self.root / "gradebook.db") as database:
@@ -140,23 +153,29 @@ def scores(notebook):
 
 # Attacks by what is handed in: they change a notebook with wrong answers, or the folder
 
+
 def changed(change):
     """Return a function that returns the notebook with wrong answers, changed by a function."""
+
     def make(folder, root):
         made = json.loads(json.dumps(handed_in(WRONG)))
         made = change(made) or made
         return named(f"{NOTEBOOK}.ipynb", made if isinstance(made, bytes) else json.dumps(made).encode())(folder)
+
     return make
 
 
 def each(kind):
     """Return a change of every cell of a kind: "check_" or "" for all."""
+
     def by(act):
         def change(made):
             for cell in made["cells"]:
                 if cell["metadata"].get("nbgrader", {}).get("grade_id", "").startswith(kind):
                     act(cell)
+
         return changed(change)
+
     return by
 
 
@@ -168,6 +187,7 @@ def beside(name, content):
     def make(folder, root):
         changed(lambda made: None)(folder, root)
         (folder / name).write_text(content)
+
     return make
 
 
@@ -181,8 +201,9 @@ def data_link(folder, root):
 
 
 def without_checks(made):
-    made["cells"] = [c for c in made["cells"] if not c["metadata"].get("nbgrader", {}).get("grade_id", "").startswith(
-        "check_")]
+    made["cells"] = [
+        c for c in made["cells"] if not c["metadata"].get("nbgrader", {}).get("grade_id", "").startswith("check_")
+    ]
 
 
 def twice(made):
@@ -192,23 +213,29 @@ def twice(made):
 SHOWN = [{"output_type": "execute_result", "data": {"text/plain": "2.0"}, "metadata": {}, "execution_count": 1}]
 HANDED_IN = {
     "the tag skip-execution on every check": each("check_")(
-        lambda cell: cell["metadata"].update(tags=["skip-execution"])),
+        lambda cell: cell["metadata"].update(tags=["skip-execution"])
+    ),
     "checks whose source is a number": each("check_")(lambda cell: cell.update(source="2.0")),
     "checks that have been executed, with their points": each("check_")(
-        lambda cell: cell.update(outputs=SHOWN, execution_count=1)),
+        lambda cell: cell.update(outputs=SHOWN, execution_count=1)
+    ),
     "other points in the metadata": each("check_")(lambda cell: cell["metadata"]["nbgrader"].update(points=100)),
     "checks that are answers and not locked": each("check_")(
-        lambda cell: cell["metadata"]["nbgrader"].update(solution=True, locked=False)),
+        lambda cell: cell["metadata"]["nbgrader"].update(solution=True, locked=False)
+    ),
     "check cells deleted": changed(without_checks),
     "every cell twice": changed(twice),
     "one name and id for all cells": each("")(
-        lambda cell: cell.update(id="x") or cell["metadata"].get("nbgrader", {}).update(grade_id="attention_scores")),
+        lambda cell: cell.update(id="x") or cell["metadata"].get("nbgrader", {}).update(grade_id="attention_scores")
+    ),
     "checks that are Markdown": each("check_")(lambda cell: cell.update(cell_type="markdown")),
     "another kernel": changed(lambda made: made["metadata"].update(kernelspec={"name": "bash", "display_name": "x"})),
     "scores and refusals in the notebook's own metadata": changed(
-        lambda made: made["metadata"].update({NOTES: {"refused": "no", "comments": {"a": "b"}}})),
+        lambda made: made["metadata"].update({NOTES: {"refused": "no", "comments": {"a": "b"}}})
+    ),
     "answers moved to another lesson": each("")(
-        lambda cell: cell["metadata"].get("nbgrader", {}).update(grade_id="check_other")),
+        lambda cell: cell["metadata"].get("nbgrader", {}).update(grade_id="check_other")
+    ),
     "a symbolic link to another submission": link_to(f"submitted/other/{LESSON}/{NOTEBOOK}.ipynb"),
     "a symbolic link to the gradebook": link_to("gradebook.db"),
     "a symbolic link to a device": lambda folder, root: os.symlink("/dev/zero", folder / f"{NOTEBOOK}.ipynb"),
@@ -224,6 +251,7 @@ HANDED_IN = {
 
 
 # The class
+
 
 @pytest.fixture(scope="module")
 def graded_class(tmp_path_factory):
@@ -277,8 +305,12 @@ def _fill(made):
 
 
 def _written(made, code):
-    for name, text in {"ROOT": made.root, "REPOSITORY": REPOSITORY, "TOKEN": TOKEN,
-                       "PORT": made.server.getsockname()[1]}.items():
+    for name, text in {
+        "ROOT": made.root,
+        "REPOSITORY": REPOSITORY,
+        "TOKEN": TOKEN,
+        "PORT": made.server.getsockname()[1],
+    }.items():
         code = code.replace(name, str(text))
     return code
 
@@ -293,8 +325,13 @@ def _plain(made, answers):
 
 def test_wrong_answers_without_an_attack_earn_what_is_said_of_them(graded_class):
     earned = graded_class.scores(_plain(graded_class, WRONG))
-    assert earned == {"attention_scores": 0.0, "attention_weights": 0.0, "scaled_dot_product_attention": 0.0,
-                      "streaming_attention": 0.0, "merge_heads": 0.0}
+    assert earned == {
+        "attention_scores": 0.0,
+        "attention_weights": 0.0,
+        "scaled_dot_product_attention": 0.0,
+        "streaming_attention": 0.0,
+        "merge_heads": 0.0,
+    }
 
 
 def test_every_attack_has_done_its_part(graded_class):
@@ -326,8 +363,14 @@ def test_no_attack_gains_a_point_reads_a_secret_or_harms_a_neighbour(graded_clas
             harmed.append((name, kind, graded_class.scores(name)))
             rows[kind][3] += 1
     for kind, (tried, points, secrets, neighbours) in rows.items():
-        tables.row(TITLE, attack=kind, tried=tried, gained_points=int(points) if points == int(points) else points,
-                   read_secrets=secrets, neighbours_harmed=neighbours)
+        tables.row(
+            TITLE,
+            attack=kind,
+            tried=tried,
+            gained_points=int(points) if points == int(points) else points,
+            read_secrets=secrets,
+            neighbours_harmed=neighbours,
+        )
     assert (gained, told, harmed) == ([], [], []), (gained, told, harmed)
     assert sum(row[0] for row in rows.values()) >= 60
 
@@ -343,8 +386,11 @@ def test_planted_files_are_byte_for_byte_as_they_were(graded_class):
 
 def test_the_text_of_the_solutions_is_told_to_nobody(graded_class):
     text = (REPOSITORY / "solutions" / "scaled_dot_product_attention.py").read_text()
-    comments = [line.strip() for line in text.split("### BEGIN SOLUTION")[2].split("### END")[0].split("\n")
-                if line.strip().startswith("#")]
+    comments = [
+        line.strip()
+        for line in text.split("### BEGIN SOLUTION")[2].split("### END")[0].split("\n")
+        if line.strip().startswith("#")
+    ]
     assert comments
     for name, (attacks, _) in graded_class.runs.items():
         assert not any(line in graded_class.text(name) for line in comments), attacks

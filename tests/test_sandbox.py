@@ -55,30 +55,39 @@ def test_code_runs_and_its_output_arrives(kernel):
 
 
 def test_lessons_find_what_they_import(kernel):
-    kernel.run("import torch, numpy, matplotlib.pyplot as plt\nfrom autograder import check, hint, progress\n"
-               "from workbench import figures\nfrom workbench.parts import Encoder\nplt.plot([2, 3])\nplt.show()")
-    assert kernel.value("[tempfile.gettempdir(), tempfile.TemporaryFile().fileno() > 2, os.path.isdir("
-                        "matplotlib.get_cachedir())]", "import tempfile, os, matplotlib") == ["/tmp", True, True]
+    kernel.run(
+        "import torch, numpy, matplotlib.pyplot as plt\nfrom autograder import check, hint, progress\n"
+        "from workbench import figures\nfrom workbench.parts import Encoder\nplt.plot([2, 3])\nplt.show()"
+    )
+    assert kernel.value(
+        "[tempfile.gettempdir(), tempfile.TemporaryFile().fileno() > 2, os.path.isdir(matplotlib.get_cachedir())]",
+        "import tempfile, os, matplotlib",
+    ) == ["/tmp", True, True]
     assert kernel.value("float(torch.nn.Linear(5, 3)(torch.ones(2, 5)).sum().backward() is None)") == 1.0
 
 
 # What can be seen
 
+
 def test_of_the_repository_only_the_two_packages_can_be_seen(kernel):
     packages = [REPOSITORY / "autograder", REPOSITORY / "course" / "workbench"]
     prefix = Path(kernel.value("sys.prefix", "import sys"))
-    seen = kernel.value("sorted(set(found))", f"""
+    seen = kernel.value(
+        "sorted(set(found))",
+        f"""
 import os
 found = []
 for folder, _, files in os.walk({str(REPOSITORY)!r}):
     found += [os.path.join(folder, name) for name in files]
-""")
+""",
+    )
     assert any(path.startswith(f"{packages[0]}/") for path in seen)
     assert [path for path in seen if not any(Path(path).is_relative_to(shown) for shown in [*packages, prefix])] == []
 
 
-@pytest.mark.parametrize("name", ["solutions", "tests", "gradebook.db", "nbgrader_config.py", ".git",
-                                  "course/01_encoder"])
+@pytest.mark.parametrize(
+    "name", ["solutions", "tests", "gradebook.db", "nbgrader_config.py", ".git", "course/01_encoder"]
+)
 def test_the_solutions_and_the_gradebook_cannot_be_read(kernel, name):
     assert kernel.value(f"os.path.lexists({str(REPOSITORY / name)!r})", "import os") is False
     assert kernel.fails("import solutions") == "ModuleNotFoundError"
@@ -86,29 +95,61 @@ def test_the_solutions_and_the_gradebook_cannot_be_read(kernel, name):
 
 def test_no_gradebook_is_anywhere(kernel):
     prefix = kernel.value("sys.prefix", "import sys")
-    assert kernel.value("found", f"""
+    assert (
+        kernel.value(
+            "found",
+            f"""
 import os
 found = []
 for folder, folders, files in os.walk("/"):
     # nbgrader's package brings gradebooks along, with nothing in them.
     folders[:] = [name for name in folders if os.path.join(folder, name) not in ("/proc", {prefix!r})]
     found += [os.path.join(folder, name) for name in files if name in ("gradebook.db", "nbgrader_config.py", "shadow")]
-""") == []
+""",
+        )
+        == []
+    )
 
 
-@pytest.mark.parametrize("place", ["/etc/passwd", "/etc/shadow", "/etc/hostname", "/etc/ssh", "/home", "/var", "/sys",
-                                   "/boot", "/opt", "/srv", "/mnt", "/run/user", "/run/docker.sock", "/proc/keys",
-                                   "/proc/kallsyms", "/proc/kcore", "/proc/config.gz", "/proc/sys/kernel/hostname"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "/etc/passwd",
+        "/etc/shadow",
+        "/etc/hostname",
+        "/etc/ssh",
+        "/home",
+        "/var",
+        "/sys",
+        "/boot",
+        "/opt",
+        "/srv",
+        "/mnt",
+        "/run/user",
+        "/run/docker.sock",
+        "/proc/keys",
+        "/proc/kallsyms",
+        "/proc/kcore",
+        "/proc/config.gz",
+        "/proc/sys/kernel/hostname",
+    ],
+)
 def test_the_rest_of_the_host_cannot_be_read(kernel, place):
     if Path(place) in REPOSITORY.parents:
         pytest.skip(f"the course, which is shown, lies in {place}")
-    assert kernel.value("found", f"""
+    assert (
+        kernel.value(
+            "found",
+            f"""
 import os
 try:
     found = bool(os.listdir({place!r}) if os.path.isdir({place!r}) else open({place!r}, "rb").read(1))
 except OSError:
     found = False
-""") is False
+""",
+        )
+        is False
+    )
 
 
 def test_files_of_the_host_in_tmp_and_home_cannot_be_read(kernel):
@@ -118,15 +159,21 @@ def test_files_of_the_host_in_tmp_and_home_cannot_be_read(kernel):
     home = os.path.expanduser("~")
     python = Path(kernel.value("sys.base_prefix", "import sys"))
     seen = kernel.value(f"os.listdir({home!r}) if os.path.isdir({home!r}) else []", "import os")
-    assert [name for name in seen if not python.is_relative_to(Path(home, name))
-            and not REPOSITORY.is_relative_to(Path(home, name))] == []
+    assert [
+        name
+        for name in seen
+        if not python.is_relative_to(Path(home, name)) and not REPOSITORY.is_relative_to(Path(home, name))
+    ] == []
 
 
 def test_proc_shows_no_process_of_the_host(kernel):
-    commands = kernel.value("commands", """
+    commands = kernel.value(
+        "commands",
+        """
 import os
 commands = [open(f"/proc/{name}/cmdline").read().split("\\0") for name in os.listdir("/proc") if name.isdigit()]
-""")
+""",
+    )
     assert {os.path.basename(command[0]) for command in commands} <= {"bwrap", "sleep", "python", "python3"}
     assert len(commands) <= 3
     # Neither paths of the host nor names of learners: bubblewrap's arguments are not on its command line.
@@ -135,7 +182,9 @@ commands = [open(f"/proc/{name}/cmdline").read().split("\\0") for name in os.lis
 
 def test_what_is_no_process_in_proc_can_be_neither_read_nor_written(kernel):
     """Where root grades, the owner of /proc/sys is the user of the sandbox."""
-    open_to_write = kernel.value("found", """
+    open_to_write = kernel.value(
+        "found",
+        """
 import os
 found = []
 for folder, folders, files in os.walk("/proc"):
@@ -147,7 +196,8 @@ for folder, folders, files in os.walk("/proc"):
             found.append(name)
         except OSError:
             pass
-""")
+""",
+    )
     assert open_to_write == []
     assert kernel.value("os.listdir('/proc/sys')", "import os") == []
 
@@ -155,7 +205,9 @@ for folder, folders, files in os.walk("/proc"):
 def test_the_environment_holds_nothing_of_the_host(kernel):
     names = kernel.value("sorted(os.environ)", "import os")
     assert "SECRET_OF_THE_HOST" not in names
-    assert kernel.value("found", """
+    assert kernel.value(
+        "found",
+        """
 import os
 found = []
 for name in filter(str.isdigit, os.listdir("/proc")):
@@ -163,7 +215,8 @@ for name in filter(str.isdigit, os.listdir("/proc")):
         found += [b"SECRET" in open(f"/proc/{name}/environ", "rb").read()]
     except PermissionError:
         pass
-""") == [False] * len(kernel.value("found"))
+""",
+    ) == [False] * len(kernel.value("found"))
     assert {"HOME", "PATH"} <= set(names)
 
 
@@ -174,7 +227,9 @@ def test_no_open_file_of_the_host_is_inherited(start):
             os.set_inheritable(number, True)
         inode = os.fstat(pair.fileno()).st_ino
         with Inside(start) as inside:
-            links = inside.value("links", """
+            links = inside.value(
+                "links",
+                """
 import os
 links = []
 for name in filter(str.isdigit, os.listdir("/proc")):
@@ -187,8 +242,11 @@ for name in filter(str.isdigit, os.listdir("/proc")):
             links.append(os.readlink(f"/proc/{name}/fd/{number}"))
         except FileNotFoundError:
             pass  # the one through which the folder was read
-""")
-            own = inside.value("own", """
+""",
+            )
+            own = inside.value(
+                "own",
+                """
 import socket
 own = ["socket:[" + line.split()[6] + "]" for line in open("/proc/net/unix").readlines()[1:]]
 for kind in ("tcp", "tcp6"):
@@ -201,7 +259,8 @@ for number in os.listdir("/proc/self/fd"):
                 own.append(os.readlink(f"/proc/self/fd/{number}"))
     except OSError:
         pass
-""")
+""",
+            )
     assert links and f"socket:[{inode}]" not in links
     plain = [link for link in links if not link.startswith(("socket:", "pipe:", "anon_inode:"))]
     assert set(plain) <= {"/dev/null"}
@@ -212,25 +271,31 @@ for number in os.listdir("/proc/self/fd"):
 
 # What can be reached
 
+
 def test_there_is_no_network(kernel):
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket(socket.AF_UNIX) as local:
         local.bind("\0transformer-taxonomy-test")
         local.listen()
         port = listener.getsockname()[1]
         assert kernel.fails(f"import socket\nsocket.create_connection(('127.0.0.1', {port}), 2)") == (
-            "ConnectionRefusedError")
+            "ConnectionRefusedError"
+        )
         assert kernel.fails("import socket\nsocket.create_connection(('192.0.2.1', 80), 2)") == "OSError"
         assert kernel.fails("import socket\nsocket.getaddrinfo('example.org', 80)") == "gaierror"
         assert kernel.fails("import socket\nsocket.socket(socket.AF_UNIX).connect('\\0transformer-taxonomy-test')") == (
-            "ConnectionRefusedError")
+            "ConnectionRefusedError"
+        )
         listener.settimeout(0)
         with pytest.raises(BlockingIOError):
             listener.accept()
     assert kernel.value("[line.split(':')[0].strip() for line in open('/proc/net/dev').readlines()[2:]]") == ["lo"]
 
 
-@pytest.mark.parametrize(("family", "kind", "protocol"), [(40, 1, 0), (38, 5, 0), (17, 3, 0), (16, 3, 12), (2, 3, 1)],
-                         ids=["vsock", "crypto", "packet", "netfilter", "raw"])
+@pytest.mark.parametrize(
+    ("family", "kind", "protocol"),
+    [(40, 1, 0), (38, 5, 0), (17, 3, 0), (16, 3, 12), (2, 3, 1)],
+    ids=["vsock", "crypto", "packet", "netfilter", "raw"],
+)
 def test_sockets_of_other_kinds_cannot_be_made(kernel, family, kind, protocol):
     """A vsock leads out of a virtual machine, whatever network there is."""
     assert kernel.fails(f"import socket\nsocket.socket({family}, {kind}, {protocol})") in ("OSError", "PermissionError")
@@ -248,7 +313,9 @@ def test_the_sockets_of_other_kernels_cannot_be_reached(start):
             assert len(inside.value("os.listdir('/run/sandbox/sockets')", "import os")) == 5
         one.run("open('/run/sandbox/sockets/mark', 'w').close(); open('/tmp/mark', 'w').close()")
         assert other.value("[os.path.exists(f'{place}/mark') for place in ('/run/sandbox/sockets', '/tmp')]") == [
-            False, False]
+            False,
+            False,
+        ]
         # The host's own way to the sockets leads nowhere from inside.
         assert other.value(f"os.path.exists({one.manager.ip + '-1'!r})") is False
         assert one.manager.session.key != other.manager.session.key
@@ -256,12 +323,28 @@ def test_the_sockets_of_other_kernels_cannot_be_reached(start):
 
 
 def test_nothing_can_be_written_but_scratch(kernel):
-    places = ["/", "/usr", "/usr/bin", "/etc", "/dev", "/proc", "/run", "/run/sandbox", "/run/sandbox/task.json",
-              "/run/sandbox/connection.json", "/lib", str(REPOSITORY), str(REPOSITORY / "autograder"),
-              str(REPOSITORY / "course/workbench/figures.py"), kernel.value("sys.prefix", "import sys"),
-              kernel.value("os.path.dirname(os.__file__)", "import os"),
-              kernel.value("torch.__file__", "import torch")]
-    written = kernel.value("written", f"""
+    places = [
+        "/",
+        "/usr",
+        "/usr/bin",
+        "/etc",
+        "/dev",
+        "/proc",
+        "/run",
+        "/run/sandbox",
+        "/run/sandbox/task.json",
+        "/run/sandbox/connection.json",
+        "/lib",
+        str(REPOSITORY),
+        str(REPOSITORY / "autograder"),
+        str(REPOSITORY / "course/workbench/figures.py"),
+        kernel.value("sys.prefix", "import sys"),
+        kernel.value("os.path.dirname(os.__file__)", "import os"),
+        kernel.value("torch.__file__", "import torch"),
+    ]
+    written = kernel.value(
+        "written",
+        f"""
 import os
 written = []
 for place in {places!r}:
@@ -270,34 +353,57 @@ for place in {places!r}:
         written.append(place)
     except OSError:
         pass
-""")
+""",
+    )
     assert written == [] and not any(os.path.exists(os.path.join(place, "new")) for place in places)
     assert kernel.fails("open('/scratch/new', 'w').write('x')\nimport os\nos.unlink('/scratch/new')") == ""
 
 
-@pytest.mark.parametrize("call", [
-    "unshare(0x10000000)", "unshare(0x00020000)", "setns(0, 0)", "ptrace(16, 1, 0, 0)", "ptrace(0, 0, 0, 0)",
-    "mount(b'none', b'/tmp', b'tmpfs', 0, 0)", "mount(b'none', b'/', None, 32 | 4096, 0)", "umount2(b'/proc/sys', 2)",
-    "chroot(b'/tmp')", "sethostname(b'x', 1)", "syscall(101, 16, 1, 0, 0)", "syscall(56, 0x10000011, 0, 0, 0, 0)",
-    "syscall(435, 0, 0)", "syscall(321, 0, 0, 0)", "syscall(250, 0, 0)", "syscall(425, 1, 0)", "syscall(298, 0, 0, 0)",
-])
+@pytest.mark.parametrize(
+    "call",
+    [
+        "unshare(0x10000000)",
+        "unshare(0x00020000)",
+        "setns(0, 0)",
+        "ptrace(16, 1, 0, 0)",
+        "ptrace(0, 0, 0, 0)",
+        "mount(b'none', b'/tmp', b'tmpfs', 0, 0)",
+        "mount(b'none', b'/', None, 32 | 4096, 0)",
+        "umount2(b'/proc/sys', 2)",
+        "chroot(b'/tmp')",
+        "sethostname(b'x', 1)",
+        "syscall(101, 16, 1, 0, 0)",
+        "syscall(56, 0x10000011, 0, 0, 0, 0)",
+        "syscall(435, 0, 0)",
+        "syscall(321, 0, 0, 0)",
+        "syscall(250, 0, 0)",
+        "syscall(425, 1, 0)",
+        "syscall(298, 0, 0, 0)",
+    ],
+)
 def test_calls_that_would_open_the_sandbox_fail(kernel, call):
     if call.startswith("syscall") and os.uname().machine != "x86_64":
         pytest.skip("these numbers are those of x86_64")
-    result, number = kernel.value("result", f"""
+    result, number = kernel.value(
+        "result",
+        f"""
 import ctypes
 _c = ctypes.CDLL(None, use_errno=True)
 result = [_c.{call}, ctypes.get_errno()]
-""")
+""",
+    )
     assert result == -1 and number in (1, 38)
 
 
 def test_every_process_inside_is_without_rights(kernel):
-    lines = kernel.value("lines", """
+    lines = kernel.value(
+        "lines",
+        """
 import os
 lines = [line.split() for name in os.listdir("/proc") if name.isdigit() for line in open(f"/proc/{name}/status")
          if line.startswith(("Cap", "NoNewPrivs", "Seccomp:"))]
-""")
+""",
+    )
     assert {value for name, value in lines if name.startswith("Cap")} == {"0" * 16}
     assert {value for name, value in lines if name == "NoNewPrivs:"} == {"1"}
     assert {value for name, value in lines if name == "Seccomp:"} == {"2"}
@@ -306,11 +412,13 @@ lines = [line.split() for name in os.listdir("/proc") if name.isdigit() for line
 def test_a_program_that_belongs_to_root_brings_no_rights(kernel):
     code = "subprocess.run(['mount', '-o', 'remount,rw', '/'], capture_output=True).returncode"
     assert kernel.value(code, "import subprocess") > 0
-    assert kernel.value("[os.statvfs(place).f_flag & os.ST_NOSUID > 0 for place in ('/usr/bin', '/scratch', '/tmp')]",
-                        "import os") == [True, True, True]
+    assert kernel.value(
+        "[os.statvfs(place).f_flag & os.ST_NOSUID > 0 for place in ('/usr/bin', '/scratch', '/tmp')]", "import os"
+    ) == [True, True, True]
 
 
 # How much can be used
+
 
 def test_one_process_cannot_take_more_memory_than_its_limit(start):
     with Inside(start, address_space=2048) as inside:
@@ -322,7 +430,9 @@ def test_all_processes_together_cannot_take_more_memory_than_the_sandbox_has(sta
     if not limited_by_cgroup("memory"):
         pytest.skip("this machine lets us make no memory cgroup, and proofs say so")
     with Inside(start, memory=512) as inside:
-        ended = inside.value("ended", """
+        ended = inside.value(
+            "ended",
+            """
 import os, signal
 children = []
 for _ in range(4):
@@ -344,14 +454,17 @@ for child in children:
         os.kill(child, 9)
     except ProcessLookupError:
         pass
-""")
+""",
+        )
         assert -9 in ended
         assert inside.value("2 + 3") == 5
 
 
 def test_files_count_as_memory_and_fill_no_disk(start):
     with Inside(start, scratch=20, file_size=7) as inside:
-        written = inside.value("written", """
+        written = inside.value(
+            "written",
+            """
 import os
 written = {}
 for folder in ("/scratch", "/tmp", "/dev/shm", "/run/sandbox/sockets", "/", "/dev", "/proc"):
@@ -362,7 +475,8 @@ for folder in ("/scratch", "/tmp", "/dev/shm", "/run/sandbox/sockets", "/", "/de
                 written[folder] += file.write(bytes(1 << 20))
     except OSError:
         pass
-""")
+""",
+        )
         assert written.pop("/run/sandbox/sockets") < 1 << 20
         assert 19 << 20 <= written["/scratch"] <= 20 << 20
         assert all(size <= 20 << 20 for size in written.values())
@@ -371,7 +485,10 @@ for folder in ("/scratch", "/tmp", "/dev/shm", "/run/sandbox/sockets", "/", "/de
 
 def test_one_file_cannot_grow_over_its_limit(start):
     with Inside(start, file_size=3) as inside:
-        assert inside.value("size", """
+        assert (
+            inside.value(
+                "size",
+                """
 import os, signal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 with open("large", "wb", buffering=0) as file:
@@ -381,12 +498,17 @@ with open("large", "wb", buffering=0) as file:
     except OSError:
         pass
 size = os.path.getsize("large") >> 20
-""") == 3
+""",
+            )
+            == 3
+        )
 
 
 def test_a_fork_bomb_is_bounded(start):
     with Inside(start, processes=60) as inside:
-        count = inside.value("len(children)", """
+        count = inside.value(
+            "len(children)",
+            """
 import os, signal, time
 children = []
 try:
@@ -401,14 +523,18 @@ except OSError:
 for child in children:
     os.kill(child, 9)
     os.waitpid(child, 0)
-""")
+""",
+        )
         assert 10 < count <= 60
         assert inside.value("2 + 3") == 5
 
 
 def test_a_bomb_of_threads_is_bounded(start):
     with Inside(start, processes=50) as inside:
-        assert inside.value("count", """
+        assert (
+            inside.value(
+                "count",
+                """
 import threading
 stop, count = threading.Event(), 0
 try:
@@ -418,7 +544,10 @@ try:
 except RuntimeError:
     pass
 stop.set()
-""") < 50
+""",
+            )
+            < 50
+        )
 
 
 def test_processor_time_is_bounded(start):
@@ -444,6 +573,7 @@ def test_there_are_no_core_dumps(kernel):
 
 
 # How it ends
+
 
 def test_an_interrupt_stops_a_cell_and_leaves_the_kernel_alive(start):
     with Inside(start) as inside:
@@ -508,8 +638,10 @@ def test_a_kernel_that_exits_takes_along_everything_that_it_started(start):
 
 def test_a_kernel_that_signals_everything_ends_itself_only(start):
     with Inside(start) as other, Inside(start) as inside:
-        inside.client.execute("import os\nfor pid in (-1, 1, os.getpid()):\n    try:\n        os.kill(pid, 9)\n"
-                              "    except ProcessLookupError:\n        pass")
+        inside.client.execute(
+            "import os\nfor pid in (-1, 1, os.getpid()):\n    try:\n        os.kill(pid, 9)\n"
+            "    except ProcessLookupError:\n        pass"
+        )
         end = time.monotonic() + 20
         while inside.alive() and time.monotonic() < end:
             time.sleep(0.05)

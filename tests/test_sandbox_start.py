@@ -49,6 +49,7 @@ def no_proofs(monkeypatch):
 
 # What a kernel is given
 
+
 @pytest.fixture
 def assignment(tmp_path):
     folder = tmp_path / "lesson"
@@ -67,8 +68,9 @@ def assignment(tmp_path):
 
 def test_data_files_can_be_read_and_nothing_else_of_the_folder(start, assignment):
     with Inside(start, start={"cwd": str(assignment)}) as inside:
-        seen = inside.value("sorted(str(path) for path in Path('.').rglob('*') if path.is_file())",
-                            "from pathlib import Path")
+        seen = inside.value(
+            "sorted(str(path) for path in Path('.').rglob('*') if path.is_file())", "from pathlib import Path"
+        )
         assert [name for name in seen if not name.startswith(".cache")] == ["data/more é\n.txt", "numbers.csv"]
         assert inside.value("open('numbers.csv').read()") == "2,3,5"
         assert inside.fails("open('numbers.csv', 'a')") == "OSError"
@@ -121,6 +123,7 @@ def test_a_course_inside_of_a_folder_that_can_be_seen_is_covered(monkeypatch):
 
 # The kernel manager
 
+
 def notebook(code, **metadata):
     cells = [nbformat.v4.new_code_cell(code)]
     return nbformat.v4.new_notebook(cells=cells, metadata=metadata)
@@ -128,8 +131,12 @@ def notebook(code, **metadata):
 
 def test_neither_a_notebook_nor_an_installed_kernelspec_chooses_the_kernel(tmp_path, monkeypatch):
     need_bubblewrap()
-    spec = {"argv": ["touch", str(tmp_path / "started")], "display_name": "evil", "language": "python",
-            "env": {"EVIL": "1"}}
+    spec = {
+        "argv": ["touch", str(tmp_path / "started")],
+        "display_name": "evil",
+        "language": "python",
+        "env": {"EVIL": "1"},
+    }
     folder = tmp_path / "share" / "kernels" / "evil"
     folder.mkdir(parents=True)
     (folder / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
@@ -145,8 +152,10 @@ def test_limits_come_from_the_configuration():
     need_bubblewrap()
     config = Config({"SandboxProvisioner": {"open_files": 131, "processes": 61}})
     with Inside(manager={"config": config}, processes=67) as inside:
-        assert inside.value("[resource.getrlimit(number)[1] for number in (resource.RLIMIT_NOFILE, "
-                            "resource.RLIMIT_NPROC)]", "import resource") == [131, 67]
+        assert inside.value(
+            "[resource.getrlimit(number)[1] for number in (resource.RLIMIT_NOFILE, resource.RLIMIT_NPROC)]",
+            "import resource",
+        ) == [131, 67]
 
 
 def test_a_limit_of_nothing_is_refused():
@@ -243,12 +252,17 @@ def test_a_quiet_kernel_is_no_flood(start):
 
 # The zygote
 
+
 def test_kernels_of_one_zygote_draw_different_numbers(zygote_address):
     draws = []
     for _ in range(2):
         with Inside(zygote_address) as inside:
-            draws.append(inside.value("[random.random(), float(numpy.random.rand()), float(torch.rand(1)), "
-                                      "tempfile.mktemp()]", "import random, numpy, tempfile, torch"))
+            draws.append(
+                inside.value(
+                    "[random.random(), float(numpy.random.rand()), float(torch.rand(1)), tempfile.mktemp()]",
+                    "import random, numpy, tempfile, torch",
+                )
+            )
     assert not set(draws[0]) & set(draws[1])
 
 
@@ -303,8 +317,10 @@ def test_only_its_own_user_reaches_a_zygote(zygote_address):
         pytest.skip("only root can become another user to try it")
     here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     assert zygote.peer_is_same_user(here)
-    script = (f"import os, socket, sys\nos.setuid(65534)\nsys.path[:0] = {sys.path!r}\n"
-              f"s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)\ns.connect({zygote_address!r})")
+    script = (
+        f"import os, socket, sys\nos.setuid(65534)\nsys.path[:0] = {sys.path!r}\n"
+        f"s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)\ns.connect({zygote_address!r})"
+    )
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert "PermissionError" in ended.stderr
     here.close(), there.close()
@@ -355,7 +371,8 @@ def test_when_the_grading_is_killed_its_kernels_and_its_zygote_end_too():
     # On a busy machine a process that was killed is a member of its cgroup for a while.
     members = [cgroup / "cgroup.procs" for cgroup in cgroups]
     while (running(f"sleep\0{marker}") or folder.exists() or any(file.read_text() for file in members)) and (
-            time.monotonic() < end):
+        time.monotonic() < end
+    ):
         time.sleep(0.05)
     assert running(f"sleep\0{marker}") == [] and not folder.exists()
     with Inside():
@@ -367,18 +384,24 @@ def test_stale_folders_are_swept_and_those_of_the_living_are_kept(tmp_path, monk
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     ended = subprocess.Popen(["true"])
     ended.wait()
-    names = {f"{owner.PREFIX}-{ended.pid}-77-x": False, f"{owner.PREFIX}-{os.getpid()}-1-x": False,
-             f"{owner.name_prefix()}x": True, "something-else": True}
+    names = {
+        f"{owner.PREFIX}-{ended.pid}-77-x": False,
+        f"{owner.PREFIX}-{os.getpid()}-1-x": False,
+        f"{owner.name_prefix()}x": True,
+        "something-else": True,
+    }
     for name in names:
         (tmp_path / name).mkdir()
     if len(str(tmp_path)) > 50:
         monkeypatch.setattr("autograder.sandbox.warm_start._folder_for_sockets", lambda: str(tmp_path))
     from autograder.sandbox.warm_start import sweep
+
     sweep()
     assert {name: (tmp_path / name).exists() for name in names} == names
 
 
 # Proof and refusal
+
 
 def test_the_proof_says_what_is_enforced(start, no_proofs, monkeypatch):
     monkeypatch.setenv(VARIABLE, start)
@@ -421,25 +444,34 @@ os.execv({bwrap!r}, ["bwrap", *arguments])
 """
 
 
-@pytest.mark.parametrize(("change", "fault"), [
-    ("packed.insert(packed.index('--unshare-all') + 1, '--share-net')", "the net namespace is the host's"),
-    ("packed[packed.index('--unshare-all')] = '--unshare-net'; packed += ['--unshare-uts', '--unshare-pid']",
-     "the ipc namespace is the host's"),
-    ("packed += ['--setenv', 'HARMLESS', '1']", None),
-    ("for _ in range(2): n = packed.index('/proc/sys'); packed[n - 1:n + 1] = []", "the system was written to"),
-    ("n = packed.index('/', packed.index('--remount-ro')); packed[n - 1:n + 1] = []", "the system was written to"),
-    ("n = packed.index('--remount-ro'); packed[n:n] = ['--ro-bind', {solutions!r}, {solutions!r}]",
-     "secrets were read"),
-    ("n = packed.index('--seccomp'); packed[n:n + 2] = []", "may make every system call"),
-], ids=["network", "ipc", "harmless", "proc", "root", "solutions", "calls"])
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ("packed.insert(packed.index('--unshare-all') + 1, '--share-net')", "the net namespace is the host's"),
+        (
+            "packed[packed.index('--unshare-all')] = '--unshare-net'; packed += ['--unshare-uts', '--unshare-pid']",
+            "the ipc namespace is the host's",
+        ),
+        ("packed += ['--setenv', 'HARMLESS', '1']", None),
+        ("for _ in range(2): n = packed.index('/proc/sys'); packed[n - 1:n + 1] = []", "the system was written to"),
+        ("n = packed.index('/', packed.index('--remount-ro')); packed[n - 1:n + 1] = []", "the system was written to"),
+        (
+            "n = packed.index('--remount-ro'); packed[n:n] = ['--ro-bind', {solutions!r}, {solutions!r}]",
+            "secrets were read",
+        ),
+        ("n = packed.index('--seccomp'); packed[n:n + 2] = []", "may make every system call"),
+    ],
+    ids=["network", "ipc", "harmless", "proc", "root", "solutions", "calls"],
+)
 def test_a_proof_fails_where_bubblewrap_does_not_do_what_it_was_told(change, fault, no_proofs, tmp_path, monkeypatch):
     need_bubblewrap()
     if fault == "the system was written to" and "/proc/sys" in change and os.getuid() != 0:
         pytest.skip("only root could write there")
     change = change.replace("{solutions!r}", repr(str(REPOSITORY / "solutions")))
     program = tmp_path / "bwrap"
-    program.write_text(CARELESS.format(python=sys.executable, bwrap=shutil.which("bwrap"), change=change),
-                       encoding="utf-8")
+    program.write_text(
+        CARELESS.format(python=sys.executable, bwrap=shutil.which("bwrap"), change=change), encoding="utf-8"
+    )
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     if fault is None:
@@ -455,13 +487,19 @@ def test_without_bubblewrap_grading_is_refused_with_what_to_install(no_proofs, t
         asyncio.run(SandboxKernelManager().start_kernel())
 
 
-@pytest.mark.parametrize(("says", "remedy"), [
-    ("bwrap: Unknown option --disable-userns", "too old"),
-    ("bwrap: setting up uid map: Permission denied", "AppArmor"),
-    ("bwrap: Creating new namespace failed: No space left on device", "max_user_namespaces"),
-    ("bwrap: No permissions to creating new namespace, likely because the kernel does not allow non-privileged user "
-     "namespaces", "unprivileged_userns_clone"),
-])
+@pytest.mark.parametrize(
+    ("says", "remedy"),
+    [
+        ("bwrap: Unknown option --disable-userns", "too old"),
+        ("bwrap: setting up uid map: Permission denied", "AppArmor"),
+        ("bwrap: Creating new namespace failed: No space left on device", "max_user_namespaces"),
+        (
+            "bwrap: No permissions to creating new namespace, likely because the kernel does not allow non-privileged "
+            "user namespaces",
+            "unprivileged_userns_clone",
+        ),
+    ],
+)
 def test_a_bubblewrap_that_fails_is_quoted_with_a_remedy(says, remedy, no_proofs, tmp_path, monkeypatch):
     program = tmp_path / "bwrap"
     program.write_text(f"#!/bin/sh\necho '{says}' >&2\nexit 1\n", encoding="utf-8")
@@ -508,8 +546,10 @@ def test_it_holds_for_a_user_without_rights(tmp_path_factory):
         return
     if not all(map(shutil.which, ("unshare", "setpriv", "mount"))):
         pytest.skip("becoming another user takes unshare, setpriv and mount")
-    code = ("import os; from autograder.sandbox import prove, warm\nprint(os.getuid(), prove())\n"
-            "with warm(): print('warm', prove())")
+    code = (
+        "import os; from autograder.sandbox import prove, warm\nprint(os.getuid(), prove())\n"
+        "with warm(): print('warm', prove())"
+    )
     home = os.path.expanduser("~")
     # Python may lie in root's home folder, which nobody else may enter.
     python = sys.base_prefix if Path(sys.base_prefix).is_relative_to(home) else home
@@ -523,6 +563,7 @@ def test_it_holds_for_a_user_without_rights(tmp_path_factory):
 
 # Cgroups and the filter, where this machine cannot show them
 
+
 def v2(root, offered, own="/user.slice/app.slice/shell.scope"):
     folder = root / own.lstrip("/")
     folder.mkdir(parents=True)
@@ -534,8 +575,10 @@ def v2(root, offered, own="/user.slice/app.slice/shell.scope"):
     return folder.parent
 
 
-@pytest.mark.parametrize(("offered", "limits"), [("cpu memory pids", {"memory", "processes"}), ("pids", {"processes"}),
-                                                 ("cpu", set()), ("", set())])
+@pytest.mark.parametrize(
+    ("offered", "limits"),
+    [("cpu memory pids", {"memory", "processes"}), ("pids", {"processes"}), ("cpu", set()), ("", set())],
+)
 def test_a_cgroup_of_version_2_is_made_beside_our_own(tmp_path, offered, limits):
     parent = v2(tmp_path, offered)
     cgroup = Cgroup(Limits(memory=7, processes=11), tmp_path, tmp_path / "own")
@@ -554,7 +597,7 @@ def test_where_no_cgroup_can_be_made_nothing_is_claimed(tmp_path):
 def judged(program, machine, number, arguments=(0, 0, 0)):
     """Return what a filter says to a call: "allow", "kill" or the number of an error."""
     data = struct.pack("iIQ3Q", number, machine, 0, *arguments)
-    lines = [struct.unpack("HBBI", program[at:at + 8]) for at in range(0, len(program), 8)]
+    lines = [struct.unpack("HBBI", program[at : at + 8]) for at in range(0, len(program), 8)]
     at, held = 0, 0
     while True:
         code, yes, no, value = lines[at]

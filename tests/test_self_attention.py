@@ -53,7 +53,8 @@ def compare(what, dtype, module, theirs):
         x, mask = torch.randn(BATCH, TIME, EMBED_DIM, dtype=dtype), mask_of(shape)
         output, gradients = pulled(lambda x, mask=mask: module(x, mask)[0], x, module)
         expected, wanted = pulled(
-            lambda x, mask=mask: theirs(module.q_proj(x), module.k_proj(x), module.v_proj(x), mask), x, module)
+            lambda x, mask=mask: theirs(module.q_proj(x), module.k_proj(x), module.v_proj(x), mask), x, module
+        )
         forward = max(forward, (output - expected).abs().max().item())
         apart = [(one - other).abs().max().item() for one, other in zip(gradients, wanted, strict=True)]
         backward = max([backward, *apart])
@@ -65,9 +66,12 @@ def compare(what, dtype, module, theirs):
 @in_both_dtypes
 def test_a_head_computes_what_pytorchs_attention_computes(ours, dtype):
     torch.manual_seed(6)
-    compare(f"SelfAttention ({whose(ours)}), F.scaled_dot_product_attention", dtype,
-            ours.SelfAttention(EMBED_DIM, HEAD_DIM).to(dtype),
-            lambda query, key, value, mask: F.scaled_dot_product_attention(query, key, value, attn_mask=mask))
+    compare(
+        f"SelfAttention ({whose(ours)}), F.scaled_dot_product_attention",
+        dtype,
+        ours.SelfAttention(EMBED_DIM, HEAD_DIM).to(dtype),
+        lambda query, key, value, mask: F.scaled_dot_product_attention(query, key, value, attn_mask=mask),
+    )
 
 
 @both
@@ -84,8 +88,12 @@ def test_the_weights_are_those_of_one_head_of_nn_multihead_attention(ours, dtype
     x = torch.randn(BATCH, TIME, EMBED_DIM, dtype=dtype)
     _, weights = mine(x, ours.padding_mask(tokens, 0))
     _, expected = theirs(x, x, x, key_padding_mask=tokens == 0)
-    witnessed(LESSON, f"SelfAttention and padding_mask ({whose(ours)}), nn.MultiheadAttention: weights", dtype,
-              (weights - expected).abs().max().item())
+    witnessed(
+        LESSON,
+        f"SelfAttention and padding_mask ({whose(ours)}), nn.MultiheadAttention: weights",
+        dtype,
+        (weights - expected).abs().max().item(),
+    )
 
 
 @both
@@ -135,8 +143,10 @@ def test_padding_changes_nothing_for_the_tokens_before_it(ours):
 
 @pytest.mark.parametrize("exercise", ["SelfAttention", "padding_mask", "RelativeSelfAttention"])
 def test_the_closed_boxes_show_what_the_reference_shows(exercise):
-    seen = [values(probes.observe(LESSON, exercise, Here({exercise: getattr(module, exercise)}), "boxes"))
-            for module in (reference, parts)]
+    seen = [
+        values(probes.observe(LESSON, exercise, Here({exercise: getattr(module, exercise)}), "boxes"))
+        for module in (reference, parts)
+    ]
     assert seen[0] and not differences(*seen)
 
 
@@ -183,9 +193,22 @@ def test_the_broken_module_is_right_under_any_mask_that_hides_no_whole_key():
             torch.testing.assert_close(one, other)
 
 
-@pytest.mark.parametrize("answer", [None, "tokens", 5, torch.zeros(3), torch.zeros(2, 3), torch.zeros(2, 0).long(),
-                                    torch.zeros(2, 101).long(), torch.full((2, 3), 10), torch.full((2, 3), -1),
-                                    torch.zeros(2, 3).bool(), [torch.zeros(2, 3).long()]],
-                         ids=lambda answer: str(getattr(answer, "shape", answer))[:20])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        "tokens",
+        5,
+        torch.zeros(3),
+        torch.zeros(2, 3),
+        torch.zeros(2, 0).long(),
+        torch.zeros(2, 101).long(),
+        torch.full((2, 3), 10),
+        torch.full((2, 3), -1),
+        torch.zeros(2, 3).bool(),
+        [torch.zeros(2, 3).long()],
+    ],
+    ids=lambda answer: str(getattr(answer, "shape", answer))[:20],
+)
 def test_what_cannot_be_token_ids_is_told_and_never_run(answer):
     assert self_attention_probes._misfit(answer)

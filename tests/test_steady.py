@@ -38,6 +38,7 @@ RIGHT = Answer("the reference", largest, right=True)
 
 # Ways to round otherwise
 
+
 def test_moved_inputs_are_others_but_what_is_equal_opposite_or_zero_stays_so():
     x = torch.tensor([0.0, 0.5, 0.5, -0.5, 3.0])
     moved = called(Moved, lambda x: x, x=x)
@@ -47,8 +48,9 @@ def test_moved_inputs_are_others_but_what_is_equal_opposite_or_zero_stays_so():
 
 def test_moved_inputs_are_moved_in_weights_and_in_lists_and_never_more_than_a_few_millionths():
     weights = {"weight": torch.full((1, 3), 0.7), "bias": torch.zeros(1)}
-    request = Request("pick", {"x": torch.full((1, 3), 4e9)}, build={"in_features": 3, "out_features": 1},
-                      weights=weights)
+    request = Request(
+        "pick", {"x": torch.full((1, 3), 4e9)}, build={"in_features": 3, "out_features": 1}, weights=weights
+    )
     plain, moved = (source({"pick": torch.nn.Linear}).call(request).output for source in (Here, Moved))
     assert plain != moved and torch.allclose(plain, moved, rtol=1e-5)
     assert torch.equal(called(Moved, lambda x: x, x=torch.tensor([4e9])), torch.tensor([4e9]))
@@ -62,8 +64,9 @@ def test_sums_in_another_order_round_otherwise_and_keep_their_type():
 
 def test_sums_in_another_order_reach_the_gradients():
     request = Request("pick", {"x": torch.linspace(-3, 3, 1000)}, gradients=True)
-    plain, other = (source({"pick": lambda x: torch.softmax(x, dim=0)}).call(request).gradients["x"]
-                    for source in (Here, Reordered))
+    plain, other = (
+        source({"pick": lambda x: torch.softmax(x, dim=0)}).call(request).gradients["x"] for source in (Here, Reordered)
+    )
     assert not torch.equal(plain, other) and torch.allclose(plain, other, atol=1e-6)
 
 
@@ -90,6 +93,7 @@ def test_what_mixes_two_precisions_is_not_asked_for_float64():
 
 # What is found
 
+
 def test_a_near_tie_is_found_and_named(probe):
     @probe
     def chooses(component, numbers, seen):
@@ -98,8 +102,9 @@ def test_a_near_tie_is_found_and_named(probe):
     _, _, jumps = drawn(chooses, RIGHT)
     assert jumps["the reference"].observation == "chosen" and jumps["the reference"].how.startswith("its inputs move")
     assert str(jumps["the reference"]).startswith("probe chooses, observation 'chosen' of the reference: ")
-    assert str(jumps["the reference"]).endswith("; choose numbers without near ties, or observe what rounding leaves "
-                                                "as it is")
+    assert str(jumps["the reference"]).endswith(
+        "; choose numbers without near ties, or observe what rounding leaves as it is"
+    )
 
 
 def test_what_is_a_tie_to_the_last_digit_is_none_that_moves(probe):
@@ -164,6 +169,7 @@ def test_a_mistake_is_not_asked_for_float64_and_a_right_answer_is(probe):
 
 # What recording does about it
 
+
 def recorded(wrong, **options):
     """Record the exercise `pick` with one mistake and one more that pairs with it."""
     catalogue = Catalogue()
@@ -188,8 +194,13 @@ def recorded(wrong, **options):
         return torch.tensor(2 * len(scores))
 
     exercise = SimpleNamespace(name="pick", points=1, uses=(), hints=())
-    return recording.record(SimpleNamespace(name=LESSON, path="a text"), exercise,
-                            lambda scores: largest(scores) + 10 * len(scores), catalogue, **options)
+    return recording.record(
+        SimpleNamespace(name=LESSON, path="a text"),
+        exercise,
+        lambda scores: largest(scores) + 10 * len(scores),
+        catalogue,
+        **options,
+    )
 
 
 def smallest(scores):
@@ -220,5 +231,3 @@ def test_a_pair_that_hangs_on_rounding_is_left_out_and_others_stay(probe):
 
     found = recorded(smallest)
     assert [known["mistakes"] for known in found.behaviours] == [["smallest"], ["counted_twice"]]
-
-

@@ -14,9 +14,20 @@ DATES, _ = data.split_dates()
 
 def small_model(dropout=0.1):
     torch.manual_seed(0)
-    return parts.EncoderDecoder(data.WRITTEN_DATES.vocab_size, data.ISO_DATES.vocab_size, embed_dim=16, num_heads=2,
-                                ff_dim=32, encoder_layers=1, decoder_layers=1, max_len=64, pad_id=0, bos_id=1,
-                                dropout=dropout, norm_first=True)
+    return parts.EncoderDecoder(
+        data.WRITTEN_DATES.vocab_size,
+        data.ISO_DATES.vocab_size,
+        embed_dim=16,
+        num_heads=2,
+        ff_dim=32,
+        encoder_layers=1,
+        decoder_layers=1,
+        max_len=64,
+        pad_id=0,
+        bos_id=1,
+        dropout=dropout,
+        norm_first=True,
+    )
 
 
 def loss(model, source, target):

@@ -23,6 +23,7 @@ def equal_batches(left, right):
 
 # Characters: the text
 
+
 def test_a_module_is_read_as_it_stands_in_its_file():
     source = characters.module_source("textwrap")
     assert "\ndef dedent(text):\n" in source and source.endswith("\n")
@@ -38,7 +39,8 @@ def test_every_character_has_an_id_and_comes_back():
 
 def test_no_file_is_both_trained_on_and_held_out():
     assert len({*characters.TRAINING_MODULES, *characters.HELD_OUT_MODULES}) == (
-        len(characters.TRAINING_MODULES) + len(characters.HELD_OUT_MODULES))
+        len(characters.TRAINING_MODULES) + len(characters.HELD_OUT_MODULES)
+    )
     assert len(TRAINING) > 2_000_000 and len(HELD_OUT) > 150_000
 
 
@@ -60,8 +62,9 @@ def test_a_python_without_its_source_is_told(tmp_path, monkeypatch):
 
 
 def test_pieces_of_source_follow_from_their_seed_and_stand_in_the_text():
-    one, same, other = (list(itertools.islice(characters.character_batches(HELD_OUT, 3, 11, seed), 2))
-                        for seed in (0, 0, 1))
+    one, same, other = (
+        list(itertools.islice(characters.character_batches(HELD_OUT, 3, 11, seed), 2)) for seed in (0, 0, 1)
+    )
     assert equal_batches(one, same) and not equal_batches(one, other) and not torch.equal(one[0][0], one[1][0])
     text = characters.SOURCE.decode(HELD_OUT)
     assert one[0][0].shape == (3, 11)
@@ -73,6 +76,7 @@ def test_the_shortest_text_has_one_piece():
 
 
 # Characters: baselines
+
 
 def test_the_uniform_loss_is_the_logarithm_of_the_alphabet():
     assert characters.uniform_loss() == pytest.approx(math.log(96))
@@ -101,8 +105,8 @@ def test_the_held_out_loss_of_a_model_that_counts_is_the_unigram_loss():
         def forward(self, tokens):
             return self.logits.expand(*tokens.shape, -1), []
 
-    ids = HELD_OUT[:1001 * 7 + 3]
-    targets = ids[:1001 * 7].view(-1, 7)[:, 1:].flatten()
+    ids = HELD_OUT[: 1001 * 7 + 3]
+    targets = ids[: 1001 * 7].view(-1, 7)[:, 1:].flatten()
     assert characters.held_out_loss(Counts(), ids, 7) == pytest.approx(characters.unigram_loss(TRAINING, targets), 1e-5)
 
 
@@ -112,6 +116,7 @@ def test_the_innermost_open_bracket_is_found():
 
 
 # Reviews: the data
+
 
 def test_a_mirror_image_has_the_same_words_and_the_other_label():
     reviews = classification.mirrored_reviews(OPINIONS, 2000)
@@ -143,8 +148,9 @@ def test_reviews_and_batches_follow_from_their_seed():
     assert classification.split_opinions() == (OPINIONS, HELD_OUT_OPINIONS) != classification.split_opinions(seed=1)
     assert classification.mirrored_reviews(OPINIONS, 50) == classification.mirrored_reviews(OPINIONS, 50)
     assert classification.mirrored_reviews(OPINIONS, 50) != classification.mirrored_reviews(OPINIONS, 50, seed=1)
-    one, same, other = (list(itertools.islice(classification.review_batches(OPINIONS, 6, seed), 2))
-                        for seed in (0, 0, 1))
+    one, same, other = (
+        list(itertools.islice(classification.review_batches(OPINIONS, 6, seed), 2)) for seed in (0, 0, 1)
+    )
     assert equal_batches(one, same)
     assert not torch.equal(one[0][0], other[0][0]) and not torch.equal(one[0][0], one[1][0])
 
@@ -152,7 +158,8 @@ def test_reviews_and_batches_follow_from_their_seed():
 def test_the_seed_gives_the_same_reviews_everywhere():
     assert classification.mirrored_reviews(HELD_OUT_OPINIONS, 2) == [
         ("the tour was friendly , not tiring . it took two hours .", 1),
-        ("the tour was tiring , not friendly . it took two hours .", 0)]
+        ("the tour was tiring , not friendly . it took two hours .", 0),
+    ]
 
 
 def test_the_global_generators_are_left_alone():
@@ -172,7 +179,7 @@ def test_a_batch_begins_with_cls_and_is_padded_behind_the_text():
     assert (tokens == classification.REVIEWS.pad_id).any()
     for row, (text, _) in zip(tokens, reviews, strict=True):
         assert classification.REVIEWS.decode(row) == ["[CLS]", *text.split()]
-        assert not row[1 + len(text.split()):].any()
+        assert not row[1 + len(text.split()) :].any()
     assert tokens.shape[1] < classification.MODEL["max_len"]
 
 
@@ -188,6 +195,7 @@ def test_an_odd_number_of_reviews_is_refused():
 
 # Reviews: the baseline
 
+
 def test_a_bag_of_words_is_right_on_exactly_one_half():
     trained = classification.mirrored_reviews(OPINIONS, 1000)
     held_out = classification.mirrored_reviews(HELD_OUT_OPINIONS, 1000, seed=1)
@@ -196,8 +204,11 @@ def test_a_bag_of_words_is_right_on_exactly_one_half():
 
 
 def test_the_bag_of_words_can_read_reviews_whose_words_do_tell():
-    plain = [(f"the hotel was {word} .", label) for label, words in
-             enumerate((classification.BAD_WORDS, classification.GOOD_WORDS)) for word in words]
+    plain = [
+        (f"the hotel was {word} .", label)
+        for label, words in enumerate((classification.BAD_WORDS, classification.GOOD_WORDS))
+        for word in words
+    ]
     assert classification.bag_of_words_accuracy(plain, plain) == 1.0
 
 
@@ -213,16 +224,26 @@ def test_a_classifier_without_positions_answers_mirror_images_alike():
 
 # Short trainings of small models: a few seconds
 
+
 def language_model():
-    model = parts.LanguageModel(characters.SOURCE.vocab_size, embed_dim=32, num_heads=2, ff_dim=64, num_layers=1,
-                                max_len=32)
+    model = parts.LanguageModel(
+        characters.SOURCE.vocab_size, embed_dim=32, num_heads=2, ff_dim=64, num_layers=1, max_len=32
+    )
     nn.init.normal_(model.embedding.token.weight, std=characters.TOKEN_STD)
     return model
 
 
 def classifier():
-    model = parts.SequenceClassifier(classification.REVIEWS.vocab_size, embed_dim=32, num_heads=2, ff_dim=64,
-                                     num_layers=2, max_len=48, num_classes=2, pad_id=classification.REVIEWS.pad_id)
+    model = parts.SequenceClassifier(
+        classification.REVIEWS.vocab_size,
+        embed_dim=32,
+        num_heads=2,
+        ff_dim=64,
+        num_layers=2,
+        max_len=48,
+        num_classes=2,
+        pad_id=classification.REVIEWS.pad_id,
+    )
     nn.init.normal_(model.embedding.token.weight, std=classification.TOKEN_STD)
     return model
 
@@ -230,18 +251,26 @@ def classifier():
 def trained_on_source(device="cpu"):
     torch.manual_seed(0)
     model = language_model().to(device)
-    done = training.train(model, characters.character_batches(TRAINING, 16, 32),
-                          lambda model, tokens: parts.next_token_loss(model(tokens)[0], tokens), 150,
-                          learning_rate=1e-2)
+    done = training.train(
+        model,
+        characters.character_batches(TRAINING, 16, 32),
+        lambda model, tokens: parts.next_token_loss(model(tokens)[0], tokens),
+        150,
+        learning_rate=1e-2,
+    )
     return model, done
 
 
 def trained_on_reviews(device="cpu"):
     torch.manual_seed(0)
     model = classifier().to(device)
-    done = training.train(model, classification.review_batches(OPINIONS, 32),
-                          lambda model, tokens, labels: F.cross_entropy(model(tokens)[0], labels), 300,
-                          learning_rate=4e-3)
+    done = training.train(
+        model,
+        classification.review_batches(OPINIONS, 32),
+        lambda model, tokens, labels: F.cross_entropy(model(tokens)[0], labels),
+        300,
+        learning_rate=4e-3,
+    )
     return model, done
 
 

@@ -27,9 +27,13 @@ from workbench.map_boxes import ARROWS, BOXES, HEIGHT, PARTS, WIDTH
 
 SVG = "{http://www.w3.org/2000/svg}"
 SOLVED, TRIED = list(PARTS)[::3], list(PARTS)[1::3]
-PICTURES = {"plain": figures.transformer_map(), "lit": figures.transformer_map("self_attention"),
-            "states": figures.transformer_map("decoder", SOLVED, TRIED),
-            "all solved": figures.transformer_map(solved=PARTS), "all tried": figures.transformer_map(tried=PARTS)}
+PICTURES = {
+    "plain": figures.transformer_map(),
+    "lit": figures.transformer_map("self_attention"),
+    "states": figures.transformer_map("decoder", SOLVED, TRIED),
+    "all solved": figures.transformer_map(solved=PARTS),
+    "all tried": figures.transformer_map(tried=PARTS),
+}
 
 
 def elements(picture, name, *classes):
@@ -47,9 +51,13 @@ def marked(lesson):
 
 # What is on the map
 
+
 def test_every_exercise_has_one_box_but_for_the_bugs_to_find():
-    boxed = {exercise: lesson for lesson, exercise in EXERCISES
-             if lesson in map_boxes.LESSONS and not exercise.endswith("_bug_input")}
+    boxed = {
+        exercise: lesson
+        for lesson, exercise in EXERCISES
+        if lesson in map_boxes.LESSONS and not exercise.endswith("_bug_input")
+    }
     assert boxed == PARTS
     assert sorted(box.part for box in BOXES if box.kind == "part") == sorted(PARTS)
 
@@ -81,12 +89,15 @@ def test_lessons_about_whole_models_mark_what_these_are_made_of():
     assert sorted(marked("visualizing_attention")) == cards and len(cards) == 11
 
 
-@pytest.mark.parametrize(("given", "message"), [
-    ({"lit": "encoder_onyl"}, "no lesson 'encoder_onyl'; did you mean 'encoder_only'.*encoder, decoder, "),
-    ({"solved": ["LayerNrom"]}, "no part 'LayerNrom'; did you mean 'LayerNorm'.*FeedForward, "),
-    ({"tried": {"attention_bug_input"}}, "no part 'attention_bug_input'"),
-    ({"lit": ""}, "no lesson ''; the lessons are encoder"),
-])
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"lit": "encoder_onyl"}, "no lesson 'encoder_onyl'; did you mean 'encoder_only'.*encoder, decoder, "),
+        ({"solved": ["LayerNrom"]}, "no part 'LayerNrom'; did you mean 'LayerNorm'.*FeedForward, "),
+        ({"tried": {"attention_bug_input"}}, "no part 'attention_bug_input'"),
+        ({"lit": ""}, "no lesson ''; the lessons are encoder"),
+    ],
+)
 def test_a_name_that_is_not_on_the_map_is_refused_with_those_that_are(given, message):
     with pytest.raises(ValueError, match=message):
         figures.transformer_map(**given)
@@ -113,14 +124,23 @@ def test_what_is_solved_and_tried_counts_as_solved_and_nothing_done_shows_no_sig
 
 # How it is drawn
 
+
 def test_no_two_boxes_overlap_unless_one_holds_the_other():
     def inside(one, other):
-        return (other.x < one.x and one.x + one.width < other.x + other.width
-                and other.y < one.y and one.y + one.height < other.y + other.height)
+        return (
+            other.x < one.x
+            and one.x + one.width < other.x + other.width
+            and other.y < one.y
+            and one.y + one.height < other.y + other.height
+        )
 
     def apart(one, other):
-        return (one.x + one.width < other.x or other.x + other.width < one.x
-                or one.y + one.height < other.y or other.y + other.height < one.y)
+        return (
+            one.x + one.width < other.x
+            or other.x + other.width < one.x
+            or one.y + one.height < other.y
+            or other.y + other.height < one.y
+        )
 
     for one, other in itertools.combinations(BOXES, 2):
         assert apart(one, other) or inside(one, other) or inside(other, one), (one, other)
@@ -128,17 +148,31 @@ def test_no_two_boxes_overlap_unless_one_holds_the_other():
 
 
 def test_every_arrow_leads_to_the_edge_of_a_box():
-    edges = {(x, y) for box in BOXES for x in range(round(box.x), round(box.x + box.width) + 1)
-             for y in (box.y, box.y + box.height)}
-    edges |= {(x, y) for box in BOXES for y in range(round(box.y), round(box.y + box.height) + 1)
-              for x in (box.x, box.x + box.width)}
+    edges = {
+        (x, y)
+        for box in BOXES
+        for x in range(round(box.x), round(box.x + box.width) + 1)
+        for y in (box.y, box.y + box.height)
+    }
+    edges |= {
+        (x, y)
+        for box in BOXES
+        for y in range(round(box.y), round(box.y + box.height) + 1)
+        for x in (box.x, box.x + box.width)
+    }
     assert [corners for corners in ARROWS if corners[-1] not in edges] == []
 
 
-FONTS = {name: FT2Font(str(Path(get_data_path(), "fonts", "ttf", f"{name}.ttf")))
-         for name in ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSansMono")}
-KINDS = {"name": ("DejaVuSansMono", 11), "title": ("DejaVuSans-Bold", 13), "number": ("DejaVuSans-Bold", 11),
-         "said": ("DejaVuSans-Bold", 11)}
+FONTS = {
+    name: FT2Font(str(Path(get_data_path(), "fonts", "ttf", f"{name}.ttf")))
+    for name in ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSansMono")
+}
+KINDS = {
+    "name": ("DejaVuSansMono", 11),
+    "title": ("DejaVuSans-Bold", 13),
+    "number": ("DejaVuSans-Bold", 11),
+    "said": ("DejaVuSans-Bold", 11),
+}
 
 
 def extent(text):
@@ -166,18 +200,19 @@ def test_no_text_is_wider_than_its_box_or_runs_into_another_text_or_sign(name):
     for (left, top, right, bottom), words in extents:
         assert left > 4 and right < WIDTH - 4, words
         middle = (left + right) / 2
-        holders = [box for box in BOXES if box.x < middle < box.x + box.width and box.y < top
-                   and bottom < box.y + box.height]
+        holders = [
+            box for box in BOXES if box.x < middle < box.x + box.width and box.y < top and bottom < box.y + box.height
+        ]
         holder = min(holders, key=lambda box: box.width, default=None)
         assert holder is None or holder.x + 1 < left and right < holder.x + holder.width - 1, words
     marks = [(mark, "a sign") for mark in sign_extents(PICTURES[name])]
     for (one, words), (other, others) in itertools.combinations(extents + marks, 2):
-        assert (one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] or other[3] <= one[1]), (words, others)
+        assert one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] or other[3] <= one[1], (words, others)
 
 
 def luminance(colour):
     digits = colour[1:] if len(colour) == 7 else "".join(digit * 2 for digit in colour[1:])
-    shares = [int(digits[start:start + 2], 16) / 255 for start in (0, 2, 4)]
+    shares = [int(digits[start : start + 2], 16) / 255 for start in (0, 2, 4)]
     linear = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
@@ -197,8 +232,12 @@ def test_everything_written_can_be_read_in_both_themes(dark):
     assert min(contrast(look, sign, paper) for sign in ("sign", "full") for paper in ("solved", "half", "part")) > 3
     borders = {name: look[name].rpartition("stroke:")[2] for name in ("here", "solved")}
     assert min(contrast(look | {"border": borders[name]}, "border", "paper") for name in borders) > 3
-    drawn = {name for picture in PICTURES.values() for one in xml.fromstring(picture.svg).iter()
-             for name in one.get("class", "").split()}
+    drawn = {
+        name
+        for picture in PICTURES.values()
+        for one in xml.fromstring(picture.svg).iter()
+        for name in one.get("class", "").split()
+    }
     assert drawn - {"name", "title", "zoom"} == set(transformer_map._LIGHT), "a class without colours, or unused ones"
 
 
@@ -210,16 +249,24 @@ def test_the_picture_is_an_svg_that_needs_nothing_else_and_says_what_it_is(name)
     assert "prefers-color-scheme:dark" in root.find(SVG + "style").text
     outside = re.sub(r'xmlns="[^"]*"', "", picture.svg)
     assert not re.search(r"https?:|url\(|href|<script|@import", outside)
-    sent, = re.findall(r'^<img src="data:image/svg\+xml;base64,([^"]*)" alt="([^"]*)"', picture._repr_html_())
+    (sent,) = re.findall(r'^<img src="data:image/svg\+xml;base64,([^"]*)" alt="([^"]*)"', picture._repr_html_())
     assert base64.b64decode(sent[0]).decode() == picture.svg and sent[1] == repr(picture)
 
 
 def test_the_picture_is_the_same_in_another_process_and_in_any_order():
-    program = ("from workbench.transformer_map import transformer_map\n"
-               f"print(transformer_map('decoder', set({SOLVED}), set({TRIED})).svg, end='')")
+    program = (
+        "from workbench.transformer_map import transformer_map\n"
+        f"print(transformer_map('decoder', set({SOLVED}), set({TRIED})).svg, end='')"
+    )
     for seed in ("3", "5"):
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, encoding="utf-8",
-                              env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONIOENCODING": "utf-8"}, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONIOENCODING": "utf-8"},
+            check=True,
+        )
         assert done.stdout == PICTURES["states"].svg
 
 
@@ -237,26 +284,44 @@ def test_the_picture_of_the_documentation_is_the_whole_course():
 
 # Progress
 
+
 @pytest.fixture
 def own_progress(tmp_path, monkeypatch):
     """A learner who has solved, half solved and tried something."""
     monkeypatch.setenv(progress_file.ENVIRONMENT, str(tmp_path / "state"))
-    for exercise, earned, passed in (("attention_scores", 2, True), ("attention_weights", 1.5, False),
-                                     ("masked_language_model_loss", 0, False), ("norm_bug_input", 1, True)):
-        progress_file.remember(SimpleNamespace(exercise=exercise),
-                               SimpleNamespace(unsolved=False, earned=earned, passed=passed, mistake=None))
+    for exercise, earned, passed in (
+        ("attention_scores", 2, True),
+        ("attention_weights", 1.5, False),
+        ("masked_language_model_loss", 0, False),
+        ("norm_bug_input", 1, True),
+    ):
+        progress_file.remember(
+            SimpleNamespace(exercise=exercise),
+            SimpleNamespace(unsolved=False, earned=earned, passed=passed, mistake=None),
+        )
     return tmp_path
 
 
 def test_progress_in_a_notebook_is_the_map_above_the_table(own_progress):
     shown = check.progress()
     html = shown._repr_html_()
-    assert shown.map == figures.transformer_map(solved={"attention_scores"},
-                                                tried={"attention_weights", "masked_language_model_loss"})
+    assert shown.map == figures.transformer_map(
+        solved={"attention_scores"}, tried={"attention_weights", "masked_language_model_loss"}
+    )
     assert html.index(shown.map.html) < html.index("<table") and html.count("<tr") == len(EXERCISES)
     assert "4.5 of " in html and "✓ solved" in html and "◐ tried" in html and "· not yet" in html
-    places = [html.index(f">{text}<") for text in ("1 Encoder", "FeedForward", "encoder_bug_input", "2 Decoder",
-                                                   "causal_mask", "11 Visualizing attention", "find_heads")]
+    places = [
+        html.index(f">{text}<")
+        for text in (
+            "1 Encoder",
+            "FeedForward",
+            "encoder_bug_input",
+            "2 Decoder",
+            "causal_mask",
+            "11 Visualizing attention",
+            "find_heads",
+        )
+    ]
     assert places == sorted(places), "in the order of the course"
 
 
@@ -265,9 +330,13 @@ def test_progress_in_a_terminal_is_a_map_of_80_columns(own_progress):
     assert {len(line) for line in (first, *lines)} == {80}
     assert first.startswith("4.5 of ") and first.endswith("✓ solved  ◐ tried  · not yet")
     text = "\n".join(lines)
-    for row in ("✓ attention_scores              2/2", "◐ attention_weights           1.5/3",
-                "◐ masked_language_model_loss    0/2", "✓ norm_bug_input                1/1",
-                "· find_heads                    0/2"):
+    for row in (
+        "✓ attention_scores              2/2",
+        "◐ attention_weights           1.5/3",
+        "◐ masked_language_model_loss    0/2",
+        "✓ norm_bug_input                1/1",
+        "· find_heads                    0/2",
+    ):
         assert f"│ {row} " in text or f" {row} │" in text, row
     for _, exercise in EXERCISES:
         assert len(re.findall(rf"[✓◐·] {exercise} ", text)) == 1, exercise
@@ -286,8 +355,10 @@ def test_in_the_terminal_s_map_upright_lines_go_on_from_row_to_row_and_arrows_ha
 
 
 def test_a_lesson_of_an_instructor_has_a_card_of_its_own(own_progress):
-    exercises = [*progress_map.read().exercises,
-                 progress_map.Exercise("mixture_of_experts", "a_router_whose_name_is_far_too_long", "tried", 0.67, 13)]
+    exercises = [
+        *progress_map.read().exercises,
+        progress_map.Exercise("mixture_of_experts", "a_router_whose_name_is_far_too_long", "tried", 0.67, 13),
+    ]
     shown = progress_map.Progress(exercises)
     lines = repr(shown).splitlines()
     assert {len(line) for line in lines} == {80} and any(line.startswith("┌ mixture_of_experts ─") for line in lines)
@@ -295,8 +366,16 @@ def test_a_lesson_of_an_instructor_has_a_card_of_its_own(own_progress):
     assert shown.map == progress_map.Progress(exercises[:-1]).map and "a_router" in shown._repr_html_()
 
 
-@pytest.mark.parametrize("kept", ["", "[]", "null", '{"attention_scores": 3}',
-                                  '{"attention_scores": {"earned": "two", "tries": 2}, "gone": {"passed": true}}'])
+@pytest.mark.parametrize(
+    "kept",
+    [
+        "",
+        "[]",
+        "null",
+        '{"attention_scores": 3}',
+        '{"attention_scores": {"earned": "two", "tries": 2}, "gone": {"passed": true}}',
+    ],
+)
 def test_a_damaged_or_old_progress_file_stops_nothing(tmp_path, monkeypatch, kept):
     monkeypatch.setenv(progress_file.ENVIRONMENT, str(tmp_path))
     (tmp_path / "progress.json").write_text(kept)
@@ -314,9 +393,14 @@ def test_progress_reads_where_records_are_written_and_counts_all_points():
 def command(*words, state, program="import autograder.__main__ as m; code = m.main(sys.argv[1:])"):
     """Run a command of the machine; what it prints ends with its exit code and whether it has imported torch."""
     program = f"import sys\n{program}\nprint(code, 'torch' in sys.modules)"
-    return subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, encoding="utf-8",
-                          timeout=120, env=os.environ | {progress_file.ENVIRONMENT: str(state),
-                                                         "PYTHONIOENCODING": "utf-8"})
+    return subprocess.run(
+        [sys.executable, "-c", program, *words],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=120,
+        env=os.environ | {progress_file.ENVIRONMENT: str(state), "PYTHONIOENCODING": "utf-8"},
+    )
 
 
 def test_the_command_prints_the_map_without_torch(own_progress):
@@ -341,20 +425,25 @@ def test_a_file_that_cannot_be_written_is_refused_in_one_line(own_progress):
 
 
 def test_a_terminal_without_these_characters_shows_question_marks(own_progress):
-    program = ("sys.stdout.reconfigure(encoding='ascii', errors='strict')\n"
-               "import autograder.__main__ as m; code = m.main(sys.argv[1:])")
+    program = (
+        "sys.stdout.reconfigure(encoding='ascii', errors='strict')\n"
+        "import autograder.__main__ as m; code = m.main(sys.argv[1:])"
+    )
     done = command("progress", state=own_progress / "state", program=program)
     assert "? attention_scores" in done.stdout and done.stdout.endswith("\n0 False\n"), done.stderr
 
 
 # In a browser
 
+
 @browser.needed()
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_a_notebook_that_jupyterlab_does_not_trust_shows_the_picture_in_its_theme(tmp_path, own_progress, dark):
     shown = check.progress()
-    outputs = [nbformat.v4.new_output("display_data", {"text/html": thing._repr_html_(), "text/plain": repr(thing)})
-               for thing in (PICTURES["lit"], shown)]
+    outputs = [
+        nbformat.v4.new_output("display_data", {"text/html": thing._repr_html_(), "text/plain": repr(thing)})
+        for thing in (PICTURES["lit"], shown)
+    ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("progress()", outputs=outputs)])
     notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(notebook, tmp_path / "map.ipynb")

@@ -68,6 +68,7 @@ def test_the_numbers_are_others_for_every_submission_and_the_recorded_ones_are_n
 
 # Answers that know the recorded numbers
 
+
 class KnowsTheRecord:
     """Answers as one component where the input is that of the recorded numbers, and as another one elsewhere."""
 
@@ -77,8 +78,9 @@ class KnowsTheRecord:
         self.learning = False
 
     def __call__(self, *arguments):
-        key = str([(list(a.shape), a.dtype, a.is_meta or a.sum().item()) for a in arguments
-                   if isinstance(a, torch.Tensor)])
+        key = str(
+            [(list(a.shape), a.dtype, a.is_meta or a.sum().item()) for a in arguments if isinstance(a, torch.Tensor)]
+        )
         if self.learning:
             self.known.add(key)
         return (self.here if key in self.known else self.elsewhere)(*arguments)
@@ -111,6 +113,7 @@ def test_a_mistake_that_keeps_points_keeps_them_only_where_it_is_made_with_fresh
 
 # Components that cannot be asked, or that are judged with others
 
+
 def test_another_exercise_that_is_wrong_costs_nothing():
     names = vars(reference(SEVEN))
     attend, before = names["scaled_dot_product_attention"], names["attention_scores"]
@@ -132,8 +135,10 @@ def test_what_a_wrong_helper_changed_is_no_deed_of_the_answer():
     attend.__globals__["attention_scores"] = in_place
     try:
         answer = {"scaled_dot_product_attention": attend}
-        results = [judged("scaled_dot_product_attention", remote(answer)),
-                   examine(recording.read("scaled_dot_product_attention"), answer, SECONDS)]
+        results = [
+            judged("scaled_dot_product_attention", remote(answer)),
+            examine(recording.read("scaled_dot_product_attention"), answer, SECONDS),
+        ]
     finally:
         attend.__globals__["attention_scores"] = before
     assert all(result.passed and "Judged with right versions of attention_scores" in result.note for result in results)
@@ -182,10 +187,22 @@ def test_patience_grows_with_the_processes_that_wait_for_a_processor(monkeypatch
     assert run.patience() == times
 
 
-@pytest.mark.parametrize("content", [
-    None, [], {}, {"reply": None}, {"reply": {"output": 5}}, {"reply": {"output": {"tensor": 0}}}, {"printed": 3},
-    {"reply": {"fault": "x"}}, {"stopped": 1}, {"missing": "yes"},
-], ids=str)
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        [],
+        {},
+        {"reply": None},
+        {"reply": {"output": 5}},
+        {"reply": {"output": {"tensor": 0}}},
+        {"printed": 3},
+        {"reply": {"fault": "x"}},
+        {"stopped": 1},
+        {"missing": "yes"},
+    ],
+    ids=str,
+)
 def test_an_answer_that_is_none_earns_nothing_and_says_so(content):
     submission = remote({"attention_scores": reference(SEVEN).attention_scores}, forged=lambda _, __: (content, []))
     result = judged("attention_scores", submission)

@@ -60,6 +60,7 @@ def translator(whose=None, encoder=1, decoder=2):
 
 # What is collected
 
+
 def test_the_weights_are_those_that_the_model_returns(whose):
     model = translator(whose)
     with torch.no_grad():
@@ -169,13 +170,25 @@ def test_weights_that_do_not_come_from_queries_and_keys_are_told():
         assert "are not the softmax" not in views.neuron_view(seen, html_action="return").sentence
 
 
-@pytest.mark.parametrize(("make", "message"), [
-    (lambda: views.collect(nn.Linear(3, 3), torch.ones(1, 3)), "Linear called no attention module.*give the model"),
-    (lambda: views.collect(translator(), SOURCE, TARGET, row=2), "row is 2, and the batch has 2 texts; count from 0"),
-    (lambda: views.collect(translator(), SOURCE, TARGET, encoder_tokens=["a"]), "1 tokens do not name the 7 queries"),
-    (lambda: views.collect(LanguageModel(23, 30, 5, 17, 3, 11), SOURCE)["cross"], "no 'cross' attention; there is"),
-    (lambda: views.neuron_view(views.collect(Silent(6, 2), *[torch.ones(1, 5, 6)] * 3)), "q_proj or k_proj.*head_view"),
-])
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: views.collect(nn.Linear(3, 3), torch.ones(1, 3)), "Linear called no attention module.*give the model"),
+        (
+            lambda: views.collect(translator(), SOURCE, TARGET, row=2),
+            "row is 2, and the batch has 2 texts; count from 0",
+        ),
+        (
+            lambda: views.collect(translator(), SOURCE, TARGET, encoder_tokens=["a"]),
+            "1 tokens do not name the 7 queries",
+        ),
+        (lambda: views.collect(LanguageModel(23, 30, 5, 17, 3, 11), SOURCE)["cross"], "no 'cross' attention; there is"),
+        (
+            lambda: views.neuron_view(views.collect(Silent(6, 2), *[torch.ones(1, 5, 6)] * 3)),
+            "q_proj or k_proj.*head_view",
+        ),
+    ],
+)
 def test_what_cannot_be_collected_says_why(make, message):
     with pytest.raises(views.ViewError, match=message):
         make()
@@ -193,6 +206,7 @@ def test_attention_without_one_matrix_per_head_is_refused():
 
 # BertViz's arguments
 
+
 def weights(layers, heads, queries, keys, seed=3):
     random = torch.Generator().manual_seed(seed)
     return [(2 * torch.randn(1, heads, queries, keys, generator=random)).softmax(-1) for _ in range(layers)]
@@ -205,7 +219,7 @@ def unpacked(view):
 
     def numbers(about):
         count = int(np.prod(about["shape"]))
-        planes = np.frombuffer(stored, "u1")[about["at"]:about["at"] + 2 * count].reshape(2, count)
+        planes = np.frombuffer(stored, "u1")[about["at"] : about["at"] + 2 * count].reshape(2, count)
         return torch.tensor(planes.T.copy().view("<i2").reshape(about["shape"]) / about["scale"], dtype=torch.float32)
 
     data = text["data"]
@@ -215,13 +229,20 @@ def unpacked(view):
 @pytest.mark.parametrize("view", VIEWS[:2])
 def test_three_kinds_of_different_depth_and_any_four_digits_are_in_one_page(view):
     given = {"encoder": weights(1, 3, 7, 7), "decoder": weights(2, 3, 5, 5), "cross": weights(2, 3, 5, 7)}
-    made = view(encoder_attention=given["encoder"], decoder_attention=given["decoder"],
-                cross_attention=given["cross"], encoder_tokens=list("abcdefg"), decoder_tokens=list("vwxyz"),
-                html_action="return")
+    made = view(
+        encoder_attention=given["encoder"],
+        decoder_attention=given["decoder"],
+        cross_attention=given["cross"],
+        encoder_tokens=list("abcdefg"),
+        decoder_tokens=list("vwxyz"),
+        html_action="return",
+    )
     data, packed = unpacked(made)
     assert [(kind["name"], kind["layers"], kind["left_text"], kind["right_text"]) for kind in data["kinds"]] == [
-        ("encoder", [0], list("abcdefg"), list("abcdefg")), ("decoder", [0, 1], list("vwxyz"), list("vwxyz")),
-        ("cross", [0, 1], list("vwxyz"), list("abcdefg"))]
+        ("encoder", [0], list("abcdefg"), list("abcdefg")),
+        ("decoder", [0, 1], list("vwxyz"), list("vwxyz")),
+        ("cross", [0, 1], list("vwxyz"), list("abcdefg")),
+    ]
     for name, layers in given.items():
         torch.testing.assert_close(packed[name], torch.cat(layers), atol=5.1e-5, rtol=0)
 
@@ -230,9 +251,18 @@ def test_two_sentences_are_shown_by_themselves_and_between_them():
     given = weights(2, 3, 5, 5)
     data, packed = unpacked(views.head_view(given, list("abcde"), sentence_b_start=2, html_action="return"))
     assert [kind["name"] for kind in data["kinds"]] == [
-        "all", "sentence A to A", "sentence B to B", "sentence A to B", "sentence B to A"]
-    for name, table in (("A to A", torch.cat(given)[:, :, :2, :2]), ("B to B", torch.cat(given)[:, :, 2:, 2:]),
-                        ("A to B", torch.cat(given)[:, :, :2, 2:]), ("B to A", torch.cat(given)[:, :, 2:, :2])):
+        "all",
+        "sentence A to A",
+        "sentence B to B",
+        "sentence A to B",
+        "sentence B to A",
+    ]
+    for name, table in (
+        ("A to A", torch.cat(given)[:, :, :2, :2]),
+        ("B to B", torch.cat(given)[:, :, 2:, 2:]),
+        ("A to B", torch.cat(given)[:, :, :2, 2:]),
+        ("B to A", torch.cat(given)[:, :, 2:, :2]),
+    ):
         torch.testing.assert_close(packed[f"sentence {name}"], table, atol=5.1e-5, rtol=0)
     assert data["kinds"][3]["left_text"] == ["a", "b"] and data["kinds"][3]["right_text"] == ["c", "d", "e"]
 
@@ -246,9 +276,17 @@ def test_marks_of_tokenizers_are_not_shown_unless_asked_for():
 
 
 def test_chosen_layers_hold_for_the_kinds_that_have_them():
-    data, packed = unpacked(views.head_view(
-        encoder_attention=weights(1, 3, 7, 7), decoder_attention=weights(3, 3, 5, 5), encoder_tokens=list("abcdefg"),
-        decoder_tokens=list("vwxyz"), include_layers=[0, 2], include_heads=[2], html_action="return"))
+    data, packed = unpacked(
+        views.head_view(
+            encoder_attention=weights(1, 3, 7, 7),
+            decoder_attention=weights(3, 3, 5, 5),
+            encoder_tokens=list("abcdefg"),
+            decoder_tokens=list("vwxyz"),
+            include_layers=[0, 2],
+            include_heads=[2],
+            html_action="return",
+        )
+    )
     assert [(kind["layers"], kind["heads"]) for kind in data["kinds"]] == [([0], [2]), ([0, 2], [2])]
     torch.testing.assert_close(packed["decoder"][1, 0], weights(3, 3, 5, 5)[2][0, 2], atol=5.1e-5, rtol=0)
 
@@ -256,44 +294,70 @@ def test_chosen_layers_hold_for_the_kinds_that_have_them():
 A, B = weights(2, 3, 5, 5), list("abcde")
 
 
-@pytest.mark.parametrize(("given", "message"), [
-    (dict(), "give `attention`, or one or more of.*neither is given"),
-    (dict(attention=A, tokens=B, encoder_attention=A, encoder_tokens=B), "both are given"),
-    (dict(attention=A), "self attention has no words; give `tokens`"),
-    (dict(cross_attention=A, encoder_tokens=B), "cross attention has no words; give `decoder_tokens`"),
-    (dict(cross_attention=A, decoder_tokens=B), "cross attention has no words; give `encoder_tokens`"),
-    (dict(attention=A, tokens=B[:3]), "3 tokens do not name the 5 queries of the self attention; give one for each"),
-    (dict(attention=[torch.ones(2, 3, 5, 5)], tokens=B), r"layer 0 .* \[2, 3, 5, 5\].*choose one text, as in weights"),
-    (dict(attention=[torch.ones(5, 5)], tokens=B), r"is \[5, 5\], where \[1, heads.*one matrix per head"),
-    (dict(attention=[A[0], A[1][:, :2]], tokens=B), r"layer 1 .* \[2, 5, 5\], layer 0 is \[3, 5, 5\]; give layers of"),
-    (dict(attention=[], tokens=B), "has no layers; give one tensor per layer"),
-    (dict(attention=A, tokens=B, include_layers=[2]), r"include_layers is \[2\], and no attention has such a layer"),
-    (dict(attention=A, tokens=B, include_heads=[3]), "no head of the self attention with the number 3; there are 0, 1"),
-    (dict(attention=A, tokens=B, sentence_b_start=5), "sentence_b_start is 5.*choose a number between 1 and 4"),
-    (dict(attention=A, tokens=B, layer=2), "layer 2 is not shown; choose one of 0, 1"),
-    (dict(attention=A, tokens=B, heads=[3]), "head 3 is not shown; choose one of 0, 1, 2"),
-    (dict(attention=A, tokens=B, display_mode="black"), 'display_mode is \'black\'; choose "light"'),
-    (dict(attention=A, tokens=B, html_action="show"), 'html_action is \'show\'; choose "view" or "return"'),
-])
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (dict(), "give `attention`, or one or more of.*neither is given"),
+        (dict(attention=A, tokens=B, encoder_attention=A, encoder_tokens=B), "both are given"),
+        (dict(attention=A), "self attention has no words; give `tokens`"),
+        (dict(cross_attention=A, encoder_tokens=B), "cross attention has no words; give `decoder_tokens`"),
+        (dict(cross_attention=A, decoder_tokens=B), "cross attention has no words; give `encoder_tokens`"),
+        (
+            dict(attention=A, tokens=B[:3]),
+            "3 tokens do not name the 5 queries of the self attention; give one for each",
+        ),
+        (
+            dict(attention=[torch.ones(2, 3, 5, 5)], tokens=B),
+            r"layer 0 .* \[2, 3, 5, 5\].*choose one text, as in weights",
+        ),
+        (dict(attention=[torch.ones(5, 5)], tokens=B), r"is \[5, 5\], where \[1, heads.*one matrix per head"),
+        (
+            dict(attention=[A[0], A[1][:, :2]], tokens=B),
+            r"layer 1 .* \[2, 5, 5\], layer 0 is \[3, 5, 5\]; give layers of",
+        ),
+        (dict(attention=[], tokens=B), "has no layers; give one tensor per layer"),
+        (
+            dict(attention=A, tokens=B, include_layers=[2]),
+            r"include_layers is \[2\], and no attention has such a layer",
+        ),
+        (
+            dict(attention=A, tokens=B, include_heads=[3]),
+            "no head of the self attention with the number 3; there are 0, 1",
+        ),
+        (dict(attention=A, tokens=B, sentence_b_start=5), "sentence_b_start is 5.*choose a number between 1 and 4"),
+        (dict(attention=A, tokens=B, layer=2), "layer 2 is not shown; choose one of 0, 1"),
+        (dict(attention=A, tokens=B, heads=[3]), "head 3 is not shown; choose one of 0, 1, 2"),
+        (dict(attention=A, tokens=B, display_mode="black"), "display_mode is 'black'; choose \"light\""),
+        (dict(attention=A, tokens=B, html_action="show"), 'html_action is \'show\'; choose "view" or "return"'),
+    ],
+)
 def test_an_error_names_the_place_the_fact_and_the_remedy(given, message):
     with pytest.raises(views.ViewError, match=message):
         views.head_view(**given)
 
 
-@pytest.mark.parametrize(("view", "layers", "heads", "time", "fits"), [
-    (views.head_view, 12, 3, 131, (11, None)),
-    (views.head_view, 2, 12, 131, (None, 3)),
-    (views.model_view, 7, 3, 101, (4, None)),
-    (views.model_view, 2, 12, 131, (1, 8)),
-])
+@pytest.mark.parametrize(
+    ("view", "layers", "heads", "time", "fits"),
+    [
+        (views.head_view, 12, 3, 131, (11, None)),
+        (views.head_view, 2, 12, 131, (None, 3)),
+        (views.model_view, 7, 3, 101, (4, None)),
+        (views.model_view, 2, 12, 131, (1, 8)),
+    ],
+)
 def test_what_is_too_large_is_refused_with_what_would_fit(view, layers, heads, time, fits):
     given, words = [torch.zeros(1, heads, time, time)] * layers, ["a"] * time
     with pytest.raises(views.ViewError, match=rf"{layers} layers x {heads} heads.*a shorter text.*heat_map") as seen:
         view(given, words)
     deep, wide = (re.search(f"([0-9]+) {what}s? with include", str(seen.value)) for what in ("layer", "head"))
     assert (deep and int(deep[1]), wide and int(wide[1])) == fits
-    view(given, words, include_layers=deep and range(int(deep[1])), include_heads=wide and range(int(wide[1])),
-         html_action="return")
+    view(
+        given,
+        words,
+        include_layers=deep and range(int(deep[1])),
+        include_heads=wide and range(int(wide[1])),
+        html_action="return",
+    )
 
 
 def test_one_table_that_is_too_large_is_left_to_the_heat_map():
@@ -306,8 +370,14 @@ def test_one_table_that_is_too_large_is_left_to_the_heat_map():
 
 
 def test_the_neuron_view_refuses_what_a_browser_would_draw_too_slowly():
-    kind = views.Kind("self", [torch.zeros(2, 101, 101)], ["a"] * 101, ["a"] * 101, [torch.zeros(2, 101, 64)],
-                      [torch.zeros(2, 101, 64)])
+    kind = views.Kind(
+        "self",
+        [torch.zeros(2, 101, 101)],
+        ["a"] * 101,
+        ["a"] * 101,
+        [torch.zeros(2, 101, 64)],
+        [torch.zeros(2, 101, 64)],
+    )
     with pytest.raises(views.ViewError, match="neuron_view.*10,201 lines at once.*drawn: choose a shorter text"):
         views.neuron_view(views.Attention([kind]))
     with pytest.raises(views.ViewError, match="needs queries and keys.*give what collect"):
@@ -316,16 +386,20 @@ def test_the_neuron_view_refuses_what_a_browser_would_draw_too_slowly():
 
 # What a page is made of
 
+
 @pytest.mark.parametrize("view", VIEWS)
 def test_a_view_is_the_same_in_every_run(view):
     seen = views.collect(translator(), SOURCE, TARGET)
     first, again = (view(seen, html_action="return") for _ in range(2))
     assert first.html == again.html and first.png == again.png and repr(first) == repr(again)
-    code = ("from test_views import *; "
-            f"print(hashlib.sha256(views.{view.__name__}(views.collect(translator(), SOURCE, TARGET), "
-            "html_action='return').html.encode()).hexdigest())")
-    told = subprocess.run([sys.executable, "-c", code], cwd=lessons.REPOSITORY / "tests", check=True,
-                          capture_output=True, text=True).stdout.strip()
+    code = (
+        "from test_views import *; "
+        f"print(hashlib.sha256(views.{view.__name__}(views.collect(translator(), SOURCE, TARGET), "
+        "html_action='return').html.encode()).hexdigest())"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", code], cwd=lessons.REPOSITORY / "tests", check=True, capture_output=True, text=True
+    ).stdout.strip()
     assert told == hashlib.sha256(first.html.encode()).hexdigest()
 
 
@@ -335,11 +409,18 @@ def test_a_page_is_small():
         random = torch.Generator().manual_seed(0)
         for causal in (False, True):
             mask = torch.ones(32, 32, dtype=torch.bool).tril() if causal else torch.ones(32, 32, dtype=torch.bool)
-            given = [(scale * torch.randn(1, 8, 32, 32, generator=random)).masked_fill(~mask, -torch.inf).softmax(-1)
-                     for _ in range(6)]
+            given = [
+                (scale * torch.randn(1, 8, 32, 32, generator=random)).masked_fill(~mask, -torch.inf).softmax(-1)
+                for _ in range(6)
+            ]
             made = views.model_view(given, words, html_action="return")
-            tables.row("a page of 6 layers x 8 heads x 32 tokens", weights=f"{title}{', causal' if causal else ''}",
-                       page=len(made.page), numbers_alone=_packed_alone(given), still_picture=len(made.png))
+            tables.row(
+                "a page of 6 layers x 8 heads x 32 tokens",
+                weights=f"{title}{', causal' if causal else ''}",
+                page=len(made.page),
+                numbers_alone=_packed_alone(given),
+                still_picture=len(made.png),
+            )
             assert len(made.page) < 210_000 and _packed_alone(given) < 85_000 and len(made.png) < 55_000
 
 
@@ -388,14 +469,18 @@ def test_another_version_of_bertviz_is_refused(monkeypatch):
 
 
 def test_bertviz_itself_is_not_imported():
-    code = ("import sys; from workbench import views; import torch; "
-            "views.head_view([torch.ones(1, 2, 3, 3)], list('abc'), html_action='return'); "
-            "print([name for name in sys.modules if name.split('.')[0] in ('bertviz', 'mpld3', 'transformers')])")
-    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True,
-                          text=True).stdout.strip() == "[]"
+    code = (
+        "import sys; from workbench import views; import torch; "
+        "views.head_view([torch.ones(1, 2, 3, 3)], list('abc'), html_action='return'); "
+        "print([name for name in sys.modules if name.split('.')[0] in ('bertviz', 'mpld3', 'transformers')])"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip() == "[]"
+    )
 
 
 # Around the page
+
 
 @pytest.fixture
 def shown(monkeypatch):
@@ -411,8 +496,11 @@ def test_a_view_has_a_page_a_picture_and_a_sentence(shown):
     bundle, about = DisplayFormatter().format(shown[0])
     assert set(bundle) == {"text/html", "image/png", "text/plain"} and bundle["text/html"] == made.html
     assert bundle["text/plain"] == about["image/png"]["alt"] == made.sentence
-    assert re.search("Self attention, 2 layers x 3 heads, 5 queries x 5 keys; strongest: in layer [01], head [012], "
-                     "“[a-e]” .* gives “[a-e]” .* 0.[0-9]{2}", made.sentence)
+    assert re.search(
+        "Self attention, 2 layers x 3 heads, 5 queries x 5 keys; strongest: in layer [01], head [012], "
+        "“[a-e]” .* gives “[a-e]” .* 0.[0-9]{2}",
+        made.sentence,
+    )
     inside = re.search(r"<iframe[^>]*>([^<]*)</iframe>", made.html)[1]
     assert "2 layers x 3 heads" in inside and "trust the notebook" in inside
     assert base64.b64encode(made.png).decode() in made.html
@@ -422,8 +510,10 @@ def test_the_sentence_tells_the_strongest_weight_between_different_words():
     table = torch.eye(3) * 0.7 + 0.1
     table[2] = torch.tensor([0.04, 0.55, 0.41])
     given = [torch.full((1, 2, 3, 3), 1 / 3), torch.stack([torch.full((3, 3), 1 / 3), table])[None]]
-    assert "in layer 1, head 1, “c” (2) gives “b” (1) 0.55." in views.head_view(
-        given, list("abc"), html_action="return").sentence
+    assert (
+        "in layer 1, head 1, “c” (2) gives “b” (1) 0.55."
+        in views.head_view(given, list("abc"), html_action="return").sentence
+    )
 
 
 def test_a_saved_page_is_the_page(tmp_path):
@@ -445,8 +535,12 @@ def test_a_still_picture_shows_any_words_without_a_warning(view):
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_a_still_picture_shows_the_weights(view):
-    kinds = [views.Kind("self", [table.repeat(2, 1, 1)], list("abc"), list("abc"), [torch.ones(2, 3, 5)],
-                        [torch.ones(2, 3, 5)]) for table in (torch.eye(3)[None], torch.eye(3).flip(0)[None])]
+    kinds = [
+        views.Kind(
+            "self", [table.repeat(2, 1, 1)], list("abc"), list("abc"), [torch.ones(2, 3, 5)], [torch.ones(2, 3, 5)]
+        )
+        for table in (torch.eye(3)[None], torch.eye(3).flip(0)[None])
+    ]
     first, other = (view(views.Attention([kind]), html_action="return").png for kind in kinds)
     assert first != other
 
@@ -454,8 +548,10 @@ def test_a_still_picture_shows_the_weights(view):
 def test_numbers_that_are_not_finite_are_told():
     given = [torch.full((1, 2, 3, 3), torch.nan)]
     for view in (views.head_view, views.model_view):
-        assert "18 weights are no finite numbers and are drawn as 0" in view(
-            given, list("abc"), html_action="return").sentence
+        assert (
+            "18 weights are no finite numbers and are drawn as 0"
+            in view(given, list("abc"), html_action="return").sentence
+        )
     assert "9 weights are no finite numbers" in views.heat_map(given, list("abc"), html_action="return").sentence
 
 
@@ -470,13 +566,14 @@ BLINDNESS = {
 
 
 def linear(colour):
-    value = np.array([int(colour[place:place + 2], 16) for place in (1, 3, 5)]) / 255
+    value = np.array([int(colour[place : place + 2], 16) for place in (1, 3, 5)]) / 255
     return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
 
 
 def lab(light):
-    to_xyz = np.array([[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750],
-                       [0.0193339, 0.1191920, 0.9503041]])
+    to_xyz = np.array(
+        [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+    )
     ratio = to_xyz @ np.clip(light, 0, 1) / [0.95047, 1, 1.08883]
     x, y, z = np.where(ratio > 0.008856, np.cbrt(ratio), 7.787 * ratio + 16 / 116)
     return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
@@ -499,6 +596,7 @@ def test_every_colour_stands_out_from_its_paper(theme):
 
 # Beyond BertViz
 
+
 def test_a_heat_map_writes_the_numbers(monkeypatch):
     words = dict(decoder_tokens=list("vwxyz"), encoder_tokens=list("abcdefg"))
     made = views.heat_map(cross_attention=weights(2, 3, 5, 7), **words, layer=1, head=2, html_action="return")
@@ -507,11 +605,15 @@ def test_a_heat_map_writes_the_numbers(monkeypatch):
     for word, row in zip("vwxyz", table, strict=True):
         assert f"“{word}” to “{'abcdefg'[int(row.argmax())]}” {float(row.max()):.2f}" in made.sentence
     written, write = [], Axes.text
-    monkeypatch.setattr(Axes, "text", lambda self, x, y, text, **named: (
-        written.append((x, y, text)), write(self, x, y, text, **named))[1])
+    monkeypatch.setattr(
+        Axes,
+        "text",
+        lambda self, x, y, text, **named: (written.append((x, y, text)), write(self, x, y, text, **named))[1],
+    )
     views.heat_map(cross_attention=[table[None, None]], **words, html_action="return")
     assert {(x, y): text for x, y, text in written} == {
-        (key, query): f"{float(table[query, key]):.2f}".replace("0.", ".", 1) for query in range(5) for key in range(7)}
+        (key, query): f"{float(table[query, key]):.2f}".replace("0.", ".", 1) for query in range(5) for key in range(7)
+    }
 
 
 def test_a_heat_map_of_too_much_is_refused():
@@ -555,14 +657,20 @@ def test_a_model_that_fails_has_its_error_in_the_place_of_its_picture():
 
 # Lesson 11
 
+
 @pytest.mark.parametrize("view", [views.head_view, views.model_view, views.heat_map])
 @pytest.mark.parametrize("component", ["box", "lesson"])
 def test_lesson_11_shows_with_these_views(shown, view, component):
     lesson = parts if component == "box" else lessons.reference("visualizing_attention")
     model = translator()
     collected = lesson.collect_attention(model, SOURCE, TARGET)
-    lesson.show_encoder_decoder(view, *collected, [str(token) for token in SOURCE[0].tolist()],
-                                [str(token) for token in TARGET[0].tolist()], "<bos>")
+    lesson.show_encoder_decoder(
+        view,
+        *collected,
+        [str(token) for token in SOURCE[0].tolist()],
+        [str(token) for token in TARGET[0].tolist()],
+        "<bos>",
+    )
     told = " ".join(map(repr, shown)).lower()
     assert all(kind in told for kind in ("encoder", "decoder", "cross"))
     if view is not views.heat_map:

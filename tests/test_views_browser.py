@@ -52,9 +52,12 @@ SHOWN = [(view, model) for model in SIZES for view in VIEWS]
 
 def lines(view, layers, heads, queries, keys):
     """Return how many lines BertViz draws."""
-    return {"head": heads * queries * keys, "model": layers * heads * queries * keys,
-            # Collapsed, and between the columns of the expanded one; a line from each word to its query.
-            "neuron": 4 * queries * keys + queries}[view]
+    return {
+        "head": heads * queries * keys,
+        "model": layers * heads * queries * keys,
+        # Collapsed, and between the columns of the expanded one; a line from each word to its query.
+        "neuron": 4 * queries * keys + queries,
+    }[view]
 
 
 @functools.cache
@@ -82,9 +85,11 @@ def dark():
 def folder(tmp_path_factory):
     """A folder with a notebook that shows every view of every kind of model."""
     place = tmp_path_factory.mktemp("notebooks")
-    cells = [SETUP.replace("SOLUTIONS", repr(str(browser.REPOSITORY / "solutions"))),
-             *(f'views.{view}_view(seen["{model}"])' for view, model in SHOWN),
-             'views.heat_map(seen["encoder-decoder"], kind="cross", layer=1)']
+    cells = [
+        SETUP.replace("SOLUTIONS", repr(str(browser.REPOSITORY / "solutions"))),
+        *(f'views.{view}_view(seen["{model}"])' for view, model in SHOWN),
+        'views.heat_map(seen["encoder-decoder"], kind="cross", layer=1)',
+    ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(notebook, place / "views.ipynb")
@@ -114,9 +119,24 @@ def exported(folder, lab):
     for theme in ("light", "dark"):
         files[theme] = folder / f"{theme}.html"
         # nbconvert's own page would ask two other machines for MathJax and require.js, which nothing of ours uses.
-        subprocess.run([sys.executable, "-m", "nbconvert", "--to", "html", "--theme", theme, "--output", files[theme],
-                        "--HTMLExporter.mathjax_url=", "--HTMLExporter.require_js_url=", folder / "views.ipynb"],
-                       check=True, capture_output=True)
+        subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "nbconvert",
+                "--to",
+                "html",
+                "--theme",
+                theme,
+                "--output",
+                files[theme],
+                "--HTMLExporter.mathjax_url=",
+                "--HTMLExporter.require_js_url=",
+                folder / "views.ipynb",
+            ],
+            check=True,
+            capture_output=True,
+        )
     return files
 
 
@@ -146,12 +166,19 @@ def compare(chromium, place, mode, elements, text=lambda view: view.html):
             html, height = inside.locator(":root").evaluate("e => [e.outerHTML.length, e.scrollHeight - innerHeight]")
             assert height <= 0, f"{view} view of {model} is cut at the bottom by {height} pixels"
         made = VIEWS[view](seen()[model], html_action="return")
-        tables.row(TABLE, view=view, model=model, place=place, lines=sum(drawn.values()),
-                   bytes=len(text(made).encode()),
-                   requests_elsewhere=len(chromium.outside()))
+        tables.row(
+            TABLE,
+            view=view,
+            model=model,
+            place=place,
+            lines=sum(drawn.values()),
+            bytes=len(text(made).encode()),
+            requests_elsewhere=len(chromium.outside()),
+        )
 
 
 # The four places
+
 
 def test_jupyterlab_draws_every_view_and_follows_its_own_theme(lab, dark):
     compare(dark, "JupyterLab", "light", frames(lab))
@@ -217,6 +244,7 @@ def test_an_untrusted_notebook_shows_a_sentence_and_the_still_picture(folder, no
 
 # What a reader does
 
+
 @pytest.fixture
 def opened(tmp_path, light):
     """Return a function that opens a page of one view from disk."""
@@ -238,7 +266,8 @@ def opened(tmp_path, light):
 def visible_lines(page):
     """Return how many lines can be seen: those that hovering has not hidden."""
     return page.locator("#attention line").evaluate_all(
-        "lines => lines.filter((line) => getComputedStyle(line).visibility === 'visible').length")
+        "lines => lines.filter((line) => getComputedStyle(line).visibility === 'visible').length"
+    )
 
 
 def told(page):
@@ -247,7 +276,8 @@ def told(page):
 
 def opaque_lines(page, head):
     return page.locator(f'.headAttention[head-index="{head}"] line').evaluate_all(
-        "lines => lines.filter((line) => +line.getAttribute('stroke-opacity') > 0).length")
+        "lines => lines.filter((line) => +line.getAttribute('stroke-opacity') > 0).length"
+    )
 
 
 def test_the_pointer_shows_one_word_and_switches_heads(opened):
@@ -270,7 +300,8 @@ def test_the_numbers_on_the_page_are_the_weights(opened):
     page = opened(views.head_view, seen()["encoder-only"], layer=1, heads=[2])
     weights = seen()["encoder-only"]["self"].weights[1][2]
     drawn = page.locator('.headAttention[head-index="2"] line').evaluate_all(
-        "lines => lines.map((line) => +line.getAttribute('stroke-opacity'))")
+        "lines => lines.map((line) => +line.getAttribute('stroke-opacity'))"
+    )
     torch.testing.assert_close(torch.tensor(drawn).reshape(7, 7), weights, atol=5.1e-5, rtol=0)
     page.locator("#left > g:last-child > g").nth(3).hover()
     most = int(weights[3].argmax())
@@ -306,7 +337,8 @@ def test_everything_that_can_be_reached_has_a_role_and_a_name(opened):
         if view == "model":
             page.get_by_role("button").first.click()
         nameless = page.locator("#vis [tabindex]").evaluate_all(
-            "all => all.filter((one) => !one.getAttribute('role') || !one.getAttribute('aria-label')).length")
+            "all => all.filter((one) => !one.getAttribute('role') || !one.getAttribute('aria-label')).length"
+        )
         assert nameless == 0 and page.locator("#vis [tabindex]").count() > 4
         assert page.title().startswith(f"{view.capitalize()} view: ") and page.locator("main[aria-label]").count() == 1
         for select in page.locator("select").all():
@@ -338,7 +370,7 @@ def test_the_neuron_view_shows_the_products_of_the_model_s_own_queries_and_keys(
     page.locator("#collapsed").get_by_label("query 1: die").focus()
     page.keyboard.press("Enter")
     kind = seen()["encoder-decoder"]["cross"]
-    products = kind.queries[1][2] @ kind.keys[1][2].T / 10 ** 0.5  # head_dim is 10
+    products = kind.queries[1][2] @ kind.keys[1][2].T / 10**0.5  # head_dim is 10
     shown = page.locator("#expanded .dotproduct").evaluate_all("all => all.map((one) => +one.dataset.value)")
     torch.testing.assert_close(torch.tensor(shown), products[1], atol=0.05, rtol=0.01)
     assert page.locator("#expanded").get_attribute("visibility") == "visible"
@@ -367,8 +399,14 @@ def inside_the_picture(page):
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_neither_long_words_nor_a_longer_left_side_are_cut(opened, view):
-    kind = views.Kind("cross", [torch.rand(2, 11, 3).softmax(-1)], [LONG] * 11, ["short", LONG, "."],
-                      [torch.randn(2, 11, 5)], [torch.randn(2, 3, 5)])
+    kind = views.Kind(
+        "cross",
+        [torch.rand(2, 11, 3).softmax(-1)],
+        [LONG] * 11,
+        ["short", LONG, "."],
+        [torch.randn(2, 11, 5)],
+        [torch.randn(2, 3, 5)],
+    )
     page = opened(VIEWS[view], views.Attention([kind]), width=1100)
     if view == "model":
         page.get_by_role("button").first.click()
@@ -387,7 +425,8 @@ def test_more_than_ten_heads_differ_in_colour_or_dash(opened):
     page = opened(views.head_view, weights, ["a", "b", "c"])
     looks = page.locator(".headAttention").evaluate_all(
         "all => all.map((one) => getComputedStyle(one).strokeDasharray + one.querySelector('line')"
-        ".getAttribute('stroke'))")
+        ".getAttribute('stroke'))"
+    )
     assert len(set(looks)) == 13
     assert page.locator("#vis .number").all_text_contents() == list(map(str, range(13)))
     browser.screenshot(page, "thirteen-heads")
@@ -401,10 +440,14 @@ def test_chosen_layers_and_heads_keep_their_numbers(opened):
     page = opened(views.neuron_view, attention, include_layers=[0, 2], include_heads=[1, 4], layer=2, head=4)
     assert page.get_by_label("Layer", exact=True).locator("option").all_inner_texts() == ["0", "2"]
     assert page.get_by_label("Head", exact=True).locator("option:checked").inner_text() == "4"
-    drawn = page.locator("#collapsed .attn-line-group").first.locator("line").evaluate_all(
-        "lines => lines.map((line) => +line.getAttribute('stroke-opacity'))")
-    torch.testing.assert_close(torch.tensor(drawn, dtype=torch.float32), attention["self"].weights[2][4][0],
-                               atol=5.1e-5, rtol=0)
+    drawn = (
+        page.locator("#collapsed .attn-line-group")
+        .first.locator("line")
+        .evaluate_all("lines => lines.map((line) => +line.getAttribute('stroke-opacity'))")
+    )
+    torch.testing.assert_close(
+        torch.tensor(drawn, dtype=torch.float32), attention["self"].weights[2][4][0], atol=5.1e-5, rtol=0
+    )
 
 
 def test_words_are_shown_and_never_run(opened, light):

@@ -58,6 +58,7 @@ def drawn(view, show, *arguments):
 
 # The same numbers as others
 
+
 @both
 @in_both_dtypes
 def test_the_weights_that_are_collected_are_marians_attentions(ours, dtype):
@@ -68,10 +69,12 @@ def test_the_weights_that_are_collected_are_marians_attentions(ours, dtype):
     for row in range(len(source)):
         model = with_weights_of(theirs, parts).train()
         found = ours.collect_attention(model, source, target, row)
-        for layers, expected in zip(found, (wanted.encoder_attentions, wanted.decoder_attentions,
-                                            wanted.cross_attentions), strict=True):
-            apart = [(one - other[row:row + 1]).abs().max().item()
-                     for one, other in zip(layers, expected, strict=True)]
+        for layers, expected in zip(
+            found, (wanted.encoder_attentions, wanted.decoder_attentions, wanted.cross_attentions), strict=True
+        ):
+            apart = [
+                (one - other[row : row + 1]).abs().max().item() for one, other in zip(layers, expected, strict=True)
+            ]
             witnessed(LESSON, f"collect_attention ({whose(ours)}), MarianMTModel: attentions", dtype, max(apart))
 
 
@@ -86,11 +89,14 @@ def test_measures_are_those_of_other_libraries(ours, dtype):
         entropy = entropy.numpy().reshape(-1)
         before = numpy.array([numpy.diag(one, -1).mean() for one in table])
         places = numpy.arange(shape[-1])
-        distance = numpy.array([numpy.mean([numpy.average(abs(places - i), weights=row) for i, row in enumerate(one)])
-                                for one in table])
-        for name, expected, witness in (("previous_token_score", before, "numpy.diag"),
-                                        ("attention_entropy", entropy, "torch.distributions.Categorical"),
-                                        ("attention_distance", distance, "numpy.average")):
+        distance = numpy.array(
+            [numpy.mean([numpy.average(abs(places - i), weights=row) for i, row in enumerate(one)]) for one in table]
+        )
+        for name, expected, witness in (
+            ("previous_token_score", before, "numpy.diag"),
+            ("attention_entropy", entropy, "torch.distributions.Categorical"),
+            ("attention_distance", distance, "numpy.average"),
+        ):
             found = getattr(ours, name)(weights)
             assert found.dtype == dtype and found.shape == shape[:-2]
             apart = numpy.abs(found.numpy().reshape(-1) - expected).max()
@@ -103,11 +109,15 @@ def test_gradients_of_entropy_are_those_of_pytorchs_categorical(ours, dtype):
     torch.manual_seed(11)
     scores = torch.randn(2, 3, 5, 7, dtype=dtype, requires_grad=True)
     pull = torch.randn(2, 3, dtype=dtype)
-    mine, = torch.autograd.grad((ours.attention_entropy(scores.softmax(-1)) * pull).sum(), scores)
+    (mine,) = torch.autograd.grad((ours.attention_entropy(scores.softmax(-1)) * pull).sum(), scores)
     nats = torch.distributions.Categorical(logits=scores).entropy().mean(-1)
-    theirs, = torch.autograd.grad((nats / numpy.log(2) * pull).sum(), scores)
-    witnessed(LESSON, f"attention_entropy ({whose(ours)}), torch.distributions.Categorical: gradients", dtype,
-              (mine - theirs).abs().max())
+    (theirs,) = torch.autograd.grad((nats / numpy.log(2) * pull).sum(), scores)
+    witnessed(
+        LESSON,
+        f"attention_entropy ({whose(ours)}), torch.distributions.Categorical: gradients",
+        dtype,
+        (mine - theirs).abs().max(),
+    )
 
 
 @both
@@ -141,6 +151,7 @@ def test_the_planted_head_is_found_in_any_text(ours):
 
 # What BertViz makes of it
 
+
 @both
 @views
 def test_bertviz_draws_one_sentence_of_one_stack(ours, view):
@@ -156,22 +167,30 @@ def test_bertviz_draws_one_sentence_of_one_stack(ours, view):
 @pytest.mark.parametrize("depths", [(2, 2), (1, 3), (3, 1)])
 def test_bertviz_draws_every_layer_of_an_encoder_decoder_with_its_words(ours, view, depths):
     keys, queries = len(SOURCE), len(TARGET)
-    given = (stack(depths[0], 1, 2, keys, keys), stack(depths[1], 1, 2, queries, queries),
-             stack(depths[1], 1, 2, queries, keys))
+    given = (
+        stack(depths[0], 1, 2, keys, keys),
+        stack(depths[1], 1, 2, queries, queries),
+        stack(depths[1], 1, 2, queries, keys),
+    )
     pages = drawn(view, ours.show_encoder_decoder, *given, SOURCE, TARGET, "<bos>")
     parts_of = {part["name"]: part for page in pages for part in page}
     assert sum(map(len, pages)) == 3
     read = ["<bos>", "1", "9"]
-    for name, layers, rows, columns in zip(("Encoder", "Decoder", "Cross"), given, (SOURCE, read, read),
-                                           (SOURCE, read, SOURCE), strict=True):
+    for name, layers, rows, columns in zip(
+        ("Encoder", "Decoder", "Cross"), given, (SOURCE, read, read), (SOURCE, read, SOURCE), strict=True
+    ):
         assert (parts_of[name]["left_text"], parts_of[name]["right_text"]) == (rows, columns)
         assert torch.equal(torch.tensor(parts_of[name]["attn"]), format_attention(layers))
 
 
 def test_bertviz_counts_the_layers_of_the_first_kind_as_the_lesson_says():
     def show(view, encoder_layers, decoder_layers):
-        view(encoder_attention=stack(encoder_layers, 1, 2, 4, 4), decoder_attention=stack(decoder_layers, 1, 2, 3, 3),
-             encoder_tokens=SOURCE, decoder_tokens=TARGET)
+        view(
+            encoder_attention=stack(encoder_layers, 1, 2, 4, 4),
+            decoder_attention=stack(decoder_layers, 1, 2, 3, 3),
+            encoder_tokens=SOURCE,
+            decoder_tokens=TARGET,
+        )
 
     (page,) = drawn(head_view, show, 2, 3)
     assert [len(part["attn"]) for part in page] == [2, 2]
@@ -199,10 +218,16 @@ def test_missing_special_tokens_are_an_error_that_names_both_numbers(ours):
 
 # The picture in which the bug is to be found
 
+
 def shown_by_the_broken_function(weights):
     shown = []
-    broken_show_cross_attention(lambda cross_attention, **words: shown.extend(cross_attention), [weights],
-                                SOURCE[:1] * weights.shape[-1], TARGET[:1] * weights.shape[-2], "<bos>")
+    broken_show_cross_attention(
+        lambda cross_attention, **words: shown.extend(cross_attention),
+        [weights],
+        SOURCE[:1] * weights.shape[-1],
+        TARGET[:1] * weights.shape[-2],
+        "<bos>",
+    )
     return shown[0]
 
 
@@ -220,29 +245,50 @@ def test_the_bug_stays_hidden_on_usual_weights_and_the_probe_knows_why(reason):
     assert view_probes._effect(USUAL[reason]) == f"is right: {reason}"
 
 
-@pytest.mark.parametrize("weights", [[[[[0.0, 1.0], [0.5, 0.5]]]], torch.linspace(0, 9, 98).reshape(1, 2, 7, 7)],
-                         ids=["two tokens", "seven tokens"])
+@pytest.mark.parametrize(
+    "weights",
+    [[[[[0.0, 1.0], [0.5, 0.5]]]], torch.linspace(0, 9, 98).reshape(1, 2, 7, 7)],
+    ids=["two tokens", "seven tokens"],
+)
 def test_the_bug_turns_a_table_over_where_source_and_target_are_equally_long(weights):
     weights = torch.as_tensor(weights).softmax(-1)
     assert torch.equal(shown_by_the_broken_function(weights), weights.mT)
     assert view_probes._effect(weights) == "shows other weights"
 
 
-@pytest.mark.parametrize("answer", [
-    None, "weights", [torch.eye(2)], torch.eye(2), torch.eye(2, dtype=torch.long)[None, None], torch.ones(2, 1, 1, 1),
-    torch.ones(1, 1, 2, 0), torch.ones(1, 1, 2, 21) / 21, torch.ones(1, 1, 2, 2), torch.full((1, 1, 2, 2), torch.nan),
-    torch.tensor([[[[2.0, -1.0], [0.5, 0.5]]]]), torch.eye(2)[None, None].to_sparse(), torch.eye(2, device="meta")],
-    ids=lambda answer: str(getattr(answer, "shape", answer))[:20])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        "weights",
+        [torch.eye(2)],
+        torch.eye(2),
+        torch.eye(2, dtype=torch.long)[None, None],
+        torch.ones(2, 1, 1, 1),
+        torch.ones(1, 1, 2, 0),
+        torch.ones(1, 1, 2, 21) / 21,
+        torch.ones(1, 1, 2, 2),
+        torch.full((1, 1, 2, 2), torch.nan),
+        torch.tensor([[[[2.0, -1.0], [0.5, 0.5]]]]),
+        torch.eye(2)[None, None].to_sparse(),
+        torch.eye(2, device="meta"),
+    ],
+    ids=lambda answer: str(getattr(answer, "shape", answer))[:20],
+)
 def test_what_cannot_be_weights_is_told_and_never_shown(answer):
     assert view_probes._misfit(answer)
 
 
 # The capstone
 
+
 def test_the_stored_notebook_shows_all_three_views_of_the_trained_transformer():
     notebook = json.loads((REPOSITORY / "solutions" / "notebooks" / f"11_{LESSON}" / f"{LESSON}.ipynb").read_text())
-    pages = ["".join(output.get("data", {}).get("text/html", "")) for cell in notebook["cells"]
-             for output in cell.get("outputs", [])]
+    pages = [
+        "".join(output.get("data", {}).get("text/html", ""))
+        for cell in notebook["cells"]
+        for output in cell.get("outputs", [])
+    ]
     for name in ("Head view: encoder, decoder, cross", "Model view: encoder, decoder, cross", "Neuron view: cross"):
         assert sum(f'<iframe title="{name} attention"' in page for page in pages) == 1
     (table,) = [page for page in pages if "39 parts: 39 learner" in page]
@@ -274,8 +320,11 @@ def told_of_published_weights(monkeypatch):
     """Run the demos about published weights; return (the sentences of their pictures, the views that were shown)."""
     told, shown = [], []
     monkeypatch.setattr(Picture, "show", lambda picture: told.append(picture.sentence))
-    names = vars(reference) | {"__name__": "__main__", "mine": assemble(REPOSITORY / "solutions", check=False),
-                               "head_view": lambda attention, **how: shown.append(attention)}
+    names = vars(reference) | {
+        "__name__": "__main__",
+        "mine": assemble(REPOSITORY / "solutions", check=False),
+        "head_view": lambda attention, **how: shown.append(attention),
+    }
     for cell in lesson.read(reference.__file__).cells:
         if cell.role == "demo" and re.search("published (is|=) None", cell.source):
             exec(cell.source, names)
@@ -296,6 +345,8 @@ def test_without_published_weights_the_cells_say_how_to_get_them_and_stored_outp
 @pytest.mark.parametrize("exercise", EXERCISES)
 def test_the_closed_boxes_pass_the_probes_of_the_lesson(exercise):
     for seed in ("one", "other"):
-        right, box = (values(probes.observe(LESSON, exercise, Here({exercise: getattr(module, exercise)}), seed))
-                      for module in (reference, parts))
+        right, box = (
+            values(probes.observe(LESSON, exercise, Here({exercise: getattr(module, exercise)}), seed))
+            for module in (reference, parts)
+        )
         assert not differences(right, box)

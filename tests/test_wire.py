@@ -47,17 +47,40 @@ def test_a_tensor_that_is_a_view_arrives_with_its_own_numbers():
 
 def test_a_request_arrives_whole():
     request = Request(
-        "Layer", {"x": torch.ones(2, 3), "mask": None, "sizes": (2, [3, "a"]), "on": True,
-                  "inner": stubs.Sublayer(torch.eye(3))},
-        build={"embed_dim": 7, "activation": stubs.Activation("gelu")}, weights={"norm.weight": torch.zeros(3)},
-        training=True, method="encode", seed=11, gradients=True, device="meta", forbidden=("f", "g"),
-        watch_memory=True, parts=("a",))
+        "Layer",
+        {
+            "x": torch.ones(2, 3),
+            "mask": None,
+            "sizes": (2, [3, "a"]),
+            "on": True,
+            "inner": stubs.Sublayer(torch.eye(3)),
+        },
+        build={"embed_dim": 7, "activation": stubs.Activation("gelu")},
+        weights={"norm.weight": torch.zeros(3)},
+        training=True,
+        method="encode",
+        seed=11,
+        gradients=True,
+        device="meta",
+        forbidden=("f", "g"),
+        watch_memory=True,
+        parts=("a",),
+    )
     came = there_and_back(request)
     assert came.arguments["sizes"] == (2, [3, "a"]) and came.arguments["mask"] is None
     assert torch.equal(came.arguments["inner"].matrix, torch.eye(3))
     assert came.build == request.build and torch.equal(came.weights["norm.weight"], torch.zeros(3))
-    for name in ("component", "training", "method", "seed", "gradients", "device", "forbidden", "watch_memory",
-                 "parts"):
+    for name in (
+        "component",
+        "training",
+        "method",
+        "seed",
+        "gradients",
+        "device",
+        "forbidden",
+        "watch_memory",
+        "parts",
+    ):
         assert getattr(came, name) == getattr(request, name)
 
 
@@ -69,10 +92,18 @@ def test_what_is_no_plain_data_is_not_sent():
 def test_a_reply_arrives_whole():
     request = Request("f", {"x": torch.ones(2), "inner": stubs.Sublayer(torch.eye(2))}, forbidden=("softmax",))
     reply = Reply(
-        given="", output=(torch.ones(2, 3), (torch.zeros(5, dtype=torch.int64), "None")),
-        fault=Fault("KeyError", "'a'", [("f", 3, "x['a']")], unsolved=True), changed=("x",),
-        gradients={"x": torch.ones(2), "weights.a": None}, used=("softmax",), shapes={"a": [2, 3]}, trained=("a",),
-        shared=(("a", "b"),), reports={"inner": {"calls": "1", "rows": 3, "input": torch.ones(2)}}, held=7)
+        given="",
+        output=(torch.ones(2, 3), (torch.zeros(5, dtype=torch.int64), "None")),
+        fault=Fault("KeyError", "'a'", [("f", 3, "x['a']")], unsolved=True),
+        changed=("x",),
+        gradients={"x": torch.ones(2), "weights.a": None},
+        used=("softmax",),
+        shapes={"a": [2, 3]},
+        trained=("a",),
+        shared=(("a", "b"),),
+        reports={"inner": {"calls": "1", "rows": 3, "input": torch.ones(2)}},
+        held=7,
+    )
     came = answered(reply, request)
     assert came.given == "x [2], inner"
     assert torch.equal(came.output[0], torch.ones(2, 3)) and came.output[1][1] == "None"
@@ -104,22 +135,49 @@ def test_names_that_the_request_does_not_have_are_left_out():
 TENSOR = {"tensor": 0, "dtype": "float32", "shape": [2, 3]}
 
 
-@pytest.mark.parametrize("about", [
-    7, [], {"output": TENSOR | {"shape": [2, 4]}}, {"output": TENSOR | {"shape": [-2, -3]}},
-    {"output": TENSOR | {"shape": [True, 6]}}, {"output": TENSOR | {"shape": "23"}},
-    {"output": TENSOR | {"shape": [2.0, 3]}}, {"output": TENSOR | {"shape": [1] * 17 + [2, 3]}},
-    {"output": TENSOR | {"shape": [2**62, 2**62, 0]}}, {"output": TENSOR | {"dtype": "object"}},
-    {"output": TENSOR | {"dtype": ["float32"]}}, {"output": TENSOR | {"tensor": 1}},
-    {"output": TENSOR | {"tensor": -1}},
-    {"output": TENSOR | {"tensor": "0"}}, {"output": TENSOR | {"tensor": True}}, {"output": 7}, {"output": 0.5},
-    {"output": [[[[[[TENSOR]]]]]]}, {"output": ["x"] * 3000}, {"fault": "KeyError"}, {"fault": {"type": 3}},
-    {"fault": {"type": "A", "message": "b", "lines": [1]}},
-    {"fault": {"type": "A", "message": "b", "lines": [["f", "3", "x"]]}}, {"gradients": [TENSOR]},
-    {"gradients": {"x": 3}},
-    {"changed": "x"}, {"changed": [1]}, {"shapes": {"a": ["2"]}}, {"shapes": {"a": [2**70]}}, {"shared": [3]},
-    {"held": "7"}, {"held": 1.5}, {"held": True}, {"trained": {"a": 1}}, {"reports": 3}, {"reports": {"s": 3}},
-    {"reports": {"s": {"calls": 1.5}}},
-], ids=lambda about: json.dumps(about)[:60])
+@pytest.mark.parametrize(
+    "about",
+    [
+        7,
+        [],
+        {"output": TENSOR | {"shape": [2, 4]}},
+        {"output": TENSOR | {"shape": [-2, -3]}},
+        {"output": TENSOR | {"shape": [True, 6]}},
+        {"output": TENSOR | {"shape": "23"}},
+        {"output": TENSOR | {"shape": [2.0, 3]}},
+        {"output": TENSOR | {"shape": [1] * 17 + [2, 3]}},
+        {"output": TENSOR | {"shape": [2**62, 2**62, 0]}},
+        {"output": TENSOR | {"dtype": "object"}},
+        {"output": TENSOR | {"dtype": ["float32"]}},
+        {"output": TENSOR | {"tensor": 1}},
+        {"output": TENSOR | {"tensor": -1}},
+        {"output": TENSOR | {"tensor": "0"}},
+        {"output": TENSOR | {"tensor": True}},
+        {"output": 7},
+        {"output": 0.5},
+        {"output": [[[[[[TENSOR]]]]]]},
+        {"output": ["x"] * 3000},
+        {"fault": "KeyError"},
+        {"fault": {"type": 3}},
+        {"fault": {"type": "A", "message": "b", "lines": [1]}},
+        {"fault": {"type": "A", "message": "b", "lines": [["f", "3", "x"]]}},
+        {"gradients": [TENSOR]},
+        {"gradients": {"x": 3}},
+        {"changed": "x"},
+        {"changed": [1]},
+        {"shapes": {"a": ["2"]}},
+        {"shapes": {"a": [2**70]}},
+        {"shared": [3]},
+        {"held": "7"},
+        {"held": 1.5},
+        {"held": True},
+        {"trained": {"a": 1}},
+        {"reports": 3},
+        {"reports": {"s": 3}},
+        {"reports": {"s": {"calls": 1.5}}},
+    ],
+    ids=lambda about: json.dumps(about)[:60],
+)
 def test_a_reply_that_no_honest_process_sends_is_refused(about):
     request = Request("f", {"x": torch.ones(2), "s": stubs.Sublayer(torch.eye(2))})
     with pytest.raises(wire.Malformed):

@@ -17,8 +17,13 @@ def witnessed(lesson, what, dtype, difference):
     name, difference = str(dtype).removeprefix("torch."), float(difference)
     key = (lesson, what, name)
     if key not in _ROWS:
-        _ROWS[key] = tables.row("largest differences from outside implementations", compared=f"{lesson}: {what}",
-                                dtype=name, comparisons=0, difference=difference)
+        _ROWS[key] = tables.row(
+            "largest differences from outside implementations",
+            compared=f"{lesson}: {what}",
+            dtype=name,
+            comparisons=0,
+            difference=difference,
+        )
     _ROWS[key]["comparisons"] += 1
     _ROWS[key]["difference"] = max(_ROWS[key]["difference"], difference)
     assert difference < LIMITS[name], f"{what} in {name}: {difference:.1e} is not under {LIMITS[name]:.0e}"

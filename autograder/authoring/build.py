@@ -274,8 +274,11 @@ def write(path, content):
 
 def arguments(parser):
     choice(parser)
-    parser.add_argument("--again", action="store_true",
-                        help="also write a notebook that says the same as the one in place, with new pictures")
+    parser.add_argument(
+        "--again",
+        action="store_true",
+        help="also write a notebook that says the same as the one in place, with new pictures",
+    )
 
 
 def choice(parser):

@@ -115,17 +115,23 @@ def _reworded(error, said):
 
 KEYWORDS = {
     name: tuple(list(inspect.signature(declare).parameters)[skip:])
-    for name, declare, skip in (("probe", probes.probe, 0), ("mistake", mistakes.Catalogue.mistake, 2),
-                                ("also", mistakes.Catalogue.also, 1))
+    for name, declare, skip in (
+        ("probe", probes.probe, 0),
+        ("mistake", mistakes.Catalogue.mistake, 2),
+        ("also", mistakes.Catalogue.also, 1),
+    )
 }
 
 
 def written(lesson):
     """Return what is `Written` for a lesson. Raises LessonError with the faults of all files that cannot be used."""
     found, made = [], {}
-    for name, get in (("probes", lambda: _probes(lesson)), ("reference", lambda: load(lesson.path)),
-                      ("catalogue", lambda: _catalogue(lesson)),
-                      ("alternatives", lambda: mistakes.read_alternatives(beside(lesson, "alternatives")))):
+    for name, get in (
+        ("probes", lambda: _probes(lesson)),
+        ("reference", lambda: load(lesson.path)),
+        ("catalogue", lambda: _catalogue(lesson)),
+        ("alternatives", lambda: mistakes.read_alternatives(beside(lesson, "alternatives"))),
+    ):
         try:
             with told(lesson):
                 made[name] = get()
@@ -138,8 +144,11 @@ def written(lesson):
 
 def _probes(lesson):
     if not probes_path(lesson).is_file():
-        raise _of_text(lesson, "the lesson has no probes",
-                       f"write {_shown(probes_path(lesson))}; python -m autograder new-lesson shows how")
+        raise _of_text(
+            lesson,
+            "the lesson has no probes",
+            f"write {_shown(probes_path(lesson))}; python -m autograder new-lesson shows how",
+        )
     return probes.load(lesson.name)
 
 
@@ -149,8 +158,16 @@ def _catalogue(lesson):
         raise _of_text(lesson, "the lesson has no mistakes", f"write {_shown(path)}, as docs/add-a-mistake.md shows")
     catalogue = getattr(mistakes.module(path), "catalogue", None)
     if not isinstance(catalogue, mistakes.Catalogue):
-        raise LessonError([Fault(_shown(path), 1, "the mistakes are in no catalogue",
-                                 "begin with `catalogue = Catalogue()` and take step, component, mistake from it")])
+        raise LessonError(
+            [
+                Fault(
+                    _shown(path),
+                    1,
+                    "the mistakes are in no catalogue",
+                    "begin with `catalogue = Catalogue()` and take step, component, mistake from it",
+                )
+            ]
+        )
     return catalogue
 
 
@@ -180,7 +197,8 @@ class _Reference(Here):
             raise AuthorError(
                 f"called like this, the reference raises {reply.fault.type}: {reply.fault.message}{last}",
                 f"mend the solution, or the call: it may say {', '.join(sorted(probes.HOW))}, and all else are "
-                "arguments of the component, in its order")
+                "arguments of the component, in its order",
+            )
         return reply
 
 
@@ -195,8 +213,12 @@ def names_of_others(found):
         except LessonError:
             continue  # it has faults of its own
         for name in others.keys() & lesson.exercises.keys():
-            yield Fault(_shown(lesson.path), lesson.exercises[name].line,
-                        f"{_shown(path)} has an exercise {name!r}, too", "choose another name")
+            yield Fault(
+                _shown(lesson.path),
+                lesson.exercises[name].line,
+                f"{_shown(path)} has an exercise {name!r}, too",
+                "choose another name",
+            )
 
 
 def probed(found):
@@ -204,13 +226,20 @@ def probed(found):
     lesson = found.lesson
     for exercise in lesson.exercises.values():
         if not probes.probes_of(lesson.name, exercise.name):
-            yield Fault(_shown(lesson.path), exercise.line, f"exercise {exercise.name!r} has no probe",
-                        f"write one in {_shown(probes_path(lesson))}")
+            yield Fault(
+                _shown(lesson.path),
+                exercise.line,
+                f"exercise {exercise.name!r} has no probe",
+                f"write one in {_shown(probes_path(lesson))}",
+            )
     for exercise, declared in probes.declared(lesson.name).items():
         for one in declared if exercise not in lesson.exercises else ():
-            yield Fault(_shown(probes_path(lesson)), where(one.observe)[1],
-                        f"probe {one.name!r} is of the unknown exercise {exercise!r}",
-                        nearest(exercise, lesson.exercises))
+            yield Fault(
+                _shown(probes_path(lesson)),
+                where(one.observe)[1],
+                f"probe {one.name!r} is of the unknown exercise {exercise!r}",
+                nearest(exercise, lesson.exercises),
+            )
 
 
 def mistaken(found):
@@ -219,11 +248,19 @@ def mistaken(found):
     path = _shown(beside(lesson, "mistakes"))
     for name in lesson.exercises:
         if name not in catalogue.components:
-            yield Fault(path, 1, f"there is no component {name!r}, which is an exercise of the lesson",
-                        f"declare it with @component(...) above def {name}(step, ...), made of its right steps")
+            yield Fault(
+                path,
+                1,
+                f"there is no component {name!r}, which is an exercise of the lesson",
+                f"declare it with @component(...) above def {name}(step, ...), made of its right steps",
+            )
         elif not catalogue.singles(name):
-            yield Fault(path, where(catalogue.components[name][0])[1], f"exercise {name!r} has no mistake",
-                        "write one with @mistake: what is a probe worth that nothing fails?")
+            yield Fault(
+                path,
+                where(catalogue.components[name][0])[1],
+                f"exercise {name!r} has no mistake",
+                "write one with @mistake: what is a probe worth that nothing fails?",
+            )
 
 
 def accepted(found):
@@ -232,8 +269,12 @@ def accepted(found):
     for exercise, answers in found.alternatives.accepted.items():
         for name, component in answers.items() if exercise not in exercises else ():
             path, line = where(component)
-            yield Fault(_shown(path), line, f"alternative {name!r} answers the unknown exercise {exercise!r}",
-                        nearest(exercise, exercises))
+            yield Fault(
+                _shown(path),
+                line,
+                f"alternative {name!r} answers the unknown exercise {exercise!r}",
+                nearest(exercise, exercises),
+            )
 
 
 RULES = [names_of_others, probed, mistaken, accepted]
@@ -250,5 +291,11 @@ def first(found, exercise, **how):
 def recorded(found, exercise, **how):
     """Return the `Record` of an exercise, as `recording.record` makes it; raise LessonError with what it refuses."""
     with told(found.lesson):
-        return recording.record(found.lesson, found.lesson.exercises[exercise], getattr(found.reference, exercise),
-                                found.catalogue, found.alternatives.of(exercise), **how)
+        return recording.record(
+            found.lesson,
+            found.lesson.exercises[exercise],
+            getattr(found.reference, exercise),
+            found.catalogue,
+            found.alternatives.of(exercise),
+            **how,
+        )

@@ -36,8 +36,14 @@ def records(lesson, seed=recording.SEED, pairs=True, draws=None):
         yield faults.recorded(found, exercise, seed=seed, pairs=pairs, draws=draws and draws(exercise))
 
 
-def record(lessons, folder=recording.FOLDER, only=(), workers=None, progress=lambda what, done, every: None,
-           written=lambda lesson, changed: None):
+def record(
+    lessons,
+    folder=recording.FOLDER,
+    only=(),
+    workers=None,
+    progress=lambda what, done, every: None,
+    written=lambda lesson, changed: None,
+):
     """Write the recorded answers of lessons, those of a lesson all or none; return whether anything changed.
 
     only      names of the exercises to record; the files of all others stay. All exercises if empty
@@ -97,9 +103,11 @@ def _todo(found, only):
     """
     known = {exercise: path for path, one in found.items() for exercise in one.lesson.exercises}
     if unknown := [name for name in only if name not in known]:
-        raise course.CourseError(f"there is no exercise {unknown[0]!r} in "
-                                 f"{', '.join(one.lesson.name for one in found.values())}; "
-                                 f"{course.nearest(unknown[0], known)}")
+        raise course.CourseError(
+            f"there is no exercise {unknown[0]!r} in "
+            f"{', '.join(one.lesson.name for one in found.values())}; "
+            f"{course.nearest(unknown[0], known)}"
+        )
 
     def work(exercise):
         catalogue = found[known[exercise]].catalogue
@@ -125,14 +133,16 @@ def _at_work(count, found):
         yield lambda step, todo: (_do(step, path, exercise, found[path]) for path, exercise in todo)
         return
     with pool(count) as processes:
+
         def results(step, todo):
             running = [processes.submit(_do, step, path, exercise) for path, exercise in todo]
             for one in concurrent.futures.as_completed(running):
                 try:
                     yield one.result()
                 except BrokenProcessPool:
-                    raise course.CourseError("a process that recorded has died; if memory is short, use fewer: "
-                                             "--workers 1") from None
+                    raise course.CourseError(
+                        "a process that recorded has died; if memory is short, use fewer: --workers 1"
+                    ) from None
 
         yield results
 
@@ -153,8 +163,13 @@ def _read_once(path):
 
 def arguments(parser):
     choice(parser)
-    parser.add_argument("--only", nargs="+", default=(), metavar="EXERCISE",
-                        help="record only these exercises, and leave the files of the others as they are")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        default=(),
+        metavar="EXERCISE",
+        help="record only these exercises, and leave the files of the others as they are",
+    )
     parser.add_argument("--workers", type=int, metavar="N", help="exercises at a time (one for each processor)")
 
 

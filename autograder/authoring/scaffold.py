@@ -31,8 +31,9 @@ def begin(root, name, title, number=None):
     for kind, path in paths.items():
         text = (TEMPLATES / f"{kind}.txt").read_text(encoding="utf-8")
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(re.sub(r"\b(HEADING|HEAD|TITLE|EXERCISE)\b", lambda word: words[word[0]], text),
-                        encoding="utf-8")
+        path.write_text(
+            re.sub(r"\b(HEADING|HEAD|TITLE|EXERCISE)\b", lambda word: words[word[0]], text), encoding="utf-8"
+        )
     return list(paths.values())
 
 
@@ -51,8 +52,10 @@ def _names(root, name, title):
     """Yield what is wrong with the name and the title of a lesson."""
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name) or len(name) > 60:
         better = re.sub(r"\W+", "_", name.lower()).strip("_0123456789")[:60]
-        yield (f"new-lesson: {name!r} cannot be the name of a file that is imported; write small letters, digits and _"
-               + (f", such as {better}" if better and not keyword.iskeyword(better) else ""))
+        yield (
+            f"new-lesson: {name!r} cannot be the name of a file that is imported; write small letters, digits and _"
+            + (f", such as {better}" if better and not keyword.iskeyword(better) else "")
+        )
     for path in course.texts(root).values():
         exercises = [cell.name for cell in draft(path.read_text(encoding="utf-8", errors="replace")).of("exercise")]
         if name in exercises:
@@ -91,10 +94,14 @@ def run(args):
     root = course.find_root(args.root)
     own = root / "autograder" / "probes"
     if not own.is_dir() or not own.samefile(probes.__path__[0]):
-        raise course.CourseError(f"{root}: probes would be written into {probes.__path__[0]}, which is not in this "
-                                 "course; write lessons in a copy of the repository, after pip install -e .")
+        raise course.CourseError(
+            f"{root}: probes would be written into {probes.__path__[0]}, which is not in this "
+            "course; write lessons in a copy of the repository, after pip install -e ."
+        )
     for path in begin(root, args.name, args.title, args.lesson):
         print(f"wrote {course.shown(path)}")
-    print(f"It works as it stands: make build LESSONS={args.name}\nThen replace it by yours; docs/write-a-lesson.md "
-          "shows how.")
+    print(
+        f"It works as it stands: make build LESSONS={args.name}\nThen replace it by yours; docs/write-a-lesson.md "
+        "shows how."
+    )
     return 0

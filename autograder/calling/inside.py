@@ -36,8 +36,9 @@ def install() -> None:
     kernel.shell_handlers[CALL] = on_call
 
 
-def answer(names: Mapping[str, Any], content: dict[str, Any],
-           buffers: Sequence[wire.Buffer]) -> tuple[dict[str, Any], list[bytes]]:
+def answer(
+    names: Mapping[str, Any], content: dict[str, Any], buffers: Sequence[wire.Buffer]
+) -> tuple[dict[str, Any], list[bytes]]:
     """Return (JSON, [buffer]): what one call of a component gave, or why there is nothing.
 
     names    of the notebook; the component is one of them
@@ -48,8 +49,12 @@ def answer(names: Mapping[str, Any], content: dict[str, Any],
         request = wire.unpack(content["request"], buffers)
         if request.component not in names:
             return {"missing": True}, []
-        with (time_limit(content["seconds"]), contextlib.redirect_stdout(printed),
-              contextlib.redirect_stderr(printed), warnings.catch_warnings(record=True) as warned):
+        with (
+            time_limit(content["seconds"]),
+            contextlib.redirect_stdout(printed),
+            contextlib.redirect_stderr(printed),
+            warnings.catch_warnings(record=True) as warned,
+        ):
             warnings.simplefilter("default")
             submission = Own({request.component: names[request.component]}, _parts(request.parts))
             about, sent = wire.pack_reply(submission.call(request))

@@ -48,6 +48,7 @@ def _by_signal(seconds: float) -> Iterator[None]:
 
 def _raise_at_next_line(frame: FrameType | None) -> None:
     """Raise `TimeUp` once more where a bare `except:` has swallowed it, so that it leaves the loop around that."""
+
     def trace(frame: FrameType, event: str, argument: Any) -> Any:
         if event == "line":  # an "exception" comes before the `except:` and would be swallowed, too
             raise TimeUp

@@ -127,8 +127,9 @@ class Source(Protocol):
 class Here:
     """Components that live in this process."""
 
-    def __init__(self, components: Mapping[str, Callable[..., Any]],
-                 parts: Mapping[str, Callable[..., Any]] | None = None) -> None:
+    def __init__(
+        self, components: Mapping[str, Callable[..., Any]], parts: Mapping[str, Callable[..., Any]] | None = None
+    ) -> None:
         self._components, self._parts = dict(components), parts or {}
 
     limit = staticmethod(time_limit)  # how the time of several calls is limited
@@ -159,8 +160,9 @@ class Here:
         except Exception as error:
             reply.fault = fault(error)
         reply.changed = tuple(name for name in arguments if _differs(before[name], arguments[name]))
-        reply.reports = {name: value.report(arguments[name]) for name, value in request.arguments.items()
-                         if isinstance(value, Stub)}
+        reply.reports = {
+            name: value.report(arguments[name]) for name, value in request.arguments.items() if isinstance(value, Stub)
+        }
         reply.used, reply.held = tuple(sorted(functions.used)), memory.most
         return reply
 
@@ -185,8 +187,11 @@ def _module(component: Callable[..., Any], request: Request, reply: Reply) -> An
         return module
     state = module.state_dict(keep_vars=True)
     reply.shapes = {name: list(tensor.shape) for name, tensor in state.items()}
-    parameters = {name: parameter for name, parameter in module.named_parameters(remove_duplicate=False)
-                  if parameter.requires_grad}
+    parameters = {
+        name: parameter
+        for name, parameter in module.named_parameters(remove_duplicate=False)
+        if parameter.requires_grad
+    }
     reply.trained = tuple(parameters)
     reply.shared = tuple(sorted(tuple(group) for group in _groups(module) if len(group) > 1))
     with torch.no_grad():
@@ -196,8 +201,9 @@ def _module(component: Callable[..., Any], request: Request, reply: Reply) -> An
                 tensor.copy_(given)
             elif name in parameters:
                 tensor.copy_(Numbers(f"weights {name}").tensor(*tensor.shape, low=-1.0, high=1.0))
-    floats = [value for value in request.arguments.values()
-              if isinstance(value, torch.Tensor) and value.is_floating_point()]
+    floats = [
+        value for value in request.arguments.values() if isinstance(value, torch.Tensor) and value.is_floating_point()
+    ]
     floats += list(request.weights.values())
     if floats:
         module.to(floats[0].dtype)
@@ -212,8 +218,9 @@ def _groups(module: torch.nn.Module) -> Collection[list[str]]:
 
 
 def _leaves(arguments: dict[str, Any], called: object) -> dict[str, torch.Tensor]:
-    leaves = {name: value for name, value in arguments.items()
-              if isinstance(value, torch.Tensor) and value.requires_grad}
+    leaves = {
+        name: value for name, value in arguments.items() if isinstance(value, torch.Tensor) and value.requires_grad
+    }
     if isinstance(called, torch.nn.Module):
         leaves |= {f"weights.{name}": parameter for name, parameter in called.named_parameters()}
     return leaves
@@ -221,6 +228,7 @@ def _leaves(arguments: dict[str, Any], called: object) -> dict[str, torch.Tensor
 
 def describe(arguments: Mapping[str, Any]) -> str:
     """Return one line that names the arguments and their shapes: `query [2, 3, 7], mask [3, 7]`."""
+
     def one(name: str, value: Any) -> str:
         if isinstance(value, torch.Tensor):
             return f"{name} {list(value.shape)}"
@@ -268,8 +276,9 @@ def _gradients(output: Any, leaves: dict[str, torch.Tensor]) -> dict[str, torch.
     trained = {name: leaf for name, leaf in leaves.items() if leaf.requires_grad}
     if not tensors or not trained:
         return dict.fromkeys(leaves)
-    total = sum((t * (torch.arange(t.numel(), dtype=t.dtype).reshape(t.shape) * 37 % 64 - 31) / 32).sum()
-                for t in tensors)
+    total = sum(
+        (t * (torch.arange(t.numel(), dtype=t.dtype).reshape(t.shape) * 37 % 64 - 31) / 32).sum() for t in tensors
+    )
     found = torch.autograd.grad(cast(torch.Tensor, total), list(trained.values()), allow_unused=True)
     return dict.fromkeys(leaves) | dict(zip(trained, found, strict=True))
 
@@ -305,8 +314,9 @@ class _Functions(TorchFunctionMode):
         self.forbidden = set(forbidden)
         self.used: set[str] = set()
 
-    def __torch_function__(self, function: Callable[..., Any], types: Any, args: tuple[Any, ...] = (),
-                           kwargs: dict[str, Any] | None = None) -> Any:
+    def __torch_function__(
+        self, function: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
         name = getattr(function, "__name__", "")
         if name in self.forbidden:
             self.used.add(name)
@@ -321,8 +331,9 @@ class _Memory(TorchDispatchMode):
         self._made: list[weakref.ref[torch.Tensor]] = []
         self.most: int | None = None
 
-    def __torch_dispatch__(self, function: Callable[..., Any], types: Any, args: tuple[Any, ...] = (),
-                           kwargs: dict[str, Any] | None = None) -> Any:
+    def __torch_dispatch__(
+        self, function: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
         output = function(*args, **(kwargs or {}))
         arguments = {_storage(t) for t in tree_flatten((args, kwargs))[0] if isinstance(t, torch.Tensor)}
         known = {_storage(t) for t in self._alive()}
@@ -349,8 +360,11 @@ def _storage(tensor: torch.Tensor) -> int:
 
 _NOT_THE_LEARNERS = tuple(
     os.path.realpath(folder) + os.sep
-    for folder in (os.path.dirname(os.path.dirname(__file__)), os.path.dirname(torch.__file__),
-                   *map(sysconfig.get_path, ("stdlib", "purelib", "platlib")))
+    for folder in (
+        os.path.dirname(os.path.dirname(__file__)),
+        os.path.dirname(torch.__file__),
+        *map(sysconfig.get_path, ("stdlib", "purelib", "platlib")),
+    )
 )
 
 

@@ -16,8 +16,9 @@ class Numbers:
     def __init__(self, seed: str | int) -> None:
         self._random = random.Random(f"transformer taxonomy {seed}")
 
-    def tensor(self, *shape: int, low: float = -2.0, high: float = 2.0,
-               dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    def tensor(
+        self, *shape: int, low: float = -2.0, high: float = 2.0, dtype: torch.dtype = torch.float32
+    ) -> torch.Tensor:
         """Return a tensor of this shape, uniform on the grid between `low` and `high`."""
         steps = int((high - low) * 64)
         count = torch.Size(shape).numel()

@@ -111,13 +111,13 @@ class Remote:
             raise wire.Malformed("an answer that is not a dictionary")
         printed = content.get("printed")
         if isinstance(printed, str) and not self.printed:
-            self.printed = printed[:inside.MOST_PRINTED]
+            self.printed = printed[: inside.MOST_PRINTED]
         if content.get("missing") is True:
             raise Missing(request.component)
         if content.get("stopped") is True:
             raise TimeUp
         if "failed" in content:
-            kind, _, message = str(content["failed"])[:wire.MOST_TEXT].partition(": ")
+            kind, _, message = str(content["failed"])[: wire.MOST_TEXT].partition(": ")
             given = describe((request.build or {}) | request.arguments)
             return Reply(given=given, fault=Fault(kind[:80], message))
         return self._counted(wire.unpack_reply(content.get("reply"), sent, request))

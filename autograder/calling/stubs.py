@@ -80,11 +80,14 @@ class _Translator(torch.nn.Module):
         self.stub_encoded += len(source)
         return source[:, :, None].float(), []
 
-    def decode(self, tokens: torch.Tensor, memory: torch.Tensor,
-               source: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor], list[torch.Tensor]]:
+    def decode(
+        self, tokens: torch.Tensor, memory: torch.Tensor, source: torch.Tensor
+    ) -> tuple[torch.Tensor, list[torch.Tensor], list[torch.Tensor]]:
         if not tokens.shape[0] == memory.shape[0] == source.shape[0]:
-            raise ValueError(f"decode got {tokens.shape[0]} rows of tokens, {memory.shape[0]} of memory and "
-                             f"{source.shape[0]} of source; each row needs its own")
+            raise ValueError(
+                f"decode got {tokens.shape[0]} rows of tokens, {memory.shape[0]} of memory and "
+                f"{source.shape[0]} of source; each row needs its own"
+            )
         place, heard = torch.arange(tokens.shape[1]), torch.arange(source.shape[1])
         # Odd squares are far from regular in a table with a prime number of rows: any change finds another row.
         of_source = ((memory[:, :, 0].long() * 3 + source) * (2 * heard + 5) ** 2).sum(1, keepdim=True)
@@ -138,8 +141,10 @@ class TextModel(Stub):
 
     def report(self, made: "_TextModel") -> dict[str, Any]:
         said = {"modes": {True: "training", False: "evaluation"}, "gradients": {True: "yes", False: "no"}}
-        return {name: ", ".join(sorted({words[use] for use in getattr(made, f"stub_{name}")})) or "never called"
-                for name, words in said.items()}
+        return {
+            name: ", ".join(sorted({words[use] for use in getattr(made, f"stub_{name}")})) or "never called"
+            for name, words in said.items()
+        }
 
 
 class _TextModel(torch.nn.Module):
@@ -182,7 +187,8 @@ class Gpt(Stub):
             for module in (layer.self_attention.k_proj, layer.feed_forward.up_proj):
                 model.stub_positions.append([])
                 module.register_forward_hook(
-                    lambda _, given, __, seen=model.stub_positions[-1]: seen.append(given[0].shape[1]))
+                    lambda _, given, __, seen=model.stub_positions[-1]: seen.append(given[0].shape[1])
+                )
         return model
 
     def report(self, made: Any) -> dict[str, Any]:
@@ -264,21 +270,50 @@ class _View:
     def __init__(self) -> None:
         self.stub_calls: list[dict[str, Any]] = []
 
-    def __call__(self, attention: Any = None, tokens: Any = None, *, encoder_attention: Any = None,
-                 decoder_attention: Any = None, cross_attention: Any = None, encoder_tokens: Any = None,
-                 decoder_tokens: Any = None, include_layers: Any = None, **looks: object) -> None:
-        self.stub_calls.append(dict(attention=attention, tokens=tokens, encoder_attention=encoder_attention,
-                                    decoder_attention=decoder_attention, cross_attention=cross_attention,
-                               encoder_tokens=encoder_tokens, decoder_tokens=decoder_tokens,
-                               include_layers=include_layers))
+    def __call__(
+        self,
+        attention: Any = None,
+        tokens: Any = None,
+        *,
+        encoder_attention: Any = None,
+        decoder_attention: Any = None,
+        cross_attention: Any = None,
+        encoder_tokens: Any = None,
+        decoder_tokens: Any = None,
+        include_layers: Any = None,
+        **looks: object,
+    ) -> None:
+        self.stub_calls.append(
+            dict(
+                attention=attention,
+                tokens=tokens,
+                encoder_attention=encoder_attention,
+                decoder_attention=decoder_attention,
+                cross_attention=cross_attention,
+                encoder_tokens=encoder_tokens,
+                decoder_tokens=decoder_tokens,
+                include_layers=include_layers,
+            )
+        )
 
 
-def _drawn(attention: Any, tokens: Any, encoder_attention: Any, decoder_attention: Any, cross_attention: Any,
-           encoder_tokens: Any, decoder_tokens: Any, include_layers: Any) -> Iterator[tuple[str, torch.Tensor | str]]:
+def _drawn(
+    attention: Any,
+    tokens: Any,
+    encoder_attention: Any,
+    decoder_attention: Any,
+    cross_attention: Any,
+    encoder_tokens: Any,
+    decoder_tokens: Any,
+    include_layers: Any,
+) -> Iterator[tuple[str, torch.Tensor | str]]:
     """Yield (name, tensor or words) of all that BertViz draws in one view."""
-    kinds = [("self", attention, tokens, tokens), ("encoder", encoder_attention, encoder_tokens, encoder_tokens),
-             ("decoder", decoder_attention, decoder_tokens, decoder_tokens),
-             ("cross", cross_attention, decoder_tokens, encoder_tokens)]
+    kinds = [
+        ("self", attention, tokens, tokens),
+        ("encoder", encoder_attention, encoder_tokens, encoder_tokens),
+        ("decoder", decoder_attention, decoder_tokens, decoder_tokens),
+        ("cross", cross_attention, decoder_tokens, encoder_tokens),
+    ]
     kinds = [kind for kind in kinds if kind[1] is not None]
     if attention is not None and len(kinds) > 1:
         yield "view", "refused: attention together with another kind"

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from ..notebooks.reach import Reach
 
 IN_PLACE = "arguments changed in place"  # the observation of the probes that ask for it
-BELIEVED = ("this exercise also depends on which functions your code calls, how much memory it holds, how it uses its "
-            "arguments and what its modules contain. Only its own process can report that, and ")
+BELIEVED = (
+    "this exercise also depends on which functions your code calls, how much memory it holds, how it uses its "
+    "arguments and what its modules contain. Only its own process can report that, and "
+)
 UNCHANGED = "only its own process can report whether your code left its arguments as they were, and "
 
 
@@ -72,8 +74,14 @@ class Watched:
 
     def call(self, request: Request) -> Reply:
         """Call a component and return the submission's `Reply`, in which stands what the request asked for."""
-        self.hearsay |= bool(request.forbidden or request.watch_memory or request.build is not None or any(
-            type(value).report is not Stub.report for value in request.arguments.values() if isinstance(value, Stub)))
+        self.hearsay |= bool(
+            request.forbidden
+            or request.watch_memory
+            or request.build is not None
+            or any(
+                type(value).report is not Stub.report for value in request.arguments.values() if isinstance(value, Stub)
+            )
+        )
         reply = self.submission.call(replace(request, forbidden=tuple({*request.forbidden, *self.forbidden})))
         parts = tuple(request.parts)
         self._used.update((name, parts) for name in reply.used)
@@ -95,8 +103,11 @@ def own(record: Recorded, found: E, watched: Watched, reached: "Reach | None" = 
     if not found.earned:
         return found
     if watched.used:
-        return withheld(found, "This exercise forbids a library call that your code made while it ran: "
-                               f"`{sorted(watched.used)[0]}`. Write it yourself.")
+        return withheld(
+            found,
+            "This exercise forbids a library call that your code made while it ran: "
+            f"`{sorted(watched.used)[0]}`. Write it yourself.",
+        )
     if reached and watched.hearsay:
         return withheld(found, f"The numbers are right. But {BELIEVED}{_where(reached)}")
     keeps = keeps_in_place(record, found.mistakes)
@@ -104,8 +115,13 @@ def own(record: Recorded, found: E, watched: Watched, reached: "Reach | None" = 
         return found
     capped = replace(found, earned=round(found.earned * keeps, 2), passed=False)
     if watched.changed or not reached:
-        return replace(capped, says=["Your code changes its arguments in place in some of the calls: "
-                                     f"{', '.join(sorted(watched.changed))}. Leave the arguments as they are."])
+        return replace(
+            capped,
+            says=[
+                "Your code changes its arguments in place in some of the calls: "
+                f"{', '.join(sorted(watched.changed))}. Leave the arguments as they are."
+            ],
+        )
     return replace(capped, says=[f"The numbers are right. But {UNCHANGED}{_where(reached)}"])
 
 
@@ -115,8 +131,10 @@ def withheld(found: E, reason: str) -> E:
 
 
 def _where(reached: "Reach") -> str:
-    return (f"this notebook reaches into that process, in line {reached.line} of one of its cells: `{reached.what}`. "
-            "Take that out and hand in again, or ask your instructor.")
+    return (
+        f"this notebook reaches into that process, in line {reached.line} of one of its cells: `{reached.what}`. "
+        "Take that out and hand in again, or ask your instructor."
+    )
 
 
 def keeps_in_place(record: Recorded, mistakes: Collection[str] = ()) -> float | None:

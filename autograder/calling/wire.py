@@ -15,17 +15,31 @@ from .local import Fault, Reply, Request, Stub, describe
 
 Buffer = bytes | memoryview  # the numbers of one tensor
 
-DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in (
-    torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.complex64, torch.complex128, torch.bool,
-    torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)}
+DTYPES = {
+    str(dtype).removeprefix("torch."): dtype
+    for dtype in (
+        torch.float16,
+        torch.bfloat16,
+        torch.float32,
+        torch.float64,
+        torch.complex64,
+        torch.complex128,
+        torch.bool,
+        torch.uint8,
+        torch.int8,
+        torch.int16,
+        torch.int32,
+        torch.int64,
+    )
+}
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
-MOST_BYTES = 64 << 20   # of all tensors of one reply
+MOST_BYTES = 64 << 20  # of all tensors of one reply
 MOST_NUMBERS = 500_000  # of all tensors of one reply, those without bytes included; no exercise needs a third of it
 MOST_AXES = 16
-MOST_ITEMS = 2_000      # values in one reply, tensors included
-MOST_TEXT = 2_000       # characters of one text
-MOST_LINES = 4          # of a fault
+MOST_ITEMS = 2_000  # values in one reply, tensors included
+MOST_TEXT = 2_000  # characters of one text
+MOST_LINES = 4  # of a fault
 
 
 class Malformed(ValueError):
@@ -33,6 +47,7 @@ class Malformed(ValueError):
 
 
 # Requests: what the judge sends
+
 
 def pack(request: Request) -> tuple[dict[str, Any], list[bytes]]:
     """Return (JSON, [buffer]) of a `Request`.
@@ -76,12 +91,14 @@ def _unpacked(value: Any, buffers: Sequence[Buffer]) -> Any:
     if "stub" in value:
         module, _, name = value["stub"].partition(":")
         return getattr(importlib.import_module(module), name)(
-            **{name: _unpacked(item, buffers) for name, item in value["fields"].items()})
+            **{name: _unpacked(item, buffers) for name, item in value["fields"].items()}
+        )
     kind = next(iter(value))
     return {"tuple": tuple, "list": list}[kind](_unpacked(item, buffers) for item in value[kind])
 
 
 # Tensors: the same in both directions
+
 
 def _packed_tensor(tensor: torch.Tensor, buffers: list[bytes]) -> dict[str, Any] | str:
     """Return the description of a tensor, and put its bytes, if it has any, behind the others."""
@@ -127,6 +144,7 @@ def _tensor(about: dict[str, Any], buffers: Sequence[Buffer]) -> torch.Tensor:
 
 # Replies: what comes back
 
+
 def pack_reply(reply: Reply) -> tuple[dict[str, Any], list[bytes]]:
     """Return (JSON, [buffer]) of a `Reply`."""
     buffers: list[bytes] = []
@@ -139,8 +157,12 @@ def pack_reply(reply: Reply) -> tuple[dict[str, Any], list[bytes]]:
         if isinstance(value, (list, tuple)):
             return [plain(item) for item in value]
         if isinstance(value, Fault):
-            return {"type": value.type, "message": value.message[:MOST_TEXT], "lines": plain(value.lines),
-                    "unsolved": value.unsolved}
+            return {
+                "type": value.type,
+                "message": value.message[:MOST_TEXT],
+                "lines": plain(value.lines),
+                "unsolved": value.unsolved,
+            }
         return value
 
     return {field.name: plain(getattr(reply, field.name)) for field in fields(Reply) if field.name != "given"}, buffers
@@ -162,15 +184,18 @@ def unpack_reply(about: object, buffers: Sequence[Buffer], request: Request) -> 
         output=read.output(about.get("output")),
         fault=read.fault(about.get("fault")),
         changed=tuple(name for name in read.texts(about.get("changed")) if name in names),
-        gradients={name: None if value is None else read.tensor(value)
-                   for name, value in read.table(about.get("gradients"))},
+        gradients={
+            name: None if value is None else read.tensor(value) for name, value in read.table(about.get("gradients"))
+        },
         used=tuple(name for name in read.texts(about.get("used")) if name in request.forbidden),
         shapes={name: read.sizes(value) for name, value in read.table(about.get("shapes"))},
         trained=read.texts(about.get("trained")),
         shared=tuple(read.texts(group) for group in read.items(about.get("shared"))),
-        reports={name: {key: read.report(item) for key, item in read.table(value)}
-                 for name, value in read.table(about.get("reports"))
-                 if isinstance(request.arguments.get(name), Stub)},
+        reports={
+            name: {key: read.report(item) for key, item in read.table(value)}
+            for name, value in read.table(about.get("reports"))
+            if isinstance(request.arguments.get(name), Stub)
+        },
         held=None if about.get("held") is None else read.number(about.get("held")),
     )
 

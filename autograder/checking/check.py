@@ -25,8 +25,10 @@ def check(component, exercise=None, *, seconds=SECONDS):
     """
     name = exercise or getattr(component, "__name__", None)
     if not callable(component):
-        raise TypeError(f"check needs the component itself, such as check({name or 'attention_scores'}); "
-                        f"it got a {type(component).__name__}")
+        raise TypeError(
+            f"check needs the component itself, such as check({name or 'attention_scores'}); "
+            f"it got a {type(component).__name__}"
+        )
     record = _record(name)
     found = examine(record, {record.exercise: component}, seconds)
     progress_file.remember(record, found)
@@ -54,8 +56,11 @@ def _examine(record, components, seconds, seed, printed):
         observed, stopped = observe(record, watched, seconds, seed, parts)
         return diagnose(record, observed, stopped), observed
 
-    with (contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed),
-          warnings.catch_warnings(record=True) as warned):
+    with (
+        contextlib.redirect_stdout(printed),
+        contextlib.redirect_stderr(printed),
+        warnings.catch_warnings(record=True) as warned,
+    ):
         warnings.simplefilter("default")
         try:
             diagnosis, observed, note = settle(record, probe, watched)
@@ -75,9 +80,18 @@ def result(record, diagnosis: Diagnosis, observed, printed="", note=""):
     """Return the `Result` that a diagnosis amounts to."""
     fault = next((seen.fault for seen in observed.values() if seen.fault), None)
     return Result(
-        exercise=record.exercise, points=record.points, earned=round(record.points * diagnosis.keeps, 2),
-        passed=diagnosis.passed, mistakes=diagnosis.mistakes, says=diagnosis.says, rows=diagnosis.rows,
-        unsolved=unsolved(observed), fault=fault, note=note, printed=printed[:2000])
+        exercise=record.exercise,
+        points=record.points,
+        earned=round(record.points * diagnosis.keeps, 2),
+        passed=diagnosis.passed,
+        mistakes=diagnosis.mistakes,
+        says=diagnosis.says,
+        rows=diagnosis.rows,
+        unsolved=unsolved(observed),
+        fault=fault,
+        note=note,
+        printed=printed[:2000],
+    )
 
 
 def _record(name):
@@ -93,7 +107,7 @@ def _no_such_exercise(name):
     known = list(recording.exercises())
     near = difflib.get_close_matches(str(name), known, 1)
     meant = f"did you mean {near[0]!r}?" if near else f"the exercises are {', '.join(known)}"
-    return f"there is no exercise {name!r}; {meant} Or name it: check(component, exercise=\"name\")"
+    return f'there is no exercise {name!r}; {meant} Or name it: check(component, exercise="name")'
 
 
 def hint(exercise):

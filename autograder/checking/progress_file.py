@@ -52,8 +52,13 @@ def state(exercise):
 def remember(record, result):
     """Keep the last result of an exercise. An unsolved one does not count as a try."""
     if not result.unsolved:
-        _write(record.exercise, tries=state(record.exercise).get("tries", 0) + 1, earned=result.earned,
-               passed=result.passed, mistake=result.mistake)
+        _write(
+            record.exercise,
+            tries=state(record.exercise).get("tries", 0) + 1,
+            earned=result.earned,
+            passed=result.passed,
+            mistake=result.mistake,
+        )
 
 
 def hints_opened(exercise):

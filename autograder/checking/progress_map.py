@@ -16,9 +16,15 @@ RECORDED = Path(__file__).parent.parent / "recorded"  # `recording` knows it too
 MARKS = {"solved": "✓", "tried": "◐", "not yet": "·"}
 
 # How the lessons stand in a terminal: the models on top of what they are made of. One in a row is as wide as two.
-ROWS = [("encoder_only", "decoder_only"), ("encoder", "decoder"), ("positional_embeddings",), ("encoder_decoder",),
-        ("multi_head_attention", "self_attention"), ("scaled_dot_product_attention", "layer_normalization"),
-        ("visualizing_attention",)]
+ROWS = [
+    ("encoder_only", "decoder_only"),
+    ("encoder", "decoder"),
+    ("positional_embeddings",),
+    ("encoder_decoder",),
+    ("multi_head_attention", "self_attention"),
+    ("scaled_dot_product_attention", "layer_normalization"),
+    ("visualizing_attention",),
+]
 ACROSS, GAP = 39, 2  # of one card, and between two: 80 columns together
 ARROWS = (30, 30 + ACROSS + GAP)  # the columns in which data goes up from one row to the next
 
@@ -41,8 +47,15 @@ def read(folder=RECORDED):
         record, done = json.loads(path.read_text(encoding="utf-8")), progress_file.state(path.stem)
         state = "solved" if done.get("passed") else "tried" if done.get("tries") else "not yet"
         earned = done.get("earned")
-        found.append(Exercise(record["lesson"], record["exercise"], state,
-                              earned if isinstance(earned, (int, float)) else 0, record["points"]))
+        found.append(
+            Exercise(
+                record["lesson"],
+                record["exercise"],
+                state,
+                earned if isinstance(earned, (int, float)) else 0,
+                record["points"],
+            )
+        )
     return Progress(sorted(found, key=_place))
 
 
@@ -55,29 +68,39 @@ class Progress:
     @property
     def map(self):
         """The map of the transformer, with what is solved and what was tried."""
-        return transformer_map(**{state: [exercise.name for exercise in self.exercises
-                                          if exercise.state == state and exercise.name in PARTS]
-                                  for state in ("solved", "tried")})
+        return transformer_map(
+            **{
+                state: [
+                    exercise.name for exercise in self.exercises if exercise.state == state and exercise.name in PARTS
+                ]
+                for state in ("solved", "tried")
+            }
+        )
 
     def _total(self):
         earned, points = (sum(getattr(exercise, what) for exercise in self.exercises) for what in ("earned", "points"))
         return f"{round(earned, 2):g} of {points:g} points"
 
     def _repr_html_(self):
-        rows = "".join(html_row(f"{MARKS[one.state]} {one.state}", _title(one.lesson), one.name,
-                                f"{one.earned:g} of {one.points:g}") for one in self.exercises)
-        return (f'{self.map.html}<div style="{BOX}"><b>{escape(self._total())}</b>'
-                f'<table style="border-collapse:collapse;font-size:inherit">{rows}</table></div>')
+        rows = "".join(
+            html_row(
+                f"{MARKS[one.state]} {one.state}", _title(one.lesson), one.name, f"{one.earned:g} of {one.points:g}"
+            )
+            for one in self.exercises
+        )
+        return (
+            f'{self.map.html}<div style="{BOX}"><b>{escape(self._total())}</b>'
+            f'<table style="border-collapse:collapse;font-size:inherit">{rows}</table></div>'
+        )
 
     def __repr__(self):
         lessons = {name: [] for row in ROWS for name in row}
         for exercise in self.exercises:
             lessons.setdefault(exercise.lesson, []).append(exercise)
         others = [(name,) for name in lessons if name not in LESSONS]  # those of an instructor's own
-        rows = [_beside([_card(name, lessons[name], len(row) == 1) for name in row])
-                for row in ROWS + others]
+        rows = [_beside([_card(name, lessons[name], len(row) == 1) for name in row]) for row in ROWS + others]
         # The decoder asks the encoder for keys and values.
-        rows[1][1] = "──▶".join((rows[1][1][:ACROSS - 1] + "├", rows[1][1][ACROSS + GAP + 1:]))
+        rows[1][1] = "──▶".join((rows[1][1][: ACROSS - 1] + "├", rows[1][1][ACROSS + GAP + 1 :]))
         for upper, lower in ((0, 1), (1, 2)):
             for column in ARROWS:
                 rows[upper][-1] = _put(rows[upper][-1], column, "▲")
@@ -108,14 +131,14 @@ def _card(lesson, exercises, wide):
         half = (len(cells) + 1) // 2
         right = cells[half:] + [" " * (ACROSS - 2)] * (2 * half - len(cells))
         cells = [one + " " * (GAP + 2) + other for one, other in zip(cells[:half], right, strict=True)]
-    return [f"┌{title[:width - 2]:─<{width - 2}}┐", *(f"│{cell}│" for cell in cells), f"└{'─' * (width - 2)}┘"]
+    return [f"┌{title[: width - 2]:─<{width - 2}}┐", *(f"│{cell}│" for cell in cells), f"└{'─' * (width - 2)}┘"]
 
 
 def _cell(exercise):
     """Return sign, name and points of an exercise, in as many columns as are inside of a card."""
     points = f"{exercise.earned:g}/{exercise.points:g}"
     room = ACROSS - 6 - len(points)
-    name = exercise.name if len(exercise.name) < room else exercise.name[:room - 2] + "…"
+    name = exercise.name if len(exercise.name) < room else exercise.name[: room - 2] + "…"
     return f" {MARKS[exercise.state]} {name:<{room}}{points} "
 
 
@@ -127,7 +150,7 @@ def _beside(cards):
 
 
 def _put(line, column, sign):
-    return line[:column] + sign + line[column + 1:]
+    return line[:column] + sign + line[column + 1 :]
 
 
 def arguments(parser):

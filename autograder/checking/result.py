@@ -8,8 +8,10 @@ from html import escape
 MARKS = {"right": "✓", "differs": "✗", "not run": "·"}
 MIME_TYPE = "application/vnd.transformer-taxonomy.result+json"
 STEPS = ("What can be seen", "Why", "Where to look")
-BOX = ("border:1px solid rgba(128,128,128,.45);border-left-width:4px;border-radius:4px;padding:.5em 1em;"
-       "max-width:56em;line-height:1.45")
+BOX = (
+    "border:1px solid rgba(128,128,128,.45);border-left-width:4px;border-radius:4px;padding:.5em 1em;"
+    "max-width:56em;line-height:1.45"
+)
 # nbgrader's feedback pages take the triangle away from a summary.
 SUMMARY = '<summary style="display:list-item;cursor:pointer">'
 CELL = "text-align:left;vertical-align:top;padding:.1em .8em .1em 0;background:transparent;border:0;white-space:normal"
@@ -66,8 +68,15 @@ class Result:
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         """Return the result as HTML, as text, and as data for whoever reads a graded notebook."""
-        data = {"exercise": self.exercise, "points": self.points, "earned": self.earned, "passed": self.passed,
-                "unsolved": self.unsolved, "mistakes": list(self.mistakes), "says": self.says}
+        data = {
+            "exercise": self.exercise,
+            "points": self.points,
+            "earned": self.earned,
+            "passed": self.passed,
+            "unsolved": self.unsolved,
+            "mistakes": list(self.mistakes),
+            "says": self.says,
+        }
         return {"text/html": self._repr_html_(), "text/plain": repr(self), MIME_TYPE: data}
 
     def _repr_html_(self):
@@ -83,8 +92,10 @@ class Result:
         if self.note:
             parts.append(f"<p>{escape(self.note)}</p>")
         if self.printed.strip():
-            parts.append(f"<details>{SUMMARY}Your code printed</summary>"
-                         f"<pre>{escape(_first_lines(self.printed))}</pre></details>")
+            parts.append(
+                f"<details>{SUMMARY}Your code printed</summary>"
+                f"<pre>{escape(_first_lines(self.printed))}</pre></details>"
+            )
         return f'<div style="{BOX}">{"".join(parts)}</div>'
 
     def _html_says(self):
@@ -94,8 +105,10 @@ class Result:
         named = escape(" + ".join(name.replace("_", " ") for name in self.mistakes))
         # Nested, so that the place cannot be opened before the cause has been read.
         why, where = ("<details open>" if self.opened > step else "<details>" for step in (1, 2))
-        return [f"<p>{symptom}</p>{why}{SUMMARY}{STEPS[1]}?</summary><p><b>{named}.</b> {cause}</p>"
-                f"{where}{SUMMARY}{STEPS[2]}</summary><p>{place}</p></details></details>"]
+        return [
+            f"<p>{symptom}</p>{why}{SUMMARY}{STEPS[1]}?</summary><p><b>{named}.</b> {cause}</p>"
+            f"{where}{SUMMARY}{STEPS[2]}</summary><p>{place}</p></details></details>"
+        ]
 
     def __repr__(self):
         if self.unsolved:
@@ -104,8 +117,10 @@ class Result:
         if not self.passed:
             lines += [_wrapped(f"  {state:<8} ", sentence) for sentence, state in self.rows]
         if self.mistakes:
-            lines += [_wrapped(f"{step}: ", sentence)
-                      for step, sentence in list(zip(STEPS, self.says, strict=True))[:self.opened]]
+            lines += [
+                _wrapped(f"{step}: ", sentence)
+                for step, sentence in list(zip(STEPS, self.says, strict=True))[: self.opened]
+            ]
             if self.opened < len(STEPS):
                 lines.append(f"(.more() opens the next step: {STEPS[self.opened].lower()})")
         else:
@@ -127,7 +142,7 @@ class Hint:
 
     def _rest(self):
         left = self.count - len(self.opened)
-        return f"{left} more: hint(\"{self.exercise}\") opens the next." if left else "That was the last hint."
+        return f'{left} more: hint("{self.exercise}") opens the next.' if left else "That was the last hint."
 
     def _repr_markdown_(self):
         hints = "\n\n".join(f"**Hint {number} of {self.count}.** {text}" for number, text in enumerate(self.opened, 1))

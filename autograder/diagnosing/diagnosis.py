@@ -36,8 +36,10 @@ def diagnose(record: recording.Record, observed: Mapping[str, Observations], sto
     stopped  why not all probes were run; empty if they were
     """
     seen = recording.values(observed)
-    expected = {probe: {name: record.expected(probe, name) for name in observations}
-                for probe, observations in record.reference.items()}
+    expected = {
+        probe: {name: record.expected(probe, name) for name in observations}
+        for probe, observations in record.reference.items()
+    }
     differs = recording.differences(expected, seen)
     rows = [(sentence, _state(name, seen, differs)) for name, sentence in record.probes]
     if stopped:
@@ -51,9 +53,12 @@ def diagnose(record: recording.Record, observed: Mapping[str, Observations], sto
     keeps = 1.0
     for mistake in about:
         keeps *= mistake["keeps"]
-    says = [" ".join(mistake[part] for mistake in about) if len(about) == 1 else
-            " ".join(f"{number}. {mistake[part]}" for number, mistake in enumerate(about, 1))
-            for part in ("symptom", "cause", "place")]
+    says = [
+        " ".join(mistake[part] for mistake in about)
+        if len(about) == 1
+        else " ".join(f"{number}. {mistake[part]}" for number, mistake in enumerate(about, 1))
+        for part in ("symptom", "cause", "place")
+    ]
     if len(about) > 1:
         says[0] = f"Two things at once. {says[0]}"
     return Diagnosis(False, tuple(found["mistakes"]), keeps, says, rows)
@@ -65,8 +70,12 @@ def _state(probe: str, seen: Collection[str], differs: Collection[str]) -> str:
     return "differs" if probe in differs else "right"
 
 
-def symptoms(record: recording.Record, observed: Mapping[str, Observations], expected: Mapping[str, Mapping[str, Any]],
-             most: int = 3) -> list[str]:
+def symptoms(
+    record: recording.Record,
+    observed: Mapping[str, Observations],
+    expected: Mapping[str, Mapping[str, Any]],
+    most: int = 3,
+) -> list[str]:
     """Say what can be seen where the answer differs, the first observation of each probe, and claim no cause."""
     found = []
     for probe, sentence in record.probes:
@@ -83,7 +92,8 @@ def symptoms(record: recording.Record, observed: Mapping[str, Observations], exp
     raised = [text for text in found if " raised " in text]
     if raised:  # the same exception under every probe is one symptom, and the first to tell
         found = [raised[0].partition(". ")[2].replace("your code", "Your code", 1)] + [
-            text for text in found if " raised " not in text]
+            text for text in found if " raised " not in text
+        ]
     rest = len(found) - most
     return found[:most] + ([f"{rest} more of these probes differ."] if rest > 0 else [])
 

@@ -15,8 +15,9 @@ from .recording import Record
 SECONDS = 10.0  # a right answer takes a hundredth of one
 
 
-def settle(record: Record, probe: Callable[[tuple[str, ...]], tuple[Diagnosis, probes.Observed]],
-           watched: Watched) -> tuple[Diagnosis, probes.Observed, str]:
+def settle(
+    record: Record, probe: Callable[[tuple[str, ...]], tuple[Diagnosis, probes.Observed]], watched: Watched
+) -> tuple[Diagnosis, probes.Observed, str]:
     """Return (diagnosis, observed, note) of an answer, judged with right helpers where its own are not right.
 
     probe    function of the names of components that are replaced by right ones: (diagnosis, observed)
@@ -28,15 +29,18 @@ def settle(record: Record, probe: Callable[[tuple[str, ...]], tuple[Diagnosis, p
         alone, seen = probe(tuple(record.uses))
         if alone.passed:
             watched.keep_only(record.uses)  # what a wrong helper did does not count against this answer
-            note = (f"Judged with right versions of {' and '.join(record.uses)}, which it calls; "
-                    "yours are not right yet, but cost no points here.")
+            note = (
+                f"Judged with right versions of {' and '.join(record.uses)}, which it calls; "
+                "yours are not right yet, but cost no points here."
+            )
         if alone.passed or not unsolved(seen) and (alone.mistakes or not diagnosis.mistakes):
             diagnosis, observed = alone, seen
     return diagnosis, observed, note
 
 
-def observe(record: Record, submission: Source, seconds: float, seed: str | int,
-            parts: Collection[str] = ()) -> tuple[probes.Observed, str]:
+def observe(
+    record: Record, submission: Source, seconds: float, seed: str | int, parts: Collection[str] = ()
+) -> tuple[probes.Observed, str]:
     """Run the probes of an exercise within the time allowed; return (observed, why not all were run or "")."""
     observed: probes.Observed = {}
     stopped = ""
@@ -44,14 +48,17 @@ def observe(record: Record, submission: Source, seconds: float, seed: str | int,
     try:
         with submission.limit(seconds):
             for name in run:
-                observed |= probes.observe(record.lesson, record.exercise, submission, seed, parts, only={name},
-                                           draws=record.draws)
+                observed |= probes.observe(
+                    record.lesson, record.exercise, submission, seed, parts, only={name}, draws=record.draws
+                )
                 if unsolved(observed):
                     break
     except TimeUp:
         sentence = dict(record.probes)[run[len(observed)]]
-        stopped = (f"Your code did not return within {seconds:g} seconds and was stopped. The probe was: "
-                   f"{sentence}. Look for a loop whose end is never reached.")
+        stopped = (
+            f"Your code did not return within {seconds:g} seconds and was stopped. The probe was: "
+            f"{sentence}. Look for a loop whose end is never reached."
+        )
     if unsolved(observed):
         stopped = f"{record.exercise} is not solved yet."
     return observed, stopped

@@ -28,8 +28,9 @@ def same(expected: object, seen: object, slack: float = 1.0) -> bool:
     if expected.shape != seen.shape:
         return False
     expected, seen = expected.double(), seen.double()
-    return torch.allclose(seen, expected, rtol=RELATIVE * slack, atol=ABSOLUTE * slack * _scale(expected),
-                          equal_nan=True)
+    return torch.allclose(
+        seen, expected, rtol=RELATIVE * slack, atol=ABSOLUTE * slack * _scale(expected), equal_nan=True
+    )
 
 
 def signature(expected: Mapping[str, Any], seen: Mapping[str, Any]) -> Signature:
@@ -59,8 +60,9 @@ def signature(expected: Mapping[str, Any], seen: Mapping[str, Any]) -> Signature
 def same_signature(one: Signature, other: Signature, slack: float = 1.0) -> bool:
     """Return True if two signatures can belong to the same observations, at `slack` times the usual tolerance."""
     scale = max(one[-1], other[-1], 1e-2)
-    return one[0] == other[0] and all(abs(a - b) <= RELATIVE * slack * scale
-                                      for a, b in zip(one[1:], other[1:], strict=True))
+    return one[0] == other[0] and all(
+        abs(a - b) <= RELATIVE * slack * scale for a, b in zip(one[1:], other[1:], strict=True)
+    )
 
 
 def _scale(expected: object) -> float:
@@ -79,5 +81,7 @@ def _weights(count: int) -> torch.Tensor:
 @functools.lru_cache(maxsize=1024)
 def _drawn(count: int) -> torch.Tensor:
     numbers = random.Random("signature")
-    return torch.tensor([[(0.5 + numbers.random()) * (-1) ** int(numbers.random() * 2) for _ in range(count)]
-                         for _ in range(3)], dtype=torch.float64).reshape(3, count)
+    return torch.tensor(
+        [[(0.5 + numbers.random()) * (-1) ** int(numbers.random() * 2) for _ in range(count)] for _ in range(3)],
+        dtype=torch.float64,
+    ).reshape(3, count)

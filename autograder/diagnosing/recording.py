@@ -86,16 +86,22 @@ class ExerciseLike(Protocol):
     def hints(self) -> Iterable[str]: ...
 
 
-def differences(reference: Mapping[str, Mapping[str, Any]],
-                seen: Mapping[str, Mapping[str, Any]]) -> dict[str, Signature]:
+def differences(
+    reference: Mapping[str, Mapping[str, Any]], seen: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Signature]:
     """Return {probe: signature} of every probe that shows anything else than for the reference.
 
     reference  {probe: {observation: tensor or string}}
     seen       {probe: {observation: tensor or string}}, of as many probes as were run
     """
-    return {probe: signature(reference[probe], observations) for probe, observations in seen.items()
-            if any(not same(reference[probe].get(name), observations.get(name))
-                   for name in {**reference[probe], **observations})}
+    return {
+        probe: signature(reference[probe], observations)
+        for probe, observations in seen.items()
+        if any(
+            not same(reference[probe].get(name), observations.get(name))
+            for name in {**reference[probe], **observations}
+        )
+    }
 
 
 def agree(one: Mapping[str, Signature], other: Mapping[str, Signature], slack: float = 1.0) -> bool:
@@ -108,9 +114,16 @@ def values(observed: Mapping[str, probes.Observations]) -> dict[str, dict[str, A
     return {probe: observations.values for probe, observations in observed.items()}
 
 
-def record(lesson: LessonLike, exercise: ExerciseLike, reference: Callable[..., Any], catalogue: "Catalogue",
-           accepted: Iterable[tuple[str, Callable[..., Any]]] = (), seed: str | int = SEED, pairs: bool = True,
-           draws: Mapping[str, int] | None = None) -> Record:
+def record(
+    lesson: LessonLike,
+    exercise: ExerciseLike,
+    reference: Callable[..., Any],
+    catalogue: "Catalogue",
+    accepted: Iterable[tuple[str, Callable[..., Any]]] = (),
+    seed: str | int = SEED,
+    pairs: bool = True,
+    draws: Mapping[str, int] | None = None,
+) -> Record:
     """Return the `Record` of one exercise.
 
     lesson     the `Lesson` that was read
@@ -126,25 +139,42 @@ def record(lesson: LessonLike, exercise: ExerciseLike, reference: Callable[..., 
     asked = probes.probes_of(lesson.name, exercise.name)
     if not asked:
         raise AuthorError(f"{lesson.path}: exercise {exercise.name!r} has no probe", "write one in autograder/probes")
-    right = [Answer("the reference", reference, right=True),
-             Answer("the right steps in mistakes/", catalogue.right(exercise.name), right=True)]
+    right = [
+        Answer("the reference", reference, right=True),
+        Answer("the right steps in mistakes/", catalogue.right(exercise.name), right=True),
+    ]
     right += [Answer(f"the alternative {name}", component, right=True) for name, component in accepted]
     singles = {f"{wrong.mistakes[0]} ({_written(wrong)})": wrong for wrong in catalogue.singles(exercise.name)}
     doubles = {" + ".join(wrong.mistakes): wrong for wrong in (catalogue.pairs(exercise.name) if pairs else ())}
-    answers = [*right, *(Answer(name, wrong.call) for name, wrong in singles.items()),
-               *(Answer(name, wrong.call, firm=False) for name, wrong in doubles.items())]
+    answers = [
+        *right,
+        *(Answer(name, wrong.call) for name, wrong in singles.items()),
+        *(Answer(name, wrong.call, firm=False) for name, wrong in doubles.items()),
+    ]
     seen, draws, unsteady = _observed(lesson, exercise, asked, seed, answers, draws)
     first = seen[right[0].name]
     expected = values(first)
     found = Record(
-        lesson.name, exercise.name, exercise.points, list(exercise.uses), list(exercise.hints),
-        [[probe.name, probe.sentence] for probe in asked], draws,
+        lesson.name,
+        exercise.name,
+        exercise.points,
+        list(exercise.uses),
+        list(exercise.hints),
+        [[probe.name, probe.sentence] for probe in asked],
+        draws,
         {probe: {name: plain(value) for name, value in seen.items()} for probe, seen in expected.items()},
-        {probe: seen.given for probe, seen in first.items()}, [], {}, [])
+        {probe: seen.given for probe, seen in first.items()},
+        [],
+        {},
+        [],
+    )
     differs = {name: differences(expected, values(observed)) for name, observed in seen.items()}
     if differs[right[1].name]:
-        raise AuthorError(f"{exercise.name!r} made of the right steps in mistakes/ differs from the reference",
-                          "mend the steps", catalogue.components[exercise.name][0])
+        raise AuthorError(
+            f"{exercise.name!r} made of the right steps in mistakes/ differs from the reference",
+            "mend the steps",
+            catalogue.components[exercise.name][0],
+        )
     for answer in right[2:]:
         if differs[answer.name] and not any(agree(differs[answer.name], known) for known in found.accepted):
             found.accepted.append(differs[answer.name])
@@ -153,9 +183,14 @@ def record(lesson: LessonLike, exercise: ExerciseLike, reference: Callable[..., 
     return found
 
 
-def _observed(lesson: LessonLike, exercise: ExerciseLike, asked: Iterable[probes.Probe], seed: str | int,
-              answers: Sequence[Answer],
-              known: Mapping[str, int] | None) -> tuple[dict[str, probes.Observed], dict[str, int], set[str]]:
+def _observed(
+    lesson: LessonLike,
+    exercise: ExerciseLike,
+    asked: Iterable[probes.Probe],
+    seed: str | int,
+    answers: Sequence[Answer],
+    known: Mapping[str, int] | None,
+) -> tuple[dict[str, probes.Observed], dict[str, int], set[str]]:
     """Return ({answer: {probe: Observations}}, {probe: draw, where that is not the first}, names of unsteady pairs).
 
     known  {probe: draw} that is taken as it is; None if it is to be found
@@ -169,8 +204,9 @@ def _observed(lesson: LessonLike, exercise: ExerciseLike, asked: Iterable[probes
             number, observed, jumps = draw(lesson.name, exercise.name, probe.name, seed, answers)
         else:
             number, jumps = known.get(probe.name, 0), {}
-            observed = {answer.name: observe(lesson.name, exercise.name, probe.name, seed, number, answer)
-                        for answer in answers}
+            observed = {
+                answer.name: observe(lesson.name, exercise.name, probe.name, seed, number, answer) for answer in answers
+            }
         if firm := [jumps[answer.name] for answer in answers if answer.firm and answer.name in jumps]:
             raise AuthorError(f"exercise {exercise.name!r}, {firm[0].fact}", firm[0].remedy, probe.observe)
         unsteady |= jumps.keys()
@@ -180,19 +216,28 @@ def _observed(lesson: LessonLike, exercise: ExerciseLike, asked: Iterable[probes
     return seen, draws, unsteady
 
 
-def _add_mistakes(found: Record, catalogue: "Catalogue", singles: Mapping[str, "Wrong"],
-                  differs_of: Mapping[str, dict[str, Signature]]) -> None:
+def _add_mistakes(
+    found: Record,
+    catalogue: "Catalogue",
+    singles: Mapping[str, "Wrong"],
+    differs_of: Mapping[str, dict[str, Signature]],
+) -> None:
     for written, wrong in singles.items():
         differs, name = differs_of[written], wrong.mistakes[0]
         if not differs:
-            raise AuthorError(f"{found.exercise}: mistake {written!r} shows nothing under the probes",
-                              "add a probe that tells it from a right answer, or exclude the exercise with only=",
-                              next(iter(wrong.replaced.values())))
+            raise AuthorError(
+                f"{found.exercise}: mistake {written!r} shows nothing under the probes",
+                "add a probe that tells it from a right answer, or exclude the exercise with only=",
+                next(iter(wrong.replaced.values())),
+            )
         for known in found.behaviours:
             if known["mistakes"] != [name] and agree(differs, known["differs"], APART):
                 other = known["mistakes"][0]
-                raise AuthorError(f"{found.exercise}: mistakes {written!r} and {other!r} look the same to all probes",
-                                  "add a probe, or make them one", next(iter(wrong.replaced.values())))
+                raise AuthorError(
+                    f"{found.exercise}: mistakes {written!r} and {other!r} look the same to all probes",
+                    "add a probe, or make them one",
+                    next(iter(wrong.replaced.values())),
+                )
         about = asdict(catalogue.mistakes[name])
         found.mistakes[name] = {key: about[key] for key in ("symptom", "cause", "place", "keeps")}
         if not any(agree(differs, known["differs"]) for known in found.behaviours):
@@ -263,8 +308,11 @@ def close_enough(one: object, other: object) -> bool:
     Another processor may add in another order; what a record means does not change by that.
     """
     if isinstance(one, dict):
-        return isinstance(other, dict) and one.keys() == other.keys() and all(
-            close_enough(one[key], other[key]) for key in one)
+        return (
+            isinstance(other, dict)
+            and one.keys() == other.keys()
+            and all(close_enough(one[key], other[key]) for key in one)
+        )
     if isinstance(one, list):
         return isinstance(other, list) and len(one) == len(other) and all(map(close_enough, one, other))
     if isinstance(one, float) and isinstance(other, float):

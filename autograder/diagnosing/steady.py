@@ -61,15 +61,19 @@ class Widened(Here):
         wide = super().call(_changed(request, _widened))
         if reply.fault or wide.fault:
             return reply  # who mixes the two precisions cannot be asked in this way
-        return replace(reply, output=_narrowed(wide.output, reply.output), reports=wide.reports,
-                       gradients={name: _narrowed(value, reply.gradients.get(name))
-                                  for name, value in wide.gradients.items()})
+        return replace(
+            reply,
+            output=_narrowed(wide.output, reply.output),
+            reports=wide.reports,
+            gradients={name: _narrowed(value, reply.gradients.get(name)) for name, value in wide.gradients.items()},
+        )
 
 
 def _changed(request: Request, change: Callable[[torch.Tensor], torch.Tensor]) -> Request:
     """Return the request with every float tensor in it changed, in stubs, weights and lists as well."""
-    return replace(request, **{name: _deep(getattr(request, name), change)
-                               for name in ("arguments", "build", "weights")})
+    return replace(
+        request, **{name: _deep(getattr(request, name), change) for name in ("arguments", "build", "weights")}
+    )
 
 
 def _deep(value: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
@@ -106,14 +110,22 @@ def _narrowed(value: Any, like: Any) -> Any:
 class _InDouble(TorchDispatchMode):
     """Computes each operation on float32 in float64, and rounds what comes of it."""
 
-    def __torch_dispatch__(self, function: Any, types: Any, args: tuple[Any, ...] = (),
-                           kwargs: dict[str, Any] | None = None) -> Any:
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
         kwargs, schema = kwargs or {}, function._schema
-        floats = {value.dtype for value in tree_flatten((args, kwargs))[0]
-                  if isinstance(value, torch.Tensor) and value.is_floating_point() and not value.is_meta}
+        floats = {
+            value.dtype
+            for value in tree_flatten((args, kwargs))[0]
+            if isinstance(value, torch.Tensor) and value.is_floating_point() and not value.is_meta
+        }
         makes_a_view = any(argument.alias_info for argument in schema.arguments)
-        if (floats != {torch.float32} or makes_a_view or kwargs.get("dtype")
-                or any(word in schema.name for word in RANDOM)):
+        if (
+            floats != {torch.float32}
+            or makes_a_view
+            or kwargs.get("dtype")
+            or any(word in schema.name for word in RANDOM)
+        ):
             return function(*args, **kwargs)
         wide_args, wide_kwargs = tree_map(_widened_if_tensor, (args, kwargs))
         try:
@@ -182,8 +194,13 @@ class Jump(NamedTuple):
         return f"{self.fact}; {self.remedy}"
 
 
-def jump(probe: str, answer: str, expected: Mapping[str, Any], plain: Mapping[str, Any],
-         changed: Mapping[str, Mapping[str, Any]]) -> Jump | None:
+def jump(
+    probe: str,
+    answer: str,
+    expected: Mapping[str, Any],
+    plain: Mapping[str, Any],
+    changed: Mapping[str, Mapping[str, Any]],
+) -> Jump | None:
     """Return the first `Jump` of an answer under one probe, or None.
 
     expected  {observation: value} of the reference
@@ -193,12 +210,20 @@ def jump(probe: str, answer: str, expected: Mapping[str, Any], plain: Mapping[st
     differs = _differs(expected, plain)
     for how, seen in changed.items():
         other = _differs(expected, seen)
-        if bool(differs) != bool(other) or differs and not same_signature(signature(expected, plain),
-                                                                          signature(expected, seen)):
+        if (
+            bool(differs) != bool(other)
+            or differs
+            and not same_signature(signature(expected, plain), signature(expected, seen))
+        ):
             turned = next((name for name in {**plain, **seen} if not same(plain.get(name), seen.get(name))), "")
             return Jump(probe, answer, turned or (differs or other)[0], how)
-    if not differs and (name := _differs(expected, plain, slack=0.5)) or differs and not _differs(
-            expected, plain, slack=2.0) and (name := differs):
+    if (
+        not differs
+        and (name := _differs(expected, plain, slack=0.5))
+        or differs
+        and not _differs(expected, plain, slack=2.0)
+        and (name := differs)
+    ):
         return Jump(probe, answer, name[0], "the tolerance is half or twice as large")
     return None
 
@@ -208,9 +233,15 @@ def _differs(expected: Mapping[str, Any], seen: Mapping[str, Any], slack: float 
     return [name for name in {**expected, **seen} if not same(expected.get(name), seen.get(name), slack)]
 
 
-def draw(lesson: str, exercise: str, probe: str, seed: str | int, answers: Sequence[Answer],
-         ways: Mapping[str, type[Here]] | None = None,
-         most: int = 8) -> tuple[int, dict[str, probes.Observations], dict[str, Jump]]:
+def draw(
+    lesson: str,
+    exercise: str,
+    probe: str,
+    seed: str | int,
+    answers: Sequence[Answer],
+    ways: Mapping[str, type[Here]] | None = None,
+    most: int = 8,
+) -> tuple[int, dict[str, probes.Observations], dict[str, Jump]]:
     """Draw the numbers of a probe until no observation hangs on rounding.
 
     answers  the `Answer`s that are observed; the first is the reference
@@ -225,8 +256,10 @@ def draw(lesson: str, exercise: str, probe: str, seed: str | int, answers: Seque
         jumps: dict[str, Jump] = {}
         for answer in answers:
             plain = seen[answer.name] = observe(lesson, exercise, probe, seed, number, answer)
-            changed = {how: observe(lesson, exercise, probe, seed, number, answer, source).values
-                       for how, source in (answer.otherwise if ways is None else ways).items()}
+            changed = {
+                how: observe(lesson, exercise, probe, seed, number, answer, source).values
+                for how, source in (answer.otherwise if ways is None else ways).items()
+            }
             if found := jump(probe, answer.name, seen[answers[0].name].values, plain.values, changed):
                 jumps[answer.name] = found
                 if answer.firm:
@@ -239,12 +272,14 @@ def draw(lesson: str, exercise: str, probe: str, seed: str | int, answers: Seque
     return best
 
 
-def observe(lesson: str, exercise: str, probe: str, seed: str | int, number: int, answer: Answer,
-            source: type[Here] = Here) -> probes.Observations:
+def observe(
+    lesson: str, exercise: str, probe: str, seed: str | int, number: int, answer: Answer, source: type[Here] = Here
+) -> probes.Observations:
     """Return the `Observations` of an answer under one probe, with this draw of its numbers."""
     try:
-        return probes.observe(lesson, exercise, source({exercise: answer.call}), seed, only={probe},
-                              draws={probe: number})[probe]
+        return probes.observe(
+            lesson, exercise, source({exercise: answer.call}), seed, only={probe}, draws={probe: number}
+        )[probe]
     except Exception as error:
         error.add_note(f"probe {probe} of {exercise}, called with {answer.name}")
         raise

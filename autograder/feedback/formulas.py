@@ -9,21 +9,53 @@ from html import escape, unescape
 
 from latex2mathml.converter import convert_to_element
 
-LONGEST = 2_000     # characters; a longer formula is shown as it was typed
-DEEPEST = 60        # braces in braces
+LONGEST = 2_000  # characters; a longer formula is shown as it was typed
+DEEPEST = 60  # braces in braces
 ELEMENTS = {
-    "math", "mrow", "mi", "mn", "mo", "mtext", "mspace", "mfrac", "msqrt", "mroot", "msub", "msup", "msubsup",
-    "munder", "mover", "munderover", "mtable", "mtr", "mtd", "mstyle", "mpadded", "mphantom", "mmultiscripts",
+    "math",
+    "mrow",
+    "mi",
+    "mn",
+    "mo",
+    "mtext",
+    "mspace",
+    "mfrac",
+    "msqrt",
+    "mroot",
+    "msub",
+    "msup",
+    "msubsup",
+    "munder",
+    "mover",
+    "munderover",
+    "mtable",
+    "mtr",
+    "mtd",
+    "mstyle",
+    "mpadded",
+    "mphantom",
+    "mmultiscripts",
     "mprescripts",
 }
 ROWS = {"math", "mrow", "mstyle", "mpadded", "mphantom", "mtd"}  # whose children simply stand side by side
 FUNCTIONS = {"sin", "cos", "tan", "sinh", "cosh", "tanh", "exp", "ln", "log", "lg", "arg", "det", "dim"}
 ATTRIBUTES = {
-    "display": r"block|inline", "displaystyle": r"true|false", "scriptlevel": r"[+-]?\d", "stretchy": r"true|false",
-    "fence": r"true|false", "form": r"prefix|infix|postfix", "separator": r"true|false", "accent": r"true|false",
-    "largeop": r"true|false", "movablelimits": r"true|false", "mathvariant": r"[a-z-]{1,30}",
-    "linethickness": r"\d{1,2}(\.\d+)?(px|em|pt)?", "columnalign": r"(left|right|center| ){1,40}",
-    "width": r"\d{0,1}(\.\d+)?em", "minsize": r"[1-3](\.\d+)?(em)?", "maxsize": r"[1-3](\.\d+)?(em)?",
+    "display": r"block|inline",
+    "displaystyle": r"true|false",
+    "scriptlevel": r"[+-]?\d",
+    "stretchy": r"true|false",
+    "fence": r"true|false",
+    "form": r"prefix|infix|postfix",
+    "separator": r"true|false",
+    "accent": r"true|false",
+    "largeop": r"true|false",
+    "movablelimits": r"true|false",
+    "mathvariant": r"[a-z-]{1,30}",
+    "linethickness": r"\d{1,2}(\.\d+)?(px|em|pt)?",
+    "columnalign": r"(left|right|center| ){1,40}",
+    "width": r"\d{0,1}(\.\d+)?em",
+    "minsize": r"[1-3](\.\d+)?(em)?",
+    "maxsize": r"[1-3](\.\d+)?(em)?",
 }
 
 
@@ -38,7 +70,7 @@ def mathml(tex, block=False):
             # Of the two names for the same thing the library knows one; it numbers lines that have no star.
             known = re.sub(r"\\(begin|end)\{(?:aligned|align|split|gather|gathered)\}", r"\\\1{align*}", tex)
             return _written(convert_to_element(known, display="block" if block else "inline"))
-        except Exception:   # it raises all kinds at what is not TeX
+        except Exception:  # it raises all kinds at what is not TeX
             pass
     typed = f"$${tex}$$" if block else f"${tex}$"
     return f"<code>{escape(typed)}</code>"
@@ -58,8 +90,11 @@ def _written(element):
     if name == "mrow" and len(element) > 1 and all(map(_upright, element)):
         # `\mathrm{softmax}` is one word, also for those to whom it is read aloud.
         return f"<mi>{escape(unescape(''.join(letter.text for letter in element)))}</mi>"
-    kept = "".join(f' {key}="{value}"' for key, value in element.attrib.items()
-                   if re.fullmatch(ATTRIBUTES.get(key, r"(?!)"), value))
+    kept = "".join(
+        f' {key}="{value}"'
+        for key, value in element.attrib.items()
+        if re.fullmatch(ATTRIBUTES.get(key, r"(?!)"), value)
+    )
     inner = escape(unescape(element.text or ""))
     before = None
     for child in element:

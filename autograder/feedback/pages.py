@@ -18,15 +18,16 @@ from pygments.token import STANDARD_TYPES
 
 from .formulas import mathml
 
-LONGEST = 10_000            # characters of Markdown that are set; more is shown as it was typed
-MOST_TAGS = 10_000          # of one output, and
+LONGEST = 10_000  # characters of Markdown that are set; more is shown as it was typed
+MOST_TAGS = 10_000  # of one output, and
 MOST_TAGS_IN_ALL = 100_000  # of a notebook: what cleans them takes time by the square of how deep they lie
 TAGS = set(
     "a abbr b blockquote br caption code dd del details div dl dt em h1 h2 h3 h4 h5 h6 hr i img kbd li mark ol p pre "
-    "s samp small span strong sub summary sup table tbody td tfoot th thead tr u ul var".split())
+    "s samp small span strong sub summary sup table tbody td tfoot th thead tr u ul var".split()
+)
 # Gone with all that is in them; of other tags the text stays.
 DROPPED = set("script style template title textarea noscript iframe object embed svg math select xmp noembed".split())
-MOST_COLOURS = 5_000        # changes of colour in one output
+MOST_COLOURS = 5_000  # changes of colour in one output
 NUMBER, SIZE = r"\d{1,2}", r"\d{1,4}"
 PICTURE = r"data:image/(png|jpeg|gif|svg\+xml);base64,[A-Za-z0-9+/=\s]*"
 ATTRIBUTES = {
@@ -44,23 +45,42 @@ LINE = rf"({LENGTH}|solid|dashed|dotted|none|{COLOUR})( ({LENGTH}|solid|dashed|d
 SIDES = rf"{LENGTH}( {LENGTH}){{0,3}}"
 # What tables and pictures need; nothing that leaves its place or loads.
 STYLES = {
-    "color": COLOUR, "background": COLOUR, "background-color": COLOUR, "border": LINE, "border-left": LINE,
-    "border-right": LINE, "border-top": LINE, "border-bottom": LINE, "border-width": SIDES, "border-left-width": LENGTH,
-    "border-radius": SIDES, "border-collapse": r"collapse|separate", "border-spacing": SIDES, "padding": SIDES,
-    "margin": SIDES, "width": r"\d{1,2}%|100%|\d{1,3}px", "max-width": r"100%|\d{1,3}px|\d{1,2}em",
-    "line-height": r"1(\.\d+)?|normal", "text-align": r"left|right|center|start|end", "vertical-align": r"[a-z]{3,8}",
+    "color": COLOUR,
+    "background": COLOUR,
+    "background-color": COLOUR,
+    "border": LINE,
+    "border-left": LINE,
+    "border-right": LINE,
+    "border-top": LINE,
+    "border-bottom": LINE,
+    "border-width": SIDES,
+    "border-left-width": LENGTH,
+    "border-radius": SIDES,
+    "border-collapse": r"collapse|separate",
+    "border-spacing": SIDES,
+    "padding": SIDES,
+    "margin": SIDES,
+    "width": r"\d{1,2}%|100%|\d{1,3}px",
+    "max-width": r"100%|\d{1,3}px|\d{1,2}em",
+    "line-height": r"1(\.\d+)?|normal",
+    "text-align": r"left|right|center|start|end",
+    "vertical-align": r"[a-z]{3,8}",
     "white-space": r"normal|nowrap|pre|pre-wrap",
     "font-size": r"inherit|smaller|small|medium|\d\dpx|\d\d%|[01](\.\d+)?em|\.\d+em",
-    "font-weight": r"normal|bold|[1-9]00", "font-style": r"normal|italic", "font-family": r"inherit|[a-z-]{4,12}",
-    "display": r"list-item|block|inline|inline-block", "cursor": r"pointer|default",
-    "text-decoration": r"none|underline|line-through", "font-variant-numeric": r"tabular-nums",
+    "font-weight": r"normal|bold|[1-9]00",
+    "font-style": r"normal|italic",
+    "font-family": r"inherit|[a-z-]{4,12}",
+    "display": r"list-item|block|inline|inline-block",
+    "cursor": r"pointer|default",
+    "text-decoration": r"none|underline|line-through",
+    "font-variant-numeric": r"tabular-nums",
 }
 CLASSES = {"span": set(STANDARD_TYPES.values()) - {""}, "div": {"highlight"}, "pre": {"highlight"}}
 INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 TURNING = re.compile("[\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 # nbconvert takes time by the square of both.
 SEQUENCE, LONG_SEQUENCE = re.compile("\x1b\\[[^@-~]*[@-~]?"), re.compile("\x1b\\[[^@-~]{40,}[@-~]?")
-PICTURES = re.compile(r'<img(?: [a-z]+="[^"]*")*>')    # as nh3 writes them
+PICTURES = re.compile(r'<img(?: [a-z]+="[^"]*")*>')  # as nh3 writes them
 PIXELS = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 SVG_STARTS, SVG_ENDS = re.compile(r"<svg\b", re.IGNORECASE), re.compile(r"</svg\s{0,9}>", re.IGNORECASE)
 
@@ -71,9 +91,16 @@ def clean(html, marks=()):
     marks  names of classes that `var` elements keep; nobody else knows them
     """
     cleaned = nh3.clean(
-        html, tags=TAGS, clean_content_tags=DROPPED, attributes={"*": {"style", "href", "src", *_names()}},
-        attribute_filter=_attribute, allowed_classes=CLASSES | {"var": set(marks)},
-        url_schemes={"http", "https", "mailto", "data"}, url_relative="deny", link_rel="noopener noreferrer nofollow")
+        html,
+        tags=TAGS,
+        clean_content_tags=DROPPED,
+        attributes={"*": {"style", "href", "src", *_names()}},
+        attribute_filter=_attribute,
+        allowed_classes=CLASSES | {"var": set(marks)},
+        url_schemes={"http", "https", "mailto", "data"},
+        url_relative="deny",
+        link_rel="noopener noreferrer nofollow",
+    )
     return PICTURES.sub(lambda img: img[0] if ' src="' in img[0] else "", cleaned)
 
 
@@ -85,7 +112,7 @@ def _attribute(tag, name, value):
     if name == "style":
         return _style(value)
     if name == "class":
-        return value    # nh3 has taken out those that are not allowed
+        return value  # nh3 has taken out those that are not allowed
     return value if re.fullmatch(ATTRIBUTES.get(tag, {}).get(name, r"(?!)"), value, re.DOTALL) else None
 
 
@@ -133,10 +160,11 @@ def markdown(source):
     renderer = _Renderer()
     try:
         html = clean(MarkdownWithMath(renderer=renderer).render(source), {renderer.mark})
-    except Exception:   # too deep, an attachment that is not there: whatever the renderer does not bear
+    except Exception:  # too deep, an attachment that is not there: whatever the renderer does not bear
         return _typed(source)
-    return re.sub(f'<var class="{renderer.mark}">(\\d+)</var>',
-                  lambda found: mathml(*renderer.formulas[int(found[1])]), html)
+    return re.sub(
+        f'<var class="{renderer.mark}">(\\d+)</var>', lambda found: mathml(*renderer.formulas[int(found[1])]), html
+    )
 
 
 def _typed(source):
@@ -212,7 +240,7 @@ def _html(value):
     """Return HTML, cleaned, its drawings as pictures: in those a browser runs and loads nothing."""
     parts, here = [], 0
     while (start := SVG_STARTS.search(value, here)) and (end := SVG_ENDS.search(value, start.end())):
-        parts += [value[here:start.start()], _drawing(value[start.start():end.end()])]
+        parts += [value[here : start.start()], _drawing(value[start.start() : end.end()])]
         here = end.end()
     return clean("".join(parts) + value[here:])
 
@@ -226,13 +254,19 @@ def _photo(kind):
     def make(value):
         coded = "".join(value.split())
         return f'<img alt="A picture" src="data:{kind};base64,{coded}">' if PIXELS.fullmatch(coded) else None
+
     return make
 
 
 # What a page can show, the best first.
 FORMS = {
-    "text/html": _html, "image/svg+xml": _drawing, "image/png": _photo("image/png"), "image/jpeg": _photo("image/jpeg"),
-    "text/markdown": markdown, "text/latex": markdown, "text/plain": None,
+    "text/html": _html,
+    "image/svg+xml": _drawing,
+    "image/png": _photo("image/png"),
+    "image/jpeg": _photo("image/jpeg"),
+    "text/markdown": markdown,
+    "text/latex": markdown,
+    "text/plain": None,
 }
 
 

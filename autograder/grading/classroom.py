@@ -38,11 +38,13 @@ def answers_of(lesson):
     styles = {name: [alternatives.source(name, style) for style, _ in alternatives.of(name)] for name in right}
     for number in range(max(map(len, styles.values()), default=0)):
         learners[f"right_in_style_{number + 1}"] = {
-            name: sources[number] if number < len(sources) else right[name] for name, sources in styles.items()}
+            name: sources[number] if number < len(sources) else right[name] for name, sources in styles.items()
+        }
     wrong = {name: _one_of_each(catalogue, name) for name in right}
     for number in range(max(map(len, wrong.values()))):
         learners[f"mistaken_{number + 1:02d}"] = {
-            name: sources[number] if number < len(sources) else right[name] for name, sources in wrong.items()}
+            name: sources[number] if number < len(sources) else right[name] for name, sources in wrong.items()
+        }
     return learners
 
 
@@ -231,7 +233,6 @@ def arguments(parser):
 def run(args):
     from rich.console import Console
 
-
     os.environ["PATH"] = with_programs()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     root = find_root(args.root)
@@ -242,7 +243,10 @@ def run(args):
     console = Console(width=None if sys.stdout.isatty() else 140)
     graded = play(one, console, args.only)
     report.show(graded, console)
-    console.print(f"Feedback pages: {shown(one.folder / 'feedback')}/LEARNER/{one.assignment}/{lesson.name}.html\n"
-                  f"Grades: {shown(one.folder / 'grades.csv')}, gradebook: {shown(one.folder / 'gradebook.db')}, "
-                  f"log: {shown(one.folder / 'nbgrader.log')}", soft_wrap=True)
+    console.print(
+        f"Feedback pages: {shown(one.folder / 'feedback')}/LEARNER/{one.assignment}/{lesson.name}.html\n"
+        f"Grades: {shown(one.folder / 'grades.csv')}, gradebook: {shown(one.folder / 'gradebook.db')}, "
+        f"log: {shown(one.folder / 'nbgrader.log')}",
+        soft_wrap=True,
+    )
     return 0

@@ -121,7 +121,8 @@ class Grading:
             raise CourseError(
                 f"{self.lesson.folder} is not released: there is no {shown(notebook)}, or the gradebook "
                 f"{self.gradebook} does not know it; run `python -m autograder release {word}`, or nbgrader "
-                "generate_assignment")
+                "generate_assignment"
+            )
 
     @property
     def gradebook(self):
@@ -134,16 +135,21 @@ class Grading:
         """Return the names of all who handed something in for this lesson."""
         submitted = self.root / self.course.submitted_directory
         found = sorted(submitted.iterdir()) if submitted.is_dir() else []
-        return [path.name for path in found
-                if not path.name.startswith(".") and os.path.lexists(path / self.lesson.folder)]
+        return [
+            path.name for path in found if not path.name.startswith(".") and os.path.lexists(path / self.lesson.folder)
+        ]
 
     @functools.cached_property
     def _version(self):
         """A digest of what a grade depends on besides the submission: the released notebook, and how it is judged."""
         parts = [self.folder(self.course.release_directory) / f"{self.lesson.name}.ipynb"]
         solutions = Path(self.config.RunAnswers.solutions)
-        parts += [solutions / f"{self.lesson.name}.py", solutions / "mistakes" / f"{self.lesson.name}.py",
-                  solutions / "alternatives" / f"{self.lesson.name}.py", *probes.files(self.lesson.name)]
+        parts += [
+            solutions / f"{self.lesson.name}.py",
+            solutions / "mistakes" / f"{self.lesson.name}.py",
+            solutions / "alternatives" / f"{self.lesson.name}.py",
+            *probes.files(self.lesson.name),
+        ]
         digest = hashlib.sha256()
         for path in parts:
             digest.update(path.read_bytes() if path.is_file() else b"none")
@@ -152,8 +158,12 @@ class Grading:
     def submission(self, learner):
         """Read what a learner handed in, whatever it is, and return it as a `Submission`."""
         folder = self.folder(self.course.submitted_directory, learner)
-        names = {"student": learner, "assignment": self.lesson.folder, "notebook": self.lesson.name,
-                 "db_url": self.course.db_url}
+        names = {
+            "student": learner,
+            "assignment": self.lesson.folder,
+            "notebook": self.lesson.name,
+            "db_url": self.course.db_url,
+        }
         resources = {"nbgrader": names, "unique_key": self.lesson.name}
         with contextlib.chdir(self.root):
             exporter = SubmissionExporter(config=self.config)
@@ -175,16 +185,21 @@ class Grading:
         """Return the work that a submission makes for a worker."""
         steps = ("Execute", "RunAnswers", "Score", "SandboxProvisioner", "SandboxKernelManager")
         chosen = {name: self.config[name] for name in steps if name in self.config}
-        return Unit(submission.learner, nbformat.writes(submission.notebook, version=nbformat.NO_CONVERT),
-                    str(self.folder(self.course.release_directory)), json.dumps(chosen))
+        return Unit(
+            submission.learner,
+            nbformat.writes(submission.notebook, version=nbformat.NO_CONVERT),
+            str(self.folder(self.course.release_directory)),
+            json.dumps(chosen),
+        )
 
     def record(self, submission, found):
         """Let nbgrader record a submission's scores and write its graded notebook; return its `Graded` checks."""
         notebook = submission.notebook if isinstance(found, Exception) else nbformat.reads(found, 4)
         if isinstance(found, Exception):
             notebook.metadata[NOTES]["refused"] = str(found) or type(found).__name__
-        course = type(self.course)(config=self.config, root=str(self.root), assignment_id=self.lesson.folder,
-                                   student_id=submission.learner)
+        course = type(self.course)(
+            config=self.config, root=str(self.root), assignment_id=self.lesson.folder, student_id=submission.learner
+        )
         converter = AutogradeJudged(coursedir=course, config=self.config)
         converter.force = True
         converter.judged = {submission.learner: (submission.digest, notebook)}
@@ -233,8 +248,10 @@ def grade(grading, pool, again=False, only=None, progress=lambda done, every: No
     """
     learners = grading.learners()
     if missing := sorted(set(only or ()) - set(learners)):
-        raise LookupError(f"{', '.join(missing)}: no submission in {grading.course.submitted_directory} for "
-                          f"{grading.lesson.folder}; choose from {', '.join(learners[:10]) or 'nobody'}")
+        raise LookupError(
+            f"{', '.join(missing)}: no submission in {grading.course.submitted_directory} for "
+            f"{grading.lesson.folder}; choose from {', '.join(learners[:10]) or 'nobody'}"
+        )
     chosen = [learner for learner in learners if only is None or learner in only]
     outcome, waiting = Outcome({}), {}
 
@@ -275,11 +292,19 @@ def arguments(parser):
     parser.add_argument("--again", action="store_true", help="grade every submission, not only new and changed ones")
     parser.add_argument("--only", nargs="+", metavar="LEARNER", help="grade only these learners")
     parser.add_argument("--workers", type=int, metavar="N", help="submissions at a time (one for each processor)")
-    parser.add_argument("--cluster", metavar="ADDRESS", help="grade on the workers of this Dask scheduler, such as "
-                        "tcp://host:8786; `local` starts a cluster on this machine")
+    parser.add_argument(
+        "--cluster",
+        metavar="ADDRESS",
+        help="grade on the workers of this Dask scheduler, such as "
+        "tcp://host:8786; `local` starts a cluster on this machine",
+    )
     parser.add_argument("--db", metavar="URL", help="the gradebook, such as postgresql:///class (gradebook.db)")
-    parser.add_argument("--without-sandbox", action="store_true", help="run submissions with YOUR rights: they can "
-                        "read and change your files and use the network. Only for a machine with nothing to lose")
+    parser.add_argument(
+        "--without-sandbox",
+        action="store_true",
+        help="run submissions with YOUR rights: they can "
+        "read and change your files and use the network. Only for a machine with nothing to lose",
+    )
 
 
 def settings(args):
@@ -304,8 +329,9 @@ def run(args):
     root = find_root(args.root)
     grading = Grading(root, args.lesson, settings(args))
     if not grading.learners():
-        raise CourseError(f"{root / grading.course.submitted_directory}: nothing was handed in for "
-                               f"{grading.lesson.folder}")
+        raise CourseError(
+            f"{root / grading.course.submitted_directory}: nothing was handed in for {grading.lesson.folder}"
+        )
     grading.expect_released()
     console = Console(width=None if sys.stdout.isatty() else 140)
     try:
@@ -327,8 +353,11 @@ def run(args):
         raise CourseError(str(reason)) from reason
     report.show(outcome.checks, console)
     before = len(outcome.checks) - outcome.graded
-    console.print(f"{outcome.graded} graded in {seconds:.0f} s, {before} were graded already. "
-                  f"Gradebook: {grading.gradebook}, log: {shown(root / LOG)}", soft_wrap=True)
+    console.print(
+        f"{outcome.graded} graded in {seconds:.0f} s, {before} were graded already. "
+        f"Gradebook: {grading.gradebook}, log: {shown(root / LOG)}",
+        soft_wrap=True,
+    )
     for learner, why in outcome.failed.items():
         console.print(f"NOT GRADED: {learner}: {why}", style="bold red", soft_wrap=True)
     return 1 if outcome.failed else 0

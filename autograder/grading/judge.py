@@ -98,16 +98,24 @@ def _fresh(record, reference, seed):
             ways = steady.CHEAP if probe.chooses else {}
             draws[probe.name], seen, _ = steady.draw(record.lesson, record.exercise, probe.name, seed, answers, ways)
             right[probe.name] = seen[answers[0].name]
-    return replace(record, draws=draws, accepted=[], behaviours=[],
-                   reference={probe: {name: recording.plain(value) for name, value in seen.values.items()}
-                              for probe, seen in right.items()},
-                   given={probe: seen.given for probe, seen in right.items()})
+    return replace(
+        record,
+        draws=draws,
+        accepted=[],
+        behaviours=[],
+        reference={
+            probe: {name: recording.plain(value) for name, value in seen.values.items()}
+            for probe, seen in right.items()
+        },
+        given={probe: seen.given for probe, seen in right.items()},
+    )
 
 
 def _observed(record, component, seed):
     with _quiet():
-        return probes.observe(record.lesson, record.exercise, Here({record.exercise: component}), seed,
-                              draws=record.draws)
+        return probes.observe(
+            record.lesson, record.exercise, Here({record.exercise: component}), seed, draws=record.draws
+        )
 
 
 @contextlib.contextmanager
@@ -146,6 +154,7 @@ def _ended_early(diagnosis):
 
 def _named(record, diagnosis, note, submission, reference, seed, seconds):
     """Return the diagnosis with the name of the mistake, if it is a known one, and the note on how it was judged."""
+
     def recorded(parts):
         observed, stopped = observe(record, submission, seconds, recording.SEED, parts)
         return diagnose(record, observed, stopped), observed
@@ -155,8 +164,10 @@ def _named(record, diagnosis, note, submission, reference, seed, seconds):
     except Exception:  # as in `judge`; the name of a mistake earns nothing by itself
         return diagnosis, note
     if known.passed:
-        return replace(diagnosis, says=[*diagnosis.says, "It is right for the numbers of the check in the notebook; "
-                                        "for others it is not."]), note
+        return replace(
+            diagnosis,
+            says=[*diagnosis.says, "It is right for the numbers of the check in the notebook; for others it is not."],
+        ), note
     if not known.mistakes:
         return diagnosis, note
     if known.keeps and not _is_mistake(record, known.mistakes, submission, reference, seed, seconds):
@@ -175,8 +186,10 @@ def _is_mistake(record, names, submission, reference, seed, seconds):
 def _shows_mistake(record, names, submission, reference, seed, seconds):
     fresh = _fresh(record, reference, seed)
     expected = _expected(fresh)
-    wrong = [recording.differences(expected, recording.values(_observed(fresh, component, seed)))
-             for component in reference.mistaken(record, names)]
+    wrong = [
+        recording.differences(expected, recording.values(_observed(fresh, component, seed)))
+        for component in reference.mistaken(record, names)
+    ]
     for parts in ((), tuple(record.uses)) if record.uses else ((),):
         observed, stopped = observe(fresh, submission, seconds, seed, parts)
         differs = recording.differences(expected, recording.values(observed))
@@ -187,8 +200,10 @@ def _shows_mistake(record, names, submission, reference, seed, seconds):
 
 def _why(record, reason):
     if isinstance(reason, Missing):
-        return (f"{record.exercise} is not defined: its cell did not finish, or defines another name. "
-                "Look at the error below the cell.")
+        return (
+            f"{record.exercise} is not defined: its cell did not finish, or defines another name. "
+            "Look at the error below the cell."
+        )
     if isinstance(reason, Malformed):
         return f"Your code answered a check with something that a function cannot return: {reason}."
     return str(reason)

@@ -4,7 +4,6 @@ nbgrader keeps a person's points and comment through every new submission, and s
 of a new reason. Here they are compared with the answer that they were given to.
 """
 
-
 from nbgrader.api import Gradebook
 from nbgrader.preprocessors import NbGraderPreprocessor
 from nbgrader.utils import is_grade, is_solution, is_task

@@ -66,8 +66,9 @@ def misconceptions(graded):
 
     graded  {learner: [Graded]}
     """
-    counts = Counter((check.exercise, mistake) for checks in graded.values() for check in checks
-                     for mistake in check.mistakes)
+    counts = Counter(
+        (check.exercise, mistake) for checks in graded.values() for check in checks for mistake in check.mistakes
+    )
     return [(exercise, mistake, count) for (exercise, mistake), count in counts.most_common()]
 
 
@@ -94,8 +95,11 @@ def _summary(checks):
     said = {check.diagnosis for check in checks}
     if len(said) == 1:
         return said.pop()
-    told = [f"{check.exercise}: {_short(check.diagnosis)}" for check in checks
-            if check.diagnosis not in ("right", "unsolved")]
+    told = [
+        f"{check.exercise}: {_short(check.diagnosis)}"
+        for check in checks
+        if check.diagnosis not in ("right", "unsolved")
+    ]
     unsolved = sum(check.diagnosis == "unsolved" for check in checks)
     return "; ".join(told + ([f"{unsolved} unsolved"] if unsolved else []))
 

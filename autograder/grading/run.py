@@ -47,8 +47,11 @@ class RunAnswers(Execute):
     """
 
     budget = Integer(600, help="Seconds for all cells of a submission; after that, each gets one.").tag(config=True)
-    check_seconds = Integer(10, help="Seconds that all calls of one check may take together on a quiet machine, and "
-                                     "more where several processes wait for a processor.").tag(config=True)
+    check_seconds = Integer(
+        10,
+        help="Seconds that all calls of one check may take together on a quiet machine, and "
+        "more where several processes wait for a processor.",
+    ).tag(config=True)
     max_output = Integer(1_000_000, help="Characters of output kept for a cell.").tag(config=True)
     restarts = Integer(3, help="Processes a submission may end before the rest is left out.").tag(config=True)
     solutions = Unicode("solutions", help="Folder of the lesson texts with the references.").tag(config=True)
@@ -131,8 +134,15 @@ class RunAnswers(Execute):
     def _replay(self):
         execute = run_sync(self.kc.execute_interactive)
         for source in self.ran:
-            execute(source, silent=True, store_history=False, allow_stdin=False, stop_on_error=False,
-                    output_hook=lambda message: None, timeout=self.timeout or self.budget)
+            execute(
+                source,
+                silent=True,
+                store_history=False,
+                allow_stdin=False,
+                stop_on_error=False,
+                output_hook=lambda message: None,
+                timeout=self.timeout or self.budget,
+            )
 
     # The checks
 
@@ -141,8 +151,14 @@ class RunAnswers(Execute):
         if record is None or "stopped" in self.nb.metadata[NOTES]:
             return
         submission = Remote(self._connect, patience())
-        found = judge.judge(record, submission, reference_in(self.solutions), secrets.token_hex(16),
-                              self.check_seconds, next(iter(self.reached), None))
+        found = judge.judge(
+            record,
+            submission,
+            reference_in(self.solutions),
+            secrets.token_hex(16),
+            self.check_seconds,
+            next(iter(self.reached), None),
+        )
         show(self._as_written(record, found), cell)
         self.counted += 1
         cell.execution_count = self.counted
@@ -164,8 +180,11 @@ class RunAnswers(Execute):
         mine = [what for index, what in calls if record.exercise in answers[index]]
         if not (found.earned and mine):
             return found
-        return withheld(found, f"This exercise forbids a library call that its cell makes in line {mine[0].line}: "
-                               f"`{mine[0].what}`. Write it yourself.")
+        return withheld(
+            found,
+            f"This exercise forbids a library call that its cell makes in line {mine[0].line}: "
+            f"`{mine[0].what}`. Write it yourself.",
+        )
 
 
 def patience():

@@ -15,8 +15,7 @@ from ..processes import kill, started
 from . import unit as units
 
 TRIES = 3
-GIVEN_UP = (f"Grading this submission ended the grading process {TRIES} times. Your instructor will look into "
-            "it.")
+GIVEN_UP = f"Grading this submission ended the grading process {TRIES} times. Your instructor will look into it."
 
 
 class GivenUp(Exception):
@@ -88,13 +87,15 @@ class Cluster:
         try:
             from distributed import Client, LocalCluster
         except ImportError as error:
-            raise RuntimeError("--cluster needs Dask; install it with pip install 'transformer-taxonomy[cluster]'") \
-                from error
+            raise RuntimeError(
+                "--cluster needs Dask; install it with pip install 'transformer-taxonomy[cluster]'"
+            ) from error
         with ExitStack() as stack:
             address = self.address
             if address == "local":
-                address = stack.enter_context(LocalCluster(
-                    n_workers=self.count, threads_per_worker=1, dashboard_address=None, host="127.0.0.1"))
+                address = stack.enter_context(
+                    LocalCluster(n_workers=self.count, threads_per_worker=1, dashboard_address=None, host="127.0.0.1")
+                )
             self._client = stack.enter_context(Client(address, timeout=20))
             self._client.register_plugin(_warm_workers())
             self._stack = stack.pop_all()

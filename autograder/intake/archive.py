@@ -22,7 +22,7 @@ from .folder import Limits, Refused, shown, strange
 UNPACKED = (".zip", ".gz", ".tgz", ".tar", ".bz2", ".xz")
 ARCHIVES = (*UNPACKED, ".7z", ".rar")
 COMPRESSED = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}
-LONGEST_ENTRY = 1_000   # bytes of a zip's list of contents for one member, its name included
+LONGEST_ENTRY = 1_000  # bytes of a zip's list of contents for one member, its name included
 
 
 def is_archive(name):
@@ -80,8 +80,10 @@ def examine_archive(path, limits=None):
 
 
 def _too_much(limits):
-    return Refused(f"It unpacks to more than {limits.folder_bytes / 1e6:g} MB, or a file in it to more than "
-                   f"{limits.file_bytes / 1e6:g} MB.")
+    return Refused(
+        f"It unpacks to more than {limits.folder_bytes / 1e6:g} MB, or a file in it to more than "
+        f"{limits.file_bytes / 1e6:g} MB."
+    )
 
 
 def _examine_name(name, limits):
@@ -132,7 +134,7 @@ def _examine_list(path, limits):
     place = end.rfind(b"PK\x05\x06")
     if place < 0 or len(end) < place + 16:
         raise Refused("It cannot be read: its list of contents is missing.")
-    size = struct.unpack("<L", end[place + 12:place + 16])[0]
+    size = struct.unpack("<L", end[place + 12 : place + 16])[0]
     if size > limits.files * LONGEST_ENTRY:
         raise Refused(f"It holds more than {limits.files} files, or is larger than a submission may be.")
 

@@ -93,8 +93,15 @@ class SubmissionExporter(NotebookExporter):
             AutogradeAll.take_over(self.parent)
 
     def limits(self):
-        return Limits(self.max_bytes, self.max_cells, self.max_source, self.max_sources, self.max_files,
-                      self.max_file_bytes, self.max_folder_bytes)
+        return Limits(
+            self.max_bytes,
+            self.max_cells,
+            self.max_source,
+            self.max_sources,
+            self.max_files,
+            self.max_file_bytes,
+            self.max_folder_bytes,
+        )
 
     def from_filename(self, filename, resources=None, **kw):
         arrival = self.arrival(filename, resources["nbgrader"])
@@ -170,7 +177,8 @@ class AutogradeAll(Autograde, _CopiesNothing):
         self.notebooks = []
         self.assignments = {
             folder: _expected(Path(folder), released, course.notebook_id)
-            or glob.glob(os.path.join(glob.escape(folder), "*.ipynb")) for folder in folders
+            or glob.glob(os.path.join(glob.escape(folder), "*.ipynb"))
+            for folder in folders
         }
 
     def init_destination(self, assignment_id, student_id):

@@ -24,7 +24,7 @@ class CheckedExtractor(ExtractorPlugin):
 
     def __init__(self, **settings):
         super().__init__(**settings)
-        self.unpacked = set()   # the folders that came out of archives, so that learners named what is in them
+        self.unpacked = set()  # the folders that came out of archives, so that learners named what is in them
 
     def extract(self, archive_path, extracted_path):
         for here, folders, files in os.walk(archive_path):
@@ -68,8 +68,11 @@ class CheckedCollector(FileNameCollectorPlugin):
     """Tells a file's learner from its name, but not from a name that another learner chose."""
 
     valid_ext = List([".ipynb", *ARCHIVES], help="Endings of the files that are collected.").tag(config=True)
-    many = Bool(False, help="True if one archive holds the files of many learners, as some platforms pack "
-                            "them; the names in it are then trusted.").tag(config=True)
+    many = Bool(
+        False,
+        help="True if one archive holds the files of many learners, as some platforms pack "
+        "them; the names in it are then trusted.",
+    ).tag(config=True)
 
     def __init__(self, **settings):
         super().__init__(**settings)
@@ -94,8 +97,10 @@ class CheckedCollector(FileNameCollectorPlugin):
     def _problem(self, path, found, inside, match):
         learner, file = found.get("student_id", ""), found.get("file_id", "")
         if match.end("student_id") > inside:
-            return ("names its learner inside an archive, where anyone can write any name "
-                    "(to trust it: --CheckedCollector.many=True)")
+            return (
+                "names its learner inside an archive, where anyone can write any name "
+                "(to trust it: --CheckedCollector.many=True)"
+            )
         if not _is_name(learner):
             return f"gives {shown(learner)!r} for its learner"
         if not file or not all(map(_is_name, file.split("/"))):
@@ -122,5 +127,5 @@ def _is_name(text):
 def _is_time(text):
     try:
         return parse_utc(text) is not None
-    except Exception:   # dateutil raises all kinds
+    except Exception:  # dateutil raises all kinds
         return False

@@ -16,15 +16,18 @@ def handed_in_before(folder):
                 with open(os.path.join(folder, name), encoding="utf-8") as file:
                     found[stem] = handed_in(json.load(file))
             except (OSError, ValueError, KeyError, TypeError, AttributeError):
-                continue    # a run that was cut short may have left it; a person is asked then
+                continue  # a run that was cut short may have left it; a person is asked then
     return found
 
 
 def handed_in(notebook):
     """Return what a graded notebook has from its learner: answers, code, everything; its refusal and remarks."""
     notes = notebook["metadata"].get(NOTES, {})
-    cells = [(cell["cell_type"], _text(cell["source"]), (cell["metadata"].get("nbgrader") or {}).get("grade_id"))
-             for cell in notebook["cells"] if _is_learners(cell)]
+    cells = [
+        (cell["cell_type"], _text(cell["source"]), (cell["metadata"].get("nbgrader") or {}).get("grade_id"))
+        for cell in notebook["cells"]
+        if _is_learners(cell)
+    ]
     return {
         "answers": {name: source for _, source, name in cells if name},
         "code": [source for kind, source, _ in cells if kind == "code"],

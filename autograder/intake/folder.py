@@ -19,12 +19,12 @@ class Limits:
 
     notebook_bytes: int = 10_000_000
     cells: int = 2_000
-    source: int = 200_000           # characters of one cell
-    sources: int = 1_000_000        # characters of all cells
+    source: int = 200_000  # characters of one cell
+    sources: int = 1_000_000  # characters of all cells
     files: int = 1_000
     file_bytes: int = 100_000_000
     folder_bytes: int = 200_000_000
-    depth: int = 20                 # folders in folders
+    depth: int = 20  # folders in folders
 
 
 class Refused(Exception):
@@ -59,8 +59,9 @@ def examine(folder, root, limits):
             raise Refused(f"{shown(name)} is a link to a file that lies elsewhere; hand in a copy of it.")
     for alike in notebooks.values():
         if len(alike) > 1:
-            raise Refused(f"{' and '.join(map(shown, sorted(alike)))} have names that look the same; "
-                          "hand in one notebook.")
+            raise Refused(
+                f"{' and '.join(map(shown, sorted(alike)))} have names that look the same; hand in one notebook."
+            )
 
 
 def _examine_place(folder, root):

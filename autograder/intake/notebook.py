@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from .folder import shown
 
-LONGEST_NUMBER = 400    # characters; no float that Jupyter writes has more
+LONGEST_NUMBER = 400  # characters; no float that Jupyter writes has more
 
 
 class Unreadable(Exception):
@@ -22,9 +22,9 @@ class Unreadable(Exception):
 class LearnerCell:
     """One cell that was handed in; only what may come from a learner."""
 
-    kind: str                   # "code" or "markdown"
+    kind: str  # "code" or "markdown"
     source: str
-    grade_id: str | None        # nbgrader's name for an answer or check, if the cell claims one
+    grade_id: str | None  # nbgrader's name for an answer or check, if the cell claims one
     cell_id: str | None
 
 
@@ -61,8 +61,9 @@ def _parse(content):
     if not content.strip():
         raise Unreadable("The file is empty.")
     try:
-        return json.loads(content.decode("utf-8-sig"), object_pairs_hook=_object, parse_int=_integer,
-                          parse_float=_float)
+        return json.loads(
+            content.decode("utf-8-sig"), object_pairs_hook=_object, parse_int=_integer, parse_float=_float
+        )
     except UnicodeDecodeError as error:
         raise Unreadable("The file is not UTF-8 text, so it is not a notebook that Jupyter saved.") from error
     except RecursionError as error:
@@ -77,8 +78,10 @@ def _object(pairs):
         # Of two values, one program would show the first and another run the second.
         seen = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))
-        raise Unreadable(f"The file is not a notebook that Jupyter saved: one part of it has the key "
-                         f"{shown(twice)!r} twice. Open it in JupyterLab and save it again.")
+        raise Unreadable(
+            f"The file is not a notebook that Jupyter saved: one part of it has the key "
+            f"{shown(twice)!r} twice. Open it in JupyterLab and save it again."
+        )
     return found
 
 
@@ -105,8 +108,10 @@ def _cells(document, limits):
     if not isinstance(document.get("cells"), list):
         raise Unreadable("The notebook has no list of cells.")
     if len(document["cells"]) > limits.cells:
-        raise Unreadable(f"The notebook has {len(document['cells'])} cells; at most {limits.cells} are graded. "
-                         "Delete those that are not needed.")
+        raise Unreadable(
+            f"The notebook has {len(document['cells'])} cells; at most {limits.cells} are graded. "
+            "Delete those that are not needed."
+        )
     cells = [cell for cell in map(_cell, document["cells"]) if cell is not None]
     if not cells:
         raise Unreadable("The notebook has no cells.")

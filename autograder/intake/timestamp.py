@@ -12,7 +12,7 @@ from nbgrader.coursedir import CourseDirectory
 from nbgrader.utils import parse_utc
 
 NAME = "timestamp.txt"
-LONGEST = 100   # bytes
+LONGEST = 100  # bytes
 
 
 class CheckedCourse(CourseDirectory):
@@ -49,7 +49,7 @@ def read_time(folder):
                 text = file.read(LONGEST)
             if text.strip():
                 return parse_utc(text.strip()), text
-        except Exception:   # dateutil raises all kinds
+        except Exception:  # dateutil raises all kinds
             pass
     return datetime.fromtimestamp(about.st_mtime, UTC).replace(tzinfo=None, microsecond=0), None
 

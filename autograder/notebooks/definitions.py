@@ -22,8 +22,9 @@ UPPER_CASE = re.compile(r"_?[A-Z][A-Z0-9_]*")
 TRANSPARENT_MAGIC = re.compile(r"\s*%%(time|capture)\b")
 
 
-Definition = (ast.Import | ast.ImportFrom | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Assign
-              | ast.AnnAssign)
+Definition = (
+    ast.Import | ast.ImportFrom | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Assign | ast.AnnAssign
+)
 
 
 class CellFault(NamedTuple):

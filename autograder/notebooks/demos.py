@@ -46,13 +46,15 @@ def _names(cell: Cell) -> tuple[set[str], set[str]]:
             module = symtable.symtable(ast.unparse(tree), "cell", "exec")
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             continue  # Python refuses to run it
-        given |= {symbol.get_name() for symbol in module.get_symbols()
-                  if symbol.is_assigned() or symbol.is_imported()}
+        given |= {symbol.get_name() for symbol in module.get_symbols() if symbol.is_assigned() or symbol.is_imported()}
         waiting = [module]
         while waiting:
             table = waiting.pop()
             waiting += table.get_children()
-            used |= {symbol.get_name() for symbol in table.get_symbols()
-                     if symbol.is_referenced() and (symbol.is_global() or table is module)}
+            used |= {
+                symbol.get_name()
+                for symbol in table.get_symbols()
+                if symbol.is_referenced() and (symbol.is_global() or table is module)
+            }
             given |= {symbol.get_name() for symbol in table.get_symbols() if symbol.is_declared_global()}
     return used, given

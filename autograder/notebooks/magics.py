@@ -10,16 +10,28 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-MOST_MAGICS = 40        # lines of a cell
+MOST_MAGICS = 40  # lines of a cell
 # IPython reads a whole cell once more for each magic: characters that are read for all cells together.
 MOST_READ = 4_000_000
 MAGIC_LINE = re.compile(r"^[ \t]*[%!?,;/]|=[ \t]*[%!]|\?[ \t]*$", re.MULTILINE)
 PROMPT = re.compile(r"^[ \t]*(>>>|\.\.\.|In \[)|^%%", re.MULTILINE)
 BODY_IS_CODE = {"time", "timeit", "capture"}
-HARMLESS = {"matplotlib": {"", "inline", "--list"}, "autoreload": {"", "0", "1", "2", "3"}, "load_ext": {"autoreload"},
-            "config": {"InlineBackend.figure_format = 'retina'", "InlineBackend.figure_format = 'svg'",
-                       'InlineBackend.figure_format = "retina"', 'InlineBackend.figure_format = "svg"'},
-            "precision": {"", "2", "3", "4", "5", "6"}, "pinfo": None, "pinfo2": None, "who": {""}, "whos": {""}}
+HARMLESS = {
+    "matplotlib": {"", "inline", "--list"},
+    "autoreload": {"", "0", "1", "2", "3"},
+    "load_ext": {"autoreload"},
+    "config": {
+        "InlineBackend.figure_format = 'retina'",
+        "InlineBackend.figure_format = 'svg'",
+        'InlineBackend.figure_format = "retina"',
+        'InlineBackend.figure_format = "svg"',
+    },
+    "precision": {"", "2", "3", "4", "5", "6"},
+    "pinfo": None,
+    "pinfo2": None,
+    "who": {""},
+    "whos": {""},
+}
 OPTIONS = re.compile(r"^(-[nr][ ]?\d+\s+|-[oqcp]\s+|--[\w-]+\s+)*")
 
 
@@ -100,20 +112,35 @@ def _transformed(source: str) -> str:
 def _magic(node: ast.Call) -> tuple[str, str, str | None] | None:
     """Return (name, line, body or None) of a magic's call, None if the call is something else."""
     function = node.func
-    if not (isinstance(function, ast.Attribute) and function.attr in ("run_line_magic", "run_cell_magic")
-            and isinstance(function.value, ast.Call) and isinstance(function.value.func, ast.Name)
-            and function.value.func.id == "get_ipython" and not node.keywords):
+    if not (
+        isinstance(function, ast.Attribute)
+        and function.attr in ("run_line_magic", "run_cell_magic")
+        and isinstance(function.value, ast.Call)
+        and isinstance(function.value.func, ast.Name)
+        and function.value.func.id == "get_ipython"
+        and not node.keywords
+    ):
         return None
-    texts = [argument.value for argument in node.args
-             if isinstance(argument, ast.Constant) and isinstance(argument.value, str)]
+    texts = [
+        argument.value
+        for argument in node.args
+        if isinstance(argument, ast.Constant) and isinstance(argument.value, str)
+    ]
     count = 2 if function.attr == "run_line_magic" else 3
     if len(texts) != count or len(node.args) != count:
         return None
     return texts[0], texts[1].strip(), texts[2] if count == 3 else None
 
 
-def _look_into(name: str, line: str, body: str | None, place: int, trees: list[ast.Module], odd: list[tuple[int, str]],
-               magics: set[ast.Call]) -> None:
+def _look_into(
+    name: str,
+    line: str,
+    body: str | None,
+    place: int,
+    trees: list[ast.Module],
+    odd: list[tuple[int, str]],
+    magics: set[ast.Call],
+) -> None:
     said = f"%{'%' if body is not None else ''}{name} {line}".strip()[:80]
     if name in BODY_IS_CODE:
         code = body if body is not None else OPTIONS.sub("", line)

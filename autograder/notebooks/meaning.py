@@ -43,9 +43,14 @@ def is_trained(cell: Mapping[str, Any]) -> bool:
 
 def same_notebook(stored: NotebookNode, fresh: NotebookNode) -> bool:
     """Tell whether a freshly executed notebook has the cells of the stored one, and outputs that say the same."""
-    return (_about(stored) == _about(fresh) and len(stored.cells) == len(fresh.cells)
-            and all(_about(old) == _about(new) and not differences(new, old.get("outputs", []), new.get("outputs", []))
-                    for old, new in zip(stored.cells, fresh.cells, strict=True)))
+    return (
+        _about(stored) == _about(fresh)
+        and len(stored.cells) == len(fresh.cells)
+        and all(
+            _about(old) == _about(new) and not differences(new, old.get("outputs", []), new.get("outputs", []))
+            for old, new in zip(stored.cells, fresh.cells, strict=True)
+        )
+    )
 
 
 def _about(part: Mapping[str, Any]) -> dict[str, Any]:
@@ -53,8 +58,9 @@ def _about(part: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in part.items() if key not in ("cells", "outputs")}
 
 
-def differences(cell: Mapping[str, Any], stored: Iterable[Mapping[str, Any]],
-                fresh: Iterable[Mapping[str, Any]]) -> list[str]:
+def differences(
+    cell: Mapping[str, Any], stored: Iterable[Mapping[str, Any]], fresh: Iterable[Mapping[str, Any]]
+) -> list[str]:
     """Return how the fresh outputs of a cell differ from the stored ones, in sentences; none if they say the same."""
     kinds, others = ([_kind(output) for output in outputs] for outputs in (stored, fresh))
     if kinds != others:

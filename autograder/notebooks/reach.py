@@ -71,8 +71,11 @@ def named(sources: Iterable[str], forbidden: Collection[str]) -> list[tuple[int,
             if isinstance(node, ast.Attribute) and node.attr in forbidden and not is_self(node.value):
                 found.append((index, Reach(node.lineno, text(node))))
             elif isinstance(node, ast.ImportFrom):
-                found += [(index, Reach(node.lineno, f"{node.module}.{alias.name}")) for alias in node.names
-                          if alias.name in forbidden and (node.module or "").split(".")[0] == "torch"]
+                found += [
+                    (index, Reach(node.lineno, f"{node.module}.{alias.name}"))
+                    for alias in node.names
+                    if alias.name in forbidden and (node.module or "").split(".")[0] == "torch"
+                ]
             elif is_call(node, "getattr") and len(node.args) > 1 and constant(node.args[1]) in forbidden:
                 found.append((index, Reach(node.lineno, text(node))))
     return found
@@ -86,7 +89,7 @@ class _Watch(ast.NodeVisitor):
         self.found: list[Reach] = []
         self.called: set[ast.expr] = set()
         self.owned: set[ast.expr] = set()  # names of modules where they stand for something in them, or are only shown
-        self.trusted = False    # whether `self` is surely an object of the learner's own class
+        self.trusted = False  # whether `self` is surely an object of the learner's own class
         self.in_class = False
 
     def of(self, tree: ast.AST) -> list[Reach]:
@@ -119,8 +122,9 @@ class _Watch(ast.NodeVisitor):
         foreign = first in ONLY and taken is not None and not {*taken} <= ONLY[first]
         if first in ("autograder", "IPython") and taken is None:
             foreign = True
-        of_torch = first == "torch" and (inner & TORCH or "utils" in inner and not inner & UTILS
-                                         or any(name.startswith("_") for name in inner))
+        of_torch = first == "torch" and (
+            inner & TORCH or "utils" in inner and not inner & UTILS or any(name.startswith("_") for name in inner)
+        )
         hidden = any(name.startswith("_") and name != "__version__" for name in inner)
         star = "*" in inner and first not in ("math", "torch", "workbench")
         if first not in HARMLESS or foreign or of_torch or hidden or star or inner & (INDIRECT | FRAMES | HOOKS):
@@ -144,8 +148,11 @@ class _Watch(ast.NodeVisitor):
 
     def _is_unbound(self, node: ast.Attribute) -> bool:
         """Tell whether this is a method that is taken from a class, and could be given any object as its self."""
-        return (isinstance(node.value, ast.Name) and node.attr in self.names.methods.get(node.value.id, ())
-                and node not in self.called)
+        return (
+            isinstance(node.value, ast.Name)
+            and node.attr in self.names.methods.get(node.value.id, ())
+            and node not in self.called
+        )
 
     def _is_reach(self, name: str, node: ast.Attribute) -> bool:
         hidden = name.startswith("__") and name.endswith("__") and name not in ORDINARY
@@ -189,8 +196,9 @@ class _Watch(ast.NodeVisitor):
             self._open(node, node.func)
         if any(keyword.arg in ("assigned", "allow_pickle", "metaclass") for keyword in node.keywords):
             self.note(node)
-        if isinstance(node.func, ast.Attribute) and (node.func.attr == "modules" and not node.args
-                                                     or node.args and is_self(node.args[0]) and self.trusted):
+        if isinstance(node.func, ast.Attribute) and (
+            node.func.attr == "modules" and not node.args or node.args and is_self(node.args[0]) and self.trusted
+        ):
             self.called.add(node.func)
         if isinstance(node.func, ast.Name) and node.func.id in ("print", "dir", "help", "type", "getattr", "hasattr"):
             self.owned.update(node.args)
@@ -200,8 +208,9 @@ class _Watch(ast.NodeVisitor):
 
     def _getattr(self, node: ast.Call) -> None:
         names = self.names.constants(node.args[1]) if len(node.args) > 1 else None
-        if names is None or any(self._is_reach(name, ast.Attribute(node.args[0], name)) for name in names
-                                if name != "modules"):
+        if names is None or any(
+            self._is_reach(name, ast.Attribute(node.args[0], name)) for name in names if name != "modules"
+        ):
             self.note(node)
 
     def _open(self, node: ast.Call, function: ast.Attribute) -> None:
@@ -263,7 +272,8 @@ class _Watch(ast.NodeVisitor):
         elif isinstance(target, ast.Attribute) and not (is_self(root(target)) and self.trusted):
             first = root(target)
             of_others = isinstance(first, ast.Name) and (
-                first.id in self.names.modules or first.id in ONLY["autograder"] or hasattr(builtins, first.id))
+                first.id in self.names.modules or first.id in ONLY["autograder"] or hasattr(builtins, first.id)
+            )
             if of_others or not self._is_plain(value):
                 self.note(target)
 
@@ -275,7 +285,8 @@ class _Watch(ast.NodeVisitor):
                 return True
             return isinstance(first, ast.Name) and (
                 self.names.modules.get(first.id, "").split(".")[0] == "torch"
-                or first.id in ("int", "float", "bool", "str", "len", "list", "dict"))
+                or first.id in ("int", "float", "bool", "str", "len", "list", "dict")
+            )
         if isinstance(value, (ast.BinOp, ast.UnaryOp, ast.Compare, ast.Constant)):
             return True
         if isinstance(value, (ast.List, ast.Tuple, ast.Dict, ast.ListComp)):
@@ -295,7 +306,7 @@ class _Watch(ast.NodeVisitor):
         for part in node.body:
             if isinstance(part, (ast.FunctionDef, ast.AsyncFunctionDef)) and part.name in SELF_REPORTS:
                 self.note(part, f"def {part.name}")
-            for name in (_bound_in_class(part) if isinstance(part, (ast.Assign, ast.AnnAssign)) else ()):
+            for name in _bound_in_class(part) if isinstance(part, (ast.Assign, ast.AnnAssign)) else ():
                 if name in SELF_REPORTS:
                     self.note(part)
         before, self.in_class = self.in_class, True

@@ -46,8 +46,14 @@ class Names:
 
     def __init__(self) -> None:
         # Released cells import these.
-        self.modules = {"torch": "torch", "nn": "torch.nn", "F": "torch.nn.functional", "math": "math",
-                        "figures": "workbench.figures", "parts": "workbench.parts"}
+        self.modules = {
+            "torch": "torch",
+            "nn": "torch.nn",
+            "F": "torch.nn.functional",
+            "math": "math",
+            "figures": "workbench.figures",
+            "parts": "workbench.parts",
+        }
         self.texts: dict[str, list[ast.expr]] = {}
         self.methods: dict[str, set[str]] = {}  # of the notebook's own classes
 
@@ -64,7 +70,8 @@ class Names:
                         self.modules[alias.asname or alias.name] = f"{node.module}.{alias.name}"
             elif isinstance(node, ast.ClassDef):
                 self.methods.setdefault(node.name, set()).update(
-                    part.name for part in node.body if isinstance(part, ast.FunctionDef) and not part.decorator_list)
+                    part.name for part in node.body if isinstance(part, ast.FunctionDef) and not part.decorator_list
+                )
             elif isinstance(node, (ast.Assign, ast.For, ast.comprehension, ast.NamedExpr)):
                 self._assign(node)
 

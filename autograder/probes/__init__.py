@@ -154,20 +154,23 @@ def probe(exercise: str | Sequence[str], sentence: str, chooses: bool = False) -
     """
     names = _names(exercise)
     if not all(isinstance(text, str) and text.strip() for text in (*names, sentence)):
-        raise AuthorError("a probe needs the name of its exercise and a sentence",
-                          'write @probe("exercise", "what holds")')
+        raise AuthorError(
+            "a probe needs the name of its exercise and a sentence", 'write @probe("exercise", "what holds")'
+        )
 
     def declare(observe: Observe) -> Observe:
         try:
             inspect.signature(observe).bind(None, None, None)
         except TypeError:
-            raise AuthorError(f"probe {observe.__name__!r} takes {inspect.signature(observe)}",
-                              f"write def {observe.__name__}(component, numbers, seen)", observe) from None
+            raise AuthorError(
+                f"probe {observe.__name__!r} takes {inspect.signature(observe)}",
+                f"write def {observe.__name__}(component, numbers, seen)",
+                observe,
+            ) from None
         for name in names:
             known = _PROBES.setdefault(name, [])
             if any(other.name == observe.__name__ for other in known):
-                raise AuthorError(f"{name} has a probe {observe.__name__!r} already", "choose another name",
-                                  observe)
+                raise AuthorError(f"{name} has a probe {observe.__name__!r} already", "choose another name", observe)
             known.append(Probe(name, observe.__name__, sentence, observe, chooses))
         return observe
 
@@ -208,14 +211,23 @@ def probes_of(lesson: str, exercise: str) -> tuple[Probe, ...]:
 
 def declared(lesson: str) -> dict[str, tuple[Probe, ...]]:
     """Return {exercise: its probes} of all that the module of a lesson declares."""
-    own = {exercise: tuple(one for one in known if one.observe.__module__ == f"{__name__}.{lesson}")
-           for exercise, known in _PROBES.items()}
+    own = {
+        exercise: tuple(one for one in known if one.observe.__module__ == f"{__name__}.{lesson}")
+        for exercise, known in _PROBES.items()
+    }
     return {exercise: known for exercise, known in own.items() if known}
 
 
-def observe(lesson: str, exercise: str, submission: Source, seed: str | int, parts: Iterable[str] = (),
-            only: Collection[str] | None = None, after: Callable[[str], object] | None = None,
-            draws: Mapping[str, int] | None = None) -> Observed:
+def observe(
+    lesson: str,
+    exercise: str,
+    submission: Source,
+    seed: str | int,
+    parts: Iterable[str] = (),
+    only: Collection[str] | None = None,
+    after: Callable[[str], object] | None = None,
+    draws: Mapping[str, int] | None = None,
+) -> Observed:
     """Run the probes of an exercise and return {probe name: Observations}.
 
     seed   which numbers: the same seed gives the same inputs everywhere

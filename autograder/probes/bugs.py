@@ -29,6 +29,7 @@ def see_effect(seen, name, reply, misfit, effect, given=""):
 
 # Does it fit
 
+
 def is_dense(value):
     """Tell whether what a learner returned is a tensor that can be computed with: dense, and on the CPU."""
     return isinstance(value, torch.Tensor) and value.layout is torch.strided and value.device.type == "cpu"
@@ -36,14 +37,20 @@ def is_dense(value):
 
 def is_ordinary(value, dtypes, longest=100):
     """Tell whether what a learner returned is such a tensor of one of these dtypes, not empty and not too large."""
-    return (is_dense(value) and value.dtype in dtypes and 0 < value.numel()
-            and max(value.shape, default=1) <= longest)
+    return is_dense(value) and value.dtype in dtypes and 0 < value.numel() and max(value.shape, default=1) <= longest
 
 
 def is_sequence(x, embed_dim=8, batch=16, time=200):
     """Tell whether what a learner returned is [batch, time, embed_dim], floating point, finite and not too large."""
-    return bool(is_dense(x) and x.is_floating_point() and x.dim() == 3 and x.shape[2] == embed_dim
-                and 1 <= x.shape[0] <= batch and 1 <= x.shape[1] <= time and torch.isfinite(x).all())
+    return bool(
+        is_dense(x)
+        and x.is_floating_point()
+        and x.dim() == 3
+        and x.shape[2] == embed_dim
+        and 1 <= x.shape[0] <= batch
+        and 1 <= x.shape[1] <= time
+        and torch.isfinite(x).all()
+    )
 
 
 def is_mask(mask, batch, queries, keys):
@@ -55,6 +62,7 @@ def is_mask(mask, batch, queries, keys):
 
 
 # Does it show the bug
+
 
 def mask_or_none(mask):
     """Return a mask that a learner returned; a reply holds None as a word."""

@@ -28,6 +28,7 @@ NAMES = ("x", "self_weights", "cross_weights")
 
 # causal_mask
 
+
 def see_mask(seen, reply, label):
     """Note what a mask of [queries, keys] is, from its type to its entries."""
     seen.answer(reply, label)
@@ -58,6 +59,7 @@ def causal_mask_of_one_query(component, numbers, seen):
 
 # sliding_window_mask
 
+
 @probe("sliding_window_mask", "a query sees itself and the keys just before it, as many as the window holds")
 def window_holds_as_many_keys_as_it_says(component, numbers, seen):
     for queries, window in ((7, 3), (7, 2)):
@@ -67,8 +69,11 @@ def window_holds_as_many_keys_as_it_says(component, numbers, seen):
 @probe("sliding_window_mask", "with more keys than queries, the queries are the last ones")
 def window_takes_the_last_queries(component, numbers, seen):
     for queries, window, keys in ((3, 2, 7), (2, 5, 11)):
-        see_mask(seen, component(queries=queries, window=window, keys=keys),
-                 f"{queries} queries, {keys} keys, window {window}")
+        see_mask(
+            seen,
+            component(queries=queries, window=window, keys=keys),
+            f"{queries} queries, {keys} keys, window {window}",
+        )
 
 
 @probe("sliding_window_mask", "a window of 1 shows each query itself, and a wide one everything up to it")
@@ -78,6 +83,7 @@ def window_may_be_narrow_or_wide(component, numbers, seen):
 
 
 # DecoderLayer
+
 
 def target(numbers, queries=QUERIES):
     return numbers.tensor(BATCH, queries, 10)
@@ -103,11 +109,14 @@ def decoder_layer_has_its_parameters(component, numbers, seen):
 @probe("DecoderLayer", "with silent sublayers the residual path alone is left")
 def decoder_layer_keeps_the_residual_path(component, numbers, seen):
     silent = ("self_attention.out_proj", "cross_attention.out_proj", "feed_forward.down_proj")
-    weights = {name: torch.zeros_like(tensor) if name.startswith(silent) else tensor
-               for name, tensor in layer(numbers, **DECODER, **SIZES).items()}
+    weights = {
+        name: torch.zeros_like(tensor) if name.startswith(silent) else tensor
+        for name, tensor in layer(numbers, **DECODER, **SIZES).items()
+    }
     for label, norm_first in FORMS.items():
-        reply = component(x=target(numbers), memory=source(numbers), build=SIZES | dict(norm_first=norm_first),
-                          weights=weights)
+        reply = component(
+            x=target(numbers), memory=source(numbers), build=SIZES | dict(norm_first=norm_first), weights=weights
+        )
         see_all(seen, reply, *NAMES, label=label)
 
 
@@ -128,16 +137,24 @@ def decoder_layer_with_equal_lengths(component, numbers, seen):
     weights = layer(numbers, **DECODER, **SIZES)
     for label, norm_first in FORMS.items():
         memory_mask = numbers.mask(BATCH, 1, KEYS)
-        reply = component(x=target(numbers, KEYS), memory=source(numbers), self_mask=causal(KEYS),
-                          memory_mask=memory_mask, build=SIZES | dict(norm_first=norm_first), weights=weights)
+        reply = component(
+            x=target(numbers, KEYS),
+            memory=source(numbers),
+            self_mask=causal(KEYS),
+            memory_mask=memory_mask,
+            build=SIZES | dict(norm_first=norm_first),
+            weights=weights,
+        )
         see_all(seen, reply, *NAMES, label=label, mask=dict(self_weights=causal(KEYS), cross_weights=memory_mask))
 
 
 @probe("DecoderLayer", "what self_mask hides is not seen: the past does not move when the future does")
 def decoder_layer_obeys_the_self_mask(component, numbers, seen):
     weights, memory, x = layer(numbers, **DECODER, **SIZES), source(numbers), target(numbers)
-    before, after = (component(x=given, memory=memory, self_mask=causal(), build=SIZES, weights=weights)
-                     for given in (x, nudged(x, 3)))
+    before, after = (
+        component(x=given, memory=memory, self_mask=causal(), build=SIZES, weights=weights)
+        for given in (x, nudged(x, 3))
+    )
     seen.note("positions that move if position 3 of x is changed", moved(before, after), before.given)
     for mask in (causal(), numbers.mask(BATCH, 1, QUERIES), numbers.mask(BATCH, QUERIES, QUERIES)):
         reply = component(x=x, memory=memory, self_mask=mask, build=SIZES, weights=weights)
@@ -148,23 +165,33 @@ def decoder_layer_obeys_the_self_mask(component, numbers, seen):
 def decoder_layer_obeys_the_memory_mask(component, numbers, seen):
     weights, memory, x = layer(numbers, **DECODER, **SIZES), source(numbers), target(numbers)
     tokens = torch.arange(KEYS).expand(BATCH, 1, KEYS) < 5
-    before, after = (component(x=x, memory=given, self_mask=None, memory_mask=tokens, build=SIZES, weights=weights)
-                     for given in (memory, nudged(memory, 6)))
+    before, after = (
+        component(x=x, memory=given, self_mask=None, memory_mask=tokens, build=SIZES, weights=weights)
+        for given in (memory, nudged(memory, 6))
+    )
     seen.note("positions that move if padding of the memory is changed", moved(before, after), before.given)
     for mask in (tokens, numbers.mask(QUERIES, KEYS), numbers.mask(BATCH, QUERIES, KEYS)):
         reply = component(x=x, memory=memory, self_mask=causal(), memory_mask=mask, build=SIZES, weights=weights)
-        see_all(seen, reply, *NAMES, label=f"memory_mask {list(mask.shape)}",
-                mask=dict(self_weights=causal(), cross_weights=mask))
+        see_all(
+            seen,
+            reply,
+            *NAMES,
+            label=f"memory_mask {list(mask.shape)}",
+            mask=dict(self_weights=causal(), cross_weights=mask),
+        )
 
 
 @probe("DecoderLayer", "without masks every position sees every position, and the whole memory")
 def decoder_layer_adds_no_mask(component, numbers, seen):
     weights, memory, x = layer(numbers, **DECODER, **SIZES), source(numbers), target(numbers)
-    before, other_x, other_memory = (component(x=one, memory=two, build=SIZES, weights=weights) for one, two in
-                                     ((x, memory), (nudged(x, 4), memory), (x, nudged(memory, 6))))
+    before, other_x, other_memory = (
+        component(x=one, memory=two, build=SIZES, weights=weights)
+        for one, two in ((x, memory), (nudged(x, 4), memory), (x, nudged(memory, 6)))
+    )
     seen.note("positions that move if the last position of x is changed", moved(before, other_x), before.given)
-    seen.note("positions that move if the last position of the memory is changed", moved(before, other_memory),
-              before.given)
+    seen.note(
+        "positions that move if the last position of the memory is changed", moved(before, other_memory), before.given
+    )
 
 
 @probe("DecoderLayer", "without a memory, cross-attention is skipped with its residual and its norm")
@@ -196,19 +223,30 @@ def decoder_layer_drops_outputs(component, numbers, seen):
 @probe("DecoderLayer", "dropout acts inside the sublayers as well")
 def decoder_layer_drops_inside(component, numbers, seen):
     weights = layer(numbers, **DECODER, embed_dim=2, ff_dim=1)
-    dropout_stages(seen, component, weights, {
-        "self-attention": ("self_attention.v_proj.bias", "self_attention.out_proj.weight"),
-        "cross-attention": ("cross_attention.v_proj.bias", "cross_attention.out_proj.weight"),
-        "feed-forward": ("feed_forward.up_proj.bias", "feed_forward.down_proj.weight")},
-        memory=torch.zeros(300, 1, 2))
+    dropout_stages(
+        seen,
+        component,
+        weights,
+        {
+            "self-attention": ("self_attention.v_proj.bias", "self_attention.out_proj.weight"),
+            "cross-attention": ("cross_attention.v_proj.bias", "cross_attention.out_proj.weight"),
+            "feed-forward": ("feed_forward.up_proj.bias", "feed_forward.down_proj.weight"),
+        },
+        memory=torch.zeros(300, 1, 2),
+    )
 
 
 @probe("DecoderLayer", "gradients reach the target, the memory and all parameters")
 def decoder_layer_passes_gradients(component, numbers, seen):
     weights, x, memory = doubled(layer(numbers, **DECODER, **SIZES)), target(numbers), source(numbers)
     for label, norm_first in FORMS.items():
-        reply = component(x=x.double(), memory=memory.double(), build=SIZES | dict(norm_first=norm_first),
-                          weights=weights, gradients=True)
+        reply = component(
+            x=x.double(),
+            memory=memory.double(),
+            build=SIZES | dict(norm_first=norm_first),
+            weights=weights,
+            gradients=True,
+        )
         see_gradients(seen, reply, label)
 
 
@@ -216,13 +254,19 @@ def decoder_layer_passes_gradients(component, numbers, seen):
 def decoder_layer_changes_nothing(component, numbers, seen):
     weights = layer(numbers, **DECODER, **SIZES)
     for label, norm_first in FORMS.items():
-        reply = component(x=target(numbers), memory=source(numbers), self_mask=causal(),
-                          memory_mask=numbers.mask(QUERIES, KEYS), build=SIZES | dict(norm_first=norm_first),
-                          weights=weights)
+        reply = component(
+            x=target(numbers),
+            memory=source(numbers),
+            self_mask=causal(),
+            memory_mask=numbers.mask(QUERIES, KEYS),
+            build=SIZES | dict(norm_first=norm_first),
+            weights=weights,
+        )
         unchanged(seen, reply, label)
 
 
 # Decoder
+
 
 def stack(numbers, num_layers, norm_first=False):
     """Return the weights of a stack of decoder layers."""
@@ -233,8 +277,12 @@ def stack(numbers, num_layers, norm_first=False):
 def decoder_has_its_parameters(component, numbers, seen):
     for label, norm_first, num_layers in (("post-norm", False, 3), ("pre-norm", True, 2)):
         weights = stack(numbers, num_layers, norm_first)
-        reply = component(x=target(numbers), memory=source(numbers), weights=weights,
-                          build=SIZES | dict(num_layers=num_layers, norm_first=norm_first))
+        reply = component(
+            x=target(numbers),
+            memory=source(numbers),
+            weights=weights,
+            build=SIZES | dict(num_layers=num_layers, norm_first=norm_first),
+        )
         seen.answer(reply, label)
         see_parameters(seen, reply, weights, label)
 
@@ -264,10 +312,21 @@ def decoder_obeys_the_masks(component, numbers, seen):
     # The first target is as long as the source, so masks that are exchanged fit.
     for length, memory_mask in ((KEYS, numbers.mask(BATCH, KEYS, KEYS)), (QUERIES, numbers.mask(BATCH, 1, KEYS))):
         mask = causal(length)
-        reply = component(x=target(numbers, length), memory=source(numbers), self_mask=mask, memory_mask=memory_mask,
-                          build=build, weights=weights)
-        see_stack(seen, reply, *NAMES, label=f"memory_mask {list(memory_mask.shape)}",
-                  mask=dict(self_weights=mask, cross_weights=memory_mask))
+        reply = component(
+            x=target(numbers, length),
+            memory=source(numbers),
+            self_mask=mask,
+            memory_mask=memory_mask,
+            build=build,
+            weights=weights,
+        )
+        see_stack(
+            seen,
+            reply,
+            *NAMES,
+            label=f"memory_mask {list(memory_mask.shape)}",
+            mask=dict(self_weights=mask, cross_weights=memory_mask),
+        )
 
 
 @probe("Decoder", "with a causal mask the past does not move when the future does, without one it may")
@@ -275,8 +334,10 @@ def decoder_adds_no_mask(component, numbers, seen):
     weights, build = stack(numbers, 2), SIZES | dict(num_layers=2)
     x, memory = target(numbers), source(numbers)
     for label, mask in (("causal mask", causal()), ("no mask", None)):
-        before, after = (component(x=given, memory=memory, self_mask=mask, build=build, weights=weights)
-                         for given in (x, nudged(x, 3)))
+        before, after = (
+            component(x=given, memory=memory, self_mask=mask, build=build, weights=weights)
+            for given in (x, nudged(x, 3))
+        )
         seen.note("positions that move if position 3 of x is changed", moved(before, after), before.given, label)
 
 
@@ -306,16 +367,27 @@ def decoder_passes_the_dropout(component, numbers, seen):
 @probe("Decoder", "gradients reach the target, the memory and all parameters")
 def decoder_passes_gradients(component, numbers, seen):
     weights = doubled(stack(numbers, 2, True))
-    reply = component(x=target(numbers).double(), memory=source(numbers).double(),
-                      build=SIZES | dict(num_layers=2, norm_first=True), weights=weights, gradients=True)
+    reply = component(
+        x=target(numbers).double(),
+        memory=source(numbers).double(),
+        build=SIZES | dict(num_layers=2, norm_first=True),
+        weights=weights,
+        gradients=True,
+    )
     see_gradients(seen, reply)
 
 
 @probe("Decoder", "the arguments stay as they were")
 def decoder_changes_nothing(component, numbers, seen):
     weights = stack(numbers, 2)
-    reply = component(x=target(numbers), memory=source(numbers), self_mask=causal(),
-                      memory_mask=numbers.mask(QUERIES, KEYS), build=SIZES | dict(num_layers=2), weights=weights)
+    reply = component(
+        x=target(numbers),
+        memory=source(numbers),
+        self_mask=causal(),
+        memory_mask=numbers.mask(QUERIES, KEYS),
+        build=SIZES | dict(num_layers=2),
+        weights=weights,
+    )
     unchanged(seen, reply)
 
 
@@ -341,13 +413,16 @@ def _misfit(given):
         return "is not (x, memory, self_mask, memory_mask)"
     x, memory, self_mask, memory_mask = given
     if not (is_sequence(x) and is_sequence(memory)):
-        return ("x and memory have to be [batch, queries, 8] and [batch, keys, 8], floating point and finite, with "
-                "batch at most 16, queries and keys at most 200")
+        return (
+            "x and memory have to be [batch, queries, 8] and [batch, keys, 8], floating point and finite, with "
+            "batch at most 16, queries and keys at most 200"
+        )
     if x.shape[0] != memory.shape[0]:
         return "x and memory have to have the same batch"
     if not is_mask(self_mask, x.shape[0], x.shape[1], x.shape[1]):
-        return ("self_mask has to be None, or boolean: [queries, queries], [batch, 1, queries] or "
-                "[batch, queries, queries]")
+        return (
+            "self_mask has to be None, or boolean: [queries, queries], [batch, 1, queries] or [batch, queries, queries]"
+        )
     if not is_mask(memory_mask, x.shape[0], x.shape[1], memory.shape[1]):
         return "memory_mask has to be None, or boolean: [queries, keys], [batch, 1, keys] or [batch, queries, keys]"
     return ""

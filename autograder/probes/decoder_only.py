@@ -21,17 +21,18 @@ from .weights import doubled, of_model
 
 # next_token_loss
 
+
 @probe("next_token_loss", "each position is asked for the token that follows, and the mean is taken")
 def loss_looks_one_token_ahead(component, numbers, seen):
-    see_loss(seen, component(logits=numbers.tensor(3, 7, 11), tokens=token_ids(numbers, 3, 7, high=11),
-                             gradients=True))
+    see_loss(seen, component(logits=numbers.tensor(3, 7, 11), tokens=token_ids(numbers, 3, 7, high=11), gradients=True))
 
 
 @probe("next_token_loss", "as many positions or targets as tokens in the vocabulary is nothing special")
 def loss_with_equal_sizes(component, numbers, seen):
     for vocab_size in (6, 7):
-        reply = component(logits=numbers.tensor(3, 7, vocab_size),
-                          tokens=token_ids(numbers, 3, 7, high=vocab_size), gradients=True)
+        reply = component(
+            logits=numbers.tensor(3, 7, vocab_size), tokens=token_ids(numbers, 3, 7, high=vocab_size), gradients=True
+        )
         see_loss(seen, reply, f"7 positions, vocabulary of {vocab_size}")
 
 
@@ -67,8 +68,10 @@ def loss_changes_nothing(component, numbers, seen):
 
 @probe("next_token_loss", "it works where the inputs are")
 def loss_follows_the_inputs(component, numbers, seen):
-    on_their_device(seen, component(logits=numbers.tensor(3, 7, 11), tokens=token_ids(numbers, 3, 7, high=11),
-                                    pad_id=2, device="meta"))
+    on_their_device(
+        seen,
+        component(logits=numbers.tensor(3, 7, 11), tokens=token_ids(numbers, 3, 7, high=11), pad_id=2, device="meta"),
+    )
 
 
 # LanguageModel
@@ -144,8 +147,9 @@ def model_drops_in_training(component, numbers, seen):
 def model_comes_in_sizes(component, numbers, seen):
     for layers, heads, time in ((1, 4, 1), (3, 1, 7)):
         build = SIZES | dict(num_layers=layers, num_heads=heads)
-        reply = component(tokens=token_ids(numbers, 2, time, high=11), build=build,
-                          weights=model_weights(numbers, build))
+        reply = component(
+            tokens=token_ids(numbers, 2, time, high=11), build=build, weights=model_weights(numbers, build)
+        )
         see_model(seen, reply, f"{layers} layers, {heads} heads, {time} tokens")
 
 
@@ -171,8 +175,9 @@ SHARES = (0.37, 0.23, 0.16, 0.11, 0.07, 0.04, 0.02)
 def rows_of_logits(numbers, *leading):
     """Return logits [*leading, 7] of the probabilities above, in an order and with a constant of each row's own."""
     rows = torch.Size(leading).numel()
-    logits = [torch.tensor(SHARES)[numbers.permutation(7)].log() + constant
-              for constant in numbers.tensor(rows).tolist()]
+    logits = [
+        torch.tensor(SHARES)[numbers.permutation(7)].log() + constant for constant in numbers.tensor(rows).tolist()
+    ]
     return torch.stack(logits).reshape(*leading, 7)
 
 
@@ -286,7 +291,7 @@ def how(sample=False, temperature=1.0, top_k=None, top_p=None, generator=None):
 def see_text(seen, reply, tokens, label=""):
     """Note the shape of a text, whether it begins with what was given, and the text."""
     for value in seen.see(reply, "text", label=label).values():
-        begins = value.dim() == 2 and torch.equal(value[:, :tokens.shape[1]].long(), tokens)
+        begins = value.dim() == 2 and torch.equal(value[:, : tokens.shape[1]].long(), tokens)
         seen.note("text begins with the given tokens", "yes" if begins else "no", reply.given, label)
         seen.note("text", value, reply.given, label)
 
@@ -309,8 +314,7 @@ def text_outgrows_the_context(component, numbers, seen):
 
 @probe("generate", "the model is in evaluation mode, and no gradients are recorded", chooses=True)
 def text_without_dropout_and_gradients(component, numbers, seen):
-    reply = component(model=text_model(numbers), tokens=token_ids(numbers, 2, 3, high=VOCAB), max_new_tokens=3,
-                      **how())
+    reply = component(model=text_model(numbers), tokens=token_ids(numbers, 2, 3, high=VOCAB), max_new_tokens=3, **how())
     use = reply.reports["model"]
     seen.note("modes in which the model was called", use["modes"], reply.given)
     seen.note("gradients recorded", use["gradients"], reply.given)
@@ -394,8 +398,10 @@ def text_is_drawn_with_the_generator(component, numbers, seen):
 
 @probe("generate", "the argument stays as it was", chooses=True)
 def text_changes_nothing(component, numbers, seen):
-    unchanged(seen, component(model=text_model(numbers), tokens=token_ids(numbers, 2, 9, high=VOCAB),
-                              max_new_tokens=3, **how()))
+    unchanged(
+        seen,
+        component(model=text_model(numbers), tokens=token_ids(numbers, 2, 9, high=VOCAB), max_new_tokens=3, **how()),
+    )
 
 
 # generate_with_cache
@@ -452,11 +458,11 @@ def cached_text_is_drawn(component, numbers, seen):
 
 @probe("generate_with_cache", "the argument stays as it was", chooses=True)
 def cached_text_changes_nothing(component, numbers, seen):
-    unchanged(seen, component(model=gpt(numbers), tokens=token_ids(numbers, 2, 5, high=31), max_new_tokens=3,
-                              **how()))
+    unchanged(seen, component(model=gpt(numbers), tokens=token_ids(numbers, 2, 5, high=31), max_new_tokens=3, **how()))
 
 
 # language_model_bug_input: the learner supplies logits and a text, and the broken penalty acts on them
+
 
 @probe("language_model_bug_input", "logits are finite numbers, and tokens are ids of their vocabulary")
 def bug_input_fits(component, numbers, seen):
@@ -465,8 +471,14 @@ def bug_input_fits(component, numbers, seen):
 
 @probe("language_model_bug_input", "a token that was written before gets a larger logit")
 def bug_input_shows_the_bug(component, numbers, seen):
-    see_effect(seen, "broken_repetition_penalty on your input", component(), _misfit, lambda given: _effect(*given),
-               given="nothing")
+    see_effect(
+        seen,
+        "broken_repetition_penalty on your input",
+        component(),
+        _misfit,
+        lambda given: _effect(*given),
+        given="nothing",
+    )
 
 
 def _misfit(given):
@@ -474,8 +486,9 @@ def _misfit(given):
     if not isinstance(given, (tuple, list)) or len(given) != 2:
         return "is not (logits, tokens)"
     logits, tokens = given
-    if not all(isinstance(tensor, torch.Tensor) and tensor.dim() == 2 and 0 < tensor.numel() <= 100_000
-               for tensor in given):
+    if not all(
+        isinstance(tensor, torch.Tensor) and tensor.dim() == 2 and 0 < tensor.numel() <= 100_000 for tensor in given
+    ):
         return "logits and tokens have to be tensors with two axes, at most 100000 numbers in each"
     if len(logits) != len(tokens):
         return "logits and tokens have to have the same batch"

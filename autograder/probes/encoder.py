@@ -59,8 +59,9 @@ def feed_forward_treats_positions_alone(component, numbers, seen):
 def feed_forward_takes_an_activation(component, numbers, seen):
     weights = feed_forward(numbers, "", **FEED_FORWARD)
     for name in ("gelu", "tanh"):
-        reply = component(x=numbers.tensor(BATCH, TIME, 5), build=FEED_FORWARD | dict(activation=Activation(name)),
-                          weights=weights)
+        reply = component(
+            x=numbers.tensor(BATCH, TIME, 5), build=FEED_FORWARD | dict(activation=Activation(name)), weights=weights
+        )
         see_all(seen, reply, "output", label=name)
 
 
@@ -71,8 +72,12 @@ def feed_forward_drops_hidden_numbers(component, numbers, seen):
     for label, training in (("evaluation", False), ("training, all dropped", True)):
         see_all(seen, component(x=x, build=build, weights=weights, training=training), "output", label=label)
     # tanh(3) = 0.995. Dropout doubles what it keeps: behind tanh this gives 1.99, in front of it tanh(6) = 1.
-    one = {"up_proj.weight": torch.zeros(1, 1), "up_proj.bias": torch.full((1,), 3.0),
-           "down_proj.weight": torch.ones(1, 1), "down_proj.bias": torch.zeros(1)}
+    one = {
+        "up_proj.weight": torch.zeros(1, 1),
+        "up_proj.bias": torch.full((1,), 3.0),
+        "down_proj.weight": torch.ones(1, 1),
+        "down_proj.bias": torch.zeros(1),
+    }
     build = dict(embed_dim=1, ff_dim=1, dropout=0.5, activation=Activation("tanh"))
     output = first(component(x=torch.zeros(100, 1, 1), build=build, weights=one, training=True))
     if output is not None:
@@ -82,8 +87,9 @@ def feed_forward_drops_hidden_numbers(component, numbers, seen):
 @probe("FeedForward", "gradients reach the input and all parameters")
 def feed_forward_passes_gradients(component, numbers, seen):
     weights = doubled(feed_forward(numbers, "", **FEED_FORWARD))
-    see_gradients(seen, component(x=numbers.tensor(BATCH, TIME, 5).double(), build=FEED_FORWARD, weights=weights,
-                                  gradients=True))
+    see_gradients(
+        seen, component(x=numbers.tensor(BATCH, TIME, 5).double(), build=FEED_FORWARD, weights=weights, gradients=True)
+    )
 
 
 @probe("FeedForward", "the argument stays as it was")
@@ -95,11 +101,14 @@ def feed_forward_changes_nothing(component, numbers, seen):
 
 # GatedFeedForward
 
+
 def gated(numbers, embed_dim, ff_dim):
     """Return the weights of a gated feed-forward network."""
-    return (linear(numbers, "gate_proj", embed_dim, ff_dim, bias=False)
-            | linear(numbers, "up_proj", embed_dim, ff_dim, bias=False)
-            | linear(numbers, "down_proj", ff_dim, embed_dim, bias=False))
+    return (
+        linear(numbers, "gate_proj", embed_dim, ff_dim, bias=False)
+        | linear(numbers, "up_proj", embed_dim, ff_dim, bias=False)
+        | linear(numbers, "down_proj", ff_dim, embed_dim, bias=False)
+    )
 
 
 @probe("GatedFeedForward", "it has three linear layers without bias: gate_proj, up_proj and down_proj")
@@ -122,8 +131,9 @@ def gated_computes(component, numbers, seen):
 def gated_takes_an_activation(component, numbers, seen):
     weights = gated(numbers, **FEED_FORWARD)
     for name in ("gelu", "sigmoid"):
-        reply = component(x=numbers.tensor(BATCH, TIME, 5), build=FEED_FORWARD | dict(activation=Activation(name)),
-                          weights=weights)
+        reply = component(
+            x=numbers.tensor(BATCH, TIME, 5), build=FEED_FORWARD | dict(activation=Activation(name)), weights=weights
+        )
         see_all(seen, reply, "output", label=name)
 
 
@@ -136,8 +146,9 @@ def gated_drops_hidden_numbers(component, numbers, seen):
     # Where dropout acts on the hidden numbers, it halves or doubles what all features share; behind down_proj it
     # would take every feature alone.
     one = {name: torch.ones_like(tensor) for name, tensor in gated(numbers, 2, 1).items()}
-    reply = component(x=torch.ones(300, 1, 2), build=dict(embed_dim=2, ff_dim=1, dropout=0.5), weights=one,
-                      training=True)
+    reply = component(
+        x=torch.ones(300, 1, 2), build=dict(embed_dim=2, ff_dim=1, dropout=0.5), weights=one, training=True
+    )
     output = first(reply)
     if output is not None and output.shape == (300, 1, 2):
         apart = (output[..., 0] != output[..., 1]).any()
@@ -147,8 +158,9 @@ def gated_drops_hidden_numbers(component, numbers, seen):
 @probe("GatedFeedForward", "gradients reach the input and all parameters")
 def gated_passes_gradients(component, numbers, seen):
     weights = doubled(gated(numbers, **FEED_FORWARD))
-    see_gradients(seen, component(x=numbers.tensor(BATCH, TIME, 5).double(), build=FEED_FORWARD, weights=weights,
-                                  gradients=True))
+    see_gradients(
+        seen, component(x=numbers.tensor(BATCH, TIME, 5).double(), build=FEED_FORWARD, weights=weights, gradients=True)
+    )
 
 
 @probe("GatedFeedForward", "the argument stays as it was")
@@ -159,6 +171,7 @@ def gated_changes_nothing(component, numbers, seen):
 
 
 # EncoderLayer
+
 
 @probe("EncoderLayer", "it has the parameters of the contract, each of its own")
 def encoder_layer_has_its_parameters(component, numbers, seen):
@@ -171,8 +184,10 @@ def encoder_layer_has_its_parameters(component, numbers, seen):
 @probe("EncoderLayer", "with silent sublayers the residual path alone is left")
 def encoder_layer_keeps_the_residual_path(component, numbers, seen):
     silent = ("self_attention.out_proj", "feed_forward.down_proj")
-    weights = {name: torch.zeros_like(tensor) if name.startswith(silent) else tensor
-               for name, tensor in layer(numbers, **SIZES).items()}
+    weights = {
+        name: torch.zeros_like(tensor) if name.startswith(silent) else tensor
+        for name, tensor in layer(numbers, **SIZES).items()
+    }
     for label, norm_first in FORMS.items():
         reply = component(x=numbers.tensor(BATCH, TIME, 10), build=SIZES | dict(norm_first=norm_first), weights=weights)
         see_all(seen, reply, "x", "weights", label=label)
@@ -252,9 +267,15 @@ def encoder_layer_drops_outputs(component, numbers, seen):
 @probe("EncoderLayer", "dropout acts inside the sublayers as well")
 def encoder_layer_drops_inside(component, numbers, seen):
     weights = layer(numbers, embed_dim=2, ff_dim=1)
-    dropout_stages(seen, component, weights, {
-        "self-attention": ("self_attention.v_proj.bias", "self_attention.out_proj.weight"),
-        "feed-forward": ("feed_forward.up_proj.bias", "feed_forward.down_proj.weight")})
+    dropout_stages(
+        seen,
+        component,
+        weights,
+        {
+            "self-attention": ("self_attention.v_proj.bias", "self_attention.out_proj.weight"),
+            "feed-forward": ("feed_forward.up_proj.bias", "feed_forward.down_proj.weight"),
+        },
+    )
 
 
 @probe("EncoderLayer", "gradients reach the input and all parameters")
@@ -269,19 +290,27 @@ def encoder_layer_passes_gradients(component, numbers, seen):
 def encoder_layer_changes_nothing(component, numbers, seen):
     weights = layer(numbers, **SIZES)
     for label, norm_first in FORMS.items():
-        reply = component(x=numbers.tensor(BATCH, TIME, 10), mask=numbers.mask(TIME, TIME),
-                          build=SIZES | dict(norm_first=norm_first), weights=weights)
+        reply = component(
+            x=numbers.tensor(BATCH, TIME, 10),
+            mask=numbers.mask(TIME, TIME),
+            build=SIZES | dict(norm_first=norm_first),
+            weights=weights,
+        )
         unchanged(seen, reply, label)
 
 
 # Encoder
 
+
 @probe("Encoder", "it has as many layers as asked for, each with parameters of its own, and a final norm if pre-norm")
 def encoder_has_its_parameters(component, numbers, seen):
     for label, norm_first, num_layers in (("post-norm", False, 3), ("pre-norm", True, 2)):
         weights = stack(numbers, num_layers, norm_first, **SIZES)
-        reply = component(x=numbers.tensor(BATCH, TIME, 10), weights=weights,
-                          build=SIZES | dict(num_layers=num_layers, norm_first=norm_first))
+        reply = component(
+            x=numbers.tensor(BATCH, TIME, 10),
+            weights=weights,
+            build=SIZES | dict(num_layers=num_layers, norm_first=norm_first),
+        )
         seen.answer(reply, label)
         see_parameters(seen, reply, weights, label)
 
@@ -340,16 +369,24 @@ def encoder_passes_the_dropout(component, numbers, seen):
 @probe("Encoder", "gradients reach the input and all parameters")
 def encoder_passes_gradients(component, numbers, seen):
     weights = doubled(stack(numbers, 2, True, **SIZES))
-    reply = component(x=numbers.tensor(BATCH, TIME, 10).double(), build=SIZES | dict(num_layers=2, norm_first=True),
-                      weights=weights, gradients=True)
+    reply = component(
+        x=numbers.tensor(BATCH, TIME, 10).double(),
+        build=SIZES | dict(num_layers=2, norm_first=True),
+        weights=weights,
+        gradients=True,
+    )
     see_gradients(seen, reply)
 
 
 @probe("Encoder", "the arguments stay as they were")
 def encoder_changes_nothing(component, numbers, seen):
     weights = stack(numbers, 2, **SIZES)
-    reply = component(x=numbers.tensor(BATCH, TIME, 10), mask=numbers.mask(TIME, TIME),
-                      build=SIZES | dict(num_layers=2), weights=weights)
+    reply = component(
+        x=numbers.tensor(BATCH, TIME, 10),
+        mask=numbers.mask(TIME, TIME),
+        build=SIZES | dict(num_layers=2),
+        weights=weights,
+    )
     unchanged(seen, reply)
 
 

@@ -22,6 +22,7 @@ from .weights import doubled, encoder_decoder
 
 # shift_right
 
+
 @probe("shift_right", "the begin token comes first, each token moves one place, and the last one falls off")
 def tokens_move_one_place(component, numbers, seen):
     for bos_id in (13, 17):
@@ -55,8 +56,18 @@ def shift_follows_the_tokens(component, numbers, seen):
 # EncoderDecoder
 
 PAD, BOS = 3, 5
-SIZES = dict(source_vocab_size=11, target_vocab_size=13, embed_dim=6, num_heads=2, ff_dim=7, encoder_layers=1,
-             decoder_layers=2, max_len=19, pad_id=PAD, bos_id=BOS)
+SIZES = dict(
+    source_vocab_size=11,
+    target_vocab_size=13,
+    embed_dim=6,
+    num_heads=2,
+    ff_dim=7,
+    encoder_layers=1,
+    decoder_layers=2,
+    max_len=19,
+    pad_id=PAD,
+    bos_id=BOS,
+)
 
 
 def see_logits(seen, reply, target=None, label=""):
@@ -80,8 +91,7 @@ def parts_have_their_names(component, numbers, seen):
 def encode_reads_the_source(component, numbers, seen):
     given = source_and_target(numbers, SIZES)
     reply = component(build=SIZES, weights=encoder_decoder(numbers, SIZES), method="encode", source=given["source"])
-    see_all(seen, reply, "memory", "weights",
-            mask={"weights": (given["source"] != PAD)[:, None, :]})
+    see_all(seen, reply, "memory", "weights", mask={"weights": (given["source"] != PAD)[:, None, :]})
 
 
 @probe("EncoderDecoder", "decode takes its tokens as they are, looks at none ahead, and at no padding of the source")
@@ -89,11 +99,25 @@ def decode_reads_tokens_and_memory(component, numbers, seen):
     given = source_and_target(numbers, SIZES)
     tokens = integers(numbers, 3, 5, below=13, without=(PAD,))
     memory = numbers.tensor(3, 7, 6, low=-1.0, high=1.0)
-    reply = component(build=SIZES, weights=encoder_decoder(numbers, SIZES), method="decode", tokens=tokens,
-                      memory=memory, source=given["source"])
-    see_all(seen, reply, "logits", "self_weights", "cross_weights",
-            mask={"self_weights": torch.ones(1, 5, 5, dtype=torch.bool).tril(),
-                  "cross_weights": (given["source"] != PAD)[:, None, :]})
+    reply = component(
+        build=SIZES,
+        weights=encoder_decoder(numbers, SIZES),
+        method="decode",
+        tokens=tokens,
+        memory=memory,
+        source=given["source"],
+    )
+    see_all(
+        seen,
+        reply,
+        "logits",
+        "self_weights",
+        "cross_weights",
+        mask={
+            "self_weights": torch.ones(1, 5, 5, dtype=torch.bool).tril(),
+            "cross_weights": (given["source"] != PAD)[:, None, :],
+        },
+    )
 
 
 def moved_logits(before, after):
@@ -168,8 +192,11 @@ def ids_are_respected(component, numbers, seen):
         build = SIZES | dict(pad_id=pad_id, bos_id=bos_id, encoder_layers=1, decoder_layers=1)
         given = source_and_target(numbers, build)
         given["target"] = integers(numbers, 3, 5, below=13, without=(pad_id,))
-        see_logits(seen, component(build=build, weights=encoder_decoder(numbers, build), **given),
-                   label=f"pad_id {pad_id}, bos_id {bos_id}")
+        see_logits(
+            seen,
+            component(build=build, weights=encoder_decoder(numbers, build), **given),
+            label=f"pad_id {pad_id}, bos_id {bos_id}",
+        )
 
 
 @probe("EncoderDecoder", "dropout acts on both sides in training, and nowhere in evaluation")
@@ -182,8 +209,13 @@ def dropout_acts_in_training(component, numbers, seen):
         how = dict(build=build, weights=encoder_decoder(numbers, build), training=training)
         see_logits(seen, component(**how, **given), label=label)
         if training:
-            see_all(seen, component(**how, method="encode", source=given["source"]), "memory", "weights",
-                    label=f"encode, {label}")
+            see_all(
+                seen,
+                component(**how, method="encode", source=given["source"]),
+                "memory",
+                "weights",
+                label=f"encode, {label}",
+            )
 
 
 @probe("EncoderDecoder", "gradients reach every parameter")
@@ -194,8 +226,11 @@ def gradients_reach_all_parameters(component, numbers, seen):
     # A bias of the key adds the same to all scores of a query, so what arrives there is rounding and no more.
     names = [name for name in weights if not name.endswith("k_proj.bias")]
     arrives = {name: reply.gradients.get(f"weights.{name}") for name in names}
-    seen.note("parameters that no gradient reaches",
-              ", ".join(name for name in names if arrives[name] is None) or "none", reply.given)
+    seen.note(
+        "parameters that no gradient reaches",
+        ", ".join(name for name in names if arrives[name] is None) or "none",
+        reply.given,
+    )
     sizes = [torch.zeros(()) if arrives[name] is None else arrives[name].norm().float() for name in names]
     seen.note("length of the gradient of each parameter", torch.stack(sizes), reply.given)
 
@@ -296,6 +331,7 @@ def greedy_changes_nothing(component, numbers, seen):
 
 # beam_search
 
+
 def see_texts(seen, reply, label=""):
     """Note the scores and the tokens of the best texts."""
     found = seen.see(reply, "tokens", "scores", label=label)
@@ -307,8 +343,9 @@ def see_texts(seen, reply, label=""):
 def two_beams_find_the_best_text(component, numbers, seen):
     for batch in (1, 5):
         model = translator(numbers, eos=0.75)
-        reply = component(model=model, source=sources(numbers, batch), **IDS, max_len=7, num_beams=2,
-                          length_penalty=0.0)
+        reply = component(
+            model=model, source=sources(numbers, batch), **IDS, max_len=7, num_beams=2, length_penalty=0.0
+        )
         see_texts(seen, reply, f"a batch of {batch}")
 
 
@@ -316,8 +353,9 @@ def two_beams_find_the_best_text(component, numbers, seen):
 def length_penalty_is_an_exponent(component, numbers, seen):
     for length_penalty in (1.0, 0.5, 2.0):
         model = translator(numbers, eos=0.5)
-        reply = component(model=model, source=sources(numbers, 7), **IDS, max_len=7, num_beams=3,
-                          length_penalty=length_penalty)
+        reply = component(
+            model=model, source=sources(numbers, 7), **IDS, max_len=7, num_beams=3, length_penalty=length_penalty
+        )
         see_texts(seen, reply, f"length_penalty {length_penalty:g}")
 
 
@@ -332,8 +370,9 @@ def finished_texts_are_set_aside(component, numbers, seen):
     # The end is probable everywhere; with a large penalty only a text that never ends can win.
     model = translator(numbers, eos=2.5)
     for length_penalty in (0.0, 1.0, 3.0):
-        reply = component(model=model, source=sources(numbers, 7), **IDS, max_len=7, num_beams=4,
-                          length_penalty=length_penalty)
+        reply = component(
+            model=model, source=sources(numbers, 7), **IDS, max_len=7, num_beams=4, length_penalty=length_penalty
+        )
         see_texts(seen, reply, f"length_penalty {length_penalty:g}")
 
 
@@ -348,8 +387,9 @@ def rows_are_searches_of_their_own(component, numbers, seen):
 def texts_at_max_len_count(component, numbers, seen):
     model = translator(numbers, eos=-16.0)
     for max_len in (1, 5):
-        reply = component(model=model, source=sources(numbers, 3), **IDS, max_len=max_len, num_beams=3,
-                          length_penalty=1.0)
+        reply = component(
+            model=model, source=sources(numbers, 3), **IDS, max_len=max_len, num_beams=3, length_penalty=1.0
+        )
         see_texts(seen, reply, f"max_len {max_len}")
 
 
@@ -376,6 +416,7 @@ def beams_change_nothing(component, numbers, seen):
 
 
 # translator_bug_input: the learner supplies a source, the probe lets a model that copies be decoded in both ways
+
 
 @probe("translator_bug_input", "what you return is source tokens, [batch, keys]")
 def bug_source_fits(component, numbers, seen):
@@ -408,8 +449,9 @@ def _misfit(source):
 def _effect(source):
     """Say whether the bug shows on a source, and if not, what kind of source it is."""
     rules = dict(bos_id=broken.BOS, eos_id=broken.EOS, pad_id=broken.PAD, max_len=source.shape[1] + 1)
-    right, wrong = (decode(broken.Copier(), source, **rules)
-                    for decode in (parts.greedy_decode, broken.broken_greedy_decode))
+    right, wrong = (
+        decode(broken.Copier(), source, **rules) for decode in (parts.greedy_decode, broken.broken_greedy_decode)
+    )
     if not torch.equal(right, wrong):
         return "writes a wrong text"
     lengths = (source != broken.PAD).sum(dim=1)

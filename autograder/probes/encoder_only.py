@@ -171,8 +171,9 @@ GENERATOR = RandomGenerator(3)
 
 def how(special_ids=SPECIAL, probability=0.15, generator=GENERATOR):
     """Return the arguments of mask_tokens after the tokens, in order."""
-    return dict(mask_id=MASK, vocab_size=VOCAB, special_ids=list(special_ids), probability=probability,
-                generator=generator)
+    return dict(
+        mask_id=MASK, vocab_size=VOCAB, special_ids=list(special_ids), probability=probability, generator=generator
+    )
 
 
 def see_masked(seen, reply, tokens, label, many=True):
@@ -262,8 +263,9 @@ def masking_uses_the_generator(component, numbers, seen):
 
 def equal(one, other, index):
     """Say whether two replies have the same tensor at an index."""
-    pair = [reply.output[index] for reply in (one, other)
-            if isinstance(reply.output, tuple) and len(reply.output) > index]
+    pair = [
+        reply.output[index] for reply in (one, other) if isinstance(reply.output, tuple) and len(reply.output) > index
+    ]
     if len(pair) < 2 or not all(isinstance(value, torch.Tensor) for value in pair):
         return "cannot be told"
     return "yes" if torch.equal(*pair) else "no"
@@ -283,11 +285,12 @@ def masking_follows_the_tokens(component, numbers, seen):
 
 see_guesses = functools.partial(see_loss, where="places")
 
+
 def some_labels(numbers, batch, time, vocab_size):
     """Return labels of which each row has another number, and -100 elsewhere."""
     labels = token_ids(numbers, batch, time, high=vocab_size)
     for row in range(batch):
-        labels[row, numbers.permutation(time)[1 + row:]] = -100
+        labels[row, numbers.permutation(time)[1 + row :]] = -100
     return labels
 
 
@@ -299,8 +302,9 @@ def guesses_cost_where_they_were_asked(component, numbers, seen):
 @probe("masked_language_model_loss", "as many places as tokens in the vocabulary is nothing special")
 def guesses_with_equal_sizes(component, numbers, seen):
     for vocab_size in (6, 7):
-        reply = component(logits=numbers.tensor(3, 7, vocab_size), labels=some_labels(numbers, 3, 7, vocab_size),
-                          gradients=True)
+        reply = component(
+            logits=numbers.tensor(3, 7, vocab_size), labels=some_labels(numbers, 3, 7, vocab_size), gradients=True
+        )
         see_guesses(seen, reply, f"7 places, vocabulary of {vocab_size}")
 
 
@@ -329,11 +333,13 @@ def guesses_change_nothing(component, numbers, seen):
 
 @probe("masked_language_model_loss", "it works where the inputs are")
 def guesses_follow_the_inputs(component, numbers, seen):
-    on_their_device(seen, component(logits=numbers.tensor(3, 7, 11), labels=some_labels(numbers, 3, 7, 11),
-                                    device="meta"))
+    on_their_device(
+        seen, component(logits=numbers.tensor(3, 7, 11), labels=some_labels(numbers, 3, 7, 11), device="meta")
+    )
 
 
 # sentence_embedding
+
 
 def kept(*lengths, time=7):
     """Return a mask [batch, time], True at the first places of each row."""
@@ -380,8 +386,16 @@ def vectors_follow_the_states(component, numbers, seen):
 
 # classifier_bug_input: the learner supplies texts, the probe classifies them all at once and with the broken component
 
-BUG_SIZES = dict(vocab_size=classification.REVIEWS.vocab_size, embed_dim=12, num_heads=3, ff_dim=13, num_layers=2,
-                 max_len=48, num_classes=5, pad_id=0)
+BUG_SIZES = dict(
+    vocab_size=classification.REVIEWS.vocab_size,
+    embed_dim=12,
+    num_heads=3,
+    ff_dim=13,
+    num_layers=2,
+    max_len=48,
+    num_classes=5,
+    pad_id=0,
+)
 
 
 @probe("classifier_bug_input", "the tokens are texts: [CLS] first, then known tokens, padding at the end only")
@@ -391,8 +405,14 @@ def bug_input_fits(component, numbers, seen):
 
 @probe("classifier_bug_input", "the broken classification gives a text the logits of another one")
 def bug_input_shows_the_bug(component, numbers, seen):
-    see_effect(seen, "broken_classify on your input", component(), _misfit,
-               lambda given: _effect(given.long(), numbers), given="nothing")
+    see_effect(
+        seen,
+        "broken_classify on your input",
+        component(),
+        _misfit,
+        lambda given: _effect(given.long(), numbers),
+        given="nothing",
+    )
 
 
 def _misfit(tokens):

@@ -20,11 +20,21 @@ from .weights import FORMS
 
 NORMS = ("layer_norm", "LayerNorm", "RMSNorm")
 
-forbid(NORMS, "layer_norm", "native_layer_norm", "rms_norm", "_fused_rms_norm", "group_norm",
-       "native_group_norm", "instance_norm", "batch_norm")
+forbid(
+    NORMS,
+    "layer_norm",
+    "native_layer_norm",
+    "rms_norm",
+    "_fused_rms_norm",
+    "group_norm",
+    "native_group_norm",
+    "instance_norm",
+    "batch_norm",
+)
 
 
 # The three norms
+
 
 def norm(component, x, weight, bias, eps=None, **how):
     """Call one of the three norms; without `eps` it takes its default."""
@@ -132,8 +142,14 @@ def norms_change_nothing(component, numbers, seen):
 @probe(("LayerNorm", "RMSNorm"), "dtype and device are those of x")
 def norms_follow_the_inputs(component, numbers, seen):
     weight, bias = affine(numbers, 5)
-    device_and_dtype(seen, lambda x, weight, bias, **how: norm(component, x, weight, bias, **how), dtype_of,
-                     x=numbers.tensor(2, 3, 5), weight=weight, bias=bias)
+    device_and_dtype(
+        seen,
+        lambda x, weight, bias, **how: norm(component, x, weight, bias, **how),
+        dtype_of,
+        x=numbers.tensor(2, 3, 5),
+        weight=weight,
+        bias=bias,
+    )
 
 
 @probe(NORMS, "the work is your own")
@@ -144,14 +160,19 @@ def norms_call_no_library_norm(component, numbers, seen):
 
 # ResidualConnection
 
+
 def residual(component, numbers, norm_first, shape=(2, 3, 5), matrix=None, **how):
     """Call a residual connection around a linear sublayer."""
     embed_dim = shape[-1]
     weight, bias = affine(numbers, embed_dim)
     matrix = numbers.tensor(embed_dim, embed_dim, low=-1.0, high=1.0) if matrix is None else matrix
-    return component(x=numbers.tensor(*shape), sublayer=Sublayer(matrix),
-                     build={"embed_dim": embed_dim, "norm_first": norm_first},
-                     weights={"norm.weight": weight, "norm.bias": bias}, **how)
+    return component(
+        x=numbers.tensor(*shape),
+        sublayer=Sublayer(matrix),
+        build={"embed_dim": embed_dim, "norm_first": norm_first},
+        weights={"norm.weight": weight, "norm.bias": bias},
+        **how,
+    )
 
 
 @probe("ResidualConnection", "the parameters are `norm.weight` and `norm.bias`, one number per feature each")
@@ -186,9 +207,12 @@ def residual_normalises_as_layer_norm_does(component, numbers, seen):
     # As many positions as features, and numbers so small that eps counts.
     for form, norm_first in FORMS.items():
         weight, bias = affine(numbers, 5)
-        reply = component(x=numbers.tensor(5, 5, 5) / 256, sublayer=Sublayer(numbers.tensor(5, 5, low=-0.5, high=0.5)),
-                          build={"embed_dim": 5, "norm_first": norm_first},
-                          weights={"norm.weight": weight, "norm.bias": bias})
+        reply = component(
+            x=numbers.tensor(5, 5, 5) / 256,
+            sublayer=Sublayer(numbers.tensor(5, 5, low=-0.5, high=0.5)),
+            build={"embed_dim": 5, "norm_first": norm_first},
+            weights={"norm.weight": weight, "norm.bias": bias},
+        )
         see_output(seen, reply, label=form)
 
 
@@ -198,7 +222,8 @@ def residual_has_no_dropout(component, numbers, seen):
         x, matrix = numbers.tensor(2, 3, 5), numbers.tensor(5, 5, low=-1.0, high=1.0)
         training, evaluation = (
             component(x=x, sublayer=Sublayer(matrix), build={"embed_dim": 5, "norm_first": norm_first}, training=mode)
-            for mode in (True, False))
+            for mode in (True, False)
+        )
         seen.note("answer in training", kind(training), training.given, form)
         seen.fault = seen.fault or training.fault
         seen.note("training differs from evaluation", _differs(training, evaluation), training.given, form)
@@ -224,6 +249,7 @@ def _differs(one, other):
 
 
 # norm_bug_input: the learner supplies an input, the probe runs the broken function and a right one on it
+
 
 @probe("norm_bug_input", "x is a float32 tensor of moderate sizes and numbers")
 def bug_input_fits(component, numbers, seen):

@@ -39,6 +39,7 @@ def refusal(seen, reply, sizes, label):
 
 # split_heads
 
+
 @probe("split_heads", "each head gets its own part of the features of every position")
 def split_shares_out_the_features(component, numbers, seen):
     for shape, num_heads in (((2, 5, 21), 3), ((3, 3, 9), 3)):
@@ -79,6 +80,7 @@ def split_follows_x(component, numbers, seen):
 
 
 # merge_heads
+
 
 @probe("merge_heads", "the features of all heads stand side by side for every position")
 def merge_joins_the_features(component, numbers, seen):
@@ -133,8 +135,11 @@ def module(numbers, build, **more):
 def inputs(numbers, build, batch=5, queries=3, keys=7):
     """Return query, key and value as keyword arguments."""
     embed_dim = build["embed_dim"]
-    return dict(query=numbers.tensor(batch, queries, embed_dim), key=numbers.tensor(batch, keys, embed_dim),
-                value=numbers.tensor(batch, keys, embed_dim))
+    return dict(
+        query=numbers.tensor(batch, queries, embed_dim),
+        key=numbers.tensor(batch, keys, embed_dim),
+        value=numbers.tensor(batch, keys, embed_dim),
+    )
 
 
 def see_heads(seen, reply, mask=None, label=""):
@@ -238,8 +243,10 @@ def indivisible_sizes_are_refused(component, numbers, seen):
     if component.name == "MultiHeadAttention":
         cases = [((10, 3), dict(embed_dim=10, num_heads=3)), ((5, 7), dict(embed_dim=5, num_heads=7))]
     else:
-        cases = [((10, 4), dict(embed_dim=10, num_heads=4, num_groups=2)),
-                 ((6, 4), dict(embed_dim=30, num_heads=6, num_groups=4))]
+        cases = [
+            ((10, 4), dict(embed_dim=10, num_heads=4, num_groups=2)),
+            ((6, 4), dict(embed_dim=30, num_heads=6, num_groups=4)),
+        ]
     for sizes, build in cases:
         reply = component(build=build, **inputs(numbers, build, batch=2))
         refusal(seen, reply, sizes, " and ".join(map(str, sizes)))
@@ -275,8 +282,9 @@ def bug_input_fits(component, numbers, seen):
 
 @probe("multi_head_bug_input", "BrokenMultiHeadAttention gives a wrong output for it")
 def bug_input_shows_the_bug(component, numbers, seen):
-    see_effect(seen, "BrokenMultiHeadAttention on your input", component(), _misfit,
-               lambda given: _effect(numbers, *given))
+    see_effect(
+        seen, "BrokenMultiHeadAttention on your input", component(), _misfit, lambda given: _effect(numbers, *given)
+    )
 
 
 def _misfit(given):

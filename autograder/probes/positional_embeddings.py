@@ -33,6 +33,7 @@ def see_refusal(seen, reply, *sizes, label):
 
 # sinusoidal_encoding
 
+
 @probe("sinusoidal_encoding", "even columns are sines and odd columns cosines, slower from pair to pair")
 def waves_fill_the_table(component, numbers, seen):
     for max_len, embed_dim in ((5, 4), (7, 6), (3, 2)):
@@ -57,7 +58,7 @@ def waves_know_distances(component, numbers, seen):
     if table is not None and table.dim() == 2:
         table = table.double()
         for distance in (0, 2):
-            products = (table[:len(table) - distance] * table[distance:]).sum(-1)
+            products = (table[: len(table) - distance] * table[distance:]).sum(-1)
             seen.note(f"dot products at distance {distance}", products, reply.given)
 
 
@@ -76,10 +77,15 @@ def waves_have_the_default_dtype(component, numbers, seen):
 
 # LearnedPositionalEmbedding
 
+
 def learned(component, numbers, batch=2, time=5, embed_dim=3, max_len=7, **how):
     """Call a learned positional embedding."""
-    return component(x=numbers.tensor(batch, time, embed_dim), build={"max_len": max_len, "embed_dim": embed_dim},
-                     weights={"weight": numbers.tensor(max_len, embed_dim)}, **how)
+    return component(
+        x=numbers.tensor(batch, time, embed_dim),
+        build={"max_len": max_len, "embed_dim": embed_dim},
+        weights={"weight": numbers.tensor(max_len, embed_dim)},
+        **how,
+    )
 
 
 @probe("LearnedPositionalEmbedding", "its only parameter is `weight`, one row per position")
@@ -117,9 +123,15 @@ def learned_rows_change_nothing(component, numbers, seen):
 
 @probe("LearnedPositionalEmbedding", "dtype and device are those of x")
 def learned_rows_follow_x(component, numbers, seen):
-    device_and_dtype(seen, lambda x, weight, **how: component(
-        x=x, build={"max_len": 7, "embed_dim": 3}, weights={"weight": weight}, **how), dtype_of,
-        x=numbers.tensor(2, 5, 3), weight=numbers.tensor(7, 3))
+    device_and_dtype(
+        seen,
+        lambda x, weight, **how: component(
+            x=x, build={"max_len": 7, "embed_dim": 3}, weights={"weight": weight}, **how
+        ),
+        dtype_of,
+        x=numbers.tensor(2, 5, 3),
+        weight=numbers.tensor(7, 3),
+    )
 
 
 # TransformerEmbedding
@@ -149,13 +161,16 @@ def embedding(component, tokens, table, positions, rows=None, dropout=None, **ho
 
 def position_entry(reply):
     """Return the name of the state-dict entry that holds the positions, or None."""
-    return next((name for name, shape in reply.shapes.items()
-                 if name.startswith("position") and shape == [LONGEST, WIDTH]), None)
+    return next(
+        (name for name, shape in reply.shapes.items() if name.startswith("position") and shape == [LONGEST, WIDTH]),
+        None,
+    )
 
 
 def _elsewhere(reply):
-    other = any(torch.Size(shape).numel() == LONGEST * WIDTH and name != "token.weight"
-                for name, shape in reply.shapes.items())
+    other = any(
+        torch.Size(shape).numel() == LONGEST * WIDTH and name != "token.weight" for name, shape in reply.shapes.items()
+    )
     return "under another name, or of another shape" if other else "missing"
 
 
@@ -204,8 +219,12 @@ def embedding_is_a_sum(component, numbers, seen):
 @probe("TransformerEmbedding", "positions are sinusoidal unless told otherwise")
 def embedding_has_its_defaults(component, numbers, seen):
     tokens, table = some_tokens(numbers), numbers.tensor(VOCAB, WIDTH)
-    reply = component(tokens=tokens, build={"vocab_size": VOCAB, "embed_dim": WIDTH, "max_len": LONGEST},
-                      weights={"token.weight": table}, training=True)
+    reply = component(
+        tokens=tokens,
+        build={"vocab_size": VOCAB, "embed_dim": WIDTH, "max_len": LONGEST},
+        weights={"token.weight": table},
+        training=True,
+    )
     see_sum(seen, reply, tokens, table, label="training mode")
 
 
@@ -214,8 +233,7 @@ def embedding_fits_every_length(component, numbers, seen):
     for positions in KINDS:
         for batch, time in ((1, 5), (5, 5), (3, 7), (11, 1)):
             some = given(numbers, positions, batch, time)
-            see_output(seen, embedding(component, **some),
-                       label=f"{positions}, batch {batch}, time {time}")
+            see_output(seen, embedding(component, **some), label=f"{positions}, batch {batch}, time {time}")
 
 
 @probe("TransformerEmbedding", "a sequence longer than max_len is refused by a ValueError that names both")
@@ -242,8 +260,9 @@ def embedding_passes_gradients(component, numbers, seen):
         reply = embedding(component, gradients=True, **some)
         seen.note("answer", kind(reply), reply.given, positions)
         for label, name in (("tokens", "token.weight"), ("positions", position_entry(reply))):
-            seen.gradient(f"gradient of the table of {label}", reply.gradients.get(f"weights.{name}"), reply.given,
-                          positions)
+            seen.gradient(
+                f"gradient of the table of {label}", reply.gradients.get(f"weights.{name}"), reply.given, positions
+            )
 
 
 @probe("TransformerEmbedding", "tokens stay as they were")
@@ -264,6 +283,7 @@ def embedding_follows_its_parameters(component, numbers, seen):
 
 
 # rotary_embedding
+
 
 def see_turned(seen, reply, x, label):
     """Note which lengths a rotation has kept, then all numbers."""
@@ -374,8 +394,9 @@ def _effect(numbers, before, new):
     sizes = {name: table.shape for name, table in right.state_dict().items()}
     tables = {name: numbers.tensor(*shape) for name, shape in sizes.items()}
     right.load_state_dict(tables)
-    broken.load_state_dict({"token.weight" if name == "token.weight" else "position": table
-                            for name, table in tables.items()})
+    broken.load_state_dict(
+        {"token.weight" if name == "token.weight" else "position": table for name, table in tables.items()}
+    )
     whole, start = torch.cat((before.long(), new.long()), dim=1), before.shape[1]
     try:
         output = broken(new.long(), start=start)

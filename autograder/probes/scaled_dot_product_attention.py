@@ -23,6 +23,7 @@ forbid(("attention_weights", "scaled_dot_product_attention", "streaming_attentio
 
 # attention_scores
 
+
 @probe("attention_scores", "a score is the dot product of a query and a key, divided by the root of head_dim")
 def scores_are_scaled_dot_products(component, numbers, seen):
     reply = component(query=numbers.tensor(2, 3, 7), key=numbers.tensor(2, 5, 7))
@@ -53,6 +54,7 @@ def scores_follow_the_inputs(component, numbers, seen):
 
 
 # attention_weights
+
 
 @probe("attention_weights", "without a mask, each row of weights is a softmax over the keys")
 def weights_are_a_softmax_over_keys(component, numbers, seen):
@@ -148,10 +150,14 @@ def weights_call_no_library_attention(component, numbers, seen):
 
 # scaled_dot_product_attention
 
+
 def inputs(numbers, *leading, queries=3, keys=5, head_dim=7, value_dim=11):
     """Return query, key and value as keyword arguments."""
-    return dict(query=numbers.tensor(*leading, queries, head_dim), key=numbers.tensor(*leading, keys, head_dim),
-                value=numbers.tensor(*leading, keys, value_dim))
+    return dict(
+        query=numbers.tensor(*leading, queries, head_dim),
+        key=numbers.tensor(*leading, keys, head_dim),
+        value=numbers.tensor(*leading, keys, value_dim),
+    )
 
 
 @probe("scaled_dot_product_attention", "each output is the mean of the values, weighted by softmax of the scores")
@@ -166,8 +172,10 @@ def hidden_keys_have_no_influence(component, numbers, seen):
         see_attention(seen, component(**inputs(numbers, 2), mask=mask), mask, f"mask {list(shape)}")
 
 
-@probe("scaled_dot_product_attention",
-       "a query that may attend to nothing gets an output of 0, and no NaN in the gradients")
+@probe(
+    "scaled_dot_product_attention",
+    "a query that may attend to nothing gets an output of 0, and no NaN in the gradients",
+)
 def empty_rows_give_zero_output(component, numbers, seen):
     mask = numbers.mask(3, 5)
     mask[1] = False
@@ -237,6 +245,7 @@ def attention_calls_no_library_attention(component, numbers, seen):
 
 # streaming_attention
 
+
 @probe("streaming_attention", "blocks of any size give what full attention gives")
 def streaming_equals_full_attention(component, numbers, seen):
     given = inputs(numbers, 2, keys=13)
@@ -302,6 +311,7 @@ def streaming_calls_no_library_attention(component, numbers, seen):
 
 # attention_bug_input: the learner supplies an input, the probe runs the broken component and a right one on it
 
+
 @probe("attention_bug_input", "query, key, value and mask fit together and hold finite numbers")
 def bug_input_fits(component, numbers, seen):
     see_fit(seen, component(), _misfit)
@@ -317,8 +327,13 @@ def _misfit(given):
     if not isinstance(given, (tuple, list)) or len(given) != 4:
         return "is not (query, key, value, mask)"
     query, key, value, mask = given
-    if not all(isinstance(tensor, torch.Tensor) and tensor.is_floating_point() and tensor.dim() >= 2 and
-               0 < tensor.numel() <= 100_000 for tensor in (query, key, value)):
+    if not all(
+        isinstance(tensor, torch.Tensor)
+        and tensor.is_floating_point()
+        and tensor.dim() >= 2
+        and 0 < tensor.numel() <= 100_000
+        for tensor in (query, key, value)
+    ):
         return "query, key and value have to be floating point tensors, two axes or more, at most 100000 numbers"
     if query.shape[-1] != key.shape[-1] or key.shape[-2] != value.shape[-2]:
         return "query and key have to end in the same head_dim, key and value to have as many keys"

@@ -9,8 +9,12 @@ import torch
 from ..calling.watched import IN_PLACE
 
 # What is forbidden in exercises on attention: all functions with which PyTorch computes it
-LIBRARY_ATTENTION = ("scaled_dot_product_attention", "multi_head_attention_forward",
-                     "_native_multi_head_attention", "_scaled_dot_product_attention_math")
+LIBRARY_ATTENTION = (
+    "scaled_dot_product_attention",
+    "multi_head_attention_forward",
+    "_native_multi_head_attention",
+    "_scaled_dot_product_attention_math",
+)
 
 
 def listed(names):
@@ -31,6 +35,7 @@ def first(reply, index=0):
 
 
 # Outputs
+
 
 def see_output(seen, reply, label="", name="output"):
     """Note everything that a single tensor shows; return it, or None if there is none."""
@@ -76,8 +81,9 @@ def _tensors(found):
         if isinstance(value, torch.Tensor):
             yield name, value
         elif isinstance(value, (tuple, list)):
-            yield from ((f"{name} of layer {index}", one) for index, one in enumerate(value)
-                        if isinstance(one, torch.Tensor))
+            yield from (
+                (f"{name} of layer {index}", one) for index, one in enumerate(value) if isinstance(one, torch.Tensor)
+            )
 
 
 def _on_hidden_keys(weights, mask):
@@ -112,8 +118,12 @@ def see_model(seen, reply, label="", padding=None):
     for index, weights in enumerate(layers):
         four = padding is not None and isinstance(weights, torch.Tensor) and weights.dim() == 4
         if four and weights.shape[-1] == padding.shape[1]:
-            seen.note(f"largest weight on padding, layer {index}",
-                      weights.masked_fill(~padding[:, None, None, :], 0.0).max(), reply.given, label)
+            seen.note(
+                f"largest weight on padding, layer {index}",
+                weights.masked_fill(~padding[:, None, None, :], 0.0).max(),
+                reply.given,
+                label,
+            )
         seen.note(f"weights of layer {index}", weights, reply.given, label)
 
 
@@ -131,6 +141,7 @@ def see_loss(seen, reply, label="", where="positions"):
 
 
 # Attention
+
 
 def see_attention(seen, reply, mask=None, label=""):
     """Note weights and output of attention.
@@ -162,14 +173,18 @@ def broadcasts(mask, weights):
 
 # Parameters and gradients
 
+
 def see_names(seen, reply, weights, label="", optional=()):
     """Note which parameters of the contract are missing, of another shape, or superfluous.
 
     weights   {name: tensor}, all parameters of the contract
     optional  names that a right answer may have or lack
     """
-    wrong = [f"{name} {shape}" for name, shape in reply.shapes.items()
-             if name in weights and shape != list(weights[name].shape)]
+    wrong = [
+        f"{name} {shape}"
+        for name, shape in reply.shapes.items()
+        if name in weights and shape != list(weights[name].shape)
+    ]
     missing = [name for name in weights if name not in reply.shapes]
     others = [name for name in reply.trained if name not in weights and name not in optional]
     seen.note("missing parameters", listed(missing), reply.given, label)
@@ -234,6 +249,7 @@ def see_gradients_of_projections(seen, reply):
 
 # What an answer does besides
 
+
 def unchanged(seen, reply, label=""):
     """Note which arguments the call changed in place."""
     seen.note(IN_PLACE, ", ".join(reply.changed) or "none", reply.given, label)
@@ -266,8 +282,10 @@ def device_and_dtype(seen, call, dtype=dtypes_of, **arguments):
     call   the component, or a function that calls it with these arguments and with device=
     dtype  says what dtype a reply has
     """
-    double = {name: value.double() if isinstance(value, torch.Tensor) and value.is_floating_point() else value
-              for name, value in arguments.items()}
+    double = {
+        name: value.double() if isinstance(value, torch.Tensor) and value.is_floating_point() else value
+        for name, value in arguments.items()
+    }
     reply = call(**double)
     seen.note("answer for float64", dtype(reply), reply.given)
     on_their_device(seen, call(**arguments, device="meta"))
@@ -287,6 +305,7 @@ def made_elsewhere(reply):
 
 
 # What has an influence
+
 
 def nudged(x, position):
     """Return a copy of x [..., time, features] in which one position is another."""
@@ -317,8 +336,9 @@ def dropout_stages(seen, component, weights, ones, **more):
     """
     build = dict(embed_dim=2, num_heads=1, ff_dim=1, dropout=0.5, norm_first=True)
     for name, raised in ones.items():
-        given = {key: _passing_on(value) if key in raised else torch.zeros_like(value)
-                 for key, value in weights.items()}
+        given = {
+            key: _passing_on(value) if key in raised else torch.zeros_like(value) for key, value in weights.items()
+        }
         reply = component(x=torch.zeros(300, 1, 2), **more, build=build, weights=given, training=True)
         seen.answer(reply, name)
         output = first(reply)

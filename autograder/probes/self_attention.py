@@ -144,6 +144,7 @@ def modules_call_no_library_attention(component, numbers, seen):
 
 # RelativeSelfAttention
 
+
 @probe("RelativeSelfAttention", "where query and key say nothing, the distance alone decides")
 def distance_alone(component, numbers, seen):
     for max_distance in (1, 3):
@@ -163,6 +164,7 @@ def short_sequences(component, numbers, seen):
 
 # padding_mask
 
+
 def token_ids(numbers, lengths, pad_id, first=0):
     """Return [len(lengths), 7] ids below 11: real ones from place `first` on, padding before and after.
 
@@ -172,7 +174,7 @@ def token_ids(numbers, lengths, pad_id, first=0):
     others = [token for token in range(11) if token != pad_id]
     for row, length in zip(tokens, lengths, strict=True):
         order = numbers.permutation(len(others))
-        row[first:first + length] = torch.tensor([others[place] for place in order[:length]], dtype=torch.long)
+        row[first : first + length] = torch.tensor([others[place] for place in order[:length]], dtype=torch.long)
     return tokens
 
 

@@ -23,5 +23,5 @@ def source_and_target(numbers, build, batch=3, keys=7, queries=5, padded=True):
     source = integers(numbers, batch, keys, below=build["source_vocab_size"], without=(build["pad_id"],))
     target = integers(numbers, batch, queries, below=build["target_vocab_size"], without=(build["pad_id"],))
     for row in range(1, batch) if padded else ():
-        source[row, keys - row:], target[row, queries - row:] = build["pad_id"], build["pad_id"]
+        source[row, keys - row :], target[row, queries - row :] = build["pad_id"], build["pad_id"]
     return dict(source=source, target=target)

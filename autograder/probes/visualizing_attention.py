@@ -14,8 +14,18 @@ from .see import see_all, see_output, unchanged
 from .tokens import source_and_target
 from .weights import encoder_decoder
 
-SIZES = dict(source_vocab_size=11, target_vocab_size=13, embed_dim=6, num_heads=3, ff_dim=7, encoder_layers=1,
-             decoder_layers=2, max_len=19, pad_id=3, bos_id=5)
+SIZES = dict(
+    source_vocab_size=11,
+    target_vocab_size=13,
+    embed_dim=6,
+    num_heads=3,
+    ff_dim=7,
+    encoder_layers=1,
+    decoder_layers=2,
+    max_len=19,
+    pad_id=3,
+    bos_id=5,
+)
 NAMES = "encoder", "decoder", "cross"
 
 
@@ -27,6 +37,7 @@ def table(numbers, *shape, causal=False):
 
 
 # collect_attention
+
 
 def see_collected(seen, reply, label=""):
     """Note how many layers, which shapes and which row sums there are, then all numbers."""
@@ -107,8 +118,11 @@ def tokens_have_to_fit(component, numbers, seen):
         reply = component(view=View(), attention=stack_of(numbers, 2, 1, 2, 7, 7), tokens=Words(words))
         see_shown(seen, reply, f"{count} tokens for 7 positions")
         message = reply.fault.message if reply.fault else ""
-        seen.note(f"{count} tokens: both numbers are in the message",
-                  "yes" if str(count) in message and "7" in message else "no", reply.given)
+        seen.note(
+            f"{count} tokens: both numbers are in the message",
+            "yes" if str(count) in message and "7" in message else "no",
+            reply.given,
+        )
 
 
 @probe("show_self_attention", "the weights and tokens that are given stay as they were")
@@ -126,10 +140,15 @@ TARGET = ["7", "9", "-", "5", "-", "3", "<eos>"]
 
 def show_all(component, numbers, encoder_layers, decoder_layers, source=SOURCE, target=TARGET):
     keys, queries = len(source), len(target)
-    return component(view=View(), encoder=stack_of(numbers, encoder_layers, 1, 2, keys, keys),
-                     decoder=stack_of(numbers, decoder_layers, 1, 2, queries, queries, causal=True),
-                     cross=stack_of(numbers, decoder_layers, 1, 2, queries, keys),
-                     source_tokens=Words(source), target_tokens=Words(target), bos_token="<bos>")
+    return component(
+        view=View(),
+        encoder=stack_of(numbers, encoder_layers, 1, 2, keys, keys),
+        decoder=stack_of(numbers, decoder_layers, 1, 2, queries, queries, causal=True),
+        cross=stack_of(numbers, decoder_layers, 1, 2, queries, keys),
+        source_tokens=Words(source),
+        target_tokens=Words(target),
+        bos_token="<bos>",
+    )
 
 
 @probe("show_encoder_decoder", "each kind is shown once, with the words that belong to its rows and columns")
@@ -219,6 +238,7 @@ def measures_follow_the_weights(component, numbers, seen):
 
 
 # find_heads
+
 
 def see_heads(seen, reply, label):
     for name, value in seen.see(reply, "heads", label=label).items():
@@ -318,9 +338,13 @@ def _effect(weights):
     weights = weights.double()
     queries, keys = weights.shape[-2:]
     shown = []
-    broken_show_cross_attention(lambda cross_attention, **words: shown.extend(cross_attention), [weights],
-                                [f"source {number}" for number in range(keys)],
-                                [f"target {number}" for number in range(queries)], "<bos>")
+    broken_show_cross_attention(
+        lambda cross_attention, **words: shown.extend(cross_attention),
+        [weights],
+        [f"source {number}" for number in range(keys)],
+        [f"target {number}" for number in range(queries)],
+        "<bos>",
+    )
     if shown[0].shape != weights.shape or (shown[0] - weights).abs().max() > 0.01:
         return "shows other weights"
     if queries != keys:

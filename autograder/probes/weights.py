@@ -16,8 +16,10 @@ def linear(numbers, name, inputs, outputs, bias=True):
 
 def norm(numbers, name, embed_dim):
     """Return weight and bias [embed_dim] of a layer norm, the weight near 1."""
-    return {f"{name}.weight": numbers.tensor(embed_dim, low=0.5, high=1.5),
-            f"{name}.bias": numbers.tensor(embed_dim, low=-1.0, high=1.0)}
+    return {
+        f"{name}.weight": numbers.tensor(embed_dim, low=0.5, high=1.5),
+        f"{name}.bias": numbers.tensor(embed_dim, low=-1.0, high=1.0),
+    }
 
 
 def attention(numbers, prefix, embed_dim, shared=None):
@@ -26,14 +28,18 @@ def attention(numbers, prefix, embed_dim, shared=None):
     shared  how many features key and value have together, if they are shared by groups of heads; else embed_dim
     """
     sizes = dict(q_proj=embed_dim, k_proj=shared or embed_dim, v_proj=shared or embed_dim, out_proj=embed_dim)
-    return {name: tensor for projection, size in sizes.items()
-            for name, tensor in linear(numbers, f"{prefix}{projection}", embed_dim, size).items()}
+    return {
+        name: tensor
+        for projection, size in sizes.items()
+        for name, tensor in linear(numbers, f"{prefix}{projection}", embed_dim, size).items()
+    }
 
 
 def feed_forward(numbers, prefix, embed_dim, ff_dim):
     """Return the weights of a feed-forward network."""
-    return (linear(numbers, f"{prefix}up_proj", embed_dim, ff_dim)
-            | linear(numbers, f"{prefix}down_proj", ff_dim, embed_dim))
+    return linear(numbers, f"{prefix}up_proj", embed_dim, ff_dim) | linear(
+        numbers, f"{prefix}down_proj", ff_dim, embed_dim
+    )
 
 
 def layer(numbers, prefix="", *, attentions=("self_attention",), norms=2, embed_dim=10, ff_dim=11, **_):

@@ -16,8 +16,10 @@ from .errors import SandboxUnavailable
 from .view import SOCKETS
 from .warm_start import ask
 
-INSTALL = ("install it (Debian and Ubuntu: apt install bubblewrap; Fedora: dnf install bubblewrap; "
-           "conda: conda install -c conda-forge bubblewrap), 0.8.0 or newer")
+INSTALL = (
+    "install it (Debian and Ubuntu: apt install bubblewrap; Fedora: dnf install bubblewrap; "
+    "conda: conda install -c conda-forge bubblewrap), 0.8.0 or newer"
+)
 # Joins the cgroups whose files are named before "--", and becomes what stands behind it.
 JOIN = 'while [ "$1" != -- ]; do echo $$ > "$1" || exit 77; shift; done; shift; exec "$@"'
 COLD_COMMAND = [sys.executable, "-P", "-m", "autograder.sandbox.child"]
@@ -29,8 +31,10 @@ SECONDS_TO_END = 10
 def bubblewrap():
     """Return the path of the program. Raises SandboxUnavailable where there is none."""
     if not sys.platform.startswith("linux"):
-        raise SandboxUnavailable(f"sandbox: this is {sys.platform}, and the sandbox needs Linux; "
-                                 "grade on a Linux machine, or in a virtual one")
+        raise SandboxUnavailable(
+            f"sandbox: this is {sys.platform}, and the sandbox needs Linux; "
+            "grade on a Linux machine, or in a virtual one"
+        )
     program = shutil.which("bwrap")
     if program is None:
         raise SandboxUnavailable(f"sandbox: the program bwrap (bubblewrap) is not on the PATH; {INSTALL}")
@@ -48,9 +52,9 @@ class Box:
         self.view, self.cgroup = view, cgroup
         self.process = None
         self._ending = threading.Lock()
-        self.first = None       # pidfd of the first process inside: when it dies, all die
-        self.kernel = None      # pidfd of a kernel that was forked warm
-        self.sockets = None     # the folder of the kernel's sockets, open
+        self.first = None  # pidfd of the first process inside: when it dies, all die
+        self.kernel = None  # pidfd of a kernel that was forked warm
+        self.sockets = None  # the folder of the kernel's sockets, open
 
     async def start(self, timeout, zygote=None, hidden=()):
         """Start a kernel in a fresh sandbox, and return when its sockets are bound.
@@ -81,13 +85,31 @@ class Box:
         info, to_info = os.pipe()
         files = self.cgroup.member_files if self.cgroup else []
         # The environment of bubblewrap itself can be read by nobody inside; it is emptied all the same.
-        line = ["/bin/sh", "-c", JOIN, "sh", *files, "--", bubblewrap(), "--info-fd", str(to_info),
-                *self.view.arguments, "--", *command]
+        line = [
+            "/bin/sh",
+            "-c",
+            JOIN,
+            "sh",
+            *files,
+            "--",
+            bubblewrap(),
+            "--info-fd",
+            str(to_info),
+            *self.view.arguments,
+            "--",
+            *command,
+        ]
         try:
             self.process = subprocess.Popen(
-                line, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE if wait else subprocess.DEVNULL,
-                stderr=subprocess.PIPE, env={}, cwd="/", pass_fds=[to_info, *passed, *self.view.open_files],
-                start_new_session=True)
+                line,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE if wait else subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                env={},
+                cwd="/",
+                pass_fds=[to_info, *passed, *self.view.open_files],
+                start_new_session=True,
+            )
             os.close(to_info)
             to_info = None
             self.view.close()
@@ -119,8 +141,10 @@ class Box:
                 # Without a word: bubblewrap failed, or the kernel was killed before it could say anything.
                 self.process.wait(SECONDS_TO_END)
                 raise self._not_built()
-            raise RuntimeError("sandbox: the kernel did not start: "
-                               + (got.decode("utf-8", "replace").strip() or "it ended without a message"))
+            raise RuntimeError(
+                "sandbox: the kernel did not start: "
+                + (got.decode("utf-8", "replace").strip() or "it ended without a message")
+            )
         # Through this the host reaches the sockets, which lie in the sandbox's own memory: a learner's files
         # never touch the host's disk, and no other sandbox can reach them.
         self.sockets = os.open(f"/proc/{self.first_pid}/root{SOCKETS}", os.O_PATH | os.O_DIRECTORY)
@@ -176,9 +200,11 @@ def remedy(said):
         return f"this bubblewrap is too old; {INSTALL}"
     if "cannot limit user namespaces" in said.lower() or "No space left" in said:
         return "allow user namespaces: sysctl user.max_user_namespaces=15000"
-    return ("if this is about permissions or namespaces, an administrator must allow user namespaces "
-            "(sysctl kernel.unprivileged_userns_clone=1, an AppArmor profile for bwrap, or in a container "
-            "the options --security-opt seccomp=unconfined --security-opt systempaths=unconfined), or grade elsewhere")
+    return (
+        "if this is about permissions or namespaces, an administrator must allow user namespaces "
+        "(sysctl kernel.unprivileged_userns_clone=1, an AppArmor profile for bwrap, or in a container "
+        "the options --security-opt seccomp=unconfined --security-opt systempaths=unconfined), or grade elsewhere"
+    )
 
 
 async def read(number, timeout):

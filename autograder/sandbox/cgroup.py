@@ -75,8 +75,9 @@ def _places(limits, root, own):
     memory, processes = limits.memory * MIB, limits.processes + OWN_PROCESSES
     paths = _own_paths(own)
     for controller, name, settings in (
-            ("memory", "memory", [("memory.limit_in_bytes", memory), ("memory.memsw.limit_in_bytes", memory)]),
-            ("pids", "processes", [("pids.max", processes)])):
+        ("memory", "memory", [("memory.limit_in_bytes", memory), ("memory.memsw.limit_in_bytes", memory)]),
+        ("pids", "processes", [("pids.max", processes)]),
+    ):
         if controller in paths:
             # In a container the path may be the host's, and the folder that is there already ours.
             folders = [root / controller / paths[controller].lstrip("/"), root / controller]

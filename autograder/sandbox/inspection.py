@@ -30,8 +30,10 @@ def look(question):
         "written": [path for path in question["writable"] if _can_write(path)],
         "signalled": _can_signal(question["pid"]),
         "user_namespace": ctypes.CDLL(None).unshare(NEW_USERS) == 0,
-        "limits": {name: resource.getrlimit(getattr(resource, name)) for name in (
-            "RLIMIT_AS", "RLIMIT_NPROC", "RLIMIT_CPU", "RLIMIT_FSIZE", "RLIMIT_NOFILE", "RLIMIT_CORE")},
+        "limits": {
+            name: resource.getrlimit(getattr(resource, name))
+            for name in ("RLIMIT_AS", "RLIMIT_NPROC", "RLIMIT_CPU", "RLIMIT_FSIZE", "RLIMIT_NOFILE", "RLIMIT_CORE")
+        },
         "largest_file": _in_child(_largest_file, question["file_size"]),
         "largest_memory": _in_child(_largest_memory, question["address_space"]),
         "children": _most_children(question["processes"]),

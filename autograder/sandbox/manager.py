@@ -25,8 +25,11 @@ class _Careful:
 
     def _create_connected_socket(self, channel, identity=None):
         context = self.context
-        for option, value in ((zmq.MAXMSGSIZE, self.message_size << 20), (zmq.RCVHWM, 100),
-                              (zmq.SNDTIMEO, self.send_timeout)):
+        for option, value in (
+            (zmq.MAXMSGSIZE, self.message_size << 20),
+            (zmq.RCVHWM, 100),
+            (zmq.SNDTIMEO, self.send_timeout),
+        ):
             context.setsockopt(option, value)
         if not self.without_sandbox:
             context.setsockopt(zmq.RECONNECT_IVL, -1)
@@ -57,7 +60,8 @@ class SandboxClient(_Careful, AsyncKernelClient):
                 self._handle_kernel_info_reply(reply)
                 # The kernel publishes that it is idle again: when this comes, so will all that follows.
                 while (await self._answer(self.iopub_channel, message, 0.1))["content"].get(
-                        "execution_state") != "idle":
+                    "execution_state"
+                ) != "idle":
                     pass
                 return
             except Empty:
@@ -84,10 +88,14 @@ class IsolatedKernelManager(_Careful, SocketKernelManager):
     client_class = DottedObjectName("autograder.sandbox.manager.SandboxClient")
     client_factory = Type(SandboxClient, klass="jupyter_client.asynchronous.AsyncKernelClient")
     message_size = Integer(16, help="The most MiB that one part of a message may have.").tag(config=True)
-    sandbox = Dict(help="Settings of SandboxProvisioner for this kernel, by name: hidden, shown, memory and so "
-                   "on.").tag(config=True)
-    without_sandbox = Bool(False, help="True: the submission's code runs with your rights. It can read and change "
-                           "your files and use the network.").tag(config=True)
+    sandbox = Dict(
+        help="Settings of SandboxProvisioner for this kernel, by name: hidden, shown, memory and so on."
+    ).tag(config=True)
+    without_sandbox = Bool(
+        False,
+        help="True: the submission's code runs with your rights. It can read and change "
+        "your files and use the network.",
+    ).tag(config=True)
 
     @property
     def kernel_spec(self):
@@ -97,13 +105,22 @@ class IsolatedKernelManager(_Careful, SocketKernelManager):
 
     def _sandbox_spec(self):
         provisioner = {"provisioner_name": NAME, "config": dict(self.sandbox)}
-        return KernelSpec(name="sandbox", display_name="Python, in a sandbox", language="python",
-                          # An interrupt as a signal would end bubblewrap and everything with it.
-                          interrupt_mode="message", metadata={"kernel_provisioner": provisioner})
+        return KernelSpec(
+            name="sandbox",
+            display_name="Python, in a sandbox",
+            language="python",
+            # An interrupt as a signal would end bubblewrap and everything with it.
+            interrupt_mode="message",
+            metadata={"kernel_provisioner": provisioner},
+        )
 
     def _local_spec(self):
-        return KernelSpec(name="python3", display_name="Python, without a sandbox", language="python",
-                          argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"])
+        return KernelSpec(
+            name="python3",
+            display_name="Python, without a sandbox",
+            language="python",
+            argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+        )
 
     def client(self, **kwargs):
         return super().client(without_sandbox=self.without_sandbox, **kwargs)
@@ -160,6 +177,10 @@ def warn_of_no_sandbox():
     global _warned
     if not _warned:
         _warned = True
-        print("WARNING: grading WITHOUT A SANDBOX. The code of every submission runs with your rights: it can read\n"
-              "and change your files, the solutions and the gradebook among them, and it can use the network.\n"
-              "Do this only on a machine that holds nothing you would miss.", file=sys.stderr, flush=True)
+        print(
+            "WARNING: grading WITHOUT A SANDBOX. The code of every submission runs with your rights: it can read\n"
+            "and change your files, the solutions and the gradebook among them, and it can use the network.\n"
+            "Do this only on a machine that holds nothing you would miss.",
+            file=sys.stderr,
+            flush=True,
+        )

@@ -17,9 +17,11 @@ from .errors import SandboxUnavailable
 # Small, so that running into them takes no time. They are set and enforced like all others.
 LIMITS = {"memory": 256, "processes": 24, "file_size": 3, "scratch": 16}
 SECONDS = 60
-QUESTION = ("import json as _json\n"
-            "from autograder.sandbox.inspection import look as _look\n"
-            "print(_json.dumps(_look(_json.loads({!r}))))")
+QUESTION = (
+    "import json as _json\n"
+    "from autograder.sandbox.inspection import look as _look\n"
+    "print(_json.dumps(_look(_json.loads({!r}))))"
+)
 # A network address that is set aside for documents, and that no machine has.
 NOWHERE = ("192.0.2.1", 80)
 
@@ -69,8 +71,10 @@ async def _prove(config):
     question |= {"address_space": settings["address_space"]}
     wrong = [text for text, holds in _must_hold(question, seen, cgroup_limits) if not holds]
     if wrong:
-        raise SandboxUnavailable(f"sandbox: isolation does not hold on this machine: {'; '.join(wrong)}. Grade on "
-                                 "another machine; nothing was graded on this one")
+        raise SandboxUnavailable(
+            f"sandbox: isolation does not hold on this machine: {'; '.join(wrong)}. Grade on "
+            "another machine; nothing was graded on this one"
+        )
     return Proof(*_report(seen, cgroup_limits, settings))
 
 
@@ -85,16 +89,43 @@ def _question(stack):
     marker = Path(folder, "marker")
     marker.write_text("This can be read.", encoding="utf-8")
     places = view.secret_places()
-    secrets = [os.path.join(place, name) for place in places if os.path.isdir(place) for name in os.listdir(place)
-               if not _holds_what_is_shown(os.path.join(place, name))]
+    secrets = [
+        os.path.join(place, name)
+        for place in places
+        if os.path.isdir(place)
+        for name in os.listdir(place)
+        if not _holds_what_is_shown(os.path.join(place, name))
+    ]
     return {
         "addresses": [listener.getsockname(), NOWHERE],
         "names": [name],
-        "readable": [str(marker), "/etc/passwd", "/etc/shadow", "/etc/hostname", "/var", "/home", "/sys/kernel",
-                     "/proc/keys", "/proc/kallsyms", *secrets],
-        "writable": ["/", "/usr/bin", "/etc", "/dev", "/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger",
-                     "/run/sandbox", "/run/sandbox/task.json", sys.prefix, os.path.dirname(os.__file__),
-                     os.path.dirname(json.__file__), *view.package_folders(), *places],
+        "readable": [
+            str(marker),
+            "/etc/passwd",
+            "/etc/shadow",
+            "/etc/hostname",
+            "/var",
+            "/home",
+            "/sys/kernel",
+            "/proc/keys",
+            "/proc/kallsyms",
+            *secrets,
+        ],
+        "writable": [
+            "/",
+            "/usr/bin",
+            "/etc",
+            "/dev",
+            "/proc/sys/kernel/core_pattern",
+            "/proc/sysrq-trigger",
+            "/run/sandbox",
+            "/run/sandbox/task.json",
+            sys.prefix,
+            os.path.dirname(os.__file__),
+            os.path.dirname(json.__file__),
+            *view.package_folders(),
+            *places,
+        ],
         "pid": os.getpid(),
         "processes": LIMITS["processes"],
         "memory": LIMITS["memory"],
@@ -123,8 +154,11 @@ async def _ask(question, config):
         try:
             await client.wait_for_ready(SECONDS)
             await client.execute_interactive(
-                QUESTION.format(json.dumps(question)), timeout=SECONDS, allow_stdin=False,
-                output_hook=lambda message: said.append(message["content"]))
+                QUESTION.format(json.dumps(question)),
+                timeout=SECONDS,
+                allow_stdin=False,
+                output_hook=lambda message: said.append(message["content"]),
+            )
         finally:
             client.stop_channels()
         text = "".join(content.get("text", "") for content in said if content.get("name") == "stdout")
@@ -153,29 +187,39 @@ def _must_hold(question, seen, cgroup_limits):
     yield f"the system was written to ({', '.join(seen['written'][:5])})", not seen["written"]
     yield "a process of the host was reached by a signal", not seen["signalled"]
     yield "a new user namespace could be made", not seen["user_namespace"]
-    yield (f"a file grew to {seen['largest_file']} MiB, over its limit",
-           seen["largest_file"] is not None and seen["largest_file"] <= question["file_size"])
-    yield ("a process took more address space than its limit, or none",
-           seen["largest_memory"] is not None and 0 < seen["largest_memory"] <= question["address_space"])
-    yield (f"{seen['children']} processes were started, over the limit (where root grades, only a pids cgroup limits "
-           "them: grade as another user)", seen["children"] <= question["processes"])
+    yield (
+        f"a file grew to {seen['largest_file']} MiB, over its limit",
+        seen["largest_file"] is not None and seen["largest_file"] <= question["file_size"],
+    )
+    yield (
+        "a process took more address space than its limit, or none",
+        seen["largest_memory"] is not None and 0 < seen["largest_memory"] <= question["address_space"],
+    )
+    yield (
+        f"{seen['children']} processes were started, over the limit (where root grades, only a pids cgroup limits "
+        "them: grade as another user)",
+        seen["children"] <= question["processes"],
+    )
     yield "core dumps are on", seen["limits"]["RLIMIT_CORE"] == [0, 0]
     if "memory" in cgroup_limits:
         yield "the memory of the whole sandbox is not limited, although a cgroup was made", seen["outlived"] < 3
 
 
 def _report(seen, cgroup_limits, settings):
-    holds = ["own namespaces, no capabilities, no network, a read-only system, no view of solutions or gradebook",
-             f"each process: address space, {settings['cpu_seconds']} s of processor time, "
-             f"{settings['open_files']} open files, size of a file",
-             "processes: "
-             + ("pids cgroup" if "processes" in cgroup_limits else "limit on the user inside the sandbox")]
+    holds = [
+        "own namespaces, no capabilities, no network, a read-only system, no view of solutions or gradebook",
+        f"each process: address space, {settings['cpu_seconds']} s of processor time, "
+        f"{settings['open_files']} open files, size of a file",
+        "processes: " + ("pids cgroup" if "processes" in cgroup_limits else "limit on the user inside the sandbox"),
+    ]
     lacks = []
     if "memory" in cgroup_limits:
         holds.append("memory of the whole sandbox: memory cgroup")
     else:
-        lacks.append("memory of the whole sandbox: no memory cgroup can be made here, so it is limited per process "
-                     "only; start the grading with `systemd-run --user --scope`, or as root")
+        lacks.append(
+            "memory of the whole sandbox: no memory cgroup can be made here, so it is limited per process "
+            "only; start the grading with `systemd-run --user --scope`, or as root"
+        )
     if calls.program():
         holds.append("system calls: filtered")
     else:

@@ -9,8 +9,10 @@ from .proof import prove_async
 class SandboxKernelManager(IsolatedKernelManager):
     """Starts Python kernels in a sandbox that has been proven. Raises SandboxUnavailable where that fails."""
 
-    prove_first = Bool(True, help="True: before its first kernel, a process proves that isolation holds, and starts "
-                       "none where it does not.").tag(config=True)
+    prove_first = Bool(
+        True,
+        help="True: before its first kernel, a process proves that isolation holds, and starts none where it does not.",
+    ).tag(config=True)
 
     async def _async_start_kernel(self, **kwargs):
         if self.prove_first and not self.without_sandbox:

@@ -23,23 +23,29 @@ _LIMITS = {field.name: field.default for field in fields(Limits)}
 class SandboxProvisioner(KernelProvisionerBase):
     """Starts a Python kernel in a sandbox. The command of the kernelspec is not used: what runs is always ours."""
 
-    memory = Integer(_LIMITS["memory"], help="MiB for the whole sandbox, where the host lets us make a memory "
-                     "cgroup.").tag(config=True)
+    memory = Integer(
+        _LIMITS["memory"], help="MiB for the whole sandbox, where the host lets us make a memory cgroup."
+    ).tag(config=True)
     address_space = Integer(_LIMITS["address_space"], help="MiB of address space for each process.").tag(config=True)
     processes = Integer(_LIMITS["processes"], help="Processes and threads that may exist at a time.").tag(config=True)
     cpu_seconds = Integer(_LIMITS["cpu_seconds"], help="Seconds of processor time for each process.").tag(config=True)
     file_size = Integer(_LIMITS["file_size"], help="MiB that one file may have.").tag(config=True)
-    scratch = Integer(_LIMITS["scratch"], help="MiB for files in the working folder, and as many in /tmp and "
-                      "in /dev/shm.").tag(config=True)
+    scratch = Integer(
+        _LIMITS["scratch"], help="MiB for files in the working folder, and as many in /tmp and in /dev/shm."
+    ).tag(config=True)
     open_files = Integer(_LIMITS["open_files"], help="Open files and sockets of each process.").tag(config=True)
 
-    flood = Integer(1024, help="MiB by which the memory of the process that grades may grow while a kernel lives; "
-                    "more counts as a flood of messages, and the kernel is killed.").tag(config=True)
+    flood = Integer(
+        1024,
+        help="MiB by which the memory of the process that grades may grow while a kernel lives; "
+        "more counts as a flood of messages, and the kernel is killed.",
+    ).tag(config=True)
 
     hidden = List(Unicode(), help="Files and folders of the packages that are hidden inside.").tag(config=True)
     shown = List(Unicode(), help="More files and folders that can be read inside.").tag(config=True)
-    zygote = Unicode(help="Address of a zygote, from which kernels are forked warm; without one they start cold. "
-                     "Set by `warm()`.").tag(config=True)
+    zygote = Unicode(
+        help="Address of a zygote, from which kernels are forked warm; without one they start cold. Set by `warm()`."
+    ).tag(config=True)
     start_timeout = Float(60, help="Seconds in which a kernel must have started.").tag(config=True)
 
     box = guard = None
@@ -88,16 +94,22 @@ class SandboxProvisioner(KernelProvisionerBase):
         task = {
             "limits": self.limits.of_process(),
             # nbclient asks for the same history, and given twice it is an error.
-            "arguments": list(dict.fromkeys(["-f", CONNECTION, "--HistoryManager.hist_file=:memory:",
-                                             *extra_arguments])),
+            "arguments": list(
+                dict.fromkeys(["-f", CONNECTION, "--HistoryManager.hist_file=:memory:", *extra_arguments])
+            ),
         }
         connection = self._connection(f"{SOCKETS}/kernel", self.parent.session.key.decode("ascii"))
         texts = {TASK: json.dumps(task), CONNECTION: json.dumps(connection)}
         return Box(View(self.limits, folder, self.shown, self.hidden, texts), Cgroup(self.limits))
 
     def _connection(self, prefix, key):
-        return {"transport": "ipc", "ip": prefix, **PORTS, "key": key,
-                "signature_scheme": self.parent.session.signature_scheme}
+        return {
+            "transport": "ipc",
+            "ip": prefix,
+            **PORTS,
+            "key": key,
+            "signature_scheme": self.parent.session.signature_scheme,
+        }
 
     @property
     def flooded(self):

@@ -17,12 +17,37 @@ RUN = "/run/sandbox"
 TASK, CONNECTION, SOCKETS = f"{RUN}/task.json", f"{RUN}/connection.json", f"{RUN}/sockets"
 
 PACKAGES = ("autograder", "workbench")
-SYSTEM = ["/usr/bin", "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/libx32", "/usr/share",
-          "/usr/local/bin", "/usr/local/lib", "/usr/local/share",
-          "/etc/ld.so.cache", "/etc/alternatives", "/etc/fonts"]
+SYSTEM = [
+    "/usr/bin",
+    "/usr/lib",
+    "/usr/lib32",
+    "/usr/lib64",
+    "/usr/libx32",
+    "/usr/share",
+    "/usr/local/bin",
+    "/usr/local/lib",
+    "/usr/local/share",
+    "/etc/ld.so.cache",
+    "/etc/alternatives",
+    "/etc/fonts",
+]
 TOP = ["/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"]
-HARMLESS_IN_PROC = {"self", "thread-self", "mounts", "net", "cpuinfo", "meminfo", "stat", "loadavg", "uptime",
-                    "version", "filesystems", "cmdline", "vmstat", "swaps"}
+HARMLESS_IN_PROC = {
+    "self",
+    "thread-self",
+    "mounts",
+    "net",
+    "cpuinfo",
+    "meminfo",
+    "stat",
+    "loadavg",
+    "uptime",
+    "version",
+    "filesystems",
+    "cmdline",
+    "vmstat",
+    "swaps",
+}
 PARTS_OF_A_PREFIX = ["bin", "lib", "lib64", "share", "pyvenv.cfg"]
 SIGNS_OF_A_COURSE = ["nbgrader_config.py", "gradebook.db", "submitted", "solutions"]
 LEFT_OUT = ["*.ipynb", "*.py", "*.pyc", "*.pyd", "*.so", ".*"]
@@ -83,8 +108,11 @@ def python_places():
 def secret_places():
     """Return folders that must not be seen even where they lie inside of one that may be: home, and the course."""
     above = [str(Path(folder).parent) for folder in package_folders()]
-    courses = [folder for folder in (os.getcwd(), *above)
-               if any(os.path.exists(os.path.join(folder, name)) for name in SIGNS_OF_A_COURSE)]
+    courses = [
+        folder
+        for folder in (os.getcwd(), *above)
+        if any(os.path.exists(os.path.join(folder, name)) for name in SIGNS_OF_A_COURSE)
+    ]
     return list(dict.fromkeys(map(os.path.realpath, [os.path.expanduser("~"), *courses])))
 
 
@@ -103,8 +131,10 @@ def data_files(folder):
                 continue
             count += 1
             if count > MOST_DATA_FILES:
-                raise ValueError(f"{folder} holds more than {MOST_DATA_FILES} data files; "
-                                 "put them into an archive, or into fewer files")
+                raise ValueError(
+                    f"{folder} holds more than {MOST_DATA_FILES} data files; "
+                    "put them into an archive, or into fewer files"
+                )
             yield path, os.path.relpath(path, folder)
 
 
@@ -160,8 +190,22 @@ class View:
 
     def _isolate(self):
         # --unshare-all tries for the user namespace only; asking for it by name makes its lack an error.
-        self._add("--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent", "--new-session",
-                  "--cap-drop", "ALL", "--uid", "1000", "--gid", "1000", "--hostname", "sandbox", "--clearenv")
+        self._add(
+            "--unshare-all",
+            "--unshare-user",
+            "--disable-userns",
+            "--die-with-parent",
+            "--new-session",
+            "--cap-drop",
+            "ALL",
+            "--uid",
+            "1000",
+            "--gid",
+            "1000",
+            "--hostname",
+            "sandbox",
+            "--clearenv",
+        )
         for name, value in ENVIRONMENT.items():
             self._add("--setenv", name, value)
 
@@ -201,8 +245,11 @@ class View:
     def _close_in_memory(self, places):
         """Keep what leads to these places from being written to, where they lie in a folder that may be."""
         for open_folder in IN_MEMORY:
-            inside = [os.path.relpath(place, open_folder) for place in places
-                      if place != open_folder and self._lies_in(place, open_folder)]
+            inside = [
+                os.path.relpath(place, open_folder)
+                for place in places
+                if place != open_folder and self._lies_in(place, open_folder)
+            ]
             for first in dict.fromkeys(path.split(os.sep)[0] for path in inside):
                 self._cover(os.path.join(open_folder, first))
 

@@ -13,9 +13,18 @@ from . import owner, view, zygote
 
 # Where provisioners find the zygote; inherited by the worker processes of a grading.
 VARIABLE = "TRANSFORMER_TAXONOMY_ZYGOTE"
-IMPORTS = ("torch", "torch.nn.functional", "torch._dynamo", "numpy", "matplotlib.pyplot",
-           "matplotlib_inline.backend_inline", "ipykernel.ipkernel", "IPython.core.completer", "autograder",
-           "workbench.figures")
+IMPORTS = (
+    "torch",
+    "torch.nn.functional",
+    "torch._dynamo",
+    "numpy",
+    "matplotlib.pyplot",
+    "matplotlib_inline.backend_inline",
+    "ipykernel.ipkernel",
+    "IPython.core.completer",
+    "autograder",
+    "workbench.figures",
+)
 SECONDS_TO_START = 120
 # An address of a socket file has room for 107 characters.
 LONGEST_FOLDER = 90
@@ -64,12 +73,27 @@ def _start(address, folder, imports):
         server.listen(64)
         environment = {name: view.ENVIRONMENT[name] for name in view.ENVIRONMENT if name.endswith("_NUM_THREADS")}
         places = dict.fromkeys(("HOME", "TMPDIR", "IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "MPLCONFIGDIR"), folder)
-        same = {name: view.ENVIRONMENT[name] for name in (
-            "PATH", "LANG", "TZ", "MPLBACKEND", "PYTHONDONTWRITEBYTECODE", "PYDEVD_DISABLE_FILE_VALIDATION")}
+        same = {
+            name: view.ENVIRONMENT[name]
+            for name in (
+                "PATH",
+                "LANG",
+                "TZ",
+                "MPLBACKEND",
+                "PYTHONDONTWRITEBYTECODE",
+                "PYDEVD_DISABLE_FILE_VALIDATION",
+            )
+        }
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "autograder.sandbox.zygote"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            text=True, cwd="/", env={**environment, **places, **same},
-            pass_fds=[server.fileno()], start_new_session=True)
+            [sys.executable, "-P", "-m", "autograder.sandbox.zygote"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd="/",
+            env={**environment, **places, **same},
+            pass_fds=[server.fileno()],
+            start_new_session=True,
+        )
         told = {"socket": server.fileno(), "parent": os.getpid(), "imports": imports, "folder": folder}
         with suppress(BrokenPipeError):
             process.stdin.write(json.dumps(told))

@@ -67,14 +67,16 @@ def load(names, folder):
             import_module(name)
     wrong = [name for name in sys.modules if name.startswith(NEVER_LOADED)]
     if wrong:
-        raise RuntimeError(f"zygote: {wrong[0]} was imported, and kernels would inherit it; take what imports it "
-                           "out of the list")
+        raise RuntimeError(
+            f"zygote: {wrong[0]} was imported, and kernels would inherit it; take what imports it out of the list"
+        )
     threads = len(os.listdir("/proc/self/task"))
     if threads != 1:
         raise RuntimeError(f"zygote: the imports have started {threads - 1} threads, which no fork would have")
     # What is frozen is not looked at when a kernel collects garbage, so its pages stay shared.
-    _loaded_files.update(os.path.realpath(module.__file__) for module in list(sys.modules.values())
-                         if getattr(module, "__file__", None))
+    _loaded_files.update(
+        os.path.realpath(module.__file__) for module in list(sys.modules.values()) if getattr(module, "__file__", None)
+    )
     gc.collect()
     gc.freeze()
 
@@ -108,8 +110,15 @@ def _play(folder):
 
     with tempfile.TemporaryDirectory(dir=folder) as own:
         app = IPKernelApp.instance()
-        app.initialize(["-f", f"{own}/c.json", "--IPKernelApp.transport=ipc", f"--IPKernelApp.ip={own}/k",
-                        "--HistoryManager.hist_file=:memory:"])
+        app.initialize(
+            [
+                "-f",
+                f"{own}/c.json",
+                "--IPKernelApp.transport=ipc",
+                f"--IPKernelApp.ip={own}/k",
+                "--HistoryManager.hist_file=:memory:",
+            ]
+        )
         for cell in REHEARSAL:
             app.shell.run_cell(cell)
 
@@ -142,7 +151,7 @@ def peer_is_same_user(connection):
 
 def _credentials(connection):
     raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-    return tuple(int.from_bytes(raw[at:at + 4], sys.byteorder) for at in (0, 4, 8))
+    return tuple(int.from_bytes(raw[at : at + 4], sys.byteorder) for at in (0, 4, 8))
 
 
 def answer(connection):

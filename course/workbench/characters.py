@@ -18,11 +18,56 @@ from .data import CharacterTokenizer, draw
 
 # Modules that are a single file from Python 3.11 on: about 2.4 million characters, and 0.2 million held out.
 TRAINING_MODULES = (
-    "argparse", "ast", "bdb", "calendar", "cmd", "codecs", "configparser", "contextlib", "csv", "dataclasses",
-    "difflib", "dis", "doctest", "enum", "fractions", "ftplib", "functools", "gzip", "inspect", "ipaddress",
-    "mailbox", "mimetypes", "ntpath", "optparse", "os", "pdb", "pickle", "pickletools", "platform", "plistlib",
-    "pprint", "profile", "queue", "random", "selectors", "shlex", "smtplib", "socket", "socketserver", "ssl",
-    "statistics", "subprocess", "tarfile", "tempfile", "threading", "trace", "traceback", "typing", "uuid", "weakref",
+    "argparse",
+    "ast",
+    "bdb",
+    "calendar",
+    "cmd",
+    "codecs",
+    "configparser",
+    "contextlib",
+    "csv",
+    "dataclasses",
+    "difflib",
+    "dis",
+    "doctest",
+    "enum",
+    "fractions",
+    "ftplib",
+    "functools",
+    "gzip",
+    "inspect",
+    "ipaddress",
+    "mailbox",
+    "mimetypes",
+    "ntpath",
+    "optparse",
+    "os",
+    "pdb",
+    "pickle",
+    "pickletools",
+    "platform",
+    "plistlib",
+    "pprint",
+    "profile",
+    "queue",
+    "random",
+    "selectors",
+    "shlex",
+    "smtplib",
+    "socket",
+    "socketserver",
+    "ssl",
+    "statistics",
+    "subprocess",
+    "tarfile",
+    "tempfile",
+    "threading",
+    "trace",
+    "traceback",
+    "typing",
+    "uuid",
+    "weakref",
 )
 HELD_OUT_MODULES = ("copy", "gettext", "heapq", "shutil", "textwrap", "tokenize", "warnings", "webbrowser")
 
@@ -44,8 +89,10 @@ def module_source(name):
     """
     path = Path(sysconfig.get_path("stdlib"), f"{name}.py")
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing; this Python came without the source of its standard library. "
-                                "Use one from python.org, conda or your system's packages")
+        raise FileNotFoundError(
+            f"{path} is missing; this Python came without the source of its standard library. "
+            "Use one from python.org, conda or your system's packages"
+        )
     with tokenize.open(path) as file:  # honours the encoding that the file declares
         text = "".join(f"{line.rstrip()}\n" for line in file.read().expandtabs(8).splitlines())
     return "".join(character for character in text if character in SOURCE.alphabet)
@@ -67,10 +114,11 @@ def character_batches(ids, batch_size, length, seed=0):
     starts = range(len(ids) - length + 1)
     while True:
         begins = [draw(numbers, starts) for _ in range(batch_size)]
-        yield (torch.stack([ids[begin:begin + length] for begin in begins]),)
+        yield (torch.stack([ids[begin : begin + length] for begin in begins]),)
 
 
 # What a model has to beat, and how it is measured: nats per character, the unit of the training loss
+
 
 def uniform_loss():
     """Return the loss of who knows nothing: every character of the alphabet is as likely as any other."""
@@ -94,7 +142,7 @@ def held_out_loss(model, ids, length, batch_size=64):
     """
     model.eval()
     device = next(model.parameters()).device
-    pieces, total = ids[:len(ids) // length * length].view(-1, length), 0.0
+    pieces, total = ids[: len(ids) // length * length].view(-1, length), 0.0
     for tokens in pieces.to(device).split(batch_size):
         logits, _ = model(tokens)
         total += F.cross_entropy(logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten(), reduction="sum").item()
@@ -102,6 +150,7 @@ def held_out_loss(model, ids, length, batch_size=64):
 
 
 # What a head may look for
+
 
 def open_brackets(text):
     """Return, for each character, where the innermost bracket is that is open behind it; None where none is.

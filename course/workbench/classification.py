@@ -37,8 +37,14 @@ VERDICTS = [
 ]
 # Sentences without a verdict, around the one that counts.
 ASIDES = [
-    "we went there on a monday .", "my sister had chosen it .", "it took two hours .", "there were four of us .",
-    "we paid at the door .", "it was not far .", "a friend told us about it .", "we had never been there .",
+    "we went there on a monday .",
+    "my sister had chosen it .",
+    "it took two hours .",
+    "there were four of us .",
+    "we paid at the door .",
+    "it was not far .",
+    "a friend told us about it .",
+    "we had never been there .",
 ]
 
 # A training that ends within two minutes on two cores. The token vectors have to start small, as BERT's do,
@@ -70,8 +76,10 @@ class WordTokenizer:
         """
         unknown = [word for word in text.split() if word not in self._ids]
         if unknown:
-            raise ValueError(f"{text!r} holds {unknown[0]!r}, which this tokenizer does not know; its words are "
-                             f"{' '.join(self.words[3:])}")
+            raise ValueError(
+                f"{text!r} holds {unknown[0]!r}, which this tokenizer does not know; its words are "
+                f"{' '.join(self.words[3:])}"
+            )
         return [self.cls_id, *(self._ids[word] for word in text.split())]
 
     def decode(self, ids):
@@ -85,10 +93,16 @@ class WordTokenizer:
         return torch.tensor([row + [self.pad_id] * (time - len(row)) for row in rows], dtype=torch.int64)
 
 
-REVIEWS = WordTokenizer(sorted({
-    word for text in (*GOOD_WORDS, *BAD_WORDS, *SUBJECTS, *ASIDES, *VERDICTS, ".")
-    for word in text.split() if not word.startswith("{")
-}))
+REVIEWS = WordTokenizer(
+    sorted(
+        {
+            word
+            for text in (*GOOD_WORDS, *BAD_WORDS, *SUBJECTS, *ASIDES, *VERDICTS, ".")
+            for word in text.split()
+            if not word.startswith("{")
+        }
+    )
+)
 
 
 def split_opinions(seed=0, held_out=24):
@@ -122,8 +136,10 @@ def _mirrored(opinions, numbers):
     verdict, subject = draw(numbers, VERDICTS), draw(numbers, SUBJECTS)
     before, after = ([draw(numbers, ASIDES) for _ in range(draw(numbers, range(2)))] for _ in range(2))
     template = " ".join([*before, f"{verdict} .", *after])
-    return [(template.format(subject=subject, **{"so": so, "not": other}), label)
-            for so, other, label in ((good, bad, GOOD), (bad, good, BAD))]
+    return [
+        (template.format(subject=subject, **{"so": so, "not": other}), label)
+        for so, other, label in ((good, bad, GOOD), (bad, good, BAD))
+    ]
 
 
 def review_tensors(reviews):
@@ -140,6 +156,7 @@ def review_batches(opinions, batch_size, seed=0):
 
 
 # What a model has to beat, and how it is measured
+
 
 def accuracy(logits, labels):
     """Return the share of rows whose largest logit is the one of the label.

@@ -31,15 +31,16 @@ class CharacterTokenizer:
         """Return the ids of a text as a list. Raises ValueError for a character outside the alphabet."""
         unknown = [character for character in text if character not in self._ids]
         if unknown:
-            raise ValueError(f"{text!r} holds {unknown[0]!r}, which this tokenizer does not know; "
-                             f"its alphabet is {self.alphabet!r}")
+            raise ValueError(
+                f"{text!r} holds {unknown[0]!r}, which this tokenizer does not know; its alphabet is {self.alphabet!r}"
+            )
         return [self._ids[character] for character in text]
 
     def decode(self, ids):
         """Return the text of a row of ids, up to the first end of sequence; other special tokens are left out."""
         ids = ids.tolist() if isinstance(ids, torch.Tensor) else list(ids)
         if self.eos_id in ids:
-            ids = ids[:ids.index(self.eos_id)]
+            ids = ids[: ids.index(self.eos_id)]
         return "".join(self.alphabet[number - 3] for number in ids if number >= 3)
 
     def batch(self, texts, end=False):
@@ -78,16 +79,40 @@ WEEKDAYS = {
 # Where a date is all numbers the day comes first, so none of these texts can be read in two ways. {th} is the day as it
 # is spoken (3rd, 1er, 1º), {day02} and {month02} have two digits, {mon} and {wd} are short names.
 STYLES = {
-    "english": ["{weekday}, {day} {month} {year}", "{day} {month} {year}", "{month} {day}, {year}",
-                "{month} {th}, {year}", "the {th} of {month} {year}", "{wd} {day} {mon} {year}"],
-    "german": ["{day}.{number}.{year}", "{day02}.{month02}.{year}", "{day}. {month} {year}",
-               "{weekday}, {day}. {month} {year}", "{weekday}, den {day}. {month} {year}"],
-    "french": ["{th} {month} {year}", "le {th} {month} {year}", "{weekday} {th} {month} {year}",
-               "le {weekday} {th} {month} {year}", "{day02}/{month02}/{year}"],
-    "spanish": ["{day} de {month} de {year}", "el {day} de {month} de {year}",
-                "{weekday}, {day} de {month} de {year}", "{day}/{number}/{year}"],
-    "italian": ["{th} {month} {year}", "il {th} {month} {year}", "{weekday} {th} {month} {year}",
-                "{day}/{number}/{year}"],
+    "english": [
+        "{weekday}, {day} {month} {year}",
+        "{day} {month} {year}",
+        "{month} {day}, {year}",
+        "{month} {th}, {year}",
+        "the {th} of {month} {year}",
+        "{wd} {day} {mon} {year}",
+    ],
+    "german": [
+        "{day}.{number}.{year}",
+        "{day02}.{month02}.{year}",
+        "{day}. {month} {year}",
+        "{weekday}, {day}. {month} {year}",
+        "{weekday}, den {day}. {month} {year}",
+    ],
+    "french": [
+        "{th} {month} {year}",
+        "le {th} {month} {year}",
+        "{weekday} {th} {month} {year}",
+        "le {weekday} {th} {month} {year}",
+        "{day02}/{month02}/{year}",
+    ],
+    "spanish": [
+        "{day} de {month} de {year}",
+        "el {day} de {month} de {year}",
+        "{weekday}, {day} de {month} de {year}",
+        "{day}/{number}/{year}",
+    ],
+    "italian": [
+        "{th} {month} {year}",
+        "il {th} {month} {year}",
+        "{weekday} {th} {month} {year}",
+        "{day}/{number}/{year}",
+    ],
 }
 # No model is trained on these: they are longer than all of the above.
 LONG_STYLES = {
@@ -109,8 +134,17 @@ def written_date(date, language, style):
     month = MONTHS[language].split()[date.month - 1]
     weekday = WEEKDAYS[language].split()[date.weekday()]
     return style.format(
-        day=date.day, day02=f"{date.day:02}", th=_spoken(date.day, language), month=month, mon=month[:3],
-        number=date.month, month02=f"{date.month:02}", weekday=weekday, wd=weekday[:3], year=date.year)
+        day=date.day,
+        day02=f"{date.day:02}",
+        th=_spoken(date.day, language),
+        month=month,
+        mon=month[:3],
+        number=date.month,
+        month02=f"{date.month:02}",
+        weekday=weekday,
+        wd=weekday[:3],
+        year=date.year,
+    )
 
 
 def _spoken(day, language):

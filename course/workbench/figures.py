@@ -32,6 +32,7 @@ PIXELS_PER_INCH = 80
 
 # What a cell needs
 
+
 @contextmanager
 def once_solved():
     """Run the block as far as the learner's exercises are solved; say in one line which one is not."""
@@ -68,6 +69,7 @@ class _Largest(TorchFunctionMode):
 
 # What a cell shows
 
+
 @dataclass(frozen=True, repr=False)
 class Picture:
     """A picture that Jupyter shows, with the sentence that takes its place in a terminal."""
@@ -99,7 +101,7 @@ class Picture:
     def _repr_png_(self):
         if self.png is None:
             return None
-        width, height = (int.from_bytes(self.png[start:start + 4], "big") for start in (16, 20))
+        width, height = (int.from_bytes(self.png[start : start + 4], "big") for start in (16, 20))
         # Drawn at twice the size, so that it is sharp on screens with small pixels.
         return self.png, {"width": width // 2, "height": height // 2, "alt": self.sentence}
 
@@ -121,12 +123,22 @@ def texts(columns, width=60, height=None):
     with _paper():
         # At this size a letter is 0.071 inches wide, and a line 0.17 inches high.
         figure = Figure(figsize=((0.071 * width + 0.3) * len(columns), 0.17 * rows + 0.5), layout="constrained")
-        for axes, (title, text) in zip(figure.subplots(1, len(columns), squeeze=False)[0], columns.items(),
-                                       strict=True):
+        for axes, (title, text) in zip(
+            figure.subplots(1, len(columns), squeeze=False)[0], columns.items(), strict=True
+        ):
             shown = "\n".join(line[:width] for line in text.split("\n")[:rows])
             axes.set_title(title, loc="left")
-            axes.text(0.0, 1.0, shown, transform=axes.transAxes, family="monospace", fontsize=8.5, va="top",
-                      linespacing=1.2, parse_math=False)
+            axes.text(
+                0.0,
+                1.0,
+                shown,
+                transform=axes.transAxes,
+                family="monospace",
+                fontsize=8.5,
+                va="top",
+                linespacing=1.2,
+                parse_math=False,
+            )
             axes.set_axis_off()
         return Picture("\n".join(f"{title}: {text}" for title, text in columns.items()), png=_png(figure))
 
@@ -216,8 +228,9 @@ def heat(title, table, rows, columns):
     with _paper():
         figure = Figure(figsize=(7.0, 3.6), layout="constrained")
         axes = figure.subplots()
-        image = axes.imshow(table.detach().cpu().numpy(), cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto",
-                            interpolation="nearest")
+        image = axes.imshow(
+            table.detach().cpu().numpy(), cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto", interpolation="nearest"
+        )
         figure.colorbar(image, ax=axes, label=title)
         axes.set(xlabel=columns, ylabel=rows)
         sentence = f"{title}: a table of {len(table)} rows ({rows}) and {table.shape[1]} columns ({columns})."
@@ -227,7 +240,9 @@ def heat(title, table, rows, columns):
 def _curves_in_words(x, panels, xlabel):
     return "\n".join(
         f"{panel.title} ({panel.ylabel}), {name}: {_short(y[0])} at {x[0]}, {_short(y[-1])} at {x[-1]} ({xlabel})."
-        for panel in panels for name, y in panel.series.items())
+        for panel in panels
+        for name, y in panel.series.items()
+    )
 
 
 def _short(number):
@@ -241,17 +256,21 @@ def weight_tables(tables, rows="query", columns="key", row_names=None, column_na
     row_names     one text per query, or None for numbers; if the tables differ, {title: texts}
     column_names  the same for the keys
     """
-    rows_of, columns_of = (names if isinstance(names, dict) else dict.fromkeys(tables, names)
-                           for names in (row_names, column_names))
+    rows_of, columns_of = (
+        names if isinstance(names, dict) else dict.fromkeys(tables, names) for names in (row_names, column_names)
+    )
     with _paper():
         # A cell has room for two digits, or for one letter where the weights are not written.
-        across = [max(3.4, (0.5 if weights.shape[1] <= 12 else 0.22) * weights.shape[1] + 0.9)
-                  for weights in tables.values()]
-        high = max(3.4, *((0.5 if weights.shape[1] <= 12 else 0.22) * weights.shape[0] + 0.9
-                          for weights in tables.values()))
+        across = [
+            max(3.4, (0.5 if weights.shape[1] <= 12 else 0.22) * weights.shape[1] + 0.9) for weights in tables.values()
+        ]
+        high = max(
+            3.4, *((0.5 if weights.shape[1] <= 12 else 0.22) * weights.shape[0] + 0.9 for weights in tables.values())
+        )
         figure = Figure(figsize=(sum(across), high), layout="constrained")
-        for axes, (title, weights) in zip(figure.subplots(1, len(tables), squeeze=False, width_ratios=across)[0],
-                                          tables.items(), strict=True):
+        for axes, (title, weights) in zip(
+            figure.subplots(1, len(tables), squeeze=False, width_ratios=across)[0], tables.items(), strict=True
+        ):
             weights = weights.detach().cpu()
             axes.imshow(weights.numpy(), cmap="Blues", vmin=0, vmax=1)
             if weights.shape[1] <= 12:
@@ -259,17 +278,28 @@ def weight_tables(tables, rows="query", columns="key", row_names=None, column_na
             axes.set(title=title, xlabel=columns, ylabel=rows)
             axes.set_xticks(range(weights.shape[1]), columns_of.get(title))
             axes.set_yticks(range(weights.shape[0]), rows_of.get(title))
-        return Picture("\n".join(f"{title}: largest weight per {rows} "
-                                 + ", ".join(f"{row.max():.2f}" for row in weights) + "."
-                                 for title, weights in tables.items()), png=_png(figure))
+        return Picture(
+            "\n".join(
+                f"{title}: largest weight per {rows} " + ", ".join(f"{row.max():.2f}" for row in weights) + "."
+                for title, weights in tables.items()
+            ),
+            png=_png(figure),
+        )
 
 
 def _write_weights(axes, weights):
     """Write each weight into its cell."""
     for row, numbers in enumerate(weights.tolist()):
         for column, weight in enumerate(numbers):
-            axes.text(column, row, f"{weight:.2f}" if weight else "0", ha="center", va="center", fontsize=9,
-                      color="white" if weight > 0.55 else "black")
+            axes.text(
+                column,
+                row,
+                f"{weight:.2f}" if weight else "0",
+                ha="center",
+                va="center",
+                fontsize=9,
+                color="white" if weight > 0.55 else "black",
+            )
 
 
 def bars(names, panels, xlabel=""):
@@ -284,7 +314,8 @@ def bars(names, panels, xlabel=""):
         for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
             width = 0.8 / len(panel.series)
             for number, ((name, heights), (colour, _, _), hatch) in enumerate(
-                    zip(panel.series.items(), LINES, ("", "//", ".."), strict=False)):
+                zip(panel.series.items(), LINES, ("", "//", ".."), strict=False)
+            ):
                 places = [place + (number + 0.5) * width - 0.4 for place in range(len(names))]
                 drawn = axes.bar(places, heights, width, color=colour, hatch=hatch, edgecolor="white", label=name)
                 axes.bar_label(drawn, [_short(height) for height in heights], fontsize=9, padding=2)
@@ -300,10 +331,16 @@ def bars(names, panels, xlabel=""):
             axes.set_axisbelow(True)
             if entries > 1:
                 axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1))  # beside the bars, which leave no room
-        return Picture("\n".join(
-            f"{panel.title} ({panel.ylabel}), {series}: "
-            + ", ".join(f"{name} {_short(height)}" for name, height in zip(names, heights, strict=True)) + "."
-            for panel in panels for series, heights in panel.series.items()), png=_png(figure))
+        return Picture(
+            "\n".join(
+                f"{panel.title} ({panel.ylabel}), {series}: "
+                + ", ".join(f"{name} {_short(height)}" for name, height in zip(names, heights, strict=True))
+                + "."
+                for panel in panels
+                for series, heights in panel.series.items()
+            ),
+            png=_png(figure),
+        )
 
 
 def _wide(names, panel):
@@ -327,22 +364,41 @@ def arrows(panels, xlabel, ylabel, circle=None):
             if circle:
                 axes.add_patch(Circle((0, 0), circle, fill=False, color="0.6", linestyle=":"))
             for name, (before, after) in moves.items():
-                axes.annotate("", after, before, zorder=2, arrowprops=dict(
-                    arrowstyle="-|>", color=BLUE, linewidth=2, shrinkA=4, shrinkB=4))
+                axes.annotate(
+                    "",
+                    after,
+                    before,
+                    zorder=2,
+                    arrowprops=dict(arrowstyle="-|>", color=BLUE, linewidth=2, shrinkA=4, shrinkB=4),
+                )
                 # Outside of where it stands, seen from the middle, so that the name is not in the arrow's way.
                 far = 1 + 0.16 * reach / max(math.hypot(*before), 0.1 * reach)
                 axes.text(before[0] * far, before[1] * far, name, ha="center", va="center")
             for label, which, fill in (("before", 0, "white"), ("after", 1, VERMILION)):
-                axes.scatter(*zip(*(move[which] for move in moves.values()), strict=True), s=45, color=fill,
-                             edgecolor=VERMILION if which else "black", marker="so"[1 - which], zorder=3, label=label)
+                axes.scatter(
+                    *zip(*(move[which] for move in moves.values()), strict=True),
+                    s=45,
+                    color=fill,
+                    edgecolor=VERMILION if which else "black",
+                    marker="so"[1 - which],
+                    zorder=3,
+                    label=label,
+                )
             axes.set(title=title, xlabel=xlabel, ylabel=ylabel, xlim=(-reach, reach), ylim=(-reach, reach))
             axes.set_aspect("equal")
             axes.grid(alpha=0.3)
         figure.axes[0].legend(loc="center" if circle else "best")
-        return Picture("\n".join(
-            f"{title}: " + ", ".join(f"{name} goes from {_place(before)} to {_place(after)}"
-                                     for name, (before, after) in moves.items()) + "."
-            for title, moves in panels.items()), png=_png(figure))
+        return Picture(
+            "\n".join(
+                f"{title}: "
+                + ", ".join(
+                    f"{name} goes from {_place(before)} to {_place(after)}" for name, (before, after) in moves.items()
+                )
+                + "."
+                for title, moves in panels.items()
+            ),
+            png=_png(figure),
+        )
 
 
 def _place(place):

@@ -14,25 +14,48 @@ class Lesson:
     parts: tuple
 
 
-LESSONS = {name: Lesson(number, title, tuple(parts.split())) for number, name, title, parts in (
-    (1, "encoder", "Encoder", "FeedForward EncoderLayer Encoder GatedFeedForward"),
-    (2, "decoder", "Decoder", "causal_mask DecoderLayer Decoder sliding_window_mask"),
-    (3, "encoder_only", "Encoder-only",
-     "SequenceClassifier mask_tokens masked_language_model_loss sentence_embedding"),
-    (4, "decoder_only", "Decoder-only", "next_token_loss LanguageModel filter_logits generate generate_with_cache"),
-    (5, "encoder_decoder", "Encoder-decoder", "shift_right EncoderDecoder greedy_decode beam_search"),
-    (6, "self_attention", "Self-attention", "SelfAttention padding_mask RelativeSelfAttention"),
-    (7, "scaled_dot_product_attention", "Scaled dot-product attention",
-     "attention_scores attention_weights scaled_dot_product_attention streaming_attention"),
-    (8, "multi_head_attention", "Multi-head attention",
-     "split_heads merge_heads MultiHeadAttention GroupedQueryAttention"),
-    (9, "layer_normalization", "Layer normalization", "layer_norm LayerNorm ResidualConnection RMSNorm"),
-    (10, "positional_embeddings", "Positional embeddings",
-     "sinusoidal_encoding LearnedPositionalEmbedding TransformerEmbedding rotary_embedding"),
-    (11, "visualizing_attention", "Visualizing attention",
-     "collect_attention show_self_attention show_encoder_decoder previous_token_score attention_entropy "
-     "attention_distance find_heads"),
-)}
+LESSONS = {
+    name: Lesson(number, title, tuple(parts.split()))
+    for number, name, title, parts in (
+        (1, "encoder", "Encoder", "FeedForward EncoderLayer Encoder GatedFeedForward"),
+        (2, "decoder", "Decoder", "causal_mask DecoderLayer Decoder sliding_window_mask"),
+        (
+            3,
+            "encoder_only",
+            "Encoder-only",
+            "SequenceClassifier mask_tokens masked_language_model_loss sentence_embedding",
+        ),
+        (4, "decoder_only", "Decoder-only", "next_token_loss LanguageModel filter_logits generate generate_with_cache"),
+        (5, "encoder_decoder", "Encoder-decoder", "shift_right EncoderDecoder greedy_decode beam_search"),
+        (6, "self_attention", "Self-attention", "SelfAttention padding_mask RelativeSelfAttention"),
+        (
+            7,
+            "scaled_dot_product_attention",
+            "Scaled dot-product attention",
+            "attention_scores attention_weights scaled_dot_product_attention streaming_attention",
+        ),
+        (
+            8,
+            "multi_head_attention",
+            "Multi-head attention",
+            "split_heads merge_heads MultiHeadAttention GroupedQueryAttention",
+        ),
+        (9, "layer_normalization", "Layer normalization", "layer_norm LayerNorm ResidualConnection RMSNorm"),
+        (
+            10,
+            "positional_embeddings",
+            "Positional embeddings",
+            "sinusoidal_encoding LearnedPositionalEmbedding TransformerEmbedding rotary_embedding",
+        ),
+        (
+            11,
+            "visualizing_attention",
+            "Visualizing attention",
+            "collect_attention show_self_attention show_encoder_decoder previous_token_score attention_entropy "
+            "attention_distance find_heads",
+        ),
+    )
+}
 # Component -> its lesson. A bug to find (..._bug_input) is no part of a transformer, and has no box.
 PARTS = {part: name for name, lesson in LESSONS.items() for part in lesson.parts}
 
@@ -65,8 +88,17 @@ class Box:
 
 def _card(lesson, x, y, width, height, *also, **more):
     """Return the card of a lesson, marked by that lesson, by the last one, and by others that are made of it."""
-    return Box("card", LESSONS[lesson].title, x, y, width, height, lesson,
-               marks=(lesson, "visualizing_attention", *also), **more)
+    return Box(
+        "card",
+        LESSONS[lesson].title,
+        x,
+        y,
+        width,
+        height,
+        lesson,
+        marks=(lesson, "visualizing_attention", *also),
+        **more,
+    )
 
 
 def _row(x, y, *parts, width=0):
@@ -77,8 +109,10 @@ def _row(x, y, *parts, width=0):
         wide = [left / len(parts)] * len(parts)
     elif width:
         wide = [one + (left - sum(wide)) / len(parts) for one in wide]
-    return [Box("part", part, x + sum(wide[:number]) + 4 * number, y, wide[number], 20, PARTS[part], part)
-            for number, part in enumerate(parts)]
+    return [
+        Box("part", part, x + sum(wide[:number]) + 4 * number, y, wide[number], 20, PARTS[part], part)
+        for number, part in enumerate(parts)
+    ]
 
 
 def _column(x, y, width, *parts):
@@ -103,12 +137,13 @@ _LEFT, _MIDDLE, _RIGHT = 20, 266, 512  # where the columns begin
 
 BOXES = [
     _card("encoder_only", _LEFT, 42, 220, 126),
-    *_column(_LEFT + 8, 68, 204, "SequenceClassifier", "mask_tokens", "masked_language_model_loss",
-             "sentence_embedding"),
+    *_column(
+        _LEFT + 8, 68, 204, "SequenceClassifier", "mask_tokens", "masked_language_model_loss", "sentence_embedding"
+    ),
     _card("decoder_only", _MIDDLE, 18, 220, 150),
-    *_column(_MIDDLE + 8, 44, 204, "LanguageModel", "next_token_loss", "filter_logits", "generate",
-             "generate_with_cache"),
-
+    *_column(
+        _MIDDLE + 8, 44, 204, "LanguageModel", "next_token_loss", "filter_logits", "generate", "generate_with_cache"
+    ),
     _card("encoder_decoder", 8, 186, 490, 486, head=430),
     _card("encoder", _LEFT, 264, 220, 264, "encoder_only", "encoder_decoder"),
     *_column(_LEFT + 8, 290, 204, "Encoder", "FeedForward", "GatedFeedForward"),
@@ -120,11 +155,18 @@ BOXES = [
     *_column(_MIDDLE + 8, 230, 204, "Decoder", "causal_mask", "sliding_window_mask"),
     Box("layer", "", _MIDDLE + 8, 304, 204, 216, side="N ×"),
     *_row(_MIDDLE + 16, 312, "DecoderLayer"),
-    *_stack(_MIDDLE + 16, 342, _NORM, _FORWARD, _NORM, ("cross-attention", "MultiHeadAttention"), _NORM,
-            ("masked self-attention", "MultiHeadAttention")),
+    *_stack(
+        _MIDDLE + 16,
+        342,
+        _NORM,
+        _FORWARD,
+        _NORM,
+        ("cross-attention", "MultiHeadAttention"),
+        _NORM,
+        ("masked self-attention", "MultiHeadAttention"),
+    ),
     _place(*_EMBEDDING, _MIDDLE, 552, 220, "decoder_only"),
     *_row(_LEFT, 642, "EncoderDecoder", "shift_right", "greedy_decode", "beam_search", width=466),
-
     _card("multi_head_attention", _RIGHT, 18, 360, 334),
     *_row(_RIGHT + 10, 44, "MultiHeadAttention", "GroupedQueryAttention", width=340),
     *_row(_RIGHT + 131, 74, "merge_heads"),
@@ -134,11 +176,12 @@ BOXES = [
     *_row(_RIGHT + 28, 192, "scaled_dot_product_attention", width=304),
     *_row(_RIGHT + 28, 216, "attention_scores", "attention_weights", width=304),
     *_row(_RIGHT + 28, 240, "streaming_attention", width=304),
-    *(_place(text, "SelfAttention", _RIGHT + 20 + 70 * number, 280, 66)
-      for number, text in enumerate(("query", "key", "value"))),
+    *(
+        _place(text, "SelfAttention", _RIGHT + 20 + 70 * number, 280, 66)
+        for number, text in enumerate(("query", "key", "value"))
+    ),
     *_row(_RIGHT + 235, 280, "padding_mask"),
     *_row(_RIGHT + 131, 322, "split_heads"),
-
     _card("layer_normalization", _RIGHT, 364, 360, 80),
     *_row(_RIGHT + 10, 390, "ResidualConnection", "LayerNorm", width=340),
     *_row(_RIGHT + 10, 414, "layer_norm", "RMSNorm", width=340),
@@ -152,11 +195,25 @@ BOXES = [
     *_row(_RIGHT + 10, 644, "find_heads", width=340),
 ]
 
-_UP = [*((130, start, end) for start, end in ((596, 572), (552, 512), (492, 482), (462, 452), (432, 422), (264, 168))),
-       *((376, start, end) for start, end in ((596, 572), (552, 512), (492, 482), (462, 452), (432, 422), (402, 392),
-                                              (372, 362), (204, 168))),
-       *((x, 280, 268) for x in (565, 635, 705, 799)), (692, 322, 308), (692, 106, 94)]
+_UP = [
+    *((130, start, end) for start, end in ((596, 572), (552, 512), (492, 482), (462, 452), (432, 422), (264, 168))),
+    *(
+        (376, start, end)
+        for start, end in (
+            (596, 572),
+            (552, 512),
+            (492, 482),
+            (462, 452),
+            (432, 422),
+            (402, 392),
+            (372, 362),
+            (204, 168),
+        )
+    ),
+    *((x, 280, 268) for x in (565, 635, 705, 799)),
+    (692, 322, 308),
+    (692, 106, 94),
+]
 # Each arrow is the list of its corners.
-ARROWS = [*([(x, start), (x, end)] for x, start, end in _UP),
-           [(130, 246), (253, 246), (253, 442), (282, 442)]]
+ARROWS = [*([(x, start), (x, end)] for x, start, end in _UP), [(130, 246), (253, 246), (253, 442), (282, 442)]]
 WORDS = [(130, 612, "source tokens"), (376, 612, "target tokens so far"), (190, 240, "keys, values")]

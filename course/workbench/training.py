@@ -58,15 +58,18 @@ def train(model, batches, loss, steps, learning_rate=1e-3, warmup=0.1, seed=0, t
             schedule.step()
             done.losses.append(value.item())
             if not math.isfinite(done.losses[-1]):
-                raise FloatingPointError(f"the loss of step {len(done.losses)} is {done.losses[-1]}; "
-                                         "look for a row without any target, or lower the learning rate")
+                raise FloatingPointError(
+                    f"the loss of step {len(done.losses)} is {done.losses[-1]}; "
+                    "look for a row without any target, or lower the learning rate"
+                )
             bar.set_postfix(loss=f"{done.losses[-1]:.3f}", refresh=False)
             bar.update()
     done.seconds = time.perf_counter() - begin
     model.eval()
     if len(done.losses) < steps:
-        raise ValueError(f"the batches ended after {len(done.losses)} of {steps} steps; give an endless generator, "
-                         "or fewer steps")
+        raise ValueError(
+            f"the batches ended after {len(done.losses)} of {steps} steps; give an endless generator, or fewer steps"
+        )
     return done
 
 

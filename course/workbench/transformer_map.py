@@ -30,8 +30,10 @@ class Map:
     def html(self):
         """The picture as an HTML element that needs no other file."""
         data = base64.b64encode(self.svg.encode()).decode()
-        return (f'<img src="data:image/svg+xml;base64,{data}" alt="{escape(self.sentence)}" width="{WIDTH}" '
-                'style="max-width:100%;height:auto">')
+        return (
+            f'<img src="data:image/svg+xml;base64,{data}" alt="{escape(self.sentence)}" width="{WIDTH}" '
+            'style="max-width:100%;height:auto">'
+        )
 
     def __repr__(self):
         return self.sentence
@@ -72,33 +74,63 @@ def _known(kind, name, names):
 
 # Plain classes, because not every program that draws an SVG knows variables.
 _LIGHT = {
-    "paper": "fill:#fff;stroke:#d0d7de", "card": "fill:#f6f8fa;stroke:#8c959f", "layer": "fill:#fff;stroke:#8c959f",
-    "part": "fill:#fff;stroke:#8c959f", "place": "fill:#e6eaef;stroke:#afb8c1", "here": "fill:#fff4d6;stroke:#a85f00",
-    "solved": "fill:#cfe6f7;stroke:#0072b2", "tried": "fill:#fff;stroke:#0072b2", "half": "fill:#cfe6f7",
-    "line": "stroke:#59636e", "head": "fill:#59636e", "sign": "stroke:#004f80", "full": "fill:#004f80",
-    "none": "stroke:#8c959f", "ink": "fill:#1f2328", "soft": "fill:#59636e", "badge": "fill:#1f2328",
-    "number": "fill:#fff", "tag": "fill:#e69f00;stroke:#a85f00", "said": "fill:#1f2328",
+    "paper": "fill:#fff;stroke:#d0d7de",
+    "card": "fill:#f6f8fa;stroke:#8c959f",
+    "layer": "fill:#fff;stroke:#8c959f",
+    "part": "fill:#fff;stroke:#8c959f",
+    "place": "fill:#e6eaef;stroke:#afb8c1",
+    "here": "fill:#fff4d6;stroke:#a85f00",
+    "solved": "fill:#cfe6f7;stroke:#0072b2",
+    "tried": "fill:#fff;stroke:#0072b2",
+    "half": "fill:#cfe6f7",
+    "line": "stroke:#59636e",
+    "head": "fill:#59636e",
+    "sign": "stroke:#004f80",
+    "full": "fill:#004f80",
+    "none": "stroke:#8c959f",
+    "ink": "fill:#1f2328",
+    "soft": "fill:#59636e",
+    "badge": "fill:#1f2328",
+    "number": "fill:#fff",
+    "tag": "fill:#e69f00;stroke:#a85f00",
+    "said": "fill:#1f2328",
 }
 _DARK = {
-    "paper": "fill:#15181c;stroke:#3d444d", "card": "fill:#1d2126;stroke:#6b7480",
-    "layer": "fill:#15181c;stroke:#6b7480", "part": "fill:#15181c;stroke:#6b7480",
-    "place": "fill:#2d333b;stroke:#4d5560", "here": "fill:#3b2f12;stroke:#e69f00",
-    "solved": "fill:#123c5c;stroke:#56b4e9", "tried": "fill:#15181c;stroke:#56b4e9", "half": "fill:#123c5c",
-    "line": "stroke:#9aa4af", "head": "fill:#9aa4af", "sign": "stroke:#8fd0f5", "full": "fill:#8fd0f5",
-    "none": "stroke:#6b7480", "ink": "fill:#e6e8eb", "soft": "fill:#a9b2bc", "badge": "fill:#e6e8eb",
+    "paper": "fill:#15181c;stroke:#3d444d",
+    "card": "fill:#1d2126;stroke:#6b7480",
+    "layer": "fill:#15181c;stroke:#6b7480",
+    "part": "fill:#15181c;stroke:#6b7480",
+    "place": "fill:#2d333b;stroke:#4d5560",
+    "here": "fill:#3b2f12;stroke:#e69f00",
+    "solved": "fill:#123c5c;stroke:#56b4e9",
+    "tried": "fill:#15181c;stroke:#56b4e9",
+    "half": "fill:#123c5c",
+    "line": "stroke:#9aa4af",
+    "head": "fill:#9aa4af",
+    "sign": "stroke:#8fd0f5",
+    "full": "fill:#8fd0f5",
+    "none": "stroke:#6b7480",
+    "ink": "fill:#e6e8eb",
+    "soft": "fill:#a9b2bc",
+    "badge": "fill:#e6e8eb",
     "number": "fill:#15181c",
 }
 _SANS = 'font-family:system-ui,-apple-system,"Segoe UI","Noto Sans",Helvetica,Arial,sans-serif'
 _MONO = 'font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,"Liberation Mono",monospace'
-_STYLE = "".join([
-    # Letters as wide as they are, not rounded to pixels, so that a name fits its box at any size.
-    "text{text-rendering:geometricPrecision}",
-    f"text{{{_SANS};font-size:12px}}.name{{{_MONO};font-size:11px}}.title{{font-size:13px;font-weight:600}}",
-    ".number{font-size:11px;font-weight:600}.said{font-size:11px;font-weight:600}",
-    ".line,.sign,.none{fill:none}.sign{stroke-width:2}.here{stroke-width:3}.solved{stroke-width:1.5}",
-    ".tried{stroke-dasharray:4 2}.zoom{stroke-dasharray:2 4}",
-    *(f".{name}{{{look}}}" for name, look in _LIGHT.items()),
-    "@media (prefers-color-scheme:dark){", *(f".{name}{{{look}}}" for name, look in _DARK.items()), "}"])
+_STYLE = "".join(
+    [
+        # Letters as wide as they are, not rounded to pixels, so that a name fits its box at any size.
+        "text{text-rendering:geometricPrecision}",
+        f"text{{{_SANS};font-size:12px}}.name{{{_MONO};font-size:11px}}.title{{font-size:13px;font-weight:600}}",
+        ".number{font-size:11px;font-weight:600}.said{font-size:11px;font-weight:600}",
+        ".line,.sign,.none{fill:none}.sign{stroke-width:2}.here{stroke-width:3}.solved{stroke-width:1.5}",
+        ".tried{stroke-dasharray:4 2}.zoom{stroke-dasharray:2 4}",
+        *(f".{name}{{{look}}}" for name, look in _LIGHT.items()),
+        "@media (prefers-color-scheme:dark){",
+        *(f".{name}{{{look}}}" for name, look in _DARK.items()),
+        "}",
+    ]
+)
 
 
 def _drawn(sentence, lit, states):
@@ -114,18 +146,23 @@ def _drawn(sentence, lit, states):
     if lit:
         parts.append(_tag(next(box for box in cards if box.lesson == lit)))
     parts.append(_legend(states))
-    return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}"'
-            f' role="img" aria-label="{escape(sentence)}"><title>{escape(sentence)}</title><style>{_STYLE}</style>'
-            + "".join(parts) + "</svg>\n")
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}"'
+        f' role="img" aria-label="{escape(sentence)}"><title>{escape(sentence)}</title><style>{_STYLE}</style>'
+        + "".join(parts)
+        + "</svg>\n"
+    )
 
 
 def _card_drawn(box, here):
     drawn = _rectangle(box, f"{box.kind} here" if here else box.kind, 8)
     if box.lesson:
         y = box.y + box.head + 13
-        drawn += (f'<circle class="badge" cx="{box.x + 16}" cy="{y}" r="9.5"/>'
-                  + _text(box.x + 16, y + 4, LESSONS[box.lesson].number, "number")
-                  + _text(box.x + 31, y + 4.5, box.text, "ink title", "start"))
+        drawn += (
+            f'<circle class="badge" cx="{box.x + 16}" cy="{y}" r="9.5"/>'
+            + _text(box.x + 16, y + 4, LESSONS[box.lesson].number, "number")
+            + _text(box.x + 31, y + 4.5, box.text, "ink title", "start")
+        )
     return drawn + (_text(box.x + box.width - 10, box.y + 18, box.side, "soft", "end") if box.side else "")
 
 
@@ -134,16 +171,18 @@ def _box_drawn(box, state, here):
     classes = [box.kind, *(["here"] if here else []), *([state] if state in ("solved", "tried") else [])]
     drawn = _rectangle(box, " ".join(classes), 5)
     if state == "tried":
-        drawn += (f'<rect class="half" x="{box.x + 2:g}" y="{box.y + 2:g}" width="{box.width / 2 - 2:g}" height="16"'
-                  ' rx="3"/>')
+        drawn += (
+            f'<rect class="half" x="{box.x + 2:g}" y="{box.y + 2:g}" width="{box.width / 2 - 2:g}" height="16" rx="3"/>'
+        )
     drawn += _sign(box.x + 12, box.y + 10, state) if state else ""
     kind = "ink name" if box.kind == "part" else "ink"
     if box.kind == "part" and state:
         return drawn + _text(box.x + 21, box.y + 14, box.text, kind, "start")
     drawn += _text(box.x + box.width / 2 + (6 if state and box.width < 100 else 0), box.y + 14, box.text, kind)
     numbered = box.kind == "place" and box.width > 100
-    return drawn + (_text(box.x + box.width - 6, box.y + 14, LESSONS[box.lesson].number, "soft", "end")
-                    if numbered else "")
+    return drawn + (
+        _text(box.x + box.width - 6, box.y + 14, LESSONS[box.lesson].number, "soft", "end") if numbered else ""
+    )
 
 
 def _sign(x, y, state):
@@ -155,8 +194,10 @@ def _sign(x, y, state):
 
 
 def _rectangle(box, classes, corner):
-    return (f'<rect class="{classes}" x="{box.x:g}" y="{box.y:g}" width="{box.width:g}" height="{box.height:g}"'
-            f' rx="{corner}"/>')
+    return (
+        f'<rect class="{classes}" x="{box.x:g}" y="{box.y:g}" width="{box.width:g}" height="{box.height:g}"'
+        f' rx="{corner}"/>'
+    )
 
 
 def _text(x, y, words, classes, anchor="middle"):
@@ -173,8 +214,9 @@ def _arrow(corners):
 
 def _tag(box):
     x, y = box.x + box.width - 98, box.y - 12
-    return (f'<rect class="tag" x="{x}" y="{y}" width="92" height="16" rx="8"/>'
-            + _text(x + 46, y + 12, "you are here", "said"))
+    return f'<rect class="tag" x="{x}" y="{y}" width="92" height="16" rx="8"/>' + _text(
+        x + 46, y + 12, "you are here", "said"
+    )
 
 
 def _legend(states):

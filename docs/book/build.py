@@ -37,8 +37,23 @@ def build(notebooks, output, site=False):
     for name, text in (_site(lessons) if site else _book(lessons)).items():
         (source / name).parent.mkdir(exist_ok=True)
         (source / name).write_text(text, encoding="utf-8")
-    return sphinx(["-c", str(HERE), "-b", "html", "-q", "-W", "--keep-going", "-j", "auto",
-                   "-d", str(source / ".doctrees"), str(source), str(output)])
+    return sphinx(
+        [
+            "-c",
+            str(HERE),
+            "-b",
+            "html",
+            "-q",
+            "-W",
+            "--keep-going",
+            "-j",
+            "auto",
+            "-d",
+            str(source / ".doctrees"),
+            str(source),
+            str(output),
+        ]
+    )
 
 
 def _site(lessons):

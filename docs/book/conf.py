@@ -20,9 +20,9 @@ suppress_warnings = ["mystnb.unknown_mime_type"]  # a result also holds itself a
 # Outputs are shown as they are stored: a build executes nothing.
 nb_execution_mode = "off"
 nb_merge_streams = True
-nb_ipywidgets_js = {}       # would be loaded from the network
+nb_ipywidgets_js = {}  # would be loaded from the network
 myst_enable_extensions = ["dollarmath"]
-myst_heading_anchors = 3    # so that pages can link to a section of another
+myst_heading_anchors = 3  # so that pages can link to a section of another
 
 html_theme = "furo"
 html_title = project

@@ -17,7 +17,7 @@ SUMMARY = re.compile(r"(?<=<summary>).*?(?=</summary>)", re.DOTALL)
 TEX = re.compile(r"\$([^$]+)\$")
 ROUTES = {
     "Top-down": "The order of the numbers. Lessons 1 to 5 build whole models from parts that are still closed boxes, "
-                "lessons 6 to 10 open the boxes one by one.",
+    "lessons 6 to 10 open the boxes one by one.",
     "Bottom-up": "First the function at the centre, then everything that is built on it.",
 }
 PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
@@ -74,8 +74,10 @@ def skeleton(lesson):
 def notebook(lesson):
     """Return the solved notebook of a lesson as text, with a last cell that leads to its mistakes."""
     cells = [_shown(cell) for cell in lesson.stored["cells"]]
-    more = (f"---\n\nAll mistakes that the checks of this lesson recognise, with their reasons: "
-            f"[What people get wrong](../mistakes/{lesson.page}.md).")
+    more = (
+        f"---\n\nAll mistakes that the checks of this lesson recognise, with their reasons: "
+        f"[What people get wrong](../mistakes/{lesson.page}.md)."
+    )
     cells.append({"cell_type": "markdown", "id": "mistakes-of-lesson", "metadata": {}, "source": more})
     return json.dumps(lesson.stored | {"cells": cells})
 
@@ -84,14 +86,18 @@ def _shown(cell):
     text = "".join(cell["source"])
     if cell["cell_type"] == "markdown":
         return cell | {"source": _prose(text)}
-    return cell | {"source": MARKER.sub("", text), "outputs": _outputs(cell),
-                   "metadata": cell["metadata"] | _alternative(cell)}
+    return cell | {
+        "source": MARKER.sub("", text),
+        "outputs": _outputs(cell),
+        "metadata": cell["metadata"] | _alternative(cell),
+    }
 
 
 def _prose(text):
     """Return markdown with a sample answer that opens on a click, and formulas in summaries, which hold only HTML."""
-    text = ANSWER.sub(lambda found: "<details>\n<summary>Sample answer and rubric</summary>\n\n"
-                                    f"{found[1]}\n\n</details>", text)
+    text = ANSWER.sub(
+        lambda found: f"<details>\n<summary>Sample answer and rubric</summary>\n\n{found[1]}\n\n</details>", text
+    )
     return SUMMARY.sub(lambda found: TEX.sub(lambda tex: mathml(tex[1]), found[0]), text)
 
 
@@ -110,15 +116,20 @@ def _alternative(cell):
 
 def routes(readme, lessons):
     """Return both routes as tables, from the README's table; a lesson that it does not name comes last in both."""
-    rows = [[cell.strip() for cell in line.strip("|").split("|")]
-            for line in section(readme, "The lessons").splitlines() if line[:1] == "|"]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in section(readme, "The lessons").splitlines()
+        if line[:1] == "|"
+    ]
     told = {int(row[0]): (row[2], int(row[3].rstrip("stndrh"))) for row in rows if row[0].isdecimal()}
     builds = {lesson: told.get(lesson.number, ("", len(told) + 1)) for lesson in lessons}
     parts = []
     for title, order in (("Top-down", lessons), ("Bottom-up", sorted(lessons, key=lambda one: builds[one][1]))):
         parts += [f"### {title}", "", ROUTES[title], "", "| | lesson | you build |", "|---:|---|---|"]
-        parts += [f"| {place} | [{lesson.heading}](lessons/{lesson.page}.ipynb) | {builds[lesson][0]} |"
-                  for place, lesson in enumerate(order, 1)] + [""]
+        parts += [
+            f"| {place} | [{lesson.heading}](lessons/{lesson.page}.ipynb) | {builds[lesson][0]} |"
+            for place, lesson in enumerate(order, 1)
+        ] + [""]
     return "\n".join(parts)
 
 
@@ -153,15 +164,22 @@ def mistakes(lesson, folder):
     catalogue = declared.read(Path(folder) / f"{lesson.name}.py")
     ways = {exercise: catalogue.singles(exercise) for exercise in catalogue.components}
     order = sorted(ways, key=lambda name: (lesson.exercises + [name]).index(name))
-    told, parts = set(), [f"# {lesson.heading}: what people get wrong", "",
-                          f"The checks of [this lesson](../lessons/{lesson.page}.ipynb) know "
-                          f"{len(catalogue.mistakes)} mistakes by name."]
+    told, parts = (
+        set(),
+        [
+            f"# {lesson.heading}: what people get wrong",
+            "",
+            f"The checks of [this lesson](../lessons/{lesson.page}.ipynb) know "
+            f"{len(catalogue.mistakes)} mistakes by name.",
+        ],
+    )
     for exercise in order:
         new = {way.mistakes[0]: way for way in reversed(ways[exercise]) if way.mistakes[0] not in told}
         parts += [f"## `{exercise}`"] * bool(new)
         for name in (name for name in catalogue.mistakes if name in new):
-            others = [other for other in order if other != exercise
-                      and any(way.mistakes == (name,) for way in ways[other])]
+            others = [
+                other for other in order if other != exercise and any(way.mistakes == (name,) for way in ways[other])
+            ]
             parts += _told(catalogue.mistakes[name], new[name], others)
         told |= set(new)
     return "\n\n".join(parts) + "\n"
@@ -169,17 +187,20 @@ def mistakes(lesson, folder):
 
 def _told(mistake, way, others):
     """Return what is said of one mistake, with one way to write it."""
-    parts = [f"### {mistake.name.replace('_', ' ').capitalize()}", _marked_up(mistake.symptom),
-             f"**Why.** {_marked_up(mistake.cause)}", f"**Where to look.** {_marked_up(mistake.place)}"]
+    parts = [
+        f"### {mistake.name.replace('_', ' ').capitalize()}",
+        _marked_up(mistake.symptom),
+        f"**Why.** {_marked_up(mistake.cause)}",
+        f"**Where to look.** {_marked_up(mistake.place)}",
+    ]
     if others:
         parts.append("It can also show in " + ", ".join(f"`{other}`" for other in others) + ".")
     codes = [(part, code) for part, function in way.replaced.items() if (code := _code(function, part))]
     if codes:
         whole = [part for part, _ in codes] == [way.exercise]
         shown = "\n\n".join(code for _, code in codes)
-        what = 'An answer' if whole else 'The part of an answer'
-        parts += [f"<details>\n<summary>{what} with this mistake</summary>",
-                  f"```python\n{shown}\n```", "</details>"]
+        what = "An answer" if whole else "The part of an answer"
+        parts += [f"<details>\n<summary>{what} with this mistake</summary>", f"```python\n{shown}\n```", "</details>"]
     return parts
 
 
@@ -197,5 +218,5 @@ def _code(function, name):
     node = ast.parse(text).body[0]
     if not isinstance(node, (ast.FunctionDef, ast.ClassDef)):
         return ""
-    lines = text.splitlines()[node.lineno - 1:]
+    lines = text.splitlines()[node.lineno - 1 :]
     return "\n".join([re.sub(rf"\b{node.name}\b", name, lines[0], count=1), *lines[1:]]).rstrip()

@@ -32,8 +32,9 @@ class Entry:
 def entries(root=REPOSITORY):
     """Return an `Entry` for every Python module of a repository and for every folder that holds one, in their order."""
     modules = list(_modules(root))
-    return sorted((_entry(path, root) for path in {*modules, *_folders(modules)} if path.name != "__init__.py"),
-                  key=_order)
+    return sorted(
+        (_entry(path, root) for path in {*modules, *_folders(modules)} if path.name != "__init__.py"), key=_order
+    )
 
 
 def _modules(root):
@@ -43,8 +44,15 @@ def _modules(root):
     for folder, folders, files in os.walk(root):
         here = Path(folder).relative_to(root)
         # A pattern that begins with a slash names something at the top only.
-        folders[:] = [name for name in folders if not any(Path(name).match(pattern.strip("/")) for pattern in patterns
-                                                          if here == Path(".") or not pattern.startswith("/"))]
+        folders[:] = [
+            name
+            for name in folders
+            if not any(
+                Path(name).match(pattern.strip("/"))
+                for pattern in patterns
+                if here == Path(".") or not pattern.startswith("/")
+            )
+        ]
         yield from (here / name for name in files if name.endswith(".py") and here != Path("."))
 
 

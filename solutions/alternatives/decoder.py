@@ -12,6 +12,7 @@ alternatives = accepted = Alternatives()
 
 # causal_mask
 
+
 @accepted("causal_mask")
 def lower_triangle(queries, keys=None):
     keys = queries if keys is None else keys
@@ -36,11 +37,12 @@ def entry_by_entry(queries, keys=None):
     keys = queries if keys is None else keys
     mask = torch.zeros((queries, keys), dtype=torch.bool)
     for query in range(queries):
-        mask[query, :keys - queries + query + 1] = True
+        mask[query, : keys - queries + query + 1] = True
     return mask
 
 
 # sliding_window_mask
+
 
 @accepted("sliding_window_mask")
 def cut_twice(queries, window, keys=None):
@@ -55,7 +57,7 @@ def range_by_range(queries, window, keys=None):
     mask = torch.zeros(queries, keys, dtype=torch.bool)
     for row in range(queries):
         here = keys - queries + row
-        mask[row, max(0, here - window + 1):here + 1] = True
+        mask[row, max(0, here - window + 1) : here + 1] = True
     return mask
 
 
@@ -67,6 +69,7 @@ def difference_of_two_triangles(queries, window, keys=None):
 
 
 # DecoderLayer
+
 
 @accepted("DecoderLayer")
 class WithOneHelperForBothForms(nn.Module):
@@ -149,9 +152,11 @@ class WithAListOfSublayers(nn.Module):
         self.norm_first = norm_first
 
     def forward(self, x, memory=None, self_mask=None, memory_mask=None):
-        steps = [(self.norm1, lambda y: self.self_attention(y, y, y, self_mask)),
-                 (self.norm2, lambda y: self.cross_attention(y, memory, memory, memory_mask)),
-                 (self.norm3, lambda y: (self.feed_forward(y), None))]
+        steps = [
+            (self.norm1, lambda y: self.self_attention(y, y, y, self_mask)),
+            (self.norm2, lambda y: self.cross_attention(y, memory, memory, memory_mask)),
+            (self.norm3, lambda y: (self.feed_forward(y), None)),
+        ]
         weights = []
         for number, ((norm, sublayer), drop) in enumerate(zip(steps, self.drops, strict=True)):
             if number == 1 and memory is None:
@@ -165,6 +170,7 @@ class WithAListOfSublayers(nn.Module):
 
 
 # Decoder
+
 
 @accepted("Decoder")
 class WithAnAppendingLoop(nn.Module):
@@ -205,6 +211,7 @@ class WithZip(nn.Module):
 
 
 # decoder_bug_input
+
 
 @accepted("decoder_bug_input")
 def one_token_on_both_sides():

@@ -15,11 +15,13 @@ alternatives = accepted = Alternatives()
 
 # next_token_loss
 
+
 @accepted("next_token_loss")
 def flattened(logits, tokens, pad_id=None):
     logits, targets = logits[:, :-1], tokens[:, 1:]
-    return F.cross_entropy(logits.reshape(-1, logits.size(-1)), targets.reshape(-1),
-                           ignore_index=-100 if pad_id is None else pad_id)
+    return F.cross_entropy(
+        logits.reshape(-1, logits.size(-1)), targets.reshape(-1), ignore_index=-100 if pad_id is None else pad_id
+    )
 
 
 @accepted("next_token_loss")
@@ -49,14 +51,18 @@ def last_target_ignored(logits, tokens, pad_id=None):
 
 # LanguageModel
 
+
 @accepted("LanguageModel")
 class HeadMadeFirst(nn.Module):
-    def __init__(self, vocab_size, embed_dim, num_heads, ff_dim, num_layers, max_len, dropout=0.0, activation=gelu_tanh):
+    def __init__(
+        self, vocab_size, embed_dim, num_heads, ff_dim, num_layers, max_len, dropout=0.0, activation=gelu_tanh
+    ):
         super().__init__()
         self.max_len, self.num_heads = max_len, num_heads
         self.head = nn.Linear(embed_dim, vocab_size, bias=False)
-        self.decoder = Decoder(num_layers, embed_dim, num_heads, ff_dim, dropout=dropout, norm_first=True,
-                               activation=activation)
+        self.decoder = Decoder(
+            num_layers, embed_dim, num_heads, ff_dim, dropout=dropout, norm_first=True, activation=activation
+        )
         self.embedding = TransformerEmbedding(vocab_size, embed_dim, max_len, positions="learned", dropout=dropout)
         self.embedding.token.weight = self.head.weight
 
@@ -68,7 +74,9 @@ class HeadMadeFirst(nn.Module):
 
 @accepted("LanguageModel")
 class TableUsedTwice(nn.Module):
-    def __init__(self, vocab_size, embed_dim, num_heads, ff_dim, num_layers, max_len, dropout=0.0, activation=gelu_tanh):
+    def __init__(
+        self, vocab_size, embed_dim, num_heads, ff_dim, num_layers, max_len, dropout=0.0, activation=gelu_tanh
+    ):
         super().__init__()
         self.max_len, self.num_heads = max_len, num_heads
         self.embedding = TransformerEmbedding(vocab_size, embed_dim, max_len, "learned", dropout)
@@ -82,6 +90,7 @@ class TableUsedTwice(nn.Module):
 
 
 # filter_logits
+
 
 @accepted("filter_logits")
 def from_the_unlikely_end(logits, temperature=1.0, top_k=None, top_p=None):
@@ -135,14 +144,16 @@ def logarithms_of_probabilities(logits, temperature=1.0, top_k=None, top_p=None)
 
 # generate
 
+
 @accepted("generate")
 @torch.no_grad()
-def with_a_decorator(model, tokens, max_new_tokens, sample=False, temperature=1.0, top_k=None, top_p=None,
-                     generator=None):
+def with_a_decorator(
+    model, tokens, max_new_tokens, sample=False, temperature=1.0, top_k=None, top_p=None, generator=None
+):
     was_training = model.training
     model.eval()
     for _ in range(max_new_tokens):
-        context = tokens if tokens.size(1) <= model.max_len else tokens[:, -model.max_len:]
+        context = tokens if tokens.size(1) <= model.max_len else tokens[:, -model.max_len :]
         logits = model(context)[0][:, -1, :]
         if sample:
             logits = filter_logits(logits, temperature=temperature, top_k=top_k, top_p=top_p)
@@ -162,19 +173,22 @@ def into_a_table(model, tokens, max_new_tokens, sample=False, temperature=1.0, t
     text = tokens.new_empty(batch, time + max_new_tokens)
     text[:, :time] = tokens
     for end in range(time, time + max_new_tokens):
-        logits, _ = model(text[:, max(0, end - model.max_len):end])
+        logits, _ = model(text[:, max(0, end - model.max_len) : end])
         logits = filter_logits(logits[:, -1], temperature, top_k, top_p) if sample else logits[:, -1]
-        text[:, end] = (torch.multinomial(logits.softmax(-1), 1, generator=generator).squeeze(1) if sample
-                        else logits.argmax(-1))
+        text[:, end] = (
+            torch.multinomial(logits.softmax(-1), 1, generator=generator).squeeze(1) if sample else logits.argmax(-1)
+        )
     return text
 
 
 # generate_with_cache
 
+
 @accepted("generate_with_cache")
 @torch.no_grad()
-def one_token_at_a_time(model, tokens, max_new_tokens, sample=False, temperature=1.0, top_k=None, top_p=None,
-                        generator=None):
+def one_token_at_a_time(
+    model, tokens, max_new_tokens, sample=False, temperature=1.0, top_k=None, top_p=None, generator=None
+):
     model.eval()
     caches = [[] for _ in model.decoder.layers]
 
@@ -182,8 +196,9 @@ def one_token_at_a_time(model, tokens, max_new_tokens, sample=False, temperature
         x = model.embedding.token(token) + model.embedding.position.weight[position]  # [batch, 1, embed_dim]
         for layer, cache in zip(model.decoder.layers, caches, strict=True):
             attention, normed = layer.self_attention, layer.norm1(x)
-            cache.append([split_heads(project(normed), model.num_heads)
-                          for project in (attention.k_proj, attention.v_proj)])
+            cache.append(
+                [split_heads(project(normed), model.num_heads) for project in (attention.k_proj, attention.v_proj)]
+            )
             key, value = (torch.cat(kept, dim=-2) for kept in zip(*cache, strict=True))
             query = split_heads(attention.q_proj(normed), model.num_heads)
             weights = (query @ key.mT / math.sqrt(query.shape[-1])).softmax(-1)
@@ -194,17 +209,18 @@ def one_token_at_a_time(model, tokens, max_new_tokens, sample=False, temperature
     end = tokens.shape[1] + max_new_tokens
     read_so_far = 0
     while tokens.shape[1] < end:
-        context = tokens[:, -model.max_len:]
+        context = tokens[:, -model.max_len :]
         if tokens.shape[1] > model.max_len:
             read_so_far = 0
             for cache in caches:
                 cache.clear()
         for position in range(read_so_far, context.shape[1]):
-            logits = read(context[:, position:position + 1], position)
+            logits = read(context[:, position : position + 1], position)
         read_so_far = context.shape[1]
         if sample:
-            chosen = torch.multinomial(filter_logits(logits, temperature, top_k, top_p).softmax(-1), 1,
-                                       generator=generator)
+            chosen = torch.multinomial(
+                filter_logits(logits, temperature, top_k, top_p).softmax(-1), 1, generator=generator
+            )
         else:
             chosen = logits.argmax(-1, keepdim=True)
         tokens = torch.cat([tokens, chosen], dim=-1)
@@ -213,14 +229,15 @@ def one_token_at_a_time(model, tokens, max_new_tokens, sample=False, temperature
 
 @accepted("generate_with_cache")
 @torch.no_grad()
-def whole_model_once_the_context_slides(model, tokens, max_new_tokens, sample=False, temperature=1.0, top_k=None,
-                                        top_p=None, generator=None):
+def whole_model_once_the_context_slides(
+    model, tokens, max_new_tokens, sample=False, temperature=1.0, top_k=None, top_p=None, generator=None
+):
     model.eval()
     keys, values = {}, {}
     for _ in range(max_new_tokens):
         time = tokens.shape[1]
         if time > model.max_len:
-            logits = model(tokens[:, -model.max_len:])[0][:, -1]
+            logits = model(tokens[:, -model.max_len :])[0][:, -1]
         else:
             done = keys[0].shape[1] if keys else 0
             x = model.embedding(tokens)[:, done:]
@@ -243,6 +260,7 @@ def whole_model_once_the_context_slides(model, tokens, max_new_tokens, sample=Fa
 
 
 # language_model_bug_input
+
 
 @accepted("language_model_bug_input")
 def log_probabilities():

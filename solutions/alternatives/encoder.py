@@ -14,6 +14,7 @@ alternatives = accepted = Alternatives()
 
 # FeedForward
 
+
 @accepted("FeedForward")
 class WithFunctionalDropout(nn.Module):
     def __init__(self, embed_dim, ff_dim, dropout=0.0, activation=F.relu):
@@ -52,6 +53,7 @@ class OnePositionAtATime(nn.Module):
 
 
 # EncoderLayer
+
 
 @accepted("EncoderLayer")
 class WithOneHelperForBothForms(nn.Module):
@@ -137,6 +139,7 @@ class WithTwoMethods(nn.Module):
 
 # Encoder
 
+
 @accepted("Encoder")
 class WithAnAppendingLoop(nn.Module):
     def __init__(self, num_layers, embed_dim, num_heads, ff_dim, dropout=0.0, norm_first=False, activation=F.relu):
@@ -158,8 +161,9 @@ class WithAnAppendingLoop(nn.Module):
 class WithCopiesOfOneLayer(nn.Module):
     def __init__(self, num_layers, embed_dim, num_heads, ff_dim, dropout=0.0, norm_first=False, activation=F.relu):
         super().__init__()
-        layer = EncoderLayer(embed_dim, num_heads, ff_dim, dropout=dropout, norm_first=norm_first,
-                             activation=activation)
+        layer = EncoderLayer(
+            embed_dim, num_heads, ff_dim, dropout=dropout, norm_first=norm_first, activation=activation
+        )
         self.layers = nn.ModuleList(copy.deepcopy(layer) for _ in range(num_layers))
         self.final_norm = nn.LayerNorm(embed_dim) if norm_first else None
 
@@ -193,6 +197,7 @@ class WithSequentialAsContainer(nn.Module):
 
 # GatedFeedForward
 
+
 @accepted("GatedFeedForward")
 class GatedByFunctions(nn.Module):
     def __init__(self, embed_dim, ff_dim, dropout=0.0, activation=F.silu):
@@ -214,8 +219,8 @@ class DroppedGate(nn.Module):
     def __init__(self, embed_dim, ff_dim, dropout=0.0, activation=F.silu):
         super().__init__()
         self.gate_proj, self.up_proj, self.down_proj = (
-            nn.Linear(*sizes, bias=False)
-            for sizes in ((embed_dim, ff_dim), (embed_dim, ff_dim), (ff_dim, embed_dim)))
+            nn.Linear(*sizes, bias=False) for sizes in ((embed_dim, ff_dim), (embed_dim, ff_dim), (ff_dim, embed_dim))
+        )
         self.gate = lambda x: F.dropout(activation(self.gate_proj(x)), dropout, self.training)
 
     def forward(self, x):
@@ -223,6 +228,7 @@ class DroppedGate(nn.Module):
 
 
 # encoder_bug_input
+
 
 @accepted("encoder_bug_input")
 def a_later_sequence_that_may_not_look_back():

@@ -11,6 +11,7 @@ alternatives = accepted = Alternatives()
 
 # shift_right
 
+
 @accepted("shift_right")
 def padded_on_the_left(tokens, bos_id):
     return nn.functional.pad(tokens[:, :-1], (1, 0), value=bos_id)
@@ -40,10 +41,24 @@ def begin_joined_first(tokens, bos_id):
 
 # EncoderDecoder
 
+
 @accepted("EncoderDecoder")
 class PaddingOfTheTargetHiddenToo(nn.Module):
-    def __init__(self, source_vocab_size, target_vocab_size, embed_dim, num_heads, ff_dim, encoder_layers,
-                 decoder_layers, max_len, pad_id, bos_id, dropout=0.0, norm_first=False):
+    def __init__(
+        self,
+        source_vocab_size,
+        target_vocab_size,
+        embed_dim,
+        num_heads,
+        ff_dim,
+        encoder_layers,
+        decoder_layers,
+        max_len,
+        pad_id,
+        bos_id,
+        dropout=0.0,
+        norm_first=False,
+    ):
         nn.Module.__init__(self)
         self.head = nn.Linear(embed_dim, target_vocab_size)
         self.decoder = Decoder(decoder_layers, embed_dim, num_heads, ff_dim, dropout=dropout, norm_first=norm_first)
@@ -60,8 +75,9 @@ class PaddingOfTheTargetHiddenToo(nn.Module):
         time = tokens.size(1)
         visible = torch.ones(time, time, dtype=torch.bool, device=tokens.device).tril()
         visible = visible & ((tokens != self.padding) | (tokens == self.begin)).unsqueeze(1)
-        x, mine, cross = self.decoder(self.target_embedding(tokens), memory, self_mask=visible,
-                                      memory_mask=(source != self.padding)[:, None, :])
+        x, mine, cross = self.decoder(
+            self.target_embedding(tokens), memory, self_mask=visible, memory_mask=(source != self.padding)[:, None, :]
+        )
         return self.head(x), mine, cross
 
     def forward(self, source, target):
@@ -72,8 +88,21 @@ class PaddingOfTheTargetHiddenToo(nn.Module):
 
 @accepted("EncoderDecoder")
 class AllInForward(nn.Module):
-    def __init__(self, source_vocab_size, target_vocab_size, embed_dim, num_heads, ff_dim, encoder_layers,
-                 decoder_layers, max_len, pad_id, bos_id, dropout=0.0, norm_first=False):
+    def __init__(
+        self,
+        source_vocab_size,
+        target_vocab_size,
+        embed_dim,
+        num_heads,
+        ff_dim,
+        encoder_layers,
+        decoder_layers,
+        max_len,
+        pad_id,
+        bos_id,
+        dropout=0.0,
+        norm_first=False,
+    ):
         super().__init__()
         self.pad_id, self.bos_id = pad_id, bos_id
         self.source_embedding = TransformerEmbedding(source_vocab_size, embed_dim, max_len, dropout=dropout)
@@ -106,6 +135,7 @@ class AllInForward(nn.Module):
 
 # greedy_decode
 
+
 @accepted("greedy_decode")
 @torch.no_grad()
 def mode_restored_and_tokens_preallocated(model, source, bos_id, eos_id, pad_id, max_len):
@@ -118,13 +148,13 @@ def mode_restored_and_tokens_preallocated(model, source, bos_id, eos_id, pad_id,
     alive = torch.ones(batch, dtype=torch.bool, device=source.device)
     time = 0
     while time < max_len and alive.any():
-        logits = model.decode(tokens[:, :time + 1], memory, source)[0]
+        logits = model.decode(tokens[:, : time + 1], memory, source)[0]
         best = torch.softmax(logits[:, -1, :], dim=-1).max(dim=-1).indices
         tokens[alive, time + 1] = best[alive]
         alive &= best != eos_id
         time += 1
     model.train(was_training)
-    return tokens[:, 1:time + 1]
+    return tokens[:, 1 : time + 1]
 
 
 @accepted("greedy_decode")
@@ -161,22 +191,23 @@ def only_living_rows_are_decoded(model, source, bos_id, eos_id, pad_id, max_len)
 
 # beam_search
 
+
 @accepted("beam_search")
 def lists_of_texts(model, source, bos_id, eos_id, pad_id, max_len, num_beams, length_penalty=1.0):
     model.eval()
     answers = []
     for row in range(source.size(0)):
-        memory, _ = model.encode(source[row:row + 1])
+        memory, _ = model.encode(source[row : row + 1])
         texts, finished = [([bos_id], 0.0)], []
         for length in range(1, max_len + 1):
             candidates = []
             for text, total in texts:
-                logits = model.decode(torch.tensor([text]), memory, source[row:row + 1])[0]
+                logits = model.decode(torch.tensor([text]), memory, source[row : row + 1])[0]
                 for token, value in enumerate(torch.log_softmax(logits[0, -1], dim=-1).tolist()):
                     candidates.append((total + value, text + [token]))
             candidates.sort(key=lambda one: one[0], reverse=True)
             texts = []
-            for rank, (total, text) in enumerate(candidates[:2 * num_beams]):
+            for rank, (total, text) in enumerate(candidates[: 2 * num_beams]):
                 if text[-1] == eos_id or length == max_len:
                     if rank < num_beams:
                         finished.append((total / length**length_penalty, text[1:]))
@@ -190,8 +221,7 @@ def lists_of_texts(model, source, bos_id, eos_id, pad_id, max_len, num_beams, le
 
 @accepted("beam_search")
 @torch.no_grad()
-def stopped_when_nothing_better_can_come(model, source, bos_id, eos_id, pad_id, max_len, num_beams,
-                                         length_penalty=1.0):
+def stopped_when_nothing_better_can_come(model, source, bos_id, eos_id, pad_id, max_len, num_beams, length_penalty=1.0):
     model.eval()
     memories, _ = model.encode(source)
     tokens, scores = [], []
@@ -205,8 +235,9 @@ def stopped_when_nothing_better_can_come(model, source, bos_id, eos_id, pad_id, 
             beams = torch.div(places, logits.shape[-1], rounding_mode="floor")
             texts = torch.cat([texts[beams], places.remainder(logits.shape[-1])[:, None]], dim=1)
             ended = texts[:, -1] == eos_id if length < max_len else torch.ones(len(texts), dtype=torch.bool)
-            for text, total in zip(texts[:num_beams][ended[:num_beams]], sums[:num_beams][ended[:num_beams]],
-                                   strict=True):
+            for text, total in zip(
+                texts[:num_beams][ended[:num_beams]], sums[:num_beams][ended[:num_beams]], strict=True
+            ):
                 score = total.item() / length**length_penalty
                 if score > best_score:
                     best, best_score = text[1:], score
@@ -220,6 +251,7 @@ def stopped_when_nothing_better_can_come(model, source, bos_id, eos_id, pad_id, 
 
 
 # translator_bug_input
+
 
 @accepted("translator_bug_input")
 def one_long_row_among_short_ones():

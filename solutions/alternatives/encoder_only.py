@@ -13,15 +13,28 @@ alternatives = accepted = Alternatives()
 
 # SequenceClassifier
 
+
 @accepted("SequenceClassifier")
 class WithAMaskOfItsOwn(nn.Module):
-    def __init__(self, vocab_size, embed_dim, num_heads, ff_dim, num_layers, max_len, num_classes, pad_id,
-                 dropout=0.0, activation=F.gelu):
+    def __init__(
+        self,
+        vocab_size,
+        embed_dim,
+        num_heads,
+        ff_dim,
+        num_layers,
+        max_len,
+        num_classes,
+        pad_id,
+        dropout=0.0,
+        activation=F.gelu,
+    ):
         super().__init__()
         self.head = nn.Linear(embed_dim, num_classes)
         self.pooler = nn.Linear(embed_dim, embed_dim)
-        self.encoder = Encoder(num_layers, embed_dim, num_heads, ff_dim, dropout=dropout, norm_first=False,
-                               activation=activation)
+        self.encoder = Encoder(
+            num_layers, embed_dim, num_heads, ff_dim, dropout=dropout, norm_first=False, activation=activation
+        )
         self.norm = nn.LayerNorm(embed_dim, eps=1e-5)
         self.embedding = TransformerEmbedding(vocab_size, embed_dim, max_len, "learned", dropout)
         self.padding = pad_id
@@ -35,8 +48,19 @@ class WithAMaskOfItsOwn(nn.Module):
 
 @accepted("SequenceClassifier")
 class LayerByLayer(nn.Module):
-    def __init__(self, vocab_size, embed_dim, num_heads, ff_dim, num_layers, max_len, num_classes, pad_id,
-                 dropout=0.0, activation=F.gelu):
+    def __init__(
+        self,
+        vocab_size,
+        embed_dim,
+        num_heads,
+        ff_dim,
+        num_layers,
+        max_len,
+        num_classes,
+        pad_id,
+        dropout=0.0,
+        activation=F.gelu,
+    ):
         super().__init__()
         self.embedding = TransformerEmbedding(vocab_size, embed_dim, max_len, positions="learned", dropout=dropout)
         self.norm = nn.LayerNorm(embed_dim)
@@ -56,6 +80,7 @@ class LayerByLayer(nn.Module):
 
 
 # mask_tokens
+
 
 @accepted("mask_tokens")
 def by_bernoulli_as_in_transformers(tokens, mask_id, vocab_size, special_ids, probability=0.15, generator=None):
@@ -99,6 +124,7 @@ def text_by_text(tokens, mask_id, vocab_size, special_ids, probability=0.15, gen
 
 # masked_language_model_loss
 
+
 @accepted("masked_language_model_loss")
 def vocabulary_moved(logits, labels):
     return nn.CrossEntropyLoss()(logits.permute(0, 2, 1), labels)
@@ -120,6 +146,7 @@ def asked_places_only(logits, labels):
 
 # sentence_embedding
 
+
 @accepted("sentence_embedding")
 def by_a_matrix_product(states, mask):
     weights = mask.to(states.dtype) / mask.sum(dim=1, keepdim=True)
@@ -140,6 +167,7 @@ def clamped_as_in_sentence_transformers(states, mask):
 
 
 # classifier_bug_input
+
 
 @accepted("classifier_bug_input")
 def many_texts_of_many_lengths():

@@ -11,6 +11,7 @@ alternatives = accepted = Alternatives()
 
 # layer_norm
 
+
 @accepted("layer_norm")
 def variance_by_hand(x, weight, bias, eps=1e-5):
     centred = x - x.sum(dim=-1, keepdim=True) / x.shape[-1]
@@ -46,6 +47,7 @@ def in_double_precision(x, weight, bias, eps=1e-5):
 
 # LayerNorm
 
+
 @accepted("LayerNorm")
 class EverythingInForward(nn.Module):
     def __init__(self, embed_dim, eps=1e-5):
@@ -78,6 +80,7 @@ class ParametersRegisteredByName(nn.Module):
 
 # ResidualConnection
 
+
 @accepted("ResidualConnection")
 class WithNnLayerNorm(nn.Module):
     def __init__(self, embed_dim, norm_first):
@@ -109,6 +112,7 @@ class FormChosenInInit(nn.Module):
 
 # RMSNorm
 
+
 @accepted("RMSNorm")
 class WithRsqrt(nn.Module):
     def __init__(self, embed_dim, eps=1e-5):
@@ -136,6 +140,7 @@ class WithTheVectorNorm(nn.Module):
 
 
 # norm_bug_input
+
 
 @accepted("norm_bug_input")
 def one_position_far_from_zero():

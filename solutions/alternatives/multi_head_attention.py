@@ -13,6 +13,7 @@ alternatives = accepted = Alternatives()
 
 # split_heads
 
+
 @accepted("split_heads")
 def split_by_view_and_permute(x, num_heads):
     if x.size(-1) % num_heads:
@@ -41,10 +42,11 @@ def split_by_slices(x, num_heads):
     head_dim = x.shape[-1] // num_heads
     if head_dim * num_heads != x.shape[-1]:
         raise ValueError("embed_dim {}, num_heads {}".format(*x.shape[2:], num_heads))
-    return torch.stack([x[:, :, head * head_dim:(head + 1) * head_dim] for head in range(num_heads)], 1)
+    return torch.stack([x[:, :, head * head_dim : (head + 1) * head_dim] for head in range(num_heads)], 1)
 
 
 # merge_heads
+
 
 @accepted("merge_heads")
 def merge_by_contiguous_view(x):
@@ -63,6 +65,7 @@ def merge_by_concatenation(x):
 
 
 # MultiHeadAttention
+
 
 @accepted("MultiHeadAttention")
 class EverythingInForward(nn.Module):
@@ -107,9 +110,11 @@ class ByEinsum(nn.Module):
         self.drop = nn.Dropout(dropout)
 
     def forward(self, query, key, value, mask=None):
-        q, k, v = (layer(x).unflatten(-1, (self.num_heads, self.head_dim))
-                   for layer, x in ((self.q_proj, query), (self.k_proj, key), (self.v_proj, value)))
-        scores = torch.einsum("bqhd,bkhd->bhqk", q, k) * self.head_dim ** -0.5
+        q, k, v = (
+            layer(x).unflatten(-1, (self.num_heads, self.head_dim))
+            for layer, x in ((self.q_proj, query), (self.k_proj, key), (self.v_proj, value))
+        )
+        scores = torch.einsum("bqhd,bkhd->bhqk", q, k) * self.head_dim**-0.5
         if mask is None:
             weights = torch.softmax(scores, -1)
         else:
@@ -133,7 +138,7 @@ class HeadAfterHead(nn.Module):
         outputs, all_weights = [], []
         for start in range(0, query.shape[-1], self.head_dim):
             part = slice(start, start + self.head_dim)
-            scores = torch.matmul(query[..., part], key[..., part].transpose(1, 2)) / self.head_dim ** 0.5
+            scores = torch.matmul(query[..., part], key[..., part].transpose(1, 2)) / self.head_dim**0.5
             if mask is not None:
                 scores = scores.masked_fill(torch.logical_not(mask), -torch.inf)
             weights = torch.softmax(scores, dim=-1)
@@ -175,6 +180,7 @@ class HeadsInTheBatch(nn.Module):
 
 
 # GroupedQueryAttention
+
 
 @accepted("GroupedQueryAttention")
 class GroupsAsAnAxis(nn.Module):
@@ -228,7 +234,7 @@ class GroupsExpanded(nn.Module):
         v = self.v_proj(value).reshape(batch, -1, self.num_groups, self.head_dim).transpose(1, 2)
         group = torch.arange(self.num_heads, device=query.device) // (self.num_heads // self.num_groups)
         k, v = k[:, group], v[:, group]
-        scores = q @ k.mT * self.head_dim ** -0.5
+        scores = q @ k.mT * self.head_dim**-0.5
         if mask is None:
             mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device)
         mask = mask.unsqueeze(-3)
@@ -239,9 +245,13 @@ class GroupsExpanded(nn.Module):
 
 # multi_head_bug_input
 
+
 @accepted("multi_head_bug_input")
 def more_queries_than_keys_and_three_masks():
-    query, key = torch.linspace(-1, 1, 3 * 5 * 12).reshape(3, 5, 12), torch.linspace(-3, 2, 3 * 2 * 12).reshape(3, 2, 12)
+    query, key = (
+        torch.linspace(-1, 1, 3 * 5 * 12).reshape(3, 5, 12),
+        torch.linspace(-3, 2, 3 * 2 * 12).reshape(3, 2, 12),
+    )
     mask = torch.ones(3, 5, 2, dtype=torch.bool)
     mask[0, :, 0] = mask[2, 1:, 1] = False
     return [query, key, key, mask]

@@ -13,6 +13,7 @@ alternatives = accepted = Alternatives()
 
 # sinusoidal_encoding
 
+
 @accepted("sinusoidal_encoding")
 def by_exponential_and_logarithm(max_len, embed_dim):
     if embed_dim % 2 != 0:
@@ -29,8 +30,13 @@ def by_exponential_and_logarithm(max_len, embed_dim):
 def number_by_number(max_len, embed_dim):
     if embed_dim % 2 == 1:
         raise ValueError(f"embed_dim={embed_dim} must be even")
-    rows = [[(math.sin if column % 2 == 0 else math.cos)(position / 10000 ** (column // 2 * 2 / embed_dim))
-             for column in range(embed_dim)] for position in range(max_len)]
+    rows = [
+        [
+            (math.sin if column % 2 == 0 else math.cos)(position / 10000 ** (column // 2 * 2 / embed_dim))
+            for column in range(embed_dim)
+        ]
+        for position in range(max_len)
+    ]
     return torch.tensor(rows)
 
 
@@ -54,6 +60,7 @@ def cosine_as_a_shifted_sine(max_len, embed_dim):
 
 
 # LearnedPositionalEmbedding
+
 
 @accepted("LearnedPositionalEmbedding")
 class AnEmbeddingItself(nn.Embedding):
@@ -83,6 +90,7 @@ class WithIndices(nn.Module):
 
 
 # TransformerEmbedding
+
 
 def waves(max_len, embed_dim):
     angle = torch.arange(max_len).unsqueeze(1) * 10000.0 ** (-torch.arange(0, embed_dim, 2) / embed_dim)
@@ -129,6 +137,7 @@ class WithPaddingAndAnotherName(nn.Module):
 
 # rotary_embedding
 
+
 @accepted("rotary_embedding")
 def by_complex_numbers(x, positions=None, base=10000.0):
     head_dim = x.shape[-1]
@@ -172,8 +181,9 @@ def written_into_an_empty_tensor(x, positions=None, base=10000.0):
         raise ValueError(f"odd head_dim {x.size(-1)}")
     if positions is None:
         positions = torch.arange(x.size(-2)).to(x.device)
-    angle = torch.einsum("...t,i->...ti", positions.to(x.dtype),
-                         base ** (-torch.arange(0, x.size(-1), 2).to(x) / x.size(-1)))
+    angle = torch.einsum(
+        "...t,i->...ti", positions.to(x.dtype), base ** (-torch.arange(0, x.size(-1), 2).to(x) / x.size(-1))
+    )
     output = torch.empty_like(x)
     output[..., ::2] = x[..., ::2] * angle.cos() - x[..., 1::2] * angle.sin()
     output[..., 1::2] = x[..., ::2] * angle.sin() + x[..., 1::2] * angle.cos()
@@ -181,6 +191,7 @@ def written_into_an_empty_tensor(x, positions=None, base=10000.0):
 
 
 # position_bug_input
+
 
 @accepted("position_bug_input")
 def one_new_token_behind_the_end():

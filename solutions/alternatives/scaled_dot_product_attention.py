@@ -12,6 +12,7 @@ alternatives = accepted = Alternatives()
 
 # attention_scores
 
+
 @accepted("attention_scores")
 def scale_on_the_query(query, key):
     return (query * query.shape[-1] ** -0.5) @ key.mT
@@ -43,6 +44,7 @@ def one_score_at_a_time(query, key):
 
 
 # attention_weights
+
 
 @accepted("attention_weights")
 def nan_replaced_by_zero(scores, mask=None):
@@ -105,6 +107,7 @@ def rows_without_keys_filled_afterwards(scores, mask=None):
 
 # scaled_dot_product_attention
 
+
 @accepted("scaled_dot_product_attention")
 def all_in_one(query, key, value, mask=None):
     scores = query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5
@@ -126,6 +129,7 @@ def with_einsum_and_a_list(query, key, value, mask=None):
 
 
 # streaming_attention
+
 
 @accepted("streaming_attention")
 def sliced_and_in_place(query, key, value, block_size):
@@ -164,6 +168,7 @@ def normalised_in_every_step(query, key, value, block_size):
 
 
 # attention_bug_input
+
 
 @accepted("attention_bug_input")
 def another_head_with_large_scores():

@@ -13,6 +13,7 @@ alternatives = accepted = Alternatives()
 
 # SelfAttention
 
+
 @accepted("SelfAttention")
 class FormulaWrittenOut(nn.Module):
     def __init__(self, embed_dim, head_dim):
@@ -41,7 +42,7 @@ class BatchedProducts(nn.Module):
         self.q_proj, self.k_proj, self.v_proj = (nn.Linear(embed_dim, head_dim) for _ in range(3))
 
     def forward(self, x, mask=None):
-        query = self.q_proj(x) * self.head_dim ** -0.5
+        query = self.q_proj(x) * self.head_dim**-0.5
         scores = torch.bmm(query, self.k_proj(x).permute(0, 2, 1))
         if mask is None:
             mask = torch.ones(1, 1, 1, dtype=torch.bool, device=x.device)
@@ -77,6 +78,7 @@ class SequenceAfterSequence(nn.Module):
 
 # padding_mask
 
+
 @accepted("padding_mask")
 def by_indexing(tokens, pad_id):
     return (tokens != pad_id)[:, None, :]
@@ -100,6 +102,7 @@ def filled(tokens, pad_id):
 
 
 # RelativeSelfAttention
+
 
 @accepted("RelativeSelfAttention")
 class LoopsOverPositions(nn.Module):
@@ -135,10 +138,12 @@ class ByOneHot(nn.Module):
     def forward(self, x, mask=None):
         reach = len(self.distance_bias) // 2
         steps = torch.arange(x.shape[1]).to(x.device)
-        places = torch.minimum(torch.maximum(steps.unsqueeze(0) - steps.unsqueeze(1) + reach, torch.zeros_like(steps)),
-                               torch.full_like(steps, 2 * reach))
+        places = torch.minimum(
+            torch.maximum(steps.unsqueeze(0) - steps.unsqueeze(1) + reach, torch.zeros_like(steps)),
+            torch.full_like(steps, 2 * reach),
+        )
         chosen = (places.unsqueeze(-1) == torch.arange(2 * reach + 1, device=x.device)).to(x.dtype)
-        scores = torch.einsum("bqd,bkd->bqk", self.q_proj(x), self.k_proj(x)) * self.k_proj.out_features ** -0.5
+        scores = torch.einsum("bqd,bkd->bqk", self.q_proj(x), self.k_proj(x)) * self.k_proj.out_features**-0.5
         scores = scores + chosen @ self.distance_bias
         if mask is None:
             weights = F.softmax(scores, dim=-1)
@@ -148,6 +153,7 @@ class ByOneHot(nn.Module):
 
 
 # self_attention_bug_input
+
 
 @accepted("self_attention_bug_input")
 def one_sequence_with_padding_in_front():

@@ -9,11 +9,12 @@ alternatives = accepted = Alternatives()
 
 # collect_attention
 
+
 @accepted("collect_attention")
 def one_sentence_from_the_start(model, source, target, row=0):
     was_training = model.training
     model.eval()
-    source, target = source[row:row + 1], target[row:row + 1]
+    source, target = source[row : row + 1], target[row : row + 1]
     begin = torch.full_like(target[:, :1], model.bos_id)
     memory, encoder = model.encode(source)
     _, decoder, cross = model.decode(torch.cat([begin, target[:, :-1]], dim=1), memory, source)
@@ -61,6 +62,7 @@ def through_hooks(model, source, target, row=0):
 
 # show_self_attention
 
+
 @accepted("show_self_attention")
 def by_position(view, weights, tokens, row=0):
     if any(layer.size(-1) != len(tokens) for layer in weights):
@@ -78,6 +80,7 @@ def with_looks(view, weights, tokens, row=0):
 
 
 # show_encoder_decoder
+
 
 @accepted("show_encoder_decoder")
 def a_view_for_each_kind(view, encoder, decoder, cross, source_tokens, target_tokens, bos_token):
@@ -97,6 +100,7 @@ def in_two_views(view, encoder, decoder, cross, source_tokens, target_tokens, bo
 
 
 # The measures
+
 
 @accepted("previous_token_score")
 def one_weight_at_a_time(weights):
@@ -158,6 +162,7 @@ def divided_by_all_weight(weights):
 
 # find_heads
 
+
 @accepted("find_heads")
 def with_sorted(weights, measure, count=1):
     found = []
@@ -177,6 +182,7 @@ def with_unravel_index(weights, measure, count=1):
 
 
 # view_bug_input
+
 
 @accepted("view_bug_input")
 def a_causal_table_of_several_heads():

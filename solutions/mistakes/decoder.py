@@ -15,6 +15,7 @@ step, component, mistake, also = catalogue.step, catalogue.component, catalogue.
 
 # The right way, a step at a time
 
+
 @step
 def count_keys(queries, keys):
     return queries if keys is None else keys
@@ -43,7 +44,7 @@ def count_keys_of_window(queries, keys):
 @step
 def near(queries, keys, window):
     positions = torch.arange(keys)
-    distance = positions[keys - queries:].unsqueeze(-1) - positions
+    distance = positions[keys - queries :].unsqueeze(-1) - positions
     return (distance >= 0) & (distance < window)
 
 
@@ -187,29 +188,36 @@ def decoder_bug_input(step):
 
 # The causal mask
 
-@mistake("visible",
-         symptom="The diagonal is False: no query sees itself, and the first one sees nothing at all.",
-         cause="The triangle is one step too small. The vector at a position belongs to a token that is known already; "
-               "what has to be hidden are the positions behind it.",
-         place="Look at the comparison (< for <=), or at the second argument of tril or triu.")
+
+@mistake(
+    "visible",
+    symptom="The diagonal is False: no query sees itself, and the first one sees nothing at all.",
+    cause="The triangle is one step too small. The vector at a position belongs to a token that is known already; "
+    "what has to be hidden are the positions behind it.",
+    place="Look at the comparison (< for <=), or at the second argument of tril or triu.",
+)
 def diagonal_hidden(queries, keys):
     return torch.ones(queries, keys, dtype=torch.bool).tril(keys - queries - 1)
 
 
-@mistake("visible",
-         symptom="Every query sees one key of the future.",
-         cause="The triangle is one step too large. The key behind a position is the very token that it should "
-               "predict, and training would learn to copy it.",
-         place="Look at the second argument of tril or triu, or for a + 1 in the comparison.")
+@mistake(
+    "visible",
+    symptom="Every query sees one key of the future.",
+    cause="The triangle is one step too large. The key behind a position is the very token that it should "
+    "predict, and training would learn to copy it.",
+    place="Look at the second argument of tril or triu, or for a + 1 in the comparison.",
+)
 def one_future_key_visible(queries, keys):
     return torch.ones(queries, keys, dtype=torch.bool).tril(keys - queries + 1)
 
 
-@mistake("visible",
-         symptom="Queries see themselves and the future, and their past is hidden.",
-         cause="The triangle lies on the wrong side of the diagonal. Rows are queries and columns are keys, so what came "
-               "before a query stands to the left of the diagonal, which is below it: tril.",
-         place="Look for triu, or a >= between the wrong sides.")
+@mistake(
+    "visible",
+    symptom="Queries see themselves and the future, and their past is hidden.",
+    cause="The triangle lies on the wrong side of the diagonal. Rows are queries and columns are keys, so what came "
+    "before a query stands to the left of the diagonal, which is below it: tril.",
+    place="Look for triu, or a >= between the wrong sides.",
+)
 def triangle_reversed(queries, keys):
     return torch.ones(queries, keys, dtype=torch.bool).triu(keys - queries)
 
@@ -219,11 +227,13 @@ def positions_compared_the_other_way(queries, keys):
     return torch.arange(keys) >= torch.arange(queries).unsqueeze(-1)
 
 
-@mistake("give_mask",
-         symptom="The mask is True exactly where it should be False.",
-         cause="The mask says what is hidden. In this course, as in F.scaled_dot_product_attention, True means may "
-               "attend; nn.MultiheadAttention and nn.Transformer have it the other way round.",
-         place="Look for a `~`, or for triu with a diagonal of 1, and turn it round.")
+@mistake(
+    "give_mask",
+    symptom="The mask is True exactly where it should be False.",
+    cause="The mask says what is hidden. In this course, as in F.scaled_dot_product_attention, True means may "
+    "attend; nn.MultiheadAttention and nn.Transformer have it the other way round.",
+    place="Look for a `~`, or for triu with a diagonal of 1, and turn it round.",
+)
 def mask_inverted(mask):
     return ~mask
 
@@ -238,11 +248,13 @@ def window_inverted(mask):
     return ~mask
 
 
-@mistake("visible",
-         symptom="With more keys than queries, the last queries do not see the last keys.",
-         cause="The triangle sits in the upper left corner, as if the queries were the first positions. They are the "
-               "last ones: the earlier positions have been computed before, and only their keys are still here.",
-         place="Move the diagonal by keys - queries.")
+@mistake(
+    "visible",
+    symptom="With more keys than queries, the last queries do not see the last keys.",
+    cause="The triangle sits in the upper left corner, as if the queries were the first positions. They are the "
+    "last ones: the earlier positions have been computed before, and only their keys are still here.",
+    place="Move the diagonal by keys - queries.",
+)
 def aligned_at_the_top_left(queries, keys):
     return torch.ones(queries, keys, dtype=torch.bool).tril()
 
@@ -253,11 +265,13 @@ def window_aligned_at_the_top_left(queries, keys, window):
     return (distance >= 0) & (distance < window)
 
 
-@mistake("visible",
-         symptom="With more keys than queries, every query sees all keys, or the diagonal lies elsewhere.",
-         cause="The diagonal is moved by the wrong number, or in the wrong direction. Query 0 stands at position keys - "
-               "queries, and sees that many keys besides its own.",
-         place="Look at the number by which the diagonal is moved.")
+@mistake(
+    "visible",
+    symptom="With more keys than queries, every query sees all keys, or the diagonal lies elsewhere.",
+    cause="The diagonal is moved by the wrong number, or in the wrong direction. Query 0 stands at position keys - "
+    "queries, and sees that many keys besides its own.",
+    place="Look at the number by which the diagonal is moved.",
+)
 def diagonal_moved_by_keys(queries, keys):
     return torch.ones(queries, keys, dtype=torch.bool).tril(0 if keys == queries else keys)
 
@@ -267,10 +281,12 @@ def diagonal_moved_the_other_way(queries, keys):
     return torch.ones(queries, keys, dtype=torch.bool).tril(queries - keys)
 
 
-@mistake("count_keys",
-         symptom="The mask is square even with more keys than queries.",
-         cause="The argument keys is not used. With cached keys there are more of them than queries.",
-         place="Look at the sizes with which the mask is made.")
+@mistake(
+    "count_keys",
+    symptom="The mask is square even with more keys than queries.",
+    cause="The argument keys is not used. With cached keys there are more of them than queries.",
+    place="Look at the sizes with which the mask is made.",
+)
 def keys_ignored(queries, keys):
     return queries
 
@@ -280,10 +296,12 @@ def keys_of_window_ignored(queries, keys):
     return queries
 
 
-@mistake("visible",
-         symptom="The shape is [keys, queries].",
-         cause="The axes are exchanged. Rows belong to queries and columns to keys, as in the scores.",
-         place="Look at the order of the two sizes.")
+@mistake(
+    "visible",
+    symptom="The shape is [keys, queries].",
+    cause="The axes are exchanged. Rows belong to queries and columns to keys, as in the scores.",
+    place="Look at the order of the two sizes.",
+)
 def axes_exchanged(queries, keys):
     return torch.ones(keys, queries, dtype=torch.bool).tril()
 
@@ -298,19 +316,24 @@ def transposed_at_the_end(queries, keys):
     return torch.ones(queries, keys, dtype=torch.bool).tril(keys - queries).T
 
 
-@mistake("visible",
-         symptom="Every entry is True: nothing is hidden.",
-         cause="No triangle was cut out of the mask, so every query sees the whole future.",
-         place="Look for torch.tril; a tensor's own .tril() returns a new tensor, and does not change the old one.")
+@mistake(
+    "visible",
+    symptom="Every entry is True: nothing is hidden.",
+    cause="No triangle was cut out of the mask, so every query sees the whole future.",
+    place="Look for torch.tril; a tensor's own .tril() returns a new tensor, and does not change the old one.",
+)
 def nothing_hidden(queries, keys):
     return torch.ones(queries, keys, dtype=torch.bool)
 
 
-@mistake("give_mask", keeps=0.5,
-         symptom="The entries are numbers, where True and False were asked for.",
-         cause="The mask has the dtype of torch.ones or arange. A boolean mask can be inverted by ~ and combined by &, and "
-               "cannot be mistaken for something that is added to scores.",
-         place="Make it with dtype=torch.bool, or call .bool() at the end.")
+@mistake(
+    "give_mask",
+    keeps=0.5,
+    symptom="The entries are numbers, where True and False were asked for.",
+    cause="The mask has the dtype of torch.ones or arange. A boolean mask can be inverted by ~ and combined by &, and "
+    "cannot be mistaken for something that is added to scores.",
+    place="Make it with dtype=torch.bool, or call .bool() at the end.",
+)
 def not_boolean(mask):
     return mask.float()
 
@@ -340,11 +363,13 @@ def window_of_short_integers(mask):
     return mask.int()
 
 
-@mistake("give_mask",
-         symptom="The mask holds 0 and minus infinity, or other large negative numbers.",
-         cause="This is an additive mask, which is added to the scores. The masks of this course are boolean; the "
-               "attention itself turns them into minus infinity.",
-         place="Return the boolean tensor, before masked_fill or where.")
+@mistake(
+    "give_mask",
+    symptom="The mask holds 0 and minus infinity, or other large negative numbers.",
+    cause="This is an additive mask, which is added to the scores. The masks of this course are boolean; the "
+    "attention itself turns them into minus infinity.",
+    place="Return the boolean tensor, before masked_fill or where.",
+)
 def additive_mask(mask):
     return torch.zeros(mask.shape).masked_fill(~mask, -math.inf)
 
@@ -359,11 +384,14 @@ def additive_window(mask):
     return torch.zeros(mask.shape).masked_fill(~mask, -math.inf)
 
 
-@mistake("give_mask", keeps=0.5,
-         symptom="The mask has more axes than [queries, keys].",
-         cause="Axes for batch or heads were added. The mask is the same for all of them, and who uses it adds the axes "
-               "that are needed; the shape that was agreed on is [queries, keys].",
-         place="Look for unsqueeze, None in an index, or a size of 1 in front.")
+@mistake(
+    "give_mask",
+    keeps=0.5,
+    symptom="The mask has more axes than [queries, keys].",
+    cause="Axes for batch or heads were added. The mask is the same for all of them, and who uses it adds the axes "
+    "that are needed; the shape that was agreed on is [queries, keys].",
+    place="Look for unsqueeze, None in an index, or a size of 1 in front.",
+)
 def extra_axes(mask):
     return mask.unsqueeze(0)
 
@@ -385,83 +413,96 @@ def window_with_two_extra_axes(mask):
 
 # The sliding window
 
-@mistake("near",
-         symptom="Every query sees one key more than the window holds.",
-         cause="The window was counted without the query itself. A window of 3 is the query and the two keys before it, "
-               "so the largest distance is window - 1.",
-         place="Look at the comparison with window: < and not <=, or at the diagonal of triu.")
+
+@mistake(
+    "near",
+    symptom="Every query sees one key more than the window holds.",
+    cause="The window was counted without the query itself. A window of 3 is the query and the two keys before it, "
+    "so the largest distance is window - 1.",
+    place="Look at the comparison with window: < and not <=, or at the diagonal of triu.",
+)
 def window_too_long(queries, keys, window):
     positions = torch.arange(keys)
-    distance = positions[keys - queries:].unsqueeze(-1) - positions
+    distance = positions[keys - queries :].unsqueeze(-1) - positions
     return (distance >= 0) & (distance <= window)
 
 
-@mistake("near",
-         symptom="Every query sees one key less than the window holds.",
-         cause="The query itself is missing, or the window ends one key too early. A window of 3 is the query and the "
-               "two keys before it.",
-         place="Look at both comparisons: distances from 0 to window - 1 are allowed.")
+@mistake(
+    "near",
+    symptom="Every query sees one key less than the window holds.",
+    cause="The query itself is missing, or the window ends one key too early. A window of 3 is the query and the "
+    "two keys before it.",
+    place="Look at both comparisons: distances from 0 to window - 1 are allowed.",
+)
 def window_too_short(queries, keys, window):
     positions = torch.arange(keys)
-    distance = positions[keys - queries:].unsqueeze(-1) - positions
+    distance = positions[keys - queries :].unsqueeze(-1) - positions
     return (distance >= 0) & (distance < window - 1)
 
 
 @also("window_too_short", "near")
 def window_without_the_query(queries, keys, window):
     positions = torch.arange(keys)
-    distance = positions[keys - queries:].unsqueeze(-1) - positions
+    distance = positions[keys - queries :].unsqueeze(-1) - positions
     return (distance > 0) & (distance < window)
 
 
-@mistake("near",
-         symptom="Queries see keys of the future.",
-         cause="The window is open on both sides, as in an encoder. A decoder's window reaches into the past only.",
-         place="Look for an absolute value; combine the window with the causal mask by &.")
+@mistake(
+    "near",
+    symptom="Queries see keys of the future.",
+    cause="The window is open on both sides, as in an encoder. A decoder's window reaches into the past only.",
+    place="Look for an absolute value; combine the window with the causal mask by &.",
+)
 def window_on_both_sides(queries, keys, window):
     positions = torch.arange(keys)
-    return (positions[keys - queries:].unsqueeze(-1) - positions).abs() < window
+    return (positions[keys - queries :].unsqueeze(-1) - positions).abs() < window
 
 
 @also("window_on_both_sides", "near")
 def window_centred_on_the_query(queries, keys, window):
     positions = torch.arange(keys)
-    return (positions[keys - queries:].unsqueeze(-1) - positions).abs() <= window // 2
+    return (positions[keys - queries :].unsqueeze(-1) - positions).abs() <= window // 2
 
 
 @also("window_on_both_sides", "near")
 def only_the_distant_past_hidden(queries, keys, window):
     positions = torch.arange(keys)
-    return positions[keys - queries:].unsqueeze(-1) - positions < window
+    return positions[keys - queries :].unsqueeze(-1) - positions < window
 
 
-@mistake("near",
-         symptom="The window has no effect: every query sees its whole past.",
-         cause="Only the future is hidden. The keys that lie window positions back, or more, have to be hidden as well.",
-         place="Look at where window is used.")
+@mistake(
+    "near",
+    symptom="The window has no effect: every query sees its whole past.",
+    cause="Only the future is hidden. The keys that lie window positions back, or more, have to be hidden as well.",
+    place="Look at where window is used.",
+)
 def window_unused(queries, keys, window):
     return torch.ones(queries, keys, dtype=torch.bool).tril(keys - queries)
 
 
-@mistake("near",
-         symptom="The window does not move with the query: the keys come in fixed blocks.",
-         cause="The sequence was cut into blocks of the window's size. The first query of a block then sees nothing "
-               "before it; a sliding window moves on by one key with every query.",
-         place="Look for a division of the positions by window; compare their difference with it instead.")
+@mistake(
+    "near",
+    symptom="The window does not move with the query: the keys come in fixed blocks.",
+    cause="The sequence was cut into blocks of the window's size. The first query of a block then sees nothing "
+    "before it; a sliding window moves on by one key with every query.",
+    place="Look for a division of the positions by window; compare their difference with it instead.",
+)
 def fixed_blocks(queries, keys, window):
     positions = torch.arange(keys)
-    of_queries = positions[keys - queries:].unsqueeze(-1)
+    of_queries = positions[keys - queries :].unsqueeze(-1)
     return (of_queries // window == positions // window) & (positions <= of_queries)
 
 
-@mistake("near",
-         symptom="What lies inside the window is hidden, and the distant past is visible.",
-         cause="The comparison with window is the wrong way round. The keys that are near may be attended, at a distance "
-               "less than window.",
-         place="Look at the comparison with window, or for tril in place of triu.")
+@mistake(
+    "near",
+    symptom="What lies inside the window is hidden, and the distant past is visible.",
+    cause="The comparison with window is the wrong way round. The keys that are near may be attended, at a distance "
+    "less than window.",
+    place="Look at the comparison with window, or for tril in place of triu.",
+)
 def distant_past_only(queries, keys, window):
     positions = torch.arange(keys)
-    return positions[keys - queries:].unsqueeze(-1) - positions >= window
+    return positions[keys - queries :].unsqueeze(-1) - positions >= window
 
 
 @also("window_too_long", "near")
@@ -469,23 +510,27 @@ def window_too_long_and_cut_unshifted(queries, keys, window):
     return torch.ones(queries, keys, dtype=torch.bool).tril(keys - queries).triu(-window)
 
 
-@mistake("near",
-         symptom="With more keys than queries, the queries see more of the past than the window holds.",
-         cause="The future is hidden rightly, but the far end of the window is cut as if the queries were the first "
-               "positions. They are the last ones, at the near end and at the far end.",
-         place="Look at the diagonal of triu, or at the positions of the queries: they begin at keys - queries.")
+@mistake(
+    "near",
+    symptom="With more keys than queries, the queries see more of the past than the window holds.",
+    cause="The future is hidden rightly, but the far end of the window is cut as if the queries were the first "
+    "positions. They are the last ones, at the near end and at the far end.",
+    place="Look at the diagonal of triu, or at the positions of the queries: they begin at keys - queries.",
+)
 def far_end_unshifted(queries, keys, window):
     return torch.ones(queries, keys, dtype=torch.bool).tril(keys - queries).triu(1 - window)
 
 
 # Where query, key and value come from
 
-@mistake("attend_memory",
-         symptom="With a target as long as the source nothing of the memory's content arrives; with other lengths "
-                 "it fails.",
-         cause="The value is taken from the decoder. In cross-attention only the query comes from the decoder: key and "
-               "value are two projections of the memory, and what a query finds under a key is that position's value.",
-         place="Look at the third argument of cross_attention: it is memory.")
+
+@mistake(
+    "attend_memory",
+    symptom="With a target as long as the source nothing of the memory's content arrives; with other lengths it fails.",
+    cause="The value is taken from the decoder. In cross-attention only the query comes from the decoder: key and "
+    "value are two projections of the memory, and what a query finds under a key is that position's value.",
+    place="Look at the third argument of cross_attention: it is memory.",
+)
 def value_from_the_decoder(self, x, given, memory, mask):
     return self.cross_attention(given, memory, given, mask)
 
@@ -495,11 +540,13 @@ def value_from_the_decoder_not_normed(self, x, given, memory, mask):
     return self.cross_attention(given, memory, x, mask)
 
 
-@mistake("attend_memory",
-         symptom="The cross weights compare the target with itself; where target and source differ in length it fails.",
-         cause="The key is taken from the decoder. The decoder's query has to be compared with the positions of the "
-               "source, so the key comes from the memory, as the value does.",
-         place="Look at the second argument of cross_attention: it is memory.")
+@mistake(
+    "attend_memory",
+    symptom="The cross weights compare the target with itself; where target and source differ in length it fails.",
+    cause="The key is taken from the decoder. The decoder's query has to be compared with the positions of the "
+    "source, so the key comes from the memory, as the value does.",
+    place="Look at the second argument of cross_attention: it is memory.",
+)
 def key_from_the_decoder(self, x, given, memory, mask):
     return self.cross_attention(given, given, memory, mask)
 
@@ -509,11 +556,13 @@ def key_from_the_decoder_not_normed(self, x, given, memory, mask):
     return self.cross_attention(given, x, memory, mask)
 
 
-@mistake("attend_memory",
-         symptom="The memory has no influence: change it, and nothing moves.",
-         cause="The cross-attention is a second self-attention, with query, key and value from the decoder. It is the "
-               "only place where the source can reach the target.",
-         place="Look at the arguments of cross_attention: the query is x, key and value are memory.")
+@mistake(
+    "attend_memory",
+    symptom="The memory has no influence: change it, and nothing moves.",
+    cause="The cross-attention is a second self-attention, with query, key and value from the decoder. It is the "
+    "only place where the source can reach the target.",
+    place="Look at the arguments of cross_attention: the query is x, key and value are memory.",
+)
 def memory_not_used(self, x, given, memory, mask):
     return self.cross_attention(given, given, given)
 
@@ -523,12 +572,14 @@ def memory_not_used_with_its_mask(self, x, given, memory, mask):
     return self.cross_attention(given, given, given, mask)
 
 
-@mistake("attend_memory",
-         symptom="The cross weights have one row per position of the source, where they need one per position of the "
-                 "target.",
-         cause="Query and memory are exchanged: the encoder asks and the decoder answers. The decoder is the one that "
-               "wants to know something, so the query is its own.",
-         place="Look at the first argument of cross_attention: it is x, or its norm.")
+@mistake(
+    "attend_memory",
+    symptom="The cross weights have one row per position of the source, where they need one per position of the "
+    "target.",
+    cause="Query and memory are exchanged: the encoder asks and the decoder answers. The decoder is the one that "
+    "wants to know something, so the query is its own.",
+    place="Look at the first argument of cross_attention: it is x, or its norm.",
+)
 def query_and_memory_exchanged(self, x, given, memory, mask):
     return self.cross_attention(memory, given, given, mask)
 
@@ -538,11 +589,13 @@ def query_from_the_memory(self, x, given, memory, mask):
     return self.cross_attention(memory, memory, memory, mask)
 
 
-@mistake("attend_memory",
-         symptom="In the pre-norm form the memory has been normalised once more.",
-         cause="The memory is used as it is: it comes out of the encoder's final norm. norm2 belongs to the decoder's "
-               "own vectors.",
-         place="Look at the second and third argument of cross_attention.")
+@mistake(
+    "attend_memory",
+    symptom="In the pre-norm form the memory has been normalised once more.",
+    cause="The memory is used as it is: it comes out of the encoder's final norm. norm2 belongs to the decoder's "
+    "own vectors.",
+    place="Look at the second and third argument of cross_attention.",
+)
 def memory_normed_too(self, x, given, memory, mask):
     memory = self.norm2(memory) if self.norm_first else memory
     return self.cross_attention(given, memory, memory, mask)
@@ -554,11 +607,13 @@ def memory_normed_in_both_forms(self, x, given, memory, mask):
     return self.cross_attention(given, memory, memory, mask)
 
 
-@mistake("attend_self",
-         symptom="In the pre-norm form self-attention mixes, or compares with, numbers that are not normalised.",
-         cause="Only the query went through the norm; key or value are the plain x. In self-attention all three are "
-               "the same tensor, and in pre-norm that is norm1(x).",
-         place="Look at the three arguments of self_attention.")
+@mistake(
+    "attend_self",
+    symptom="In the pre-norm form self-attention mixes, or compares with, numbers that are not normalised.",
+    cause="Only the query went through the norm; key or value are the plain x. In self-attention all three are "
+    "the same tensor, and in pre-norm that is norm1(x).",
+    place="Look at the three arguments of self_attention.",
+)
 def only_the_query_normed(self, x, given, mask):
     return self.self_attention(given, x, x, mask)
 
@@ -568,20 +623,24 @@ def value_not_normed(self, x, given, mask):
     return self.self_attention(given, given, x, mask)
 
 
-@mistake("attend_memory",
-         symptom="In the pre-norm form the cross-attention asks with numbers that are not normalised.",
-         cause="The query of cross-attention is the plain x. In pre-norm every sublayer gets its input normalised: "
-               "here by norm2.",
-         place="Look at the first argument of cross_attention.")
+@mistake(
+    "attend_memory",
+    symptom="In the pre-norm form the cross-attention asks with numbers that are not normalised.",
+    cause="The query of cross-attention is the plain x. In pre-norm every sublayer gets its input normalised: "
+    "here by norm2.",
+    place="Look at the first argument of cross_attention.",
+)
 def query_not_normed(self, x, given, memory, mask):
     return self.cross_attention(x, memory, memory, mask)
 
 
-@mistake("attend_memory",
-         symptom="Both attentions work with the same parameters.",
-         cause="self_attention serves for the memory as well. The two ask different things of different vectors, and "
-               "have projections of their own.",
-         place="Look at which attention is called with the memory, and at how the two are made.")
+@mistake(
+    "attend_memory",
+    symptom="Both attentions work with the same parameters.",
+    cause="self_attention serves for the memory as well. The two ask different things of different vectors, and "
+    "have projections of their own.",
+    place="Look at which attention is called with the memory, and at how the two are made.",
+)
 def one_attention_for_both(self, x, given, memory, mask):
     return self.self_attention(given, memory, memory, mask)
 
@@ -600,9 +659,11 @@ class only_one_attention:
         return self.self_attention(given, memory, memory, mask)
 
 
-@mistake(symptom="The weights of self_attention act where those of cross_attention should, and the other way round.",
-         cause="The two attentions are exchanged. Training from scratch would not notice, loaded weights do.",
-         place="Look at which attention is called first, and with what.")
+@mistake(
+    symptom="The weights of self_attention act where those of cross_attention should, and the other way round.",
+    cause="The two attentions are exchanged. Training from scratch would not notice, loaded weights do.",
+    place="Look at which attention is called first, and with what.",
+)
 class attentions_exchanged:
     def attend_self(self, x, given, mask):
         return self.cross_attention(given, given, given, mask)
@@ -613,11 +674,14 @@ class attentions_exchanged:
 
 # Masks
 
-@mistake("choose_masks",
-         symptom="Positions see the future although self_mask hides it.",
-         cause="self_mask is not handed to the self-attention. In training the decoder would read the tokens that it "
-               "should predict.",
-         place="Follow the argument self_mask: it is the fourth one of self_attention, and the third one of each layer.")
+
+@mistake(
+    "choose_masks",
+    symptom="Positions see the future although self_mask hides it.",
+    cause="self_mask is not handed to the self-attention. In training the decoder would read the tokens that it "
+    "should predict.",
+    place="Follow the argument self_mask: it is the fourth one of self_attention, and the third one of each layer.",
+)
 def self_mask_ignored(self, x, memory, self_mask, memory_mask):
     return None, memory_mask
 
@@ -632,12 +696,13 @@ def first_layer_only_gets_the_self_mask(self, x, self_mask, memory_mask, index):
     return (self_mask if index == 0 else None), memory_mask
 
 
-@mistake("choose_masks",
-         symptom="Padding of the source has weight although memory_mask hides it.",
-         cause="memory_mask is not handed to the cross-attention. A source would then be translated differently "
-               "depending on how much padding stands behind it.",
-         place="Follow the argument memory_mask: it is the fourth one of cross_attention, and the fourth one of each "
-               "layer.")
+@mistake(
+    "choose_masks",
+    symptom="Padding of the source has weight although memory_mask hides it.",
+    cause="memory_mask is not handed to the cross-attention. A source would then be translated differently "
+    "depending on how much padding stands behind it.",
+    place="Follow the argument memory_mask: it is the fourth one of cross_attention, and the fourth one of each layer.",
+)
 def source_padding_ignored(self, x, memory, self_mask, memory_mask):
     return self_mask, None
 
@@ -652,10 +717,12 @@ def first_layer_only_gets_the_memory_mask(self, x, self_mask, memory_mask, index
     return self_mask, (memory_mask if index == 0 else None)
 
 
-@mistake("choose_masks",
-         symptom="Neither mask has any effect.",
-         cause="No mask is handed on. self_mask belongs to self-attention and memory_mask to cross-attention.",
-         place="Follow both arguments through your code.")
+@mistake(
+    "choose_masks",
+    symptom="Neither mask has any effect.",
+    cause="No mask is handed on. self_mask belongs to self-attention and memory_mask to cross-attention.",
+    place="Follow both arguments through your code.",
+)
 def masks_ignored(self, x, memory, self_mask, memory_mask):
     return None, None
 
@@ -665,11 +732,13 @@ def no_layer_gets_a_mask(self, x, self_mask, memory_mask, index):
     return None, None
 
 
-@mistake("choose_masks",
-         symptom="The cross-attention hides positions of the source that lie behind the query's own number.",
-         cause="The target's mask is applied to the memory. Position 3 of the source is not later than position 2 of the "
-               "target: the source has been read completely, and only its padding is hidden.",
-         place="Look at the mask that cross_attention gets: memory_mask, not self_mask.")
+@mistake(
+    "choose_masks",
+    symptom="The cross-attention hides positions of the source that lie behind the query's own number.",
+    cause="The target's mask is applied to the memory. Position 3 of the source is not later than position 2 of the "
+    "target: the source has been read completely, and only its padding is hidden.",
+    place="Look at the mask that cross_attention gets: memory_mask, not self_mask.",
+)
 def target_mask_on_the_memory(self, x, memory, self_mask, memory_mask):
     return self_mask, self_mask
 
@@ -692,11 +761,13 @@ def target_mask_on_the_memory_for_the_layers(self, x, self_mask, memory_mask, in
     return self_mask, self_mask
 
 
-@mistake("choose_masks",
-         symptom="Each of the two masks acts on the other attention.",
-         cause="The masks are exchanged. self_mask says what the target may see of itself, memory_mask what it may see "
-               "of the source; in calls by position self_mask comes first.",
-         place="Look at the order in which the masks are handed on.")
+@mistake(
+    "choose_masks",
+    symptom="Each of the two masks acts on the other attention.",
+    cause="The masks are exchanged. self_mask says what the target may see of itself, memory_mask what it may see "
+    "of the source; in calls by position self_mask comes first.",
+    place="Look at the order in which the masks are handed on.",
+)
 def masks_exchanged(self, x, memory, self_mask, memory_mask):
     return memory_mask, self_mask
 
@@ -706,11 +777,13 @@ def masks_exchanged_for_the_layers(self, x, self_mask, memory_mask, index):
     return memory_mask, self_mask
 
 
-@mistake("choose_masks",
-         symptom="Keys that may be attended get no weight, and hidden ones get all of it.",
-         cause="A mask is inverted on its way. MultiHeadAttention of this course takes True as may attend, as the layer "
-               "does; it is nn.MultiheadAttention in which True means ignore.",
-         place="Look for a `~` or `== 0` in front of a mask, and take it out.")
+@mistake(
+    "choose_masks",
+    symptom="Keys that may be attended get no weight, and hidden ones get all of it.",
+    cause="A mask is inverted on its way. MultiHeadAttention of this course takes True as may attend, as the layer "
+    "does; it is nn.MultiheadAttention in which True means ignore.",
+    place="Look for a `~` or `== 0` in front of a mask, and take it out.",
+)
 def a_mask_inverted(self, x, memory, self_mask, memory_mask):
     return tuple(None if mask is None else ~mask for mask in (self_mask, memory_mask))
 
@@ -730,11 +803,13 @@ def masks_inverted_for_the_layers(self, x, self_mask, memory_mask, index):
     return tuple(None if mask is None else ~mask for mask in (self_mask, memory_mask))
 
 
-@mistake("choose_masks",
-         symptom="The future is hidden even when no mask is given.",
-         cause="The decoder adds a causal mask of its own. In this course the caller decides: self_mask=None means that "
-               "everything may be seen, and a mask that is given is used as it is.",
-         place="Look for tril or causal_mask inside the class, and take it out.")
+@mistake(
+    "choose_masks",
+    symptom="The future is hidden even when no mask is given.",
+    cause="The decoder adds a causal mask of its own. In this course the caller decides: self_mask=None means that "
+    "everything may be seen, and a mask that is given is used as it is.",
+    place="Look for tril or causal_mask inside the class, and take it out.",
+)
 def mask_of_its_own(self, x, memory, self_mask, memory_mask):
     causal = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).tril()
     return causal if self_mask is None else causal & self_mask, memory_mask
@@ -759,11 +834,15 @@ def mask_of_its_own_by_default_for_the_layers(self, x, self_mask, memory_mask, i
 
 # Without a memory
 
-@mistake("whole", keeps=0.5,
-         symptom="Without a memory it fails.",
-         cause="The cross-attention is called even when there is no memory. A decoder alone (lesson 4) leaves that "
-               "sublayer out: with its residual, its norm and its weights, which are None.",
-         place="Put the cross-attention under `if memory is not None`.")
+
+@mistake(
+    "whole",
+    keeps=0.5,
+    symptom="Without a memory it fails.",
+    cause="The cross-attention is called even when there is no memory. A decoder alone (lesson 4) leaves that "
+    "sublayer out: with its residual, its norm and its weights, which are None.",
+    place="Put the cross-attention under `if memory is not None`.",
+)
 def needs_a_memory(self, x, memory, self_mask, memory_mask):
     x, self_weights = self.look_back(x, self_mask)
     x, cross_weights = self.look_across(x, memory, memory_mask)
@@ -801,11 +880,13 @@ class NeverWithoutMemory(nn.Module):
         return self.norm3(x + self.dropout(self.feed_forward(x))), self_weights, cross_weights
 
 
-@mistake("without_memory",
-         symptom="Without a memory the output is not that of self-attention and feed-forward alone.",
-         cause="Something is put in the place of the cross-attention: x as its own memory, or norm2 without it. "
-               "The whole sublayer is skipped, with residual and norm.",
-         place="Look at what runs when memory is None: nothing of the second sublayer should.")
+@mistake(
+    "without_memory",
+    symptom="Without a memory the output is not that of self-attention and feed-forward alone.",
+    cause="Something is put in the place of the cross-attention: x as its own memory, or norm2 without it. "
+    "The whole sublayer is skipped, with residual and norm.",
+    place="Look at what runs when memory is None: nothing of the second sublayer should.",
+)
 def second_sublayer_not_skipped(self, x):
     return self.look_across(x, x, None)
 
@@ -825,11 +906,14 @@ def residual_doubled(self, x):
     return (x + x if self.norm_first else self.norm2(x + x)), None
 
 
-@mistake("without_memory", keeps=0.5,
-         symptom="Without a memory the third thing that comes back is not None.",
-         cause="There were no cross weights, and None says so. Zeros, or the self weights once more, would be taken "
-               "for an attention that took place.",
-         place="Set cross_weights to None before the condition.")
+@mistake(
+    "without_memory",
+    keeps=0.5,
+    symptom="Without a memory the third thing that comes back is not None.",
+    cause="There were no cross weights, and None says so. Zeros, or the self weights once more, would be taken "
+    "for an attention that took place.",
+    place="Set cross_weights to None before the condition.",
+)
 def cross_weights_invented(self, x):
     return x, x.new_zeros(len(x), x.shape[1], x.shape[1])
 
@@ -861,11 +945,14 @@ def two_lists_without_memory(self, x, self_weights, cross_weights):
 
 # Residual and norm
 
-@mistake("add",
-         symptom="The output does not depend on the input itself, only on what a sublayer made of it.",
-         cause="A residual is missing. Each of the three sublayers computes a change, and the change is added to its "
-               "input; without the addition a deep stack loses what it was given.",
-         place="Look for the three additions `x + ...`, one per sublayer; the third one is forgotten most often.")
+
+@mistake(
+    "add",
+    symptom="The output does not depend on the input itself, only on what a sublayer made of it.",
+    cause="A residual is missing. Each of the three sublayers computes a change, and the change is added to its "
+    "input; without the addition a deep stack loses what it was given.",
+    place="Look for the three additions `x + ...`, one per sublayer; the third one is forgotten most often.",
+)
 def residual_missing(self, x, given, change):
     return change
 
@@ -914,11 +1001,13 @@ class SublayersInARow(nn.Module):
         return self.norm3(self.drop3(self.feed_forward(x))), self_weights, cross_weights
 
 
-@mistake("add",
-         symptom="In the pre-norm form a change is added to the normalised input, not to the input.",
-         cause="The residual is taken behind the norm. In pre-norm the path of the additions runs past the norms, "
-               "from the first layer to the last; the norm stands in the branch only.",
-         place="Look for `x = norm(x)` in front of a sublayer: give the normed tensor a name of its own.")
+@mistake(
+    "add",
+    symptom="In the pre-norm form a change is added to the normalised input, not to the input.",
+    cause="The residual is taken behind the norm. In pre-norm the path of the additions runs past the norms, "
+    "from the first layer to the last; the norm stands in the branch only.",
+    place="Look for `x = norm(x)` in front of a sublayer: give the normed tensor a name of its own.",
+)
 def residual_from_the_normed_input(self, x, given, change):
     return given + change
 
@@ -943,19 +1032,24 @@ def third_residual_from_the_normed_input(self, x):
     return self.after(given, given, self.feed_forward(given), self.norm3)
 
 
-@mistake("choose_form",
-         symptom="norm_first=False gives the numbers of pre-norm, and norm_first=True those of post-norm.",
-         cause="The two forms are exchanged. norm_first=True says that the norm comes before the sublayer, in the "
-               "branch; False that it comes behind the addition.",
-         place="Look at the condition, or at what stands in its two branches.")
+@mistake(
+    "choose_form",
+    symptom="norm_first=False gives the numbers of pre-norm, and norm_first=True those of post-norm.",
+    cause="The two forms are exchanged. norm_first=True says that the norm comes before the sublayer, in the "
+    "branch; False that it comes behind the addition.",
+    place="Look at the condition, or at what stands in its two branches.",
+)
 def forms_exchanged(self, norm_first):
     self.norm_first = not norm_first
 
 
-@mistake("choose_form", keeps=0.5,
-         symptom="The layer gives the same numbers for norm_first=True and norm_first=False.",
-         cause="norm_first is not used: only one of the two forms was written.",
-         place="Keep norm_first in __init__ and let forward choose between two forms.")
+@mistake(
+    "choose_form",
+    keeps=0.5,
+    symptom="The layer gives the same numbers for norm_first=True and norm_first=False.",
+    cause="norm_first is not used: only one of the two forms was written.",
+    place="Keep norm_first in __init__ and let forward choose between two forms.",
+)
 def norm_first_unused(self, norm_first):
     self.norm_first = False
 
@@ -985,11 +1079,13 @@ class PostNormOnly(nn.Module):
         return self.norm3(x + self.dropout(self.feed_forward(x))), self_weights, cross_weights
 
 
-@mistake("after",
-         symptom="In the post-norm form the residual is not normalised.",
-         cause="The norm acts on the sublayer's output alone, before the addition. Post-norm normalises the sum: "
-               "norm(x + sublayer(x)).",
-         place="Look at the parentheses of the norm: the addition stands inside.")
+@mistake(
+    "after",
+    symptom="In the post-norm form the residual is not normalised.",
+    cause="The norm acts on the sublayer's output alone, before the addition. Post-norm normalises the sum: "
+    "norm(x + sublayer(x)).",
+    place="Look at the parentheses of the norm: the addition stands inside.",
+)
 def norm_on_the_change_only(self, x, given, change, norm):
     change = self.drop(change)
     return x + (change if self.norm_first else norm(change))
@@ -1000,11 +1096,13 @@ def norm_on_the_change_in_both_forms(self, x, given, change, norm):
     return x + norm(self.drop(change))
 
 
-@mistake("after",
-         symptom="In the pre-norm form every sum has been normalised as well, or in post-norm every input.",
-         cause="The norm is used twice, in front of the sublayer and behind the addition. One of the two makes the "
-               "form; both together cut the residual path that pre-norm keeps free.",
-         place="Look at what stands behind the addition in the pre-norm form, and in front of the sublayer in post-norm.")
+@mistake(
+    "after",
+    symptom="In the pre-norm form every sum has been normalised as well, or in post-norm every input.",
+    cause="The norm is used twice, in front of the sublayer and behind the addition. One of the two makes the "
+    "form; both together cut the residual path that pre-norm keeps free.",
+    place="Look at what stands behind the addition in the pre-norm form, and in front of the sublayer in post-norm.",
+)
 def normed_before_and_after(self, x, given, change, norm):
     return norm(self.add(x, given, self.drop(change)))
 
@@ -1014,11 +1112,13 @@ def normed_before_in_both_forms(self, x, norm):
     return norm(x)
 
 
-@mistake("think",
-         symptom="A norm is missing.",
-         cause="There are three norms in a layer, one for each sublayer. Without one of them the numbers grow from layer "
-               "to layer, and the loaded weights of that norm have no effect.",
-         place="Count the norms in forward: norm1, norm2, norm3, in the order of the sublayers.")
+@mistake(
+    "think",
+    symptom="A norm is missing.",
+    cause="There are three norms in a layer, one for each sublayer. Without one of them the numbers grow from layer "
+    "to layer, and the loaded weights of that norm have no effect.",
+    place="Count the norms in forward: norm1, norm2, norm3, in the order of the sublayers.",
+)
 def norm_missing(self, x):
     return x + self.drop(self.feed_forward(x))
 
@@ -1044,11 +1144,13 @@ class all_norms_missing:
         return self.add(x, given, self.drop(change))
 
 
-@mistake("make_norms",
-         symptom="Sublayers are normalised by the same parameters.",
-         cause="One norm serves several sublayers. A norm has a weight and a bias of its own, and the three places need "
-               "different ones; a checkpoint has numbers for three.",
-         place="Make three nn.LayerNorm in __init__, and use each in its place.")
+@mistake(
+    "make_norms",
+    symptom="Sublayers are normalised by the same parameters.",
+    cause="One norm serves several sublayers. A norm has a weight and a bias of its own, and the three places need "
+    "different ones; a checkpoint has numbers for three.",
+    place="Make three nn.LayerNorm in __init__, and use each in its place.",
+)
 def one_norm_for_all(self, embed_dim):
     self.norm1 = self.norm2 = self.norm3 = nn.LayerNorm(embed_dim)
 
@@ -1075,10 +1177,12 @@ class only_two_norms:
         return self.after(x, given, self.feed_forward(given), self.norm2)
 
 
-@mistake(symptom="The weights of norm2 act where those of norm3 should, and the other way round.",
-         cause="Norms are exchanged. norm1 belongs to self_attention, norm2 to cross_attention, norm3 to feed_forward; "
-               "training from scratch would not notice, loaded weights do.",
-         place="Look at which norm stands with which sublayer.")
+@mistake(
+    symptom="The weights of norm2 act where those of norm3 should, and the other way round.",
+    cause="Norms are exchanged. norm1 belongs to self_attention, norm2 to cross_attention, norm3 to feed_forward; "
+    "training from scratch would not notice, loaded weights do.",
+    place="Look at which norm stands with which sublayer.",
+)
 class norms_exchanged:
     def look_across(self, x, memory, mask):
         given = self.before(x, self.norm3)
@@ -1105,11 +1209,14 @@ class first_two_norms_exchanged:
 
 # The order of the sublayers
 
-@mistake("whole",
-         symptom="The sublayers have worked in another order.",
-         cause="The order is: look at what was written so far, then at the source, then think. A query for the source "
-               "should know already what has been written.",
-         place="Look at the order of the three sublayers in forward.")
+
+@mistake(
+    "whole",
+    symptom="The sublayers have worked in another order.",
+    cause="The order is: look at what was written so far, then at the source, then think. A query for the source "
+    "should know already what has been written.",
+    place="Look at the order of the three sublayers in forward.",
+)
 def sublayers_in_another_order(self, x, memory, self_mask, memory_mask):
     cross_weights = None
     if memory is not None:
@@ -1136,10 +1243,12 @@ def feed_forward_first(self, x, memory, self_mask, memory_mask):
     return x, self_weights, cross_weights
 
 
-@mistake("whole",
-         symptom="The cross-attention knows nothing of what self-attention found.",
-         cause="Both attentions got the layer's input, side by side. Each sublayer works on the result of the one before.",
-         place="Look at which x each sublayer gets, and at what its output is added to.")
+@mistake(
+    "whole",
+    symptom="The cross-attention knows nothing of what self-attention found.",
+    cause="Both attentions got the layer's input, side by side. Each sublayer works on the result of the one before.",
+    place="Look at which x each sublayer gets, and at what its output is added to.",
+)
 def attentions_side_by_side(self, x, memory, self_mask, memory_mask):
     after_self, self_weights = self.look_back(x, self_mask)
     if memory is None:
@@ -1160,20 +1269,26 @@ def second_residual_from_the_input(self, x, memory, self_mask, memory_mask):
 
 # Dropout and activation
 
-@mistake("drop",
-         symptom="Numbers are dropped in evaluation mode as well.",
-         cause="Dropout is called without being told the mode: F.dropout(x, p) drops always, and so does an nn.Dropout "
-               "that is made afresh in forward. A trained model would then answer by chance.",
-         place="Use an nn.Dropout made in __init__, or hand training=self.training to F.dropout.")
+
+@mistake(
+    "drop",
+    symptom="Numbers are dropped in evaluation mode as well.",
+    cause="Dropout is called without being told the mode: F.dropout(x, p) drops always, and so does an nn.Dropout "
+    "that is made afresh in forward. A trained model would then answer by chance.",
+    place="Use an nn.Dropout made in __init__, or hand training=self.training to F.dropout.",
+)
 def dropout_in_evaluation(self, change):
     return F.dropout(change, self.dropout.p)
 
 
-@mistake("drop", keeps=0.5,
-         symptom="In training the output of a sublayer is never dropped.",
-         cause="The dropout is not applied to each sublayer's output. The numbers in evaluation are right, but the model "
-               "will learn its training data by heart more readily.",
-         place="Call the dropout on each sublayer's output, before the addition.")
+@mistake(
+    "drop",
+    keeps=0.5,
+    symptom="In training the output of a sublayer is never dropped.",
+    cause="The dropout is not applied to each sublayer's output. The numbers in evaluation are right, but the model "
+    "will learn its training data by heart more readily.",
+    place="Call the dropout on each sublayer's output, before the addition.",
+)
 def dropout_not_applied(self, change):
     return change
 
@@ -1198,11 +1313,14 @@ def third_output_not_dropped(self, x):
     return x + change if self.norm_first else self.norm3(x + change)
 
 
-@mistake("make_attentions", keeps=0.5,
-         symptom="Inside a sublayer nothing is dropped in training.",
-         cause="A part was built without the dropout, so it has its default of 0. One dropout serves for all: the "
-               "attentions' weights, the hidden numbers, and the outputs of the sublayers.",
-         place="Look at how the parts are built in __init__, and count the arguments.")
+@mistake(
+    "make_attentions",
+    keeps=0.5,
+    symptom="Inside a sublayer nothing is dropped in training.",
+    cause="A part was built without the dropout, so it has its default of 0. One dropout serves for all: the "
+    "attentions' weights, the hidden numbers, and the outputs of the sublayers.",
+    place="Look at how the parts are built in __init__, and count the arguments.",
+)
 def dropout_not_passed_on(self, embed_dim, num_heads, dropout):
     self.self_attention = MultiHeadAttention(embed_dim, num_heads)
     self.cross_attention = MultiHeadAttention(embed_dim, num_heads)
@@ -1234,10 +1352,12 @@ def dropout_not_passed_to_layers(self, sizes, dropout, norm_first, activation):
     return DecoderLayer(*sizes, norm_first=norm_first, activation=activation)
 
 
-@mistake("make_feed_forward",
-         symptom="The output is the same whatever activation is asked for.",
-         cause="The activation is not handed to the feed-forward network, which then takes its default, F.relu.",
-         place="Look at how the parts are built in __init__, and count the arguments.")
+@mistake(
+    "make_feed_forward",
+    symptom="The output is the same whatever activation is asked for.",
+    cause="The activation is not handed to the feed-forward network, which then takes its default, F.relu.",
+    place="Look at how the parts are built in __init__, and count the arguments.",
+)
 def activation_not_passed_on(self, embed_dim, ff_dim, dropout, activation):
     self.feed_forward = FeedForward(embed_dim, ff_dim, dropout)
 
@@ -1249,11 +1369,14 @@ def activation_not_passed_to_the_layers(self, sizes, dropout, norm_first, activa
 
 # What is returned
 
-@mistake("answer",
-         symptom="x comes back alone, without the weights of the attentions.",
-         cause="The contract of the course is (x, self_weights, cross_weights), so that the weights can be looked at "
-               "later on.",
-         place="Look at the return statement.")
+
+@mistake(
+    "answer",
+    symptom="x comes back alone, without the weights of the attentions.",
+    cause="The contract of the course is (x, self_weights, cross_weights), so that the weights can be looked at "
+    "later on.",
+    place="Look at the return statement.",
+)
 def weights_not_returned(self, x, self_weights, cross_weights):
     return x
 
@@ -1263,11 +1386,12 @@ def weights_of_no_layer_returned(self, x, self_weights, cross_weights):
     return x
 
 
-@mistake("answer",
-         symptom="Self weights and cross weights are exchanged.",
-         cause="They are returned in the wrong order: first those of the self-attention, then those of the "
-               "cross-attention.",
-         place="Look at the return statement, or at the names in the loop.")
+@mistake(
+    "answer",
+    symptom="Self weights and cross weights are exchanged.",
+    cause="They are returned in the wrong order: first those of the self-attention, then those of the cross-attention.",
+    place="Look at the return statement, or at the names in the loop.",
+)
 def weights_exchanged(self, x, self_weights, cross_weights):
     return x, cross_weights, self_weights
 
@@ -1277,10 +1401,13 @@ def lists_exchanged(self, x, self_weights, cross_weights):
     return x, cross_weights, self_weights
 
 
-@mistake("answer", keeps=0.5,
-         symptom="x and one kind of weights come back, the other is missing.",
-         cause="Three things are asked for: x, the self weights and the cross weights.",
-         place="Look at the return statement.")
+@mistake(
+    "answer",
+    keeps=0.5,
+    symptom="x and one kind of weights come back, the other is missing.",
+    cause="Three things are asked for: x, the self weights and the cross weights.",
+    place="Look at the return statement.",
+)
 def one_kind_of_weights(self, x, self_weights, cross_weights):
     return x, self_weights
 
@@ -1300,31 +1427,40 @@ def list_of_cross_weights_only(self, x, self_weights, cross_weights):
     return x, cross_weights
 
 
-@mistake("answer", keeps=0.5,
-         symptom="The weights have lost the axis of the heads.",
-         cause="They were averaged over the heads, as nn.MultiheadAttention does by default. Heads look at different "
-               "things, and their mean shows none of them; return what the attentions return.",
-         place="Look for a mean over axis 1.")
+@mistake(
+    "answer",
+    keeps=0.5,
+    symptom="The weights have lost the axis of the heads.",
+    cause="They were averaged over the heads, as nn.MultiheadAttention does by default. Heads look at different "
+    "things, and their mean shows none of them; return what the attentions return.",
+    place="Look for a mean over axis 1.",
+)
 def weights_averaged_over_heads(self, x, self_weights, cross_weights):
     return x, self_weights.mean(dim=1), None if cross_weights is None else cross_weights.mean(dim=1)
 
 
-@mistake("answer", keeps=0.5,
-         symptom="No gradient comes back through the weights.",
-         cause="The weights were cut from autograd by detach or .data. A loss may well use them, to make a head attend "
-               "to something, for example.",
-         place="Return the weights as the attentions returned them.")
+@mistake(
+    "answer",
+    keeps=0.5,
+    symptom="No gradient comes back through the weights.",
+    cause="The weights were cut from autograd by detach or .data. A loss may well use them, to make a head attend "
+    "to something, for example.",
+    place="Return the weights as the attentions returned them.",
+)
 def weights_detached(self, x, self_weights, cross_weights):
     return x, self_weights.detach(), None if cross_weights is None else cross_weights.detach()
 
 
 # The stack
 
-@mistake("make_layers",
-         symptom="All layers are one and the same: their parameters are shared.",
-         cause="[layer] * n lists one object n times, and calling one layer n times does the same. The paper's layers "
-               "have weights of their own.",
-         place="Call DecoderLayer(...) once per layer, inside a loop or a list comprehension.")
+
+@mistake(
+    "make_layers",
+    symptom="All layers are one and the same: their parameters are shared.",
+    cause="[layer] * n lists one object n times, and calling one layer n times does the same. The paper's layers "
+    "have weights of their own.",
+    place="Call DecoderLayer(...) once per layer, inside a loop or a list comprehension.",
+)
 def layers_share_weights(self, num_layers, sizes, dropout, norm_first, activation):
     self.layers = nn.ModuleList([self.make_layer(sizes, dropout, norm_first, activation)] * num_layers)
 
@@ -1361,19 +1497,23 @@ class OneLayerInASequence(nn.Module):
         return (x if self.final_norm is None else self.final_norm(x)), *found
 
 
-@mistake("make_layers",
-         symptom="PyTorch knows of no layers: their parameters are missing from the state dict.",
-         cause="The layers are kept in a plain Python list. An optimiser never sees them, .to(device) leaves them "
-               "behind, and weights cannot be loaded into them.",
-         place="Put the list into nn.ModuleList.")
+@mistake(
+    "make_layers",
+    symptom="PyTorch knows of no layers: their parameters are missing from the state dict.",
+    cause="The layers are kept in a plain Python list. An optimiser never sees them, .to(device) leaves them "
+    "behind, and weights cannot be loaded into them.",
+    place="Put the list into nn.ModuleList.",
+)
 def layers_in_a_plain_list(self, num_layers, sizes, dropout, norm_first, activation):
     self.layers = [self.make_layer(sizes, dropout, norm_first, activation) for _ in range(num_layers)]
 
 
-@mistake("make_layers",
-         symptom="There are as many layers for every num_layers.",
-         cause="The number of layers is fixed in the code, such as the 6 of the paper.",
-         place="Look at the loop that makes the layers: it should run num_layers times.")
+@mistake(
+    "make_layers",
+    symptom="There are as many layers for every num_layers.",
+    cause="The number of layers is fixed in the code, such as the 6 of the paper.",
+    place="Look at the loop that makes the layers: it should run num_layers times.",
+)
 def number_of_layers_fixed(self, num_layers, sizes, dropout, norm_first, activation):
     self.layers = nn.ModuleList([self.make_layer(sizes, dropout, norm_first, activation) for _ in range(6)])
 
@@ -1383,10 +1523,12 @@ def always_one_layer(self, num_layers, sizes, dropout, norm_first, activation):
     self.layers = nn.ModuleList([self.make_layer(sizes, dropout, norm_first, activation)])
 
 
-@mistake("run",
-         symptom="The output is that of one layer alone: what the others did is lost.",
-         cause="Every layer got the input of the stack. Each has to work on what the one before it returned.",
-         place="Look at the loop: the x that a layer returns is the x that the next one gets.")
+@mistake(
+    "run",
+    symptom="The output is that of one layer alone: what the others did is lost.",
+    cause="Every layer got the input of the stack. Each has to work on what the one before it returned.",
+    place="Look at the loop: the x that a layer returns is the x that the next one gets.",
+)
 def layers_not_chained(self, x, memory, self_mask, memory_mask):
     found = [layer(x, memory, self_mask, memory_mask) for layer in self.layers]
     return found[-1][0], [one[1] for one in found], [one[2] for one in found]
@@ -1398,10 +1540,12 @@ def first_layer_only(self, x, memory, self_mask, memory_mask):
     return found[0][0], [one[1] for one in found], [one[2] for one in found]
 
 
-@mistake("run",
-         symptom="The layers work in reverse order.",
-         cause="The stack is run from its last layer to its first. Layer 0 reads the embeddings.",
-         place="Look at the loop for `reversed`, an insert at the front, or a negative index.")
+@mistake(
+    "run",
+    symptom="The layers work in reverse order.",
+    cause="The stack is run from its last layer to its first. Layer 0 reads the embeddings.",
+    place="Look at the loop for `reversed`, an insert at the front, or a negative index.",
+)
 def layers_in_reverse_order(self, x, memory, self_mask, memory_mask):
     self_weights, cross_weights = [], []
     for layer in reversed(self.layers):
@@ -1411,11 +1555,13 @@ def layers_in_reverse_order(self, x, memory, self_mask, memory_mask):
     return x, self_weights, cross_weights
 
 
-@mistake("memory_of_layer",
-         symptom="The memory has no influence, or on the first layer only.",
-         cause="Not every layer gets the memory. Each layer of the decoder attends to the encoder's finished output; "
-               "there is no pairing of encoder layers with decoder layers.",
-         place="Look at the second argument of the layers' call: memory, in every round.")
+@mistake(
+    "memory_of_layer",
+    symptom="The memory has no influence, or on the first layer only.",
+    cause="Not every layer gets the memory. Each layer of the decoder attends to the encoder's finished output; "
+    "there is no pairing of encoder layers with decoder layers.",
+    place="Look at the second argument of the layers' call: memory, in every round.",
+)
 def memory_not_passed_on(self, x, memory, index):
     return None
 
@@ -1440,11 +1586,13 @@ def target_as_memory_behind_the_first_layer(self, x, memory, index):
     return x if index and memory is not None else memory
 
 
-@mistake("finish",
-         symptom="In the pre-norm form the output is not normalised.",
-         cause="The final norm is missing, or is made and not used. In pre-norm nothing has normalised the sum along "
-               "the residual path, so a last norm stands behind the last layer.",
-         place="Apply self.final_norm to x after the loop, if norm_first.")
+@mistake(
+    "finish",
+    symptom="In the pre-norm form the output is not normalised.",
+    cause="The final norm is missing, or is made and not used. In pre-norm nothing has normalised the sum along "
+    "the residual path, so a last norm stands behind the last layer.",
+    place="Apply self.final_norm to x after the loop, if norm_first.",
+)
 def final_norm_missing(self, x):
     return x
 
@@ -1454,11 +1602,14 @@ def final_norm_not_made(self, embed_dim, norm_first):
     pass
 
 
-@mistake("make_final_norm", keeps=0.5,
-         symptom="There is a final_norm in the post-norm form as well.",
-         cause="In post-norm every layer ends in a norm, so its output is normalised already. A second norm changes "
-               "the numbers, and a checkpoint has none for it.",
-         place="Make final_norm only if norm_first.")
+@mistake(
+    "make_final_norm",
+    keeps=0.5,
+    symptom="There is a final_norm in the post-norm form as well.",
+    cause="In post-norm every layer ends in a norm, so its output is normalised already. A second norm changes "
+    "the numbers, and a checkpoint has none for it.",
+    place="Make final_norm only if norm_first.",
+)
 def final_norm_in_post_norm(self, embed_dim, norm_first):
     self.final_norm = nn.LayerNorm(embed_dim)
 
@@ -1472,20 +1623,24 @@ class final_norm_made_in_post_norm:
         return self.final_norm(x) if self.norm_first else x
 
 
-@mistake("make_final_norm",
-         symptom="The final norm stands in the post-norm form, and is missing in the pre-norm form.",
-         cause="The condition is the wrong way round. Pre-norm layers end in a plain sum, so it is their stack that "
-               "needs a last norm.",
-         place="Look at the condition under which final_norm is made.")
+@mistake(
+    "make_final_norm",
+    symptom="The final norm stands in the post-norm form, and is missing in the pre-norm form.",
+    cause="The condition is the wrong way round. Pre-norm layers end in a plain sum, so it is their stack that "
+    "needs a last norm.",
+    place="Look at the condition under which final_norm is made.",
+)
 def final_norm_in_the_wrong_form(self, embed_dim, norm_first):
     if not norm_first:
         self.final_norm = nn.LayerNorm(embed_dim)
 
 
-@mistake(symptom="In the pre-norm form every layer's output has been normalised.",
-         cause="The final norm is applied after every layer. It stands once, behind the last one; between the layers "
-               "the residual path is left alone.",
-         place="Look at the indentation: final_norm comes after the loop.")
+@mistake(
+    symptom="In the pre-norm form every layer's output has been normalised.",
+    cause="The final norm is applied after every layer. It stands once, behind the last one; between the layers "
+    "the residual path is left alone.",
+    place="Look at the indentation: final_norm comes after the loop.",
+)
 class final_norm_after_every_layer:
     def run(self, x, memory, self_mask, memory_mask):
         self_weights, cross_weights = [], []
@@ -1500,19 +1655,23 @@ class final_norm_after_every_layer:
         return x
 
 
-@mistake("make_layer",
-         symptom="norm_first changes the final norm only: the layers have the same form in both cases.",
-         cause="norm_first is not handed to the layers, which then take their default, post-norm.",
-         place="Look at how the layers are built, and count the arguments.")
+@mistake(
+    "make_layer",
+    symptom="norm_first changes the final norm only: the layers have the same form in both cases.",
+    cause="norm_first is not handed to the layers, which then take their default, post-norm.",
+    place="Look at how the layers are built, and count the arguments.",
+)
 def norm_first_not_passed_on(self, sizes, dropout, norm_first, activation):
     return DecoderLayer(*sizes, dropout, activation=activation)
 
 
-@mistake("answer_of_all",
-         symptom="Only one layer's weights come back.",
-         cause="The loop overwrites the weights of the layer before. A list with one entry per layer is what the "
-               "pictures of lesson 11 need.",
-         place="Append the weights of each layer to two lists, and return the lists.")
+@mistake(
+    "answer_of_all",
+    symptom="Only one layer's weights come back.",
+    cause="The loop overwrites the weights of the layer before. A list with one entry per layer is what the "
+    "pictures of lesson 11 need.",
+    place="Append the weights of each layer to two lists, and return the lists.",
+)
 def weights_of_one_layer_only(self, x, self_weights, cross_weights):
     return x, self_weights[-1], cross_weights[-1]
 
@@ -1522,11 +1681,14 @@ def weights_of_the_first_layer_only(self, x, self_weights, cross_weights):
     return x, self_weights[0], cross_weights[0]
 
 
-@mistake("answer_of_all", keeps=0.5,
-         symptom="The weights are one tensor, where a list of one tensor per layer was asked for.",
-         cause="The weights were stacked. Layers need not have weights of the same shape, and without a memory there "
-               "is nothing to stack, so the course keeps lists.",
-         place="Return the lists as they are, without torch.stack or torch.cat.")
+@mistake(
+    "answer_of_all",
+    keeps=0.5,
+    symptom="The weights are one tensor, where a list of one tensor per layer was asked for.",
+    cause="The weights were stacked. Layers need not have weights of the same shape, and without a memory there "
+    "is nothing to stack, so the course keeps lists.",
+    place="Return the lists as they are, without torch.stack or torch.cat.",
+)
 def weights_in_one_tensor(self, x, self_weights, cross_weights):
     return x, torch.stack(self_weights), None if cross_weights[0] is None else torch.stack(cross_weights)
 
@@ -1536,32 +1698,43 @@ def weights_in_one_tensor_always(self, x, self_weights, cross_weights):
     return x, torch.stack(self_weights), torch.stack(cross_weights)
 
 
-@mistake("answer_of_all", keeps=0.5,
-         symptom="The weights come back as one list of pairs.",
-         cause="Self weights and cross weights of each layer were kept together. Two lists are asked for, one of each "
-               "kind.",
-         place="Make two lists, and append to each.")
+@mistake(
+    "answer_of_all",
+    keeps=0.5,
+    symptom="The weights come back as one list of pairs.",
+    cause="Self weights and cross weights of each layer were kept together. Two lists are asked for, one of each kind.",
+    place="Make two lists, and append to each.",
+)
 def weights_in_pairs(self, x, self_weights, cross_weights):
     return x, list(zip(self_weights, cross_weights, strict=True))
 
 
 # Find the bug
 
-@mistake("decoder_bug_input",
-         symptom="On your input the broken layer is right.",
-         cause="Target and source differ in length, and then the layer takes key and value from the memory, as it "
-               "should. What it does otherwise is the question.",
-         place="Look at the condition in `attend`: which of your inputs would it take for a self-attention?")
+
+@mistake(
+    "decoder_bug_input",
+    symptom="On your input the broken layer is right.",
+    cause="Target and source differ in length, and then the layer takes key and value from the memory, as it "
+    "should. What it does otherwise is the question.",
+    place="Look at the condition in `attend`: which of your inputs would it take for a self-attention?",
+)
 def lengths_differ():
-    return (torch.arange(2 * 3 * 8).reshape(2, 3, 8) % 7 - 3.0, torch.arange(2 * 5 * 8).reshape(2, 5, 8) % 5 - 2.0,
-            None, None)
+    return (
+        torch.arange(2 * 3 * 8).reshape(2, 3, 8) % 7 - 3.0,
+        torch.arange(2 * 5 * 8).reshape(2, 5, 8) % 5 - 2.0,
+        None,
+        None,
+    )
 
 
-@mistake("decoder_bug_input",
-         symptom="On your input the broken layer is right.",
-         cause="You tried its masks, and it obeys them: each attention gets the mask that belongs to it. The bug is in "
-               "what is attended to, not in what is hidden.",
-         place="Look at where query, key and value come from, in each of the two branches.")
+@mistake(
+    "decoder_bug_input",
+    symptom="On your input the broken layer is right.",
+    cause="You tried its masks, and it obeys them: each attention gets the mask that belongs to it. The bug is in "
+    "what is attended to, not in what is hidden.",
+    place="Look at where query, key and value come from, in each of the two branches.",
+)
 def masks_tried():
     x, memory = torch.arange(3 * 8).reshape(1, 3, 8) % 7 - 3.0, torch.arange(5 * 8).reshape(1, 5, 8) % 5 - 2.0
     return x, memory, torch.ones(3, 3, dtype=torch.bool).tril(), torch.tensor([[[True] * 4 + [False]]])
@@ -1573,29 +1746,35 @@ def padding_of_the_source_tried():
     return x, memory, None, torch.tensor([[[True] * 4 + [False]]])
 
 
-@mistake("decoder_bug_input",
-         symptom="On your input the broken layer is right.",
-         cause="There is a single query, as when a text is continued by one token. That is done well as long as the "
-               "source has another length.",
-         place="The number of queries alone does not matter. Compare it with the number of keys.")
+@mistake(
+    "decoder_bug_input",
+    symptom="On your input the broken layer is right.",
+    cause="There is a single query, as when a text is continued by one token. That is done well as long as the "
+    "source has another length.",
+    place="The number of queries alone does not matter. Compare it with the number of keys.",
+)
 def one_query():
     return torch.arange(8).reshape(1, 1, 8) % 7 - 3.0, torch.arange(5 * 8).reshape(1, 5, 8) % 5 - 2.0, None, None
 
 
-@mistake("decoder_bug_input",
-         symptom="On your input the broken layer is right, although it takes key and value from the wrong place.",
-         cause="Your memory_mask hides the whole memory, so no value can be seen, neither a right nor a wrong one.",
-         place="The lengths are well chosen. Let the queries see something of the memory.")
+@mistake(
+    "decoder_bug_input",
+    symptom="On your input the broken layer is right, although it takes key and value from the wrong place.",
+    cause="Your memory_mask hides the whole memory, so no value can be seen, neither a right nor a wrong one.",
+    place="The lengths are well chosen. Let the queries see something of the memory.",
+)
 def memory_hidden():
     x = torch.arange(2 * 3 * 8).reshape(2, 3, 8) % 7 - 3.0
     return x, x.flip(1), None, torch.zeros(2, 1, 3, dtype=torch.bool)
 
 
-@mistake("decoder_bug_input",
-         symptom="What comes back cannot be given to the layer.",
-         cause="x and memory are [batch, queries, 8] and [batch, keys, 8], floating point, finite and of the same "
-               "batch; a mask has one of the shapes of the docstring, or is None.",
-         place="Compare type and shape of all four with the docstring: x, memory, self_mask, memory_mask.")
+@mistake(
+    "decoder_bug_input",
+    symptom="What comes back cannot be given to the layer.",
+    cause="x and memory are [batch, queries, 8] and [batch, keys, 8], floating point, finite and of the same "
+    "batch; a mask has one of the shapes of the docstring, or is None.",
+    place="Compare type and shape of all four with the docstring: x, memory, self_mask, memory_mask.",
+)
 def input_that_does_not_fit():
     return torch.ones(3, 8), torch.ones(5, 8), None, None
 
@@ -1622,11 +1801,15 @@ def memory_mask_of_the_target():
 
 # Habits
 
-@mistake("look_back", keeps=0.5,
-         symptom="No gradient reaches the target or the memory: what comes before could never be trained.",
-         cause="An input was cut from autograd by detach, .data, torch.no_grad, numpy or a new torch.tensor. The encoder "
-               "learns only through the memory that the decoder reads.",
-         place="Look for one of these, and compute with the tensors as they come.")
+
+@mistake(
+    "look_back",
+    keeps=0.5,
+    symptom="No gradient reaches the target or the memory: what comes before could never be trained.",
+    cause="An input was cut from autograd by detach, .data, torch.no_grad, numpy or a new torch.tensor. The encoder "
+    "learns only through the memory that the decoder reads.",
+    place="Look for one of these, and compute with the tensors as they come.",
+)
 def cut_from_autograd(self, x, mask):
     x = x.detach()
     given = self.before(x, self.norm1)
@@ -1645,11 +1828,14 @@ def memory_of_all_layers_cut_from_autograd(self, x, memory, index):
     return None if memory is None else memory.detach()
 
 
-@mistake("look_back", keeps=0.5,
-         symptom="The caller's x is another tensor after the call.",
-         cause="An argument was changed in place: `x += ...` writes into the tensor that the caller still holds. And "
-               "where autograd needs the old numbers, it refuses.",
-         place="Write `x = x + ...`.")
+@mistake(
+    "look_back",
+    keeps=0.5,
+    symptom="The caller's x is another tensor after the call.",
+    cause="An argument was changed in place: `x += ...` writes into the tensor that the caller still holds. And "
+    "where autograd needs the old numbers, it refuses.",
+    place="Write `x = x + ...`.",
+)
 def arguments_changed_in_place(self, x, mask):
     given = self.before(x, self.norm1)
     change, weights = self.attend_self(x, given.clone(), mask)

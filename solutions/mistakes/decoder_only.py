@@ -17,6 +17,7 @@ step, component, mistake, also = catalogue.step, catalogue.component, catalogue.
 
 # next_token_loss, the right way, a step at a time
 
+
 @step
 def pair_up(logits, tokens):
     return logits[:, :-1], tokens[:, 1:]
@@ -51,11 +52,14 @@ def next_token_loss(step, logits, tokens, pad_id=None):
 
 # The shift
 
-@mistake("pair_up",
-         symptom="Each position is asked for the token that it has just read.",
-         cause="The shift is missing: logits and tokens are compared at the same place. Position t has read token t, "
-               "so a model that is trained like this learns to copy. It has to be asked for token t + 1.",
-         place="Leave out the last position of the logits, `[:, :-1]`, and the first of the tokens, `[:, 1:]`.")
+
+@mistake(
+    "pair_up",
+    symptom="Each position is asked for the token that it has just read.",
+    cause="The shift is missing: logits and tokens are compared at the same place. Position t has read token t, "
+    "so a model that is trained like this learns to copy. It has to be asked for token t + 1.",
+    place="Leave out the last position of the logits, `[:, :-1]`, and the first of the tokens, `[:, 1:]`.",
+)
 def no_shift(logits, tokens):
     return logits, tokens
 
@@ -70,11 +74,13 @@ def no_shift_first_left_out(logits, tokens):
     return logits[:, 1:], tokens[:, 1:]
 
 
-@mistake("pair_up",
-         symptom="Each position is asked for the token after the next, and one prediction too few counts.",
-         cause="The shift is made twice. The tokens come in as they were read, and one shift by one place is all that "
-               "is needed.",
-         place="Look for a second shift: `[:, 2:]`, or `[:, 1:]` on what was shifted before.")
+@mistake(
+    "pair_up",
+    symptom="Each position is asked for the token after the next, and one prediction too few counts.",
+    cause="The shift is made twice. The tokens come in as they were read, and one shift by one place is all that "
+    "is needed.",
+    place="Look for a second shift: `[:, 2:]`, or `[:, 1:]` on what was shifted before.",
+)
 def double_shift(logits, tokens):
     return logits[:, :-2], tokens[:, 2:]
 
@@ -85,11 +91,13 @@ def double_shift_by_steps(logits, tokens):
     return logits[:, :-1][:, :-1], targets[:, 1:]
 
 
-@mistake("pair_up",
-         symptom="Each position is asked for the token before its own.",
-         cause="The shift goes the other way. The logits at position t belong to token t + 1, so it is the logits that "
-               "lose their end, and the tokens that lose their beginning.",
-         place="Exchange the slices: `logits[:, :-1]` and `tokens[:, 1:]`.")
+@mistake(
+    "pair_up",
+    symptom="Each position is asked for the token before its own.",
+    cause="The shift goes the other way. The logits at position t belong to token t + 1, so it is the logits that "
+    "lose their end, and the tokens that lose their beginning.",
+    place="Exchange the slices: `logits[:, :-1]` and `tokens[:, 1:]`.",
+)
 def shift_the_other_way(logits, tokens):
     return logits[:, 1:], tokens[:, :-1]
 
@@ -99,11 +107,13 @@ def roll_the_other_way(logits, tokens):
     return logits, tokens.roll(1, dims=1)
 
 
-@mistake("pair_up",
-         symptom="The last position counts, although nothing follows it.",
-         cause="The text is treated as a ring, or is filled up at its end: the last position is asked for a token that "
-               "is not in the text. A text of n tokens has n - 1 predictions.",
-         place="Leave out the last position of the logits (`torch.roll` brings the first token to the end).")
+@mistake(
+    "pair_up",
+    symptom="The last position counts, although nothing follows it.",
+    cause="The text is treated as a ring, or is filled up at its end: the last position is asked for a token that "
+    "is not in the text. A text of n tokens has n - 1 predictions.",
+    place="Leave out the last position of the logits (`torch.roll` brings the first token to the end).",
+)
 def last_position_counted(logits, tokens):
     return logits, tokens.roll(-1, dims=1)
 
@@ -113,22 +123,27 @@ def last_position_asked_for_token_0(logits, tokens):
     return logits, F.pad(tokens[:, 1:], (0, 1), value=0)
 
 
-@mistake("pair_up",
-         symptom="Only the last target of each sequence counts.",
-         cause="The loss looks at one position, as writing does. In training every position is asked, and the causal "
-               "mask keeps each of these questions honest.",
-         place="Use all positions but the last.")
+@mistake(
+    "pair_up",
+    symptom="Only the last target of each sequence counts.",
+    cause="The loss looks at one position, as writing does. In training every position is asked, and the causal "
+    "mask keeps each of these questions honest.",
+    place="Use all positions but the last.",
+)
 def only_the_last_target(logits, tokens):
     return logits[:, -2:-1], tokens[:, -1:]
 
 
 # The cross-entropy
 
-@mistake("price",
-         symptom="It fails unless there are as many positions as tokens in the vocabulary, and then gives another loss.",
-         cause="F.cross_entropy wants the classes on axis 1. Logits [batch, time, vocab] handed over as they are, or "
-               "brought to [batch, vocab, time] by reshape, are read as if positions were classes.",
-         place="Flatten batch and time of both, or use `transpose(1, 2)`, which moves the axis and not only its name.")
+
+@mistake(
+    "price",
+    symptom="It fails unless there are as many positions as tokens in the vocabulary, and then gives another loss.",
+    cause="F.cross_entropy wants the classes on axis 1. Logits [batch, time, vocab] handed over as they are, or "
+    "brought to [batch, vocab, time] by reshape, are read as if positions were classes.",
+    place="Flatten batch and time of both, or use `transpose(1, 2)`, which moves the axis and not only its name.",
+)
 def positions_taken_for_classes(logits, targets):
     return F.cross_entropy(logits, targets, reduction="none")
 
@@ -139,11 +154,13 @@ def reshape_instead_of_transpose(logits, targets):
     return F.cross_entropy(logits.reshape(batch, vocab_size, time), targets, reduction="none")
 
 
-@mistake("prepare",
-         symptom="Even a model that is sure and right pays a loss, and a model that is wrong hardly pays more.",
-         cause="A softmax comes before the cross-entropy, which contains one. Taken for logits, probabilities lie "
-               "between 0 and 1, and a second softmax makes them nearly equal.",
-         place="Give F.cross_entropy the logits themselves.")
+@mistake(
+    "prepare",
+    symptom="Even a model that is sure and right pays a loss, and a model that is wrong hardly pays more.",
+    cause="A softmax comes before the cross-entropy, which contains one. Taken for logits, probabilities lie "
+    "between 0 and 1, and a second softmax makes them nearly equal.",
+    place="Give F.cross_entropy the logits themselves.",
+)
 def softmax_before_cross_entropy(logits):
     return logits.softmax(dim=-1)
 
@@ -153,11 +170,13 @@ def softmax_over_positions_before_cross_entropy(logits):
     return logits.softmax(dim=1)
 
 
-@mistake("price",
-         symptom="The loss is negative or far too small: no logarithm was taken.",
-         cause="F.nll_loss expects logarithms of probabilities and only picks the one of each target. With logits or "
-               "probabilities it picks numbers that are no logarithms.",
-         place="Use F.cross_entropy on the logits, or F.log_softmax before F.nll_loss.")
+@mistake(
+    "price",
+    symptom="The loss is negative or far too small: no logarithm was taken.",
+    cause="F.nll_loss expects logarithms of probabilities and only picks the one of each target. With logits or "
+    "probabilities it picks numbers that are no logarithms.",
+    place="Use F.cross_entropy on the logits, or F.log_softmax before F.nll_loss.",
+)
 def logarithm_missing(logits, targets):
     return F.nll_loss(logits.transpose(1, 2), targets, reduction="none")
 
@@ -167,79 +186,99 @@ def logarithm_missing_after_the_softmax(logits, targets):
     return F.nll_loss(logits.softmax(-1).transpose(1, 2), targets, reduction="none")
 
 
-@mistake("price",
-         symptom="The loss has the wrong sign.",
-         cause="The logarithm of a probability is negative or 0. The loss is the negative logarithm, so that training "
-               "makes it small.",
-         place="Put a minus in front of the logarithms.")
+@mistake(
+    "price",
+    symptom="The loss has the wrong sign.",
+    cause="The logarithm of a probability is negative or 0. The loss is the negative logarithm, so that training "
+    "makes it small.",
+    place="Put a minus in front of the logarithms.",
+)
 def sign_missing(logits, targets):
     return -F.cross_entropy(logits.transpose(1, 2), targets, reduction="none")
 
 
 # Padding
 
-@mistake("leave_out",
-         symptom="Positions that are asked for padding count.",
-         cause="pad_id is not used. The model would be trained to write padding, and sentences that are short among "
-               "long ones would count for little but that.",
-         place="Replace the targets that are padding by -100, or give pad_id to `ignore_index`.")
+
+@mistake(
+    "leave_out",
+    symptom="Positions that are asked for padding count.",
+    cause="pad_id is not used. The model would be trained to write padding, and sentences that are short among "
+    "long ones would count for little but that.",
+    place="Replace the targets that are padding by -100, or give pad_id to `ignore_index`.",
+)
 def padding_counted(targets, tokens, pad_id):
     return targets
 
 
-@mistake("average",
-         symptom="The loss is too small as soon as there is padding.",
-         cause="The losses of padding are 0, but they are still counted when the sum is divided. The mean is over the "
-               "targets that count.",
-         place="Divide by the number of targets that are not padding.")
+@mistake(
+    "average",
+    symptom="The loss is too small as soon as there is padding.",
+    cause="The losses of padding are 0, but they are still counted when the sum is divided. The mean is over the "
+    "targets that count.",
+    place="Divide by the number of targets that are not padding.",
+)
 def padding_in_the_divisor(losses, targets):
     return losses.mean()
 
 
-@mistake("leave_out",
-         symptom="It is the wrong positions that do not count: those that have read padding, not those that are asked "
-                 "for it.",
-         cause="Padding was looked for in the input. What does not count is a target, the token one place later.",
-         place="Compare the shifted tokens with pad_id, not the tokens that were read.")
+@mistake(
+    "leave_out",
+    symptom="It is the wrong positions that do not count: those that have read padding, not those that are asked "
+    "for it.",
+    cause="Padding was looked for in the input. What does not count is a target, the token one place later.",
+    place="Compare the shifted tokens with pad_id, not the tokens that were read.",
+)
 def padding_looked_for_in_the_input(targets, tokens, pad_id):
     if pad_id is None:
         return targets
-    return targets.masked_fill(tokens[:, :targets.shape[1]] == pad_id, -100)
+    return targets.masked_fill(tokens[:, : targets.shape[1]] == pad_id, -100)
 
 
-@mistake("leave_out", keeps=0.5,
-         symptom="With a pad_id of 0 padding counts; with other ids it does not.",
-         cause="`if pad_id:` is False for 0 as well as for None. 0 is a token id like any other, and a usual one for "
-               "padding.",
-         place="Write `if pad_id is not None:`.")
+@mistake(
+    "leave_out",
+    keeps=0.5,
+    symptom="With a pad_id of 0 padding counts; with other ids it does not.",
+    cause="`if pad_id:` is False for 0 as well as for None. 0 is a token id like any other, and a usual one for "
+    "padding.",
+    place="Write `if pad_id is not None:`.",
+)
 def pad_id_0_taken_for_none(targets, tokens, pad_id):
     return targets.masked_fill(targets == pad_id, -100) if pad_id else targets
 
 
-@mistake("leave_out", keeps=0.5,
-         symptom="Without a pad_id the targets that are token 0 do not count.",
-         cause="The code takes 0 for padding where nothing was said. Without a pad_id there is no padding.",
-         place="Leave nothing out if pad_id is None.")
+@mistake(
+    "leave_out",
+    keeps=0.5,
+    symptom="Without a pad_id the targets that are token 0 do not count.",
+    cause="The code takes 0 for padding where nothing was said. Without a pad_id there is no padding.",
+    place="Leave nothing out if pad_id is None.",
+)
 def token_0_always_left_out(targets, tokens, pad_id):
     return targets.masked_fill(targets == (pad_id or 0), -100)
 
 
 # The mean
 
-@mistake("average",
-         symptom="The loss is right for sequences of one length; with padding, short sequences count too much.",
-         cause="A mean of each sequence is taken, and then the mean of these. A token of a short sequence then counts "
-               "more than one of a long sequence; the contract is one mean over all targets.",
-         place="Sum over the whole batch and divide once.")
+
+@mistake(
+    "average",
+    symptom="The loss is right for sequences of one length; with padding, short sequences count too much.",
+    cause="A mean of each sequence is taken, and then the mean of these. A token of a short sequence then counts "
+    "more than one of a long sequence; the contract is one mean over all targets.",
+    place="Sum over the whole batch and divide once.",
+)
 def mean_of_the_sequences_means(losses, targets):
     return (losses.sum(1) / (targets != -100).sum(1)).mean()
 
 
-@mistake("average",
-         symptom="The loss grows with the number of targets.",
-         cause="It is a sum (over all, or over each sequence). A mean does not depend on the size of the batch, and "
-               "neither does a good learning rate then.",
-         place="Divide by the number of targets that count.")
+@mistake(
+    "average",
+    symptom="The loss grows with the number of targets.",
+    cause="It is a sum (over all, or over each sequence). A mean does not depend on the size of the batch, and "
+    "neither does a good learning rate then.",
+    place="Divide by the number of targets that count.",
+)
 def sum_instead_of_mean(losses, targets):
     return losses.sum()
 
@@ -249,10 +288,12 @@ def sum_over_time_mean_over_batch(losses, targets):
     return losses.sum(1).mean()
 
 
-@mistake("average",
-         symptom="One loss per position comes back where a single number is expected.",
-         cause="The mean is missing (`reduction=\"none\"`, or a mean over one axis only). backward() needs one number.",
-         place="Take the mean over all targets.")
+@mistake(
+    "average",
+    symptom="One loss per position comes back where a single number is expected.",
+    cause='The mean is missing (`reduction="none"`, or a mean over one axis only). backward() needs one number.',
+    place="Take the mean over all targets.",
+)
 def losses_not_averaged(losses, targets):
     return losses
 
@@ -267,27 +308,34 @@ def losses_in_a_row(losses, targets):
     return losses.flatten()
 
 
-@mistake("average",
-         symptom="The result is at least 1: it is e to the power of the loss.",
-         cause="That is the perplexity, which is easier to read. What training makes small is its logarithm, the loss.",
-         place="Leave out the exponential.")
+@mistake(
+    "average",
+    symptom="The result is at least 1: it is e to the power of the loss.",
+    cause="That is the perplexity, which is easier to read. What training makes small is its logarithm, the loss.",
+    place="Leave out the exponential.",
+)
 def perplexity_instead_of_loss(losses, targets):
     return (losses.sum() / (targets != -100).sum()).exp()
 
 
-@mistake("average",
-         symptom="The loss is larger by the factor 1.44.",
-         cause="It is measured in bits, with the logarithm to base 2. The contract, like F.cross_entropy, measures in "
-               "nats, with the natural logarithm.",
-         place="Look for log2, or for a division by log 2.")
+@mistake(
+    "average",
+    symptom="The loss is larger by the factor 1.44.",
+    cause="It is measured in bits, with the logarithm to base 2. The contract, like F.cross_entropy, measures in "
+    "nats, with the natural logarithm.",
+    place="Look for log2, or for a division by log 2.",
+)
 def loss_in_bits(losses, targets):
     return losses.sum() / (targets != -100).sum() / math.log(2)
 
 
-@mistake("average", keeps=0.5,
-         symptom="No gradient reaches the logits: nothing could be trained with this loss.",
-         cause="The loss was cut from autograd by item(), float(), detach or a new torch.tensor.",
-         place="Return the tensor as it is; take item() where it is printed.")
+@mistake(
+    "average",
+    keeps=0.5,
+    symptom="No gradient reaches the logits: nothing could be trained with this loss.",
+    cause="The loss was cut from autograd by item(), float(), detach or a new torch.tensor.",
+    place="Return the tensor as it is; take item() where it is printed.",
+)
 def cut_from_autograd(losses, targets):
     return (losses.sum() / (targets != -100).sum()).item()
 
@@ -299,30 +347,40 @@ def detached(losses, targets):
 
 # Arguments, in all functions
 
-@mistake("leave_out", keeps=0.5,
-         symptom="The caller's tensor is different after the call.",
-         cause="It was changed in place: by an assignment to a part of it, by `/=`, or by a method that ends in an "
-               "underscore. A slice is a view, so changing it changes the tensor that it was cut from.",
-         place="Use what returns a new tensor: masked_fill, torch.where, `logits / temperature`, or clone first.")
+
+@mistake(
+    "leave_out",
+    keeps=0.5,
+    symptom="The caller's tensor is different after the call.",
+    cause="It was changed in place: by an assignment to a part of it, by `/=`, or by a method that ends in an "
+    "underscore. A slice is a view, so changing it changes the tensor that it was cut from.",
+    place="Use what returns a new tensor: masked_fill, torch.where, `logits / temperature`, or clone first.",
+)
 def arguments_changed_in_place(targets, tokens, pad_id):
     if pad_id is not None:
         targets[targets == pad_id] = -100
     return targets
 
 
-@mistake("leave_out", keeps=0.5,
-         symptom="It fails as soon as the inputs live on another device, such as a GPU.",
-         cause="A new tensor was made on the default device, whatever the inputs are on.",
-         place="Make it with `device=tokens.device`, or move it with `.to(tokens.device)`.")
+@mistake(
+    "leave_out",
+    keeps=0.5,
+    symptom="It fails as soon as the inputs live on another device, such as a GPU.",
+    cause="A new tensor was made on the default device, whatever the inputs are on.",
+    place="Make it with `device=tokens.device`, or move it with `.to(tokens.device)`.",
+)
 def fixed_device(targets, tokens, pad_id):
     return targets if pad_id is None else torch.where(targets == pad_id, torch.full(targets.shape, -100), targets)
 
 
 # LanguageModel
 
+
 @component()
 class LanguageModel(nn.Module):
-    def __init__(self, vocab_size, embed_dim, num_heads, ff_dim, num_layers, max_len, dropout=0.0, activation=gelu_tanh):
+    def __init__(
+        self, vocab_size, embed_dim, num_heads, ff_dim, num_layers, max_len, dropout=0.0, activation=gelu_tanh
+    ):
         nn.Module.__init__(self)
         self.max_len, self.num_heads = max_len, num_heads
         self.embedding = self.make_embedding(vocab_size, embed_dim, max_len, dropout)
@@ -360,20 +418,24 @@ class LanguageModel(nn.Module):
         return self.answer(self.score(x), weights)
 
 
-@mistake("mask",
-         symptom="Earlier positions change when a later token does: the future is seen.",
-         cause="The causal mask is missing. The decoder adds none by itself, and without it each position sees the "
-               "token that it is to predict.",
-         place="Give the decoder `self_mask=causal_mask(tokens.shape[1])`.")
+@mistake(
+    "mask",
+    symptom="Earlier positions change when a later token does: the future is seen.",
+    cause="The causal mask is missing. The decoder adds none by itself, and without it each position sees the "
+    "token that it is to predict.",
+    place="Give the decoder `self_mask=causal_mask(tokens.shape[1])`.",
+)
 def no_causal_mask(self, tokens):
     return None
 
 
-@mistake("mask",
-         symptom="Each position sees itself and what comes later, and not what came before.",
-         cause="The triangle is the wrong way round. A position may attend to keys that are not later than itself: the "
-               "lower triangle, True on and below the diagonal.",
-         place="Use causal_mask as it is: no `~`, no transpose, no triu.")
+@mistake(
+    "mask",
+    symptom="Each position sees itself and what comes later, and not what came before.",
+    cause="The triangle is the wrong way round. A position may attend to keys that are not later than itself: the "
+    "lower triangle, True on and below the diagonal.",
+    place="Use causal_mask as it is: no `~`, no transpose, no triu.",
+)
 def causal_mask_inverted(self, tokens):
     return torch.ones(tokens.shape[1], tokens.shape[1], dtype=torch.bool, device=tokens.device).triu()
 
@@ -383,11 +445,13 @@ def causal_mask_negated(self, tokens):
     return ~causal_mask(tokens.shape[1]).to(tokens.device)
 
 
-@mistake("decode",
-         symptom="The decoder's cross-attention takes part, or the call of the decoder fails in it.",
-         cause="The decoder was given a memory: its own input, or the mask, which came to stand in the place of the "
-               "memory because it was passed second without its name. A decoder-only model has no memory.",
-         place="Call the decoder with `self_mask=mask` by name, and with nothing for the memory.")
+@mistake(
+    "decode",
+    symptom="The decoder's cross-attention takes part, or the call of the decoder fails in it.",
+    cause="The decoder was given a memory: its own input, or the mask, which came to stand in the place of the "
+    "memory because it was passed second without its name. A decoder-only model has no memory.",
+    place="Call the decoder with `self_mask=mask` by name, and with nothing for the memory.",
+)
 def memory_given(self, x, mask):
     x, weights, _ = self.decoder(x, x, self_mask=mask)
     return x, weights
@@ -405,11 +469,13 @@ def memory_given_and_masked(self, x, mask):
     return x, weights
 
 
-@mistake("make_head",
-         symptom="The head and the token embedding are two tables: each gets its own gradient.",
-         cause="They should be one parameter under two names. A head of its own has its own numbers; a copy, or shared "
-               "`.data`, begins with the same numbers, but training changes the two separately.",
-         place="Write `self.head.weight = self.embedding.token.weight`, with nothing around it.")
+@mistake(
+    "make_head",
+    symptom="The head and the token embedding are two tables: each gets its own gradient.",
+    cause="They should be one parameter under two names. A head of its own has its own numbers; a copy, or shared "
+    "`.data`, begins with the same numbers, but training changes the two separately.",
+    place="Write `self.head.weight = self.embedding.token.weight`, with nothing around it.",
+)
 def head_not_tied(self, vocab_size, embed_dim):
     self.head = nn.Linear(embed_dim, vocab_size, bias=False)
 
@@ -431,11 +497,13 @@ def head_detached(self, x):
     return F.linear(x, self.head.weight.detach())
 
 
-@mistake("make_head",
-         symptom="There is a parameter head.bias, which the contract does not have.",
-         cause="nn.Linear has a bias unless it is told otherwise. GPT-2's head has none: it is the token table and "
-               "nothing else.",
-         place="Make it with `bias=False`.")
+@mistake(
+    "make_head",
+    symptom="There is a parameter head.bias, which the contract does not have.",
+    cause="nn.Linear has a bias unless it is told otherwise. GPT-2's head has none: it is the token table and "
+    "nothing else.",
+    place="Make it with `bias=False`.",
+)
 def head_with_a_bias(self, vocab_size, embed_dim):
     self.head = nn.Linear(embed_dim, vocab_size)
     self.head.weight = self.embedding.token.weight
@@ -446,19 +514,23 @@ def head_with_a_bias_and_not_tied(self, vocab_size, embed_dim):
     self.head = nn.Linear(embed_dim, vocab_size)
 
 
-@mistake("make_decoder",
-         symptom="The decoder has no final norm, and its layers normalise after the sublayers.",
-         cause="norm_first was left at False, the form of the 2017 paper. GPT-2 normalises the input of each sublayer "
-               "and adds one norm behind the last layer.",
-         place="Build the decoder with `norm_first=True`.")
+@mistake(
+    "make_decoder",
+    symptom="The decoder has no final norm, and its layers normalise after the sublayers.",
+    cause="norm_first was left at False, the form of the 2017 paper. GPT-2 normalises the input of each sublayer "
+    "and adds one norm behind the last layer.",
+    place="Build the decoder with `norm_first=True`.",
+)
 def norm_after_the_sublayers(self, num_layers, embed_dim, num_heads, ff_dim, dropout, activation):
     return Decoder(num_layers, embed_dim, num_heads, ff_dim, dropout, activation=activation)
 
 
-@mistake("make_decoder",
-         symptom="The feed-forward networks have another activation than was asked for.",
-         cause="activation was not handed on, so the decoder took its own default, ReLU; or a fixed one was handed on.",
-         place="Build the decoder with `activation=activation`.")
+@mistake(
+    "make_decoder",
+    symptom="The feed-forward networks have another activation than was asked for.",
+    cause="activation was not handed on, so the decoder took its own default, ReLU; or a fixed one was handed on.",
+    place="Build the decoder with `activation=activation`.",
+)
 def activation_not_handed_on(self, num_layers, embed_dim, num_heads, ff_dim, dropout, activation):
     return Decoder(num_layers, embed_dim, num_heads, ff_dim, dropout, norm_first=True)
 
@@ -473,54 +545,66 @@ def activation_is_always_gelu_tanh(self, num_layers, embed_dim, num_heads, ff_di
     return Decoder(num_layers, embed_dim, num_heads, ff_dim, dropout, norm_first=True, activation=gelu_tanh)
 
 
-@mistake("make_decoder",
-         symptom="In training nothing is dropped in the decoder.",
-         cause="dropout was not handed on, so the decoder took its default of 0.",
-         place="Give dropout to the embedding and to the decoder.")
+@mistake(
+    "make_decoder",
+    symptom="In training nothing is dropped in the decoder.",
+    cause="dropout was not handed on, so the decoder took its default of 0.",
+    place="Give dropout to the embedding and to the decoder.",
+)
 def dropout_not_handed_to_the_decoder(self, num_layers, embed_dim, num_heads, ff_dim, dropout, activation):
     return Decoder(num_layers, embed_dim, num_heads, ff_dim, norm_first=True, activation=activation)
 
 
-@mistake("make_decoder",
-         symptom="Heads and layers have changed places: there are as many layers as heads were asked for.",
-         cause="Decoder takes num_layers first and num_heads third. Numbers in the wrong order raise no error as long "
-               "as both divide embed_dim.",
-         place="Compare the order of your arguments with Decoder's, or pass them by name.")
+@mistake(
+    "make_decoder",
+    symptom="Heads and layers have changed places: there are as many layers as heads were asked for.",
+    cause="Decoder takes num_layers first and num_heads third. Numbers in the wrong order raise no error as long "
+    "as both divide embed_dim.",
+    place="Compare the order of your arguments with Decoder's, or pass them by name.",
+)
 def heads_and_layers_exchanged(self, num_layers, embed_dim, num_heads, ff_dim, dropout, activation):
     return Decoder(num_heads, embed_dim, num_layers, ff_dim, dropout, norm_first=True, activation=activation)
 
 
-@mistake("make_embedding",
-         symptom="The positions are a fixed table of waves, not a parameter.",
-         cause="TransformerEmbedding's default is the sinusoidal table of the 2017 paper. GPT-2 learns a vector per "
-               "position.",
-         place="Build the embedding with `positions=\"learned\"`.")
+@mistake(
+    "make_embedding",
+    symptom="The positions are a fixed table of waves, not a parameter.",
+    cause="TransformerEmbedding's default is the sinusoidal table of the 2017 paper. GPT-2 learns a vector per "
+    "position.",
+    place='Build the embedding with `positions="learned"`.',
+)
 def sinusoidal_positions(self, vocab_size, embed_dim, max_len, dropout):
     return TransformerEmbedding(vocab_size, embed_dim, max_len, dropout=dropout)
 
 
-@mistake("make_embedding",
-         symptom="In training the embedding drops nothing.",
-         cause="dropout was not handed on to the embedding, whose default is 0.",
-         place="Build the embedding with `dropout=dropout`.")
+@mistake(
+    "make_embedding",
+    symptom="In training the embedding drops nothing.",
+    cause="dropout was not handed on to the embedding, whose default is 0.",
+    place="Build the embedding with `dropout=dropout`.",
+)
 def dropout_not_handed_to_the_embedding(self, vocab_size, embed_dim, max_len, dropout):
     return TransformerEmbedding(vocab_size, embed_dim, max_len, positions="learned")
 
 
-@mistake("embed",
-         symptom="There are no positions: the same token has the same vector at every place.",
-         cause="The token table was used by itself. Attention cannot tell one order from another, so without positions "
-               "the model knows which tokens came before, but hardly in which order.",
-         place="Call the whole embedding, `self.embedding(tokens)`.")
+@mistake(
+    "embed",
+    symptom="There are no positions: the same token has the same vector at every place.",
+    cause="The token table was used by itself. Attention cannot tell one order from another, so without positions "
+    "the model knows which tokens came before, but hardly in which order.",
+    place="Call the whole embedding, `self.embedding(tokens)`.",
+)
 def positions_missing(self, tokens):
     return self.embedding.token(tokens)
 
 
-@mistake("embed",
-         symptom="The vectors that enter the decoder are too large by the factor √embed_dim.",
-         cause="The paper of 2017 multiplies its embeddings by that factor, because its positions are fixed waves. "
-               "GPT-2 learns both tables and multiplies neither.",
-         place="Take the factor out.")
+@mistake(
+    "embed",
+    symptom="The vectors that enter the decoder are too large by the factor √embed_dim.",
+    cause="The paper of 2017 multiplies its embeddings by that factor, because its positions are fixed waves. "
+    "GPT-2 learns both tables and multiplies neither.",
+    place="Take the factor out.",
+)
 def embedding_scaled(self, tokens):
     return self.embedding(tokens) * self.embedding.token.embedding_dim**0.5
 
@@ -530,11 +614,13 @@ def tokens_scaled(self, tokens):
     return self.embedding.position(self.embedding.token(tokens) * self.embedding.token.embedding_dim**0.5)
 
 
-@mistake("score",
-         symptom="The logits are probabilities, or logarithms of probabilities.",
-         cause="A softmax was applied in the model. F.cross_entropy and the filters of the next exercises work on "
-               "logits, and apply the softmax themselves.",
-         place="Return what the head gives.")
+@mistake(
+    "score",
+    symptom="The logits are probabilities, or logarithms of probabilities.",
+    cause="A softmax was applied in the model. F.cross_entropy and the filters of the next exercises work on "
+    "logits, and apply the softmax themselves.",
+    place="Return what the head gives.",
+)
 def softmax_in_the_model(self, x):
     return self.head(x).softmax(dim=-1)
 
@@ -544,11 +630,13 @@ def log_softmax_in_the_model(self, x):
     return self.head(x).log_softmax(dim=-1)
 
 
-@mistake("score",
-         symptom="Logits come back for the last position only.",
-         cause="While a text is written only the last position matters, and generate looks at it by itself. For "
-               "training the logits of all positions are needed.",
-         place="Apply the head to all positions.")
+@mistake(
+    "score",
+    symptom="Logits come back for the last position only.",
+    cause="While a text is written only the last position matters, and generate looks at it by itself. For "
+    "training the logits of all positions are needed.",
+    place="Apply the head to all positions.",
+)
 def last_position_only(self, x):
     return self.head(x[:, -1:])
 
@@ -558,36 +646,47 @@ def last_position_without_its_axis(self, x):
     return self.head(x[:, -1])
 
 
-@mistake("score",
-         symptom="The output is as wide as embed_dim, not as the vocabulary.",
-         cause="The head is not applied. The decoder returns vectors, and only the head compares them with the vector "
-               "of every token.",
-         place="Return `self.head(x)`.")
+@mistake(
+    "score",
+    symptom="The output is as wide as embed_dim, not as the vocabulary.",
+    cause="The head is not applied. The decoder returns vectors, and only the head compares them with the vector "
+    "of every token.",
+    place="Return `self.head(x)`.",
+)
 def head_not_applied(self, x):
     return x
 
 
-@mistake("answer", keeps=0.5,
-         symptom="One tensor comes back where a pair is expected.",
-         cause="Only the logits are returned. The weights are part of the answer: BertViz is fed with them.",
-         place="Return both: logits, weights.")
+@mistake(
+    "answer",
+    keeps=0.5,
+    symptom="One tensor comes back where a pair is expected.",
+    cause="Only the logits are returned. The weights are part of the answer: BertViz is fed with them.",
+    place="Return both: logits, weights.",
+)
 def weights_not_returned(self, logits, weights):
     return logits
 
 
-@mistake("answer", keeps=0.5,
-         symptom="Logits and weights have changed places.",
-         cause="The order is part of the contract: the output first, the weights second, as everywhere in the course.",
-         place="Look at the return statement.")
+@mistake(
+    "answer",
+    keeps=0.5,
+    symptom="Logits and weights have changed places.",
+    cause="The order is part of the contract: the output first, the weights second, as everywhere in the course.",
+    place="Look at the return statement.",
+)
 def logits_and_weights_exchanged(self, logits, weights):
     return weights, logits
 
 
-@mistake("decode", keeps=0.5,
-         symptom="The second thing returned is not the list of self-attention weights.",
-         cause="The decoder returns three things: x, the self-attention weights and the cross-attention weights, which "
-               "are None without a memory. The wrong ones, or only one layer's, were passed on.",
-         place="Unpack all three: `x, weights, _ = self.decoder(...)`.")
+@mistake(
+    "decode",
+    keeps=0.5,
+    symptom="The second thing returned is not the list of self-attention weights.",
+    cause="The decoder returns three things: x, the self-attention weights and the cross-attention weights, which "
+    "are None without a memory. The wrong ones, or only one layer's, were passed on.",
+    place="Unpack all three: `x, weights, _ = self.decoder(...)`.",
+)
 def other_weights_returned(self, x, mask):
     x, _, weights = self.decoder(x, self_mask=mask)
     return x, weights
@@ -611,6 +710,7 @@ def mask_on_the_default_device(self, tokens):
 
 
 # filter_logits, the right way
+
 
 @step
 def refuse(temperature):
@@ -668,8 +768,19 @@ def hand_over(logits):
     return logits
 
 
-@component("refuse", "cool", "warm", "below_top_k", "shown_to_top_p", "sort", "shares", "beyond_top_p", "put_back",
-           "fill", "hand_over")
+@component(
+    "refuse",
+    "cool",
+    "warm",
+    "below_top_k",
+    "shown_to_top_p",
+    "sort",
+    "shares",
+    "beyond_top_p",
+    "put_back",
+    "fill",
+    "hand_over",
+)
 def filter_logits(step, logits, temperature=1.0, top_k=None, top_p=None):
     step.refuse(temperature)
     cooled = filtered = step.cool(logits, temperature)
@@ -684,20 +795,25 @@ def filter_logits(step, logits, temperature=1.0, top_k=None, top_p=None):
 
 # Temperature
 
-@mistake("cool",
-         symptom="A low temperature levels the probabilities and a high one sharpens them.",
-         cause="The logits are multiplied by the temperature, and have to be divided by it. Divided by a small number, "
-               "differences between logits grow, and the likeliest token takes more.",
-         place="Write `logits / temperature`.")
+
+@mistake(
+    "cool",
+    symptom="A low temperature levels the probabilities and a high one sharpens them.",
+    cause="The logits are multiplied by the temperature, and have to be divided by it. Divided by a small number, "
+    "differences between logits grow, and the likeliest token takes more.",
+    place="Write `logits / temperature`.",
+)
 def multiplied_by_the_temperature(logits, temperature):
     return logits * temperature
 
 
-@mistake("cool",
-         symptom="The temperature changes nothing.",
-         cause="It is not used, or it divides probabilities. After the softmax a division by the temperature makes all "
-               "probabilities smaller alike, and the next normalisation takes it back.",
-         place="Divide the logits by the temperature, before any softmax.")
+@mistake(
+    "cool",
+    symptom="The temperature changes nothing.",
+    cause="It is not used, or it divides probabilities. After the softmax a division by the temperature makes all "
+    "probabilities smaller alike, and the next normalisation takes it back.",
+    place="Divide the logits by the temperature, before any softmax.",
+)
 def temperature_without_effect(logits, temperature):
     return logits
 
@@ -707,19 +823,23 @@ def temperature_after_the_softmax(logits, temperature):
     return (logits.softmax(dim=-1) / temperature).log()
 
 
-@mistake("cool",
-         symptom="The probabilities are much too equal: logits that are probabilities lie close together.",
-         cause="A softmax was applied before the temperature and its result was treated as logits. What a later "
-               "softmax makes of numbers between 0 and 1 is nearly uniform.",
-         place="Work on the logits from beginning to end; take a softmax only to find out who goes.")
+@mistake(
+    "cool",
+    symptom="The probabilities are much too equal: logits that are probabilities lie close together.",
+    cause="A softmax was applied before the temperature and its result was treated as logits. What a later "
+    "softmax makes of numbers between 0 and 1 is nearly uniform.",
+    place="Work on the logits from beginning to end; take a softmax only to find out who goes.",
+)
 def probabilities_taken_for_logits(logits, temperature):
     return logits.softmax(dim=-1) / temperature
 
 
-@mistake(symptom="With a temperature, top-p keeps another number of tokens than it should.",
-         cause="The filters come before the temperature. The temperature changes the probabilities, so it also changes "
-               "how many tokens reach top_p; the order is temperature, top-k, top-p.",
-         place="Divide by the temperature first.")
+@mistake(
+    symptom="With a temperature, top-p keeps another number of tokens than it should.",
+    cause="The filters come before the temperature. The temperature changes the probabilities, so it also changes "
+    "how many tokens reach top_p; the order is temperature, top-k, top-p.",
+    place="Divide by the temperature first.",
+)
 class temperature_after_the_filters:
     @staticmethod
     def cool(logits, temperature):
@@ -730,11 +850,14 @@ class temperature_after_the_filters:
         return logits / temperature
 
 
-@mistake("refuse", keeps=0.5,
-         symptom="A temperature of 0 or less is accepted.",
-         cause="Division by 0 gives infinities and NaN; a negative temperature turns likely into unlikely. Neither is "
-               "a choice that somebody makes on purpose.",
-         place="Raise a ValueError if `temperature <= 0`.")
+@mistake(
+    "refuse",
+    keeps=0.5,
+    symptom="A temperature of 0 or less is accepted.",
+    cause="Division by 0 gives infinities and NaN; a negative temperature turns likely into unlikely. Neither is "
+    "a choice that somebody makes on purpose.",
+    place="Raise a ValueError if `temperature <= 0`.",
+)
 def cold_accepted(temperature):
     pass
 
@@ -751,11 +874,14 @@ def zero_temperature_accepted(temperature):
         raise ValueError(f"a temperature of {temperature} cannot divide")
 
 
-@mistake("refuse", keeps=0.5,
-         symptom="A temperature of 0 or less is refused, but not with a ValueError that names it.",
-         cause="A caller who wants to react needs the type, and a reader needs the number. An assert disappears when "
-               "Python runs with -O.",
-         place="`raise ValueError(f\"... {temperature} ...\")`")
+@mistake(
+    "refuse",
+    keeps=0.5,
+    symptom="A temperature of 0 or less is refused, but not with a ValueError that names it.",
+    cause="A caller who wants to react needs the type, and a reader needs the number. An assert disappears when "
+    "Python runs with -O.",
+    place='`raise ValueError(f"... {temperature} ...")`',
+)
 def cold_refused_otherwise(temperature):
     assert temperature > 0, f"temperature {temperature}"
 
@@ -768,11 +894,14 @@ def cold_refused_without_its_number(temperature):
 
 # Top-k
 
-@mistake("below_top_k",
-         symptom="One token too many or too few stays.",
-         cause="The limit is the k-th largest logit, and it stays itself: remove what is *smaller*. With `<=` the k-th "
-               "goes as well; the element at index k is already the one behind it.",
-         place="Look at the index of the limit and at the comparison: `logits < logits.topk(k).values[..., -1:]`.")
+
+@mistake(
+    "below_top_k",
+    symptom="One token too many or too few stays.",
+    cause="The limit is the k-th largest logit, and it stays itself: remove what is *smaller*. With `<=` the k-th "
+    "goes as well; the element at index k is already the one behind it.",
+    place="Look at the index of the limit and at the comparison: `logits < logits.topk(k).values[..., -1:]`.",
+)
 def top_k_off_by_one(logits, top_k):
     return logits <= logits.topk(min(top_k, logits.shape[-1])).values[..., -1:]
 
@@ -787,28 +916,36 @@ def top_k_keeps_one_less(logits, top_k):
     return logits < logits.topk(max(1, min(top_k - 1, logits.shape[-1]))).values[..., -1:]
 
 
-@mistake("below_top_k", keeps=0.5,
-         symptom="Of several equal logits at the limit only some stay.",
-         cause="The k indices that topk returns are kept. Which of several equals is among them is chance; by the "
-               "contract, as in transformers, whatever equals the k-th largest stays.",
-         place="Compare with the value of the k-th largest, and not with the indices.")
+@mistake(
+    "below_top_k",
+    keeps=0.5,
+    symptom="Of several equal logits at the limit only some stay.",
+    cause="The k indices that topk returns are kept. Which of several equals is among them is chance; by the "
+    "contract, as in transformers, whatever equals the k-th largest stays.",
+    place="Compare with the value of the k-th largest, and not with the indices.",
+)
 def equals_of_the_kth_removed(logits, top_k):
     keep = torch.zeros_like(logits).scatter(-1, logits.topk(min(top_k, logits.shape[-1])).indices, 1.0)
     return keep == 0
 
 
-@mistake("below_top_k", keeps=0.5,
-         symptom="A top_k larger than the vocabulary is an error.",
-         cause="topk refuses more elements than there are. Such a top_k asks for nothing: all tokens stay.",
-         place="Take `min(top_k, logits.shape[-1])`.")
+@mistake(
+    "below_top_k",
+    keeps=0.5,
+    symptom="A top_k larger than the vocabulary is an error.",
+    cause="topk refuses more elements than there are. Such a top_k asks for nothing: all tokens stay.",
+    place="Take `min(top_k, logits.shape[-1])`.",
+)
 def top_k_beyond_the_vocabulary(logits, top_k):
     return logits < logits.topk(top_k).values[..., -1:]
 
 
-@mistake("below_top_k",
-         symptom="Some rows keep too many tokens and others too few.",
-         cause="One limit is used for all rows: that of the whole tensor, or of one row. Every text has its own logits.",
-         place="Take topk along the last axis and keep that axis: `.values[..., -1:]`.")
+@mistake(
+    "below_top_k",
+    symptom="Some rows keep too many tokens and others too few.",
+    cause="One limit is used for all rows: that of the whole tensor, or of one row. Every text has its own logits.",
+    place="Take topk along the last axis and keep that axis: `.values[..., -1:]`.",
+)
 def one_limit_for_all_rows(logits, top_k):
     return logits < logits.flatten().topk(min(top_k, logits.numel())).values[-1]
 
@@ -819,30 +956,37 @@ def limit_of_the_first_row(logits, top_k):
     return logits < limits.flatten()[0]
 
 
-@mistake("below_top_k",
-         symptom="The likeliest tokens go and the unlikeliest stay.",
-         cause="The comparison is the wrong way round, or the smallest logits were taken.",
-         place="Remove what is smaller than the k-th largest.")
+@mistake(
+    "below_top_k",
+    symptom="The likeliest tokens go and the unlikeliest stay.",
+    cause="The comparison is the wrong way round, or the smallest logits were taken.",
+    place="Remove what is smaller than the k-th largest.",
+)
 def top_k_keeps_the_smallest(logits, top_k):
     return logits > logits.topk(min(top_k, logits.shape[-1]), largest=False).values[..., -1:]
 
 
-@mistake("below_top_k",
-         symptom="top_k changes nothing.",
-         cause="The argument is not used, or what was computed from it is not used.",
-         place="Follow the argument top_k through your code.")
+@mistake(
+    "below_top_k",
+    symptom="top_k changes nothing.",
+    cause="The argument is not used, or what was computed from it is not used.",
+    place="Follow the argument top_k through your code.",
+)
 def top_k_without_effect(logits, top_k):
     return torch.zeros_like(logits, dtype=torch.bool)
 
 
 # Top-p
 
-@mistake("beyond_top_p",
-         symptom="One token too many or too few stays under top_p; where the first token already reaches it, none may "
-                 "be left.",
-         cause="The token that reaches top_p stays. So a token goes if those *before* it have top_p together, not if "
-               "they have it together with itself, and not one place later.",
-         place="Compare `cumsum - probability` with top_p, or shift what is to go by one place.")
+
+@mistake(
+    "beyond_top_p",
+    symptom="One token too many or too few stays under top_p; where the first token already reaches it, none may "
+    "be left.",
+    cause="The token that reaches top_p stays. So a token goes if those *before* it have top_p together, not if "
+    "they have it together with itself, and not one place later.",
+    place="Compare `cumsum - probability` with top_p, or shift what is to go by one place.",
+)
 def top_p_off_by_one(probabilities, top_p):
     return (probabilities.cumsum(dim=-1) >= top_p) & (top_p < 1)
 
@@ -865,28 +1009,35 @@ def top_p_keeps_one_more(probabilities, top_p):
     return F.pad(remove, (2, 0))[..., :-2]
 
 
-@mistake("beyond_top_p", keeps=0.5,
-         symptom="With top_p 1.0 unlikely tokens go when another is almost certain.",
-         cause="Probabilities are rounded. As soon as the first ones add up to 1 in float32, all others seem to lie "
-               "beyond the limit. top_p=1.0 asks for nothing, and has to keep all.",
-         place="Skip this step if top_p is 1.")
+@mistake(
+    "beyond_top_p",
+    keeps=0.5,
+    symptom="With top_p 1.0 unlikely tokens go when another is almost certain.",
+    cause="Probabilities are rounded. As soon as the first ones add up to 1 in float32, all others seem to lie "
+    "beyond the limit. top_p=1.0 asks for nothing, and has to keep all.",
+    place="Skip this step if top_p is 1.",
+)
 def rounding_at_top_p_1(probabilities, top_p):
     return probabilities.cumsum(dim=-1) - probabilities >= top_p
 
 
-@mistake("sort",
-         symptom="The unlikeliest tokens stay, and the likeliest go.",
-         cause="The probabilities are added up from the unlikely end, as if they were sorted the other way.",
-         place="Sort in descending order.")
+@mistake(
+    "sort",
+    symptom="The unlikeliest tokens stay, and the likeliest go.",
+    cause="The probabilities are added up from the unlikely end, as if they were sorted the other way.",
+    place="Sort in descending order.",
+)
 def top_p_from_the_unlikely_end(logits):
     return logits.sort(dim=-1)
 
 
-@mistake("put_back",
-         symptom="The wrong tokens are removed, though as many as there should be.",
-         cause="Who goes is known in sorted order, and is applied to the vocabulary's order. Place i of the sorted row "
-               "belongs to token order[i], so the answer has to be written there: scatter, and not gather.",
-         place="`remove.scatter(-1, order, remove)`")
+@mistake(
+    "put_back",
+    symptom="The wrong tokens are removed, though as many as there should be.",
+    cause="Who goes is known in sorted order, and is applied to the vocabulary's order. Place i of the sorted row "
+    "belongs to token order[i], so the answer has to be written there: scatter, and not gather.",
+    place="`remove.scatter(-1, order, remove)`",
+)
 def sorted_order_not_undone(remove, order):
     return remove
 
@@ -896,57 +1047,69 @@ def gather_instead_of_scatter(remove, order):
     return remove.gather(-1, order)
 
 
-@mistake("shown_to_top_p",
-         symptom="With top_k and top_p together too many tokens stay.",
-         cause="top_p looks at probabilities from before top_k. The order is top-k first, and top-p on what is left: "
-               "the tokens that stay share all of the probability.",
-         place="Give the result of top_k to top_p.")
+@mistake(
+    "shown_to_top_p",
+    symptom="With top_k and top_p together too many tokens stay.",
+    cause="top_p looks at probabilities from before top_k. The order is top-k first, and top-p on what is left: "
+    "the tokens that stay share all of the probability.",
+    place="Give the result of top_k to top_p.",
+)
 def top_p_before_top_k(cooled, filtered):
     return cooled
 
 
-@mistake("shares",
-         symptom="Nothing useful is added up: logits stand where probabilities should.",
-         cause="The cumulative sum runs over logits. They may be negative and do not add up to 1; top_p is a "
-               "probability, so a softmax comes first.",
-         place="Take the softmax of the sorted logits before cumsum.")
+@mistake(
+    "shares",
+    symptom="Nothing useful is added up: logits stand where probabilities should.",
+    cause="The cumulative sum runs over logits. They may be negative and do not add up to 1; top_p is a "
+    "probability, so a softmax comes first.",
+    place="Take the softmax of the sorted logits before cumsum.",
+)
 def logits_added_up(ordered):
     return ordered
 
 
-@mistake("shares",
-         symptom="The probabilities of one row depend on the other rows.",
-         cause="The softmax runs over the batch. The probabilities of one text add up to 1 over the vocabulary, the "
-               "last axis.",
-         place="Give the softmax `dim=-1`.")
+@mistake(
+    "shares",
+    symptom="The probabilities of one row depend on the other rows.",
+    cause="The softmax runs over the batch. The probabilities of one text add up to 1 over the vocabulary, the "
+    "last axis.",
+    place="Give the softmax `dim=-1`.",
+)
 def softmax_over_the_batch(ordered):
     return ordered.softmax(dim=0)
 
 
-@mistake("beyond_top_p",
-         symptom="top_p changes nothing.",
-         cause="The argument is not used, or what was computed from it is not used.",
-         place="Follow the argument top_p through your code.")
+@mistake(
+    "beyond_top_p",
+    symptom="top_p changes nothing.",
+    cause="The argument is not used, or what was computed from it is not used.",
+    place="Follow the argument top_p through your code.",
+)
 def top_p_without_effect(probabilities, top_p):
     return torch.zeros_like(probabilities, dtype=torch.bool)
 
 
-@mistake("beyond_top_p",
-         symptom="Every token less likely than top_p goes.",
-         cause="Each probability is compared with top_p by itself. top_p limits what the tokens that stay have "
-               "*together*.",
-         place="Add the probabilities up with cumsum, from the likeliest down.")
+@mistake(
+    "beyond_top_p",
+    symptom="Every token less likely than top_p goes.",
+    cause="Each probability is compared with top_p by itself. top_p limits what the tokens that stay have *together*.",
+    place="Add the probabilities up with cumsum, from the likeliest down.",
+)
 def each_probability_compared(probabilities, top_p):
     return probabilities < top_p
 
 
 # What a removed token gets
 
-@mistake("fill",
-         symptom="What is removed gets the logit 0 and can still be drawn.",
-         cause="The softmax makes exp(0) = 1 of a logit of 0, which may be more than others have. A token that is not "
-               "to be drawn needs exp(logit) = 0.",
-         place="Fill with -math.inf.")
+
+@mistake(
+    "fill",
+    symptom="What is removed gets the logit 0 and can still be drawn.",
+    cause="The softmax makes exp(0) = 1 of a logit of 0, which may be more than others have. A token that is not "
+    "to be drawn needs exp(logit) = 0.",
+    place="Fill with -math.inf.",
+)
 def removed_logits_set_to_zero(logits, remove):
     return logits.masked_fill(remove, 0.0)
 
@@ -956,11 +1119,14 @@ def removed_logits_multiplied_by_zero(logits, remove):
     return logits * ~remove
 
 
-@mistake("fill", keeps=0.5,
-         symptom="What is removed has a large negative logit in place of -inf.",
-         cause="A finite fill works as long as all other logits are far above it. Minus infinity works always, and "
-               "others can recognise by it what was removed.",
-         place="Fill with -math.inf.")
+@mistake(
+    "fill",
+    keeps=0.5,
+    symptom="What is removed has a large negative logit in place of -inf.",
+    cause="A finite fill works as long as all other logits are far above it. Minus infinity works always, and "
+    "others can recognise by it what was removed.",
+    place="Fill with -math.inf.",
+)
 def finite_fill(logits, remove):
     return logits.masked_fill(remove, -1e9)
 
@@ -975,19 +1141,23 @@ def smallest_number_fill(logits, remove):
     return logits.masked_fill(remove, torch.finfo(logits.dtype).min)
 
 
-@mistake("hand_over",
-         symptom="Probabilities come back where logits are expected.",
-         cause="A softmax was applied at the end. Whoever draws applies it, and a second softmax would nearly level "
-               "the probabilities.",
-         place="Return the filtered logits.")
+@mistake(
+    "hand_over",
+    symptom="Probabilities come back where logits are expected.",
+    cause="A softmax was applied at the end. Whoever draws applies it, and a second softmax would nearly level "
+    "the probabilities.",
+    place="Return the filtered logits.",
+)
 def probabilities_returned(logits):
     return logits.softmax(dim=-1)
 
 
-@mistake("hand_over",
-         symptom="The logits come back sorted.",
-         cause="Place i of a row no longer belongs to token i, so another token would be drawn.",
-         place="Return the logits in the order in which they came; only what is removed changes.")
+@mistake(
+    "hand_over",
+    symptom="The logits come back sorted.",
+    cause="Place i of a row no longer belongs to token i, so another token would be drawn.",
+    place="Return the logits in the order in which they came; only what is removed changes.",
+)
 def sorted_logits_returned(logits):
     return logits.sort(dim=-1, descending=True).values
 
@@ -1042,6 +1212,7 @@ class logits_filled_in_place:
 
 
 # generate, the right way
+
 
 @step
 def quiet(model):
@@ -1102,8 +1273,9 @@ WRITING = ("quiet", "recording", "count", "crop", "last", "best", "chances", "dr
 
 
 @component(*WRITING)
-def generate(step, model, tokens, max_new_tokens, sample=False, temperature=1.0, top_k=None, top_p=None,
-             generator=None):
+def generate(
+    step, model, tokens, max_new_tokens, sample=False, temperature=1.0, top_k=None, top_p=None, generator=None
+):
     step.quiet(model)
     given = tokens
     with step.recording():
@@ -1118,6 +1290,7 @@ def generate(step, model, tokens, max_new_tokens, sample=False, temperature=1.0,
 
 
 # generate_with_cache, the right way
+
 
 @step
 def start(layers):
@@ -1184,16 +1357,38 @@ def close(model, x):
     return model.head(model.decoder.final_norm(x))
 
 
-@component("quiet", "count", "last", "best", "chances", "draw", "samples", "append", "start", "known", "keep", "stale",
-           "embed_new", "view", "ready", "project", "join", "attend", "add_attended", "add_fed", "close")
-def generate_with_cache(step, model, tokens, max_new_tokens, sample=False, temperature=1.0, top_k=None, top_p=None,
-                        generator=None):
+@component(
+    "quiet",
+    "count",
+    "last",
+    "best",
+    "chances",
+    "draw",
+    "samples",
+    "append",
+    "start",
+    "known",
+    "keep",
+    "stale",
+    "embed_new",
+    "view",
+    "ready",
+    "project",
+    "join",
+    "attend",
+    "add_attended",
+    "add_fed",
+    "close",
+)
+def generate_with_cache(
+    step, model, tokens, max_new_tokens, sample=False, temperature=1.0, top_k=None, top_p=None, generator=None
+):
     step.quiet(model)
     layers = model.decoder.layers
     with torch.no_grad():
         caches, cached = step.start(len(layers)), 0
         for _ in step.count(tokens, max_new_tokens):
-            context = tokens[:, -model.max_len:]
+            context = tokens[:, -model.max_len :]
             if step.stale(tokens, model.max_len):
                 caches, cached = step.start(len(layers)), 0
             x = step.embed_new(model, context, cached)
@@ -1219,11 +1414,14 @@ def generate_with_cache(step, model, tokens, max_new_tokens, sample=False, tempe
 
 # Writing, with and without a cache
 
-@mistake("quiet",
-         symptom="The model is called in training mode, and dropout disturbs the text.",
-         cause="A model is in training mode until somebody says otherwise. In this mode dropout takes a part of the "
-               "numbers at random, so the model answers worse than it could.",
-         place="Call `model.eval()` before the loop.")
+
+@mistake(
+    "quiet",
+    symptom="The model is called in training mode, and dropout disturbs the text.",
+    cause="A model is in training mode until somebody says otherwise. In this mode dropout takes a part of the "
+    "numbers at random, so the model answers worse than it could.",
+    place="Call `model.eval()` before the loop.",
+)
 def model_left_in_training_mode(model):
     pass
 
@@ -1233,11 +1431,13 @@ def model_put_into_training_mode(model):
     model.train()
 
 
-@mistake("last",
-         symptom="The appended tokens do not follow the last token: another position's answer was taken.",
-         cause="The logits have a row for every position. Only the last one says what comes next; the others predict "
-               "tokens that are already there.",
-         place="Take `logits[:, -1]`.")
+@mistake(
+    "last",
+    symptom="The appended tokens do not follow the last token: another position's answer was taken.",
+    cause="The logits have a row for every position. Only the last one says what comes next; the others predict "
+    "tokens that are already there.",
+    place="Take `logits[:, -1]`.",
+)
 def not_the_last_position(logits):
     return logits[:, 0]
 
@@ -1252,11 +1452,13 @@ def mean_of_all_positions(logits):
     return logits.mean(dim=1)
 
 
-@mistake("best",
-         symptom="All texts of the batch get the same token.",
-         cause="One token is chosen for the whole batch: the argmax runs over everything, or only the first text is "
-               "looked at. Every text has its own row of logits.",
-         place="Take the argmax over the last axis, and keep the batch.")
+@mistake(
+    "best",
+    symptom="All texts of the batch get the same token.",
+    cause="One token is chosen for the whole batch: the argmax runs over everything, or only the first text is "
+    "looked at. Every text has its own row of logits.",
+    place="Take the argmax over the last axis, and keep the batch.",
+)
 def one_token_for_the_whole_batch(logits):
     return logits[:1].argmax(dim=-1, keepdim=True).expand(len(logits), 1)
 
@@ -1266,18 +1468,22 @@ def argmax_of_everything(logits):
     return (logits.argmax() % logits.shape[-1]).expand(len(logits), 1)
 
 
-@mistake("best",
-         symptom="The least likely token is appended.",
-         cause="The smallest logit was taken, or a sort was read from the wrong end.",
-         place="Use argmax.")
+@mistake(
+    "best",
+    symptom="The least likely token is appended.",
+    cause="The smallest logit was taken, or a sort was read from the wrong end.",
+    place="Use argmax.",
+)
 def smallest_logit(logits):
     return logits.argmin(dim=-1, keepdim=True)
 
 
-@mistake("count",
-         symptom="One token too many or too few is appended.",
-         cause="Every step of the loop appends one token, so there are max_new_tokens steps.",
-         place="Look at the bounds of your loop.")
+@mistake(
+    "count",
+    symptom="One token too many or too few is appended.",
+    cause="Every step of the loop appends one token, so there are max_new_tokens steps.",
+    place="Look at the bounds of your loop.",
+)
 def one_step_off(tokens, max_new_tokens):
     return range(max_new_tokens - 1)
 
@@ -1287,19 +1493,23 @@ def one_step_more(tokens, max_new_tokens):
     return range(max_new_tokens + 1)
 
 
-@mistake("count",
-         symptom="The text has max_new_tokens tokens in all.",
-         cause="max_new_tokens was taken for the length of the result. It says how many are *added* to those given.",
-         place="Repeat max_new_tokens times, however long the given text is.")
+@mistake(
+    "count",
+    symptom="The text has max_new_tokens tokens in all.",
+    cause="max_new_tokens was taken for the length of the result. It says how many are *added* to those given.",
+    place="Repeat max_new_tokens times, however long the given text is.",
+)
 def max_new_tokens_taken_for_the_length(tokens, max_new_tokens):
     return range(max_new_tokens - tokens.shape[1])
 
 
-@mistake("samples",
-         symptom="Nothing is drawn: texts that begin alike all go on alike, even where sample is True.",
-         cause="The likeliest token is taken in any case: the argument sample is not used, or an argmax stands behind "
-               "the filters. With sample=True one of the tokens that the filters leave is drawn.",
-         place="Follow the argument `sample` through your code, and draw with torch.multinomial.")
+@mistake(
+    "samples",
+    symptom="Nothing is drawn: texts that begin alike all go on alike, even where sample is True.",
+    cause="The likeliest token is taken in any case: the argument sample is not used, or an argmax stands behind "
+    "the filters. With sample=True one of the tokens that the filters leave is drawn.",
+    place="Follow the argument `sample` through your code, and draw with torch.multinomial.",
+)
 def nothing_drawn(sample):
     return False
 
@@ -1309,28 +1519,34 @@ def likeliest_taken_after_the_filters(probabilities, generator):
     return probabilities.argmax(dim=-1, keepdim=True)
 
 
-@mistake("samples",
-         symptom="The text is drawn where it should be greedy, and greedy where it should be drawn.",
-         cause="The two branches are exchanged. sample=True asks for a draw, False for the likeliest token.",
-         place="Look at the `if` that reads sample.",
-         only="generate")
+@mistake(
+    "samples",
+    symptom="The text is drawn where it should be greedy, and greedy where it should be drawn.",
+    cause="The two branches are exchanged. sample=True asks for a draw, False for the likeliest token.",
+    place="Look at the `if` that reads sample.",
+    only="generate",
+)
 def sample_inverted(sample):
     return not sample
 
 
-@mistake("append",
-         symptom="New tokens stand in front of the text.",
-         cause="A text grows at its end. What the model reads next must end with the token that was chosen last.",
-         place="Put the old tokens first: `torch.cat([tokens, chosen], dim=1)`.")
+@mistake(
+    "append",
+    symptom="New tokens stand in front of the text.",
+    cause="A text grows at its end. What the model reads next must end with the token that was chosen last.",
+    place="Put the old tokens first: `torch.cat([tokens, chosen], dim=1)`.",
+)
 def new_tokens_in_front(tokens, chosen):
     return torch.cat([chosen, tokens], dim=1)
 
 
-@mistake("append",
-         symptom="The chosen token does not fit behind the text, or comes to stand under it as a text of its own.",
-         cause="tokens are [batch, time] and grow along the axis of time, axis 1. The chosen tokens need an axis of "
-               "length 1 there.",
-         place="`torch.cat([tokens, chosen], dim=1)` with chosen [batch, 1], from `keepdim=True` or `[:, None]`.")
+@mistake(
+    "append",
+    symptom="The chosen token does not fit behind the text, or comes to stand under it as a text of its own.",
+    cause="tokens are [batch, time] and grow along the axis of time, axis 1. The chosen tokens need an axis of "
+    "length 1 there.",
+    place="`torch.cat([tokens, chosen], dim=1)` with chosen [batch, 1], from `keepdim=True` or `[:, None]`.",
+)
 def appended_along_the_batch(tokens, chosen):
     return torch.cat([tokens, chosen], dim=0)
 
@@ -1348,50 +1564,60 @@ def appended_without_its_axis(tokens, chosen):
 
 # Writing without a cache
 
-@mistake("recording", keeps=0.5,
-         symptom="Gradients are recorded while text is written.",
-         cause="No gradient is ever asked for, but autograd keeps what it would need for one. Memory and time grow with "
-               "every step for nothing.",
-         place="Write `with torch.no_grad():` around the loop, or `@torch.no_grad()` above the function.")
+
+@mistake(
+    "recording",
+    keeps=0.5,
+    symptom="Gradients are recorded while text is written.",
+    cause="No gradient is ever asked for, but autograd keeps what it would need for one. Memory and time grow with "
+    "every step for nothing.",
+    place="Write `with torch.no_grad():` around the loop, or `@torch.no_grad()` above the function.",
+)
 def gradients_recorded():
     return torch.enable_grad()
 
 
-@mistake("crop",
-         symptom="The model is given more than max_len tokens, and refuses them.",
-         cause="The context is not cut. A model with learned positions has no vector for a place beyond max_len, so a "
-               "longer text has to be shown to it by its end.",
-         place="Give the model `tokens[:, -model.max_len:]`.")
+@mistake(
+    "crop",
+    symptom="The model is given more than max_len tokens, and refuses them.",
+    cause="The context is not cut. A model with learned positions has no vector for a place beyond max_len, so a "
+    "longer text has to be shown to it by its end.",
+    place="Give the model `tokens[:, -model.max_len:]`.",
+)
 def context_not_cropped(tokens, max_len):
     return tokens
 
 
 @also("context_not_cropped", "crop")
 def context_cropped_one_too_long(tokens, max_len):
-    return tokens[:, -max_len - 1:]
+    return tokens[:, -max_len - 1 :]
 
 
-@mistake("crop",
-         symptom="Once the text is longer than max_len, the same token follows again and again.",
-         cause="The context is cut at the wrong end: the model always sees the beginning of the text, and never what "
-               "it has written itself.",
-         place="Take the last tokens, `tokens[:, -model.max_len:]`.")
+@mistake(
+    "crop",
+    symptom="Once the text is longer than max_len, the same token follows again and again.",
+    cause="The context is cut at the wrong end: the model always sees the beginning of the text, and never what "
+    "it has written itself.",
+    place="Take the last tokens, `tokens[:, -model.max_len:]`.",
+)
 def context_cropped_at_the_wrong_end(tokens, max_len):
     return tokens[:, :max_len]
 
 
-@mistake("crop",
-         symptom="The model sees less of the text than it could.",
-         cause="The context is shorter than max_len: cut by one token too many, or to the last token alone. What is "
-               "not shown to the model cannot have an influence.",
-         place="Give the model the last max_len tokens.")
+@mistake(
+    "crop",
+    symptom="The model sees less of the text than it could.",
+    cause="The context is shorter than max_len: cut by one token too many, or to the last token alone. What is "
+    "not shown to the model cannot have an influence.",
+    place="Give the model the last max_len tokens.",
+)
 def context_too_short(tokens, max_len):
     return tokens[:, -1:]
 
 
 @also("context_too_short", "crop")
 def context_one_too_short(tokens, max_len):
-    return tokens[:, -(max_len - 1):]
+    return tokens[:, -(max_len - 1) :]
 
 
 @also("context_too_short", "crop")
@@ -1399,13 +1625,15 @@ def context_emptied_when_full(tokens, max_len):
     return tokens if tokens.shape[1] <= max_len else tokens[:, -1:]
 
 
-@mistake("finish",
-         symptom="The beginning of the text is missing.",
-         cause="The given tokens are part of the result, all of them. Cutting the context must not cut the text: the "
-               "model's input and the text are two things.",
-         place="Return the whole text; keep the cropped context under a name of its own.")
+@mistake(
+    "finish",
+    symptom="The beginning of the text is missing.",
+    cause="The given tokens are part of the result, all of them. Cutting the context must not cut the text: the "
+    "model's input and the text are two things.",
+    place="Return the whole text; keep the cropped context under a name of its own.",
+)
 def beginning_lost(tokens, given, max_len):
-    return tokens[:, given.shape[1]:]
+    return tokens[:, given.shape[1] :]
 
 
 @also("beginning_lost", "finish")
@@ -1415,19 +1643,21 @@ def only_the_context_returned(tokens, given, max_len):
 
 @also("beginning_lost", "finish")
 def text_cropped_before_the_loop(tokens, given, max_len):
-    return tokens[:, max(given.shape[1] - max_len, 0):]
+    return tokens[:, max(given.shape[1] - max_len, 0) :]
 
 
 @also("beginning_lost", "finish")
 def text_cropped_in_each_step(tokens, given, max_len):
-    return tokens[:, -(max_len + 1):]
+    return tokens[:, -(max_len + 1) :]
 
 
-@mistake("chances",
-         symptom="Tokens are drawn that the filters should have removed.",
-         cause="temperature, top_k or top_p do not reach filter_logits, or its result is not used.",
-         place="Draw from the softmax of `filter_logits(logits, temperature, top_k, top_p)`.",
-         only="generate")
+@mistake(
+    "chances",
+    symptom="Tokens are drawn that the filters should have removed.",
+    cause="temperature, top_k or top_p do not reach filter_logits, or its result is not used.",
+    place="Draw from the softmax of `filter_logits(logits, temperature, top_k, top_p)`.",
+    only="generate",
+)
 def filters_not_applied(logits, temperature, top_k, top_p):
     return logits.softmax(dim=-1)
 
@@ -1452,12 +1682,14 @@ def top_k_not_passed_on(logits, temperature, top_k, top_p):
     return parts.filter_logits(logits, temperature, None, top_p).softmax(dim=-1)
 
 
-@mistake("chances",
-         symptom="torch.multinomial refuses what it is given.",
-         cause="It was given logits. It wants probabilities, or other numbers that are not negative, in proportion to "
-               "which it draws.",
-         place="Put a softmax between filter_logits and torch.multinomial.",
-         only="generate")
+@mistake(
+    "chances",
+    symptom="torch.multinomial refuses what it is given.",
+    cause="It was given logits. It wants probabilities, or other numbers that are not negative, in proportion to "
+    "which it draws.",
+    place="Put a softmax between filter_logits and torch.multinomial.",
+    only="generate",
+)
 def logits_given_to_multinomial(logits, temperature, top_k, top_p):
     return parts.filter_logits(logits, temperature, top_k, top_p)
 
@@ -1467,21 +1699,26 @@ def log_probabilities_given_to_multinomial(logits, temperature, top_k, top_p):
     return parts.filter_logits(logits, temperature, top_k, top_p).log_softmax(dim=-1)
 
 
-@mistake("chances",
-         symptom="The filters see probabilities: they keep too many tokens, and the draws are too even.",
-         cause="A softmax comes before filter_logits, which takes logits. Probabilities lie between 0 and 1, so the "
-               "softmax that follows makes them nearly equal.",
-         place="Give filter_logits the logits of the model.",
-         only="generate")
+@mistake(
+    "chances",
+    symptom="The filters see probabilities: they keep too many tokens, and the draws are too even.",
+    cause="A softmax comes before filter_logits, which takes logits. Probabilities lie between 0 and 1, so the "
+    "softmax that follows makes them nearly equal.",
+    place="Give filter_logits the logits of the model.",
+    only="generate",
+)
 def probabilities_filtered(logits, temperature, top_k, top_p):
     return parts.filter_logits(logits.softmax(dim=-1), temperature, top_k, top_p).softmax(dim=-1)
 
 
-@mistake("draw", keeps=0.5,
-         symptom="The same generator gives another text each time.",
-         cause="The generator is not passed on, so the global one draws. Nobody can then repeat a text.",
-         place="Give `generator=generator` to torch.multinomial.",
-         only="generate")
+@mistake(
+    "draw",
+    keeps=0.5,
+    symptom="The same generator gives another text each time.",
+    cause="The generator is not passed on, so the global one draws. Nobody can then repeat a text.",
+    place="Give `generator=generator` to torch.multinomial.",
+    only="generate",
+)
 def generator_ignored(probabilities, generator):
     return torch.multinomial(probabilities, num_samples=1)
 
@@ -1491,13 +1728,16 @@ def categorical_without_a_generator(probabilities, generator):
     return torch.distributions.Categorical(probabilities).sample()[:, None]
 
 
-@mistake("draw", keeps=0.5,
-         symptom="The draws are fair, but they are not those of torch.multinomial with this generator.",
-         cause="There are many right ways to draw, and each uses the random numbers differently. To write what "
-               "transformers writes with the same generator, one call of torch.multinomial per step has to draw for "
-               "the whole batch.",
-         place="Draw with `torch.multinomial(probabilities, num_samples=1, generator=generator)`.",
-         only="generate")
+@mistake(
+    "draw",
+    keeps=0.5,
+    symptom="The draws are fair, but they are not those of torch.multinomial with this generator.",
+    cause="There are many right ways to draw, and each uses the random numbers differently. To write what "
+    "transformers writes with the same generator, one call of torch.multinomial per step has to draw for "
+    "the whole batch.",
+    place="Draw with `torch.multinomial(probabilities, num_samples=1, generator=generator)`.",
+    only="generate",
+)
 def drawn_in_another_way(probabilities, generator):
     noise = torch.rand(probabilities.shape, generator=generator)
     return (probabilities.log() - (-noise.log()).log()).argmax(dim=-1, keepdim=True)
@@ -1509,70 +1749,87 @@ def drawn_by_the_cumulative_sum(probabilities, generator):
     return (probabilities.cumsum(dim=-1) < mark).sum(dim=-1, keepdim=True).clamp(max=probabilities.shape[-1] - 1)
 
 
-@mistake("draw",
-         symptom="All texts of a batch get the same drawn token.",
-         cause="One draw is made for the whole batch. Every text is drawn for by itself.",
-         place="Give torch.multinomial all rows, [batch, vocab_size]; it draws one token for each.",
-         only="generate")
+@mistake(
+    "draw",
+    symptom="All texts of a batch get the same drawn token.",
+    cause="One draw is made for the whole batch. Every text is drawn for by itself.",
+    place="Give torch.multinomial all rows, [batch, vocab_size]; it draws one token for each.",
+    only="generate",
+)
 def one_draw_for_the_whole_batch(probabilities, generator):
     return torch.multinomial(probabilities[0], num_samples=1, generator=generator).expand(len(probabilities), 1)
 
 
 # The cache
 
-@mistake("embed_new",
-         symptom="Right at the first new token, then wrong: every later token is embedded at position 0.",
-         cause="The embedding counts positions from 0 in whatever it is given. Given the new token alone, it puts it "
-               "at the beginning of the text.",
-         place="Embed the whole context and cut off what is cached: `model.embedding(context)[:, cached:]`.")
+
+@mistake(
+    "embed_new",
+    symptom="Right at the first new token, then wrong: every later token is embedded at position 0.",
+    cause="The embedding counts positions from 0 in whatever it is given. Given the new token alone, it puts it "
+    "at the beginning of the text.",
+    place="Embed the whole context and cut off what is cached: `model.embedding(context)[:, cached:]`.",
+)
 def cache_positions_restart(model, context, cached):
     return model.embedding(context[:, cached:])
 
 
-@mistake("embed_new",
-         symptom="New tokens get a neighbour's position.",
-         cause="The position is off by one. The first new token stands behind `cached` tokens, and positions are "
-               "counted from 0, so its position is `cached`.",
-         place="Look at the number by which positions are moved.")
+@mistake(
+    "embed_new",
+    symptom="New tokens get a neighbour's position.",
+    cause="The position is off by one. The first new token stands behind `cached` tokens, and positions are "
+    "counted from 0, so its position is `cached`.",
+    place="Look at the number by which positions are moved.",
+)
 def cache_positions_off_by_one(model, context, cached):
     if not cached:
         return model.embedding(context)
     table = model.embedding.position.weight
-    return model.embedding.dropout(model.embedding.token(context[:, cached:]) + table[cached - 1:context.shape[1] - 1])
+    return model.embedding.dropout(
+        model.embedding.token(context[:, cached:]) + table[cached - 1 : context.shape[1] - 1]
+    )
 
 
-@mistake("view",
-         symptom="Right for the given text, then wrong: a new token sees the first token only.",
-         cause="The mask has no offset. With fewer queries than keys the queries are the last positions; a triangle "
-               "that begins at the top left treats them as the first.",
-         place="Use `causal_mask(queries, keys)` with both sizes.")
+@mistake(
+    "view",
+    symptom="Right for the given text, then wrong: a new token sees the first token only.",
+    cause="The mask has no offset. With fewer queries than keys the queries are the last positions; a triangle "
+    "that begins at the top left treats them as the first.",
+    place="Use `causal_mask(queries, keys)` with both sizes.",
+)
 def mask_without_offset(queries, keys):
     return torch.ones(queries, keys, dtype=torch.bool).tril()
 
 
-@mistake("view",
-         symptom="The first new token is already wrong: tokens of the given text have seen those behind them.",
-         cause="There is no mask. A single new token may see everything, but the given text is read in one go, and "
-               "there each token may see only what came before it.",
-         place="Give the attention `causal_mask(queries, keys)`.")
+@mistake(
+    "view",
+    symptom="The first new token is already wrong: tokens of the given text have seen those behind them.",
+    cause="There is no mask. A single new token may see everything, but the given text is read in one go, and "
+    "there each token may see only what came before it.",
+    place="Give the attention `causal_mask(queries, keys)`.",
+)
 def no_mask_with_a_cache(queries, keys):
     return None
 
 
-@mistake("embed_new",
-         symptom="Tokens stand in the cache several times: the whole text is put in again in every step.",
-         cause="All tokens go through the layers in each step, and their keys are appended to those that are already "
-               "there. Only what is not yet in the cache may go through.",
-         place="Leave out the first `cached` positions of the context.")
+@mistake(
+    "embed_new",
+    symptom="Tokens stand in the cache several times: the whole text is put in again in every step.",
+    cause="All tokens go through the layers in each step, and their keys are appended to those that are already "
+    "there. Only what is not yet in the cache may go through.",
+    place="Leave out the first `cached` positions of the context.",
+)
 def context_cached_again(model, context, cached):
     return model.embedding(context)
 
 
-@mistake(keeps=0.5,
-         symptom="The text is right, but tokens pass through the layers again and again.",
-         cause="Nothing is kept, or not the keys and values: they are computed anew from all tokens in each step. The "
-               "text shows no difference; time and energy do.",
-         place="Keep key and value of each layer, after the projections, and compute those of new tokens only.")
+@mistake(
+    keeps=0.5,
+    symptom="The text is right, but tokens pass through the layers again and again.",
+    cause="Nothing is kept, or not the keys and values: they are computed anew from all tokens in each step. The "
+    "text shows no difference; time and energy do.",
+    place="Keep key and value of each layer, after the projections, and compute those of new tokens only.",
+)
 class keys_computed_again:
     @staticmethod
     def stale(tokens, max_len):
@@ -1584,7 +1841,7 @@ def generate_called_instead(model, tokens, max_new_tokens, sample, temperature, 
     model.eval()
     with torch.no_grad():
         for _ in range(max_new_tokens):
-            logits = model(tokens[:, -model.max_len:])[0][:, -1]
+            logits = model(tokens[:, -model.max_len :])[0][:, -1]
             if sample:
                 probabilities = parts.filter_logits(logits, temperature, top_k, top_p).softmax(dim=-1)
                 chosen = torch.multinomial(probabilities, num_samples=1, generator=generator)
@@ -1594,11 +1851,13 @@ def generate_called_instead(model, tokens, max_new_tokens, sample, temperature, 
     return tokens
 
 
-@mistake("keep",
-         symptom="New tokens see only themselves and the token before them, or the given text without what was written.",
-         cause="The cache is not carried on: it is replaced by the newest key and value, or stays what it was after "
-               "the given text. It has to grow by one token in each step.",
-         place="Store the joined key and value, old and new, in every step.")
+@mistake(
+    "keep",
+    symptom="New tokens see only themselves and the token before them, or the given text without what was written.",
+    cause="The cache is not carried on: it is replaced by the newest key and value, or stays what it was after "
+    "the given text. It has to grow by one token in each step.",
+    place="Store the joined key and value, old and new, in every step.",
+)
 def cache_not_carried_on(caches, index, pair):
     new = 1 if caches[index] is not None else pair[0].shape[2]
     caches[index] = pair[0][:, :, -new:], pair[1][:, :, -new:]
@@ -1615,9 +1874,11 @@ def cache_never_read(caches, index):
     return None
 
 
-@mistake(symptom="Layers read each other's keys and values.",
-         cause="There is one cache for all layers. Every layer has its own projections, so it needs a cache of its own.",
-         place="Keep one pair of key and value per layer. (`[[]] * layers` is one list under several names.)")
+@mistake(
+    symptom="Layers read each other's keys and values.",
+    cause="There is one cache for all layers. Every layer has its own projections, so it needs a cache of its own.",
+    place="Keep one pair of key and value per layer. (`[[]] * layers` is one list under several names.)",
+)
 class one_cache_for_all_layers:
     @staticmethod
     def known(caches, index):
@@ -1628,10 +1889,12 @@ class one_cache_for_all_layers:
         caches[0] = pair
 
 
-@mistake("join",
-         symptom="Old and new keys do not fit together, or are joined along the wrong axis.",
-         cause="With heads the axis of time is the third: [batch, heads, time, head_dim]. The cache grows along it.",
-         place="Give torch.cat `dim=2` (or `dim=-2`).")
+@mistake(
+    "join",
+    symptom="Old and new keys do not fit together, or are joined along the wrong axis.",
+    cause="With heads the axis of time is the third: [batch, heads, time, head_dim]. The cache grows along it.",
+    place="Give torch.cat `dim=2` (or `dim=-2`).",
+)
 def joined_along_another_axis(old, new, max_len):
     return torch.cat([old, new], dim=1)
 
@@ -1646,11 +1909,13 @@ def joined_along_the_batch(old, new, max_len):
     return torch.cat([old, new], dim=0)
 
 
-@mistake("stale",
-         symptom="Right as long as the text fits into max_len, then an error or another text.",
-         cause="The cache is kept when the context slides. Every token then has another position, so its vector, and "
-               "with it all keys and values in all layers, has changed. Dropping the oldest key is not enough.",
-         place="Throw the cache away as soon as the text is longer than max_len, and compute the context anew.")
+@mistake(
+    "stale",
+    symptom="Right as long as the text fits into max_len, then an error or another text.",
+    cause="The cache is kept when the context slides. Every token then has another position, so its vector, and "
+    "with it all keys and values in all layers, has changed. Dropping the oldest key is not enough.",
+    place="Throw the cache away as soon as the text is longer than max_len, and compute the context anew.",
+)
 def cache_kept_when_the_context_slides(tokens, max_len):
     return False
 
@@ -1674,46 +1939,55 @@ class oldest_key_dropped:
 
     @staticmethod
     def embed_new(model, context, cached):
-        return model.embedding(context)[:, min(cached, model.max_len - 1):]
+        return model.embedding(context)[:, min(cached, model.max_len - 1) :]
 
     @staticmethod
     def join(old, new, max_len):
         return torch.cat([old, new], dim=2)[:, :, -max_len:]
 
 
-@mistake("project",
-         symptom="The heads are mixed up: key and value are cached before they are split, or split another way.",
-         cause="split_heads moves the heads in front of the time. A plain view cuts the features of neighbouring "
-               "positions together.",
-         place="Use split_heads from workbench.parts for query, key and value.")
+@mistake(
+    "project",
+    symptom="The heads are mixed up: key and value are cached before they are split, or split another way.",
+    cause="split_heads moves the heads in front of the time. A plain view cuts the features of neighbouring "
+    "positions together.",
+    place="Use split_heads from workbench.parts for query, key and value.",
+)
 def heads_split_by_view(attention, x, num_heads):
     batch, time, _ = x.shape
-    return [layer(x).reshape(batch, num_heads, time, -1)
-            for layer in (attention.q_proj, attention.k_proj, attention.v_proj)]
+    return [
+        layer(x).reshape(batch, num_heads, time, -1) for layer in (attention.q_proj, attention.k_proj, attention.v_proj)
+    ]
 
 
-@mistake("project",
-         symptom="The model is read as if it had a single head.",
-         cause="The heads were not split. Each head has its own weights; one softmax over all features is another "
-               "attention.",
-         place="Use split_heads with model.num_heads.")
+@mistake(
+    "project",
+    symptom="The model is read as if it had a single head.",
+    cause="The heads were not split. Each head has its own weights; one softmax over all features is another "
+    "attention.",
+    place="Use split_heads with model.num_heads.",
+)
 def one_head_only(attention, x, num_heads):
     return [split_heads(layer(x), 1) for layer in (attention.q_proj, attention.k_proj, attention.v_proj)]
 
 
-@mistake("attend",
-         symptom="Already the first new token is another: the attention's output projection is missing.",
-         cause="The joined heads go through out_proj before they are added. Without it the layer is another function.",
-         place="Apply `attention.out_proj` to the merged heads.")
+@mistake(
+    "attend",
+    symptom="Already the first new token is another: the attention's output projection is missing.",
+    cause="The joined heads go through out_proj before they are added. Without it the layer is another function.",
+    place="Apply `attention.out_proj` to the merged heads.",
+)
 def output_projection_missing(attention, query, key, value, mask):
     return merge_heads(F.scaled_dot_product_attention(query, key, value, mask))
 
 
-@mistake("ready",
-         symptom="Already the first new token is another: attention gets what another norm gives, or none.",
-         cause="The layers are pre-norm: query, key and value are projections of the normalised vectors. The sum that "
-               "runs along the residual path stays as it is.",
-         place="Project `layer.norm1(x)`, and add the result to `x`.")
+@mistake(
+    "ready",
+    symptom="Already the first new token is another: attention gets what another norm gives, or none.",
+    cause="The layers are pre-norm: query, key and value are projections of the normalised vectors. The sum that "
+    "runs along the residual path stays as it is.",
+    place="Project `layer.norm1(x)`, and add the result to `x`.",
+)
 def attention_without_its_norm(layer, x):
     return x
 
@@ -1723,11 +1997,13 @@ def attention_with_another_norm(layer, x):
     return layer.norm2(x)
 
 
-@mistake("add_fed",
-         symptom="Already the first new token is another: the feed-forward network gets what another norm gives, or none.",
-         cause="Without a memory, norm2 and cross_attention are idle, because norm2 belongs to cross-attention. The "
-               "feed-forward network has norm3.",
-         place="`x = x + layer.feed_forward(layer.norm3(x))`")
+@mistake(
+    "add_fed",
+    symptom="Already the first new token is another: the feed-forward network gets what another norm gives, or none.",
+    cause="Without a memory, norm2 and cross_attention are idle, because norm2 belongs to cross-attention. The "
+    "feed-forward network has norm3.",
+    place="`x = x + layer.feed_forward(layer.norm3(x))`",
+)
 def feed_forward_with_another_norm(layer, x):
     return x + layer.feed_forward(layer.norm2(x))
 
@@ -1737,11 +2013,13 @@ def feed_forward_without_a_norm(layer, x):
     return x + layer.feed_forward(x)
 
 
-@mistake("add_attended",
-         symptom="Already the first new token is another: a residual path is missing.",
-         cause="Each sublayer's output is added to its input. If it takes the input's place, everything that the layer "
-               "before knew has to pass through attention.",
-         place="`x = x + attended`, and the same for the feed-forward network.")
+@mistake(
+    "add_attended",
+    symptom="Already the first new token is another: a residual path is missing.",
+    cause="Each sublayer's output is added to its input. If it takes the input's place, everything that the layer "
+    "before knew has to pass through attention.",
+    place="`x = x + attended`, and the same for the feed-forward network.",
+)
 def residual_missing_with_a_cache(layer, x, attended):
     return attended
 
@@ -1751,34 +2029,41 @@ def second_residual_missing_with_a_cache(layer, x):
     return layer.feed_forward(layer.norm3(x))
 
 
-@mistake("close",
-         symptom="Already the first new token is another: the final norm is missing.",
-         cause="In a pre-norm decoder the sum of all sublayers reaches the end without a norm, so one more follows "
-               "after the last layer.",
-         place="Apply `model.decoder.final_norm` before the head.")
+@mistake(
+    "close",
+    symptom="Already the first new token is another: the final norm is missing.",
+    cause="In a pre-norm decoder the sum of all sublayers reaches the end without a norm, so one more follows "
+    "after the last layer.",
+    place="Apply `model.decoder.final_norm` before the head.",
+)
 def final_norm_missing(model, x):
     return model.head(x)
 
 
 # Find the bug
 
+
 @component()
 def language_model_bug_input(step):
     return torch.tensor([[2.0, -3.0, 1.0]]), torch.tensor([[1]])
 
 
-@mistake("language_model_bug_input",
-         symptom="On your input the broken penalty is right: no written token gets a larger logit.",
-         cause="No logit is negative. Divided by 1.2, a positive number becomes smaller, as it should.",
-         place="For which numbers does division by 1.2 *not* give something smaller?")
+@mistake(
+    "language_model_bug_input",
+    symptom="On your input the broken penalty is right: no written token gets a larger logit.",
+    cause="No logit is negative. Divided by 1.2, a positive number becomes smaller, as it should.",
+    place="For which numbers does division by 1.2 *not* give something smaller?",
+)
 def positive_logits_only():
     return torch.tensor([[2.0, 3.0, 1.0]]), torch.tensor([[1, 1, 2]])
 
 
-@mistake("language_model_bug_input",
-         symptom="On your input the broken penalty is right: no written token gets a larger logit.",
-         cause="There are negative logits, but only of tokens that are not in the text. The penalty leaves them alone.",
-         place="Let a token with a negative logit stand in `tokens`.")
+@mistake(
+    "language_model_bug_input",
+    symptom="On your input the broken penalty is right: no written token gets a larger logit.",
+    cause="There are negative logits, but only of tokens that are not in the text. The penalty leaves them alone.",
+    place="Let a token with a negative logit stand in `tokens`.",
+)
 def negative_where_nothing_was_written():
     return torch.tensor([[2.0, -3.0, 1.0]]), torch.tensor([[0, 2]])
 
@@ -1788,20 +2073,24 @@ def written_in_another_text_of_the_batch():
     return torch.tensor([[2.0, -3.0], [1.0, 1.0]]), torch.tensor([[0], [1]])
 
 
-@mistake("language_model_bug_input",
-         symptom="On your input the broken penalty is right: no written token gets a larger logit.",
-         cause="The logits of the written tokens are 0, and 0 divided by anything is 0. (Whether that is a penalty is a "
-               "good question, but the logit is not larger than before.)",
-         place="Try written tokens with a logit on either side of 0.")
+@mistake(
+    "language_model_bug_input",
+    symptom="On your input the broken penalty is right: no written token gets a larger logit.",
+    cause="The logits of the written tokens are 0, and 0 divided by anything is 0. (Whether that is a penalty is a "
+    "good question, but the logit is not larger than before.)",
+    place="Try written tokens with a logit on either side of 0.",
+)
 def logits_of_zero():
     return torch.zeros(1, 3), torch.tensor([[1]])
 
 
-@mistake("language_model_bug_input",
-         symptom="What comes back cannot be given to a repetition penalty.",
-         cause="It takes logits [batch, vocab_size], finite floating point numbers, and tokens [batch, time], whole "
-               "numbers from 0 to vocab_size - 1, one row of each for every text.",
-         place="Compare the shapes and dtypes with the docstring, and return both: logits, tokens.")
+@mistake(
+    "language_model_bug_input",
+    symptom="What comes back cannot be given to a repetition penalty.",
+    cause="It takes logits [batch, vocab_size], finite floating point numbers, and tokens [batch, time], whole "
+    "numbers from 0 to vocab_size - 1, one row of each for every text.",
+    place="Compare the shapes and dtypes with the docstring, and return both: logits, tokens.",
+)
 def logits_and_tokens_that_do_not_fit():
     return torch.tensor([2.0, -3.0, 1.0]), torch.tensor([1])
 

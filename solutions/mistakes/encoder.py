@@ -13,6 +13,7 @@ component, mistake, also = catalogue.component, catalogue.mistake, catalogue.als
 
 # The right way, a step at a time
 
+
 @component()
 class FeedForward(nn.Module):
     def __init__(self, embed_dim, ff_dim, dropout=0.0, activation=F.relu):
@@ -185,11 +186,14 @@ def encoder_bug_input(step):
 
 # The feed-forward networks
 
-@mistake("activate",
-         symptom="The network is linear: twice the input gives twice the change of the output.",
-         cause="The activation is missing. Two linear layers without anything between them are one linear layer, "
-               "however many hidden numbers there are.",
-         place="Apply the activation to what up_proj returns.")
+
+@mistake(
+    "activate",
+    symptom="The network is linear: twice the input gives twice the change of the output.",
+    cause="The activation is missing. Two linear layers without anything between them are one linear layer, "
+    "however many hidden numbers there are.",
+    place="Apply the activation to what up_proj returns.",
+)
 def activation_missing(self, x):
     return x
 
@@ -211,11 +215,13 @@ def branches_multiplied_without_activation(self, x):
     return self.gate_proj(x) * self.up_proj(x)
 
 
-@mistake(symptom="With ReLU no output is negative: all that was below 0 has been cut off.",
-         cause="The activation acts on the result of down_proj. A sublayer has to be able to subtract from the "
-               "residual path as well as to add to it, so its last step is linear; the activation belongs between "
-               "the two layers.",
-         place="Look at the order: up_proj, activation, dropout, down_proj.")
+@mistake(
+    symptom="With ReLU no output is negative: all that was below 0 has been cut off.",
+    cause="The activation acts on the result of down_proj. A sublayer has to be able to subtract from the "
+    "residual path as well as to add to it, so its last step is linear; the activation belongs between "
+    "the two layers.",
+    place="Look at the order: up_proj, activation, dropout, down_proj.",
+)
 class activation_after_the_second_layer:
     def activate(self, x):
         return x
@@ -246,10 +252,12 @@ def activation_after_the_product(self, x, output):
     return self.activation(output)
 
 
-@mistake(symptom="The input passes through the activation before the first layer sees it.",
-         cause="The activation acts on x itself. What is negative there is thrown away (with ReLU), although the first "
-               "layer could have used it. The activation belongs to the hidden numbers.",
-         place="Look at what the activation is applied to: the result of up_proj, not x.")
+@mistake(
+    symptom="The input passes through the activation before the first layer sees it.",
+    cause="The activation acts on x itself. What is negative there is thrown away (with ReLU), although the first "
+    "layer could have used it. The activation belongs to the hidden numbers.",
+    place="Look at what the activation is applied to: the result of up_proj, not x.",
+)
 class activation_before_the_first_layer:
     def take_in(self, x):
         return self.activation(x)
@@ -263,11 +271,13 @@ def activation_before_both_layers(self, x):
     return self.activation(x)
 
 
-@mistake("choose_activation",
-         symptom="The output is the same whatever activation is asked for.",
-         cause="The activation is fixed in the code, and the argument is not used. BERT and GPT-2 are built with "
-               "F.gelu, the paper's transformer with F.relu.",
-         place="Keep the argument in __init__, and call it in forward.")
+@mistake(
+    "choose_activation",
+    symptom="The output is the same whatever activation is asked for.",
+    cause="The activation is fixed in the code, and the argument is not used. BERT and GPT-2 are built with "
+    "F.gelu, the paper's transformer with F.relu.",
+    place="Keep the argument in __init__, and call it in forward.",
+)
 def activation_fixed(self, activation):
     self.activation = F.relu
 
@@ -287,11 +297,13 @@ def gate_fixed_to_sigmoid(self, activation):
     self.activation = torch.sigmoid
 
 
-@mistake("take_in",
-         symptom="If one position is changed, the output of others moves.",
-         cause="Positions are mixed. The feed-forward network works on each position alone; the exchange between "
-               "positions is the business of attention.",
-         place="Look for a mean, a sum, a reshape or a transposition over the axis of time.")
+@mistake(
+    "take_in",
+    symptom="If one position is changed, the output of others moves.",
+    cause="Positions are mixed. The feed-forward network works on each position alone; the exchange between "
+    "positions is the business of attention.",
+    place="Look for a mean, a sum, a reshape or a transposition over the axis of time.",
+)
 def positions_mixed(self, x):
     return x + x.mean(dim=-2, keepdim=True)
 
@@ -325,11 +337,13 @@ class OneSequenceAsOneVector(nn.Module):
         return self.down_proj(self.dropout(self.activation(self.up_proj(flat)))).reshape(x.shape)
 
 
-@mistake("hand_out",
-         symptom="The input is contained in the output: subtract it, and the right output is left.",
-         cause="The residual is added inside the network. It belongs to the layer around it, which would add it a "
-               "second time.",
-         place="Return what down_proj gives, and no more.")
+@mistake(
+    "hand_out",
+    symptom="The input is contained in the output: subtract it, and the right output is left.",
+    cause="The residual is added inside the network. It belongs to the layer around it, which would add it a "
+    "second time.",
+    place="Return what down_proj gives, and no more.",
+)
 def residual_inside(self, x, output):
     return x + output
 
@@ -339,11 +353,13 @@ def residual_inside_gated(self, x, output):
     return x + output
 
 
-@mistake("hand_out",
-         symptom="Every output has mean 0 and variance 1 over its features, or twice the input gives the same output.",
-         cause="There is a layer norm inside of the network. Norms belong to the layer around it, which decides whether they "
-               "stand before or behind the addition.",
-         place="Take the norm out of the feed-forward network.")
+@mistake(
+    "hand_out",
+    symptom="Every output has mean 0 and variance 1 over its features, or twice the input gives the same output.",
+    cause="There is a layer norm inside of the network. Norms belong to the layer around it, which decides whether they "
+    "stand before or behind the addition.",
+    place="Take the norm out of the feed-forward network.",
+)
 def norm_inside(self, x, output):
     return F.layer_norm(output, output.shape[-1:])
 
@@ -363,12 +379,14 @@ def norm_at_the_start_of_both(self, x):
     return F.layer_norm(x, x.shape[-1:])
 
 
-@mistake("make_projections",
-         symptom="up_proj goes from ff_dim to embed_dim, and down_proj from embed_dim to ff_dim.",
-         cause="The names are exchanged, or the sizes: nn.Linear takes the number of inputs first. up_proj makes the "
-               "vector wider (embed_dim to ff_dim), down_proj brings it back. Weights that are loaded by name find no "
-               "place otherwise.",
-         place="Compare the arguments of both nn.Linear with their names.")
+@mistake(
+    "make_projections",
+    symptom="up_proj goes from ff_dim to embed_dim, and down_proj from embed_dim to ff_dim.",
+    cause="The names are exchanged, or the sizes: nn.Linear takes the number of inputs first. up_proj makes the "
+    "vector wider (embed_dim to ff_dim), down_proj brings it back. Weights that are loaded by name find no "
+    "place otherwise.",
+    place="Compare the arguments of both nn.Linear with their names.",
+)
 def projections_exchanged(self, embed_dim, ff_dim):
     self.up_proj = nn.Linear(ff_dim, embed_dim)
     self.down_proj = nn.Linear(embed_dim, ff_dim)
@@ -385,11 +403,14 @@ class NamesExchanged(nn.Module):
         return self.up_proj(self.dropout(self.activation(self.down_proj(x))))
 
 
-@mistake("FeedForward", keeps=0.5,
-         symptom="There are two linear layers, but not under the names up_proj and down_proj.",
-         cause="The names are part of the contract, because weights are loaded by name. In other code the layers are "
-               "called linear1 and linear2, fc1 and fc2, or w_1 and w_2.",
-         place="Assign the two layers to self.up_proj and self.down_proj.")
+@mistake(
+    "FeedForward",
+    keeps=0.5,
+    symptom="There are two linear layers, but not under the names up_proj and down_proj.",
+    cause="The names are part of the contract, because weights are loaded by name. In other code the layers are "
+    "called linear1 and linear2, fc1 and fc2, or w_1 and w_2.",
+    place="Assign the two layers to self.up_proj and self.down_proj.",
+)
 class layers_under_other_names(nn.Module):
     def __init__(self, embed_dim, ff_dim, dropout=0.0, activation=F.relu):
         super().__init__()
@@ -422,17 +443,20 @@ class LayersCalledAsInTheFormula(nn.Module):
         return self.w_2(self.dropout(self.activation(self.w_1(x))))
 
 
-@mistake("FeedForward",
-         symptom="There are two linear layers, but not under the names up_proj and down_proj, and the activation is "
-                 "always the same.",
-         cause="In an nn.Sequential the layers are called `0`, `3` and the like, and an nn.ReLU in it stays ReLU, "
-               "whatever activation is asked for. The names are part of the contract, because weights are loaded by name.",
-         place="Assign the two layers to self.up_proj and self.down_proj, keep activation, and call all in forward.")
+@mistake(
+    "FeedForward",
+    symptom="There are two linear layers, but not under the names up_proj and down_proj, and the activation is "
+    "always the same.",
+    cause="In an nn.Sequential the layers are called `0`, `3` and the like, and an nn.ReLU in it stays ReLU, "
+    "whatever activation is asked for. The names are part of the contract, because weights are loaded by name.",
+    place="Assign the two layers to self.up_proj and self.down_proj, keep activation, and call all in forward.",
+)
 class layers_in_a_sequence(nn.Module):
     def __init__(self, embed_dim, ff_dim, dropout=0.0, activation=F.relu):
         super().__init__()
-        self.net = nn.Sequential(nn.Linear(embed_dim, ff_dim), nn.ReLU(), nn.Dropout(dropout),
-                                 nn.Linear(ff_dim, embed_dim))
+        self.net = nn.Sequential(
+            nn.Linear(embed_dim, ff_dim), nn.ReLU(), nn.Dropout(dropout), nn.Linear(ff_dim, embed_dim)
+        )
 
     def forward(self, x):
         return self.net(x)
@@ -442,18 +466,22 @@ class layers_in_a_sequence(nn.Module):
 class LayersInASequenceWithDropoutLast(nn.Module):
     def __init__(self, embed_dim, ff_dim, dropout=0.0, activation=F.relu):
         super().__init__()
-        self.net = nn.Sequential(nn.Linear(embed_dim, ff_dim), nn.ReLU(), nn.Linear(ff_dim, embed_dim),
-                                 nn.Dropout(dropout))
+        self.net = nn.Sequential(
+            nn.Linear(embed_dim, ff_dim), nn.ReLU(), nn.Linear(ff_dim, embed_dim), nn.Dropout(dropout)
+        )
 
     def forward(self, x):
         return self.net(x)
 
 
-@mistake("make_projections", keeps=0.5,
-         symptom="The parameters up_proj.bias and down_proj.bias are missing.",
-         cause="The layers were made without bias. Many recent models do that (the stretch exercise as well), but the "
-               "paper's network has both, and so have the checkpoints that are loaded into it.",
-         place="Take bias=False out.")
+@mistake(
+    "make_projections",
+    keeps=0.5,
+    symptom="The parameters up_proj.bias and down_proj.bias are missing.",
+    cause="The layers were made without bias. Many recent models do that (the stretch exercise as well), but the "
+    "paper's network has both, and so have the checkpoints that are loaded into it.",
+    place="Take bias=False out.",
+)
 def no_bias(self, embed_dim, ff_dim):
     self.up_proj = nn.Linear(embed_dim, ff_dim, bias=False)
     self.down_proj = nn.Linear(ff_dim, embed_dim, bias=False)
@@ -465,11 +493,14 @@ def no_bias_below(self, embed_dim, ff_dim):
     self.down_proj = nn.Linear(ff_dim, embed_dim, bias=False)
 
 
-@mistake("make_branches", keeps=0.5,
-         symptom="There are parameters gate_proj.bias, up_proj.bias and down_proj.bias, which should not be.",
-         cause="The layers have biases. Shazeer leaves them out, as most models with gates do, and checkpoints have no "
-               "numbers for them.",
-         place="Make the three layers with bias=False.")
+@mistake(
+    "make_branches",
+    keeps=0.5,
+    symptom="There are parameters gate_proj.bias, up_proj.bias and down_proj.bias, which should not be.",
+    cause="The layers have biases. Shazeer leaves them out, as most models with gates do, and checkpoints have no "
+    "numbers for them.",
+    place="Make the three layers with bias=False.",
+)
 def bias_kept(self, embed_dim, ff_dim):
     self.gate_proj, self.up_proj = nn.Linear(embed_dim, ff_dim), nn.Linear(embed_dim, ff_dim)
     self.down_proj = nn.Linear(ff_dim, embed_dim)
@@ -482,47 +513,56 @@ def bias_kept_below(self, embed_dim, ff_dim):
     self.down_proj = nn.Linear(ff_dim, embed_dim)
 
 
-@mistake("multiply",
-         symptom="gate_proj and up_proj have changed places.",
-         cause="The activation acts on the wrong branch. The gate is the branch that passes through it; the other one "
-               "stays linear. With weights trained the other way round, the network computes something else.",
-         place="Look at which projection stands inside of the activation.")
+@mistake(
+    "multiply",
+    symptom="gate_proj and up_proj have changed places.",
+    cause="The activation acts on the wrong branch. The gate is the branch that passes through it; the other one "
+    "stays linear. With weights trained the other way round, the network computes something else.",
+    place="Look at which projection stands inside of the activation.",
+)
 def activation_on_the_other_branch(self, x):
     return self.gate_proj(x) * self.activation(self.up_proj(x))
 
 
-@mistake("multiply",
-         symptom="Both branches have passed through the activation.",
-         cause="Only the gate is activated. The linear branch carries the content, and has to be free to take any "
-               "value.",
-         place="Look at how often the activation is called: once is enough.")
+@mistake(
+    "multiply",
+    symptom="Both branches have passed through the activation.",
+    cause="Only the gate is activated. The linear branch carries the content, and has to be free to take any value.",
+    place="Look at how often the activation is called: once is enough.",
+)
 def activation_on_both_branches(self, x):
     return self.activation(self.gate_proj(x)) * self.activation(self.up_proj(x))
 
 
-@mistake("multiply",
-         symptom="The activation has been applied to the product of the branches.",
-         cause="The branches are multiplied first and activated afterwards. A gate is activated by itself, and then "
-               "decides how much of the other branch passes.",
-         place="Look at the parentheses: activation(gate) * up, not activation(gate * up).")
+@mistake(
+    "multiply",
+    symptom="The activation has been applied to the product of the branches.",
+    cause="The branches are multiplied first and activated afterwards. A gate is activated by itself, and then "
+    "decides how much of the other branch passes.",
+    place="Look at the parentheses: activation(gate) * up, not activation(gate * up).",
+)
 def activation_on_the_product(self, x):
     return self.activation(self.gate_proj(x) * self.up_proj(x))
 
 
-@mistake("multiply",
-         symptom="The branches are added where they should be multiplied.",
-         cause="A sum of two branches is a wider hidden layer. A gate multiplies: where it is 0, nothing of the other "
-               "branch passes.",
-         place="Look at the operator between the two branches.")
+@mistake(
+    "multiply",
+    symptom="The branches are added where they should be multiplied.",
+    cause="A sum of two branches is a wider hidden layer. A gate multiplies: where it is 0, nothing of the other "
+    "branch passes.",
+    place="Look at the operator between the two branches.",
+)
 def branches_added(self, x):
     return self.activation(self.gate_proj(x)) + self.up_proj(x)
 
 
-@mistake("multiply",
-         symptom="One of the two projections has no influence.",
-         cause="Both branches come from the same projection, so the gate can only weigh a number by itself. Gate and "
-               "content are projected with weights of their own.",
-         place="Look at the two factors: gate_proj in one, up_proj in the other.")
+@mistake(
+    "multiply",
+    symptom="One of the two projections has no influence.",
+    cause="Both branches come from the same projection, so the gate can only weigh a number by itself. Gate and "
+    "content are projected with weights of their own.",
+    place="Look at the two factors: gate_proj in one, up_proj in the other.",
+)
 def one_projection_for_both_branches(self, x):
     gate = self.gate_proj(x)
     return self.activation(gate) * gate
@@ -546,11 +586,14 @@ def one_layer_under_two_names(self, embed_dim, ff_dim):
 
 # Dropout
 
-@mistake("drop_hidden",
-         symptom="Numbers are dropped in evaluation mode as well.",
-         cause="Dropout is called without being told the mode: F.dropout(x, p) drops always, and so does an nn.Dropout "
-               "that is made afresh in forward. A trained model would then answer by chance.",
-         place="Use an nn.Dropout made in __init__, or hand training=self.training to F.dropout.")
+
+@mistake(
+    "drop_hidden",
+    symptom="Numbers are dropped in evaluation mode as well.",
+    cause="Dropout is called without being told the mode: F.dropout(x, p) drops always, and so does an nn.Dropout "
+    "that is made afresh in forward. A trained model would then answer by chance.",
+    place="Use an nn.Dropout made in __init__, or hand training=self.training to F.dropout.",
+)
 def dropout_in_evaluation(self, x):
     return F.dropout(x, self.hidden_dropout.p)
 
@@ -570,11 +613,14 @@ def fresh_dropout_in_every_call(self, change):
     return nn.Dropout(self.dropout.p)(change)
 
 
-@mistake("drop_hidden", keeps=0.5,
-         symptom="In training nothing is dropped, whatever dropout is.",
-         cause="The dropout is never applied. The numbers in evaluation are right, but the model will learn its "
-               "training data by heart more readily.",
-         place="Call the dropout in forward, in the place that the docstring names.")
+@mistake(
+    "drop_hidden",
+    keeps=0.5,
+    symptom="In training nothing is dropped, whatever dropout is.",
+    cause="The dropout is never applied. The numbers in evaluation are right, but the model will learn its "
+    "training data by heart more readily.",
+    place="Call the dropout in forward, in the place that the docstring names.",
+)
 def dropout_not_applied(self, x):
     return x
 
@@ -606,11 +652,13 @@ def first_output_not_dropped(self, x, mask):
     return self.norm1(x + change), weights
 
 
-@mistake(keeps=0.5,
-         symptom="In training, other numbers are dropped, or scaled up, than the hidden ones behind the activation.",
-         cause="Dropout stands in another place. Here it acts on the hidden numbers, between the activation and "
-               "down_proj; the output is dropped by the layer around it.",
-         place="Look at where the dropout is called.")
+@mistake(
+    keeps=0.5,
+    symptom="In training, other numbers are dropped, or scaled up, than the hidden ones behind the activation.",
+    cause="Dropout stands in another place. Here it acts on the hidden numbers, between the activation and "
+    "down_proj; the output is dropped by the layer around it.",
+    place="Look at where the dropout is called.",
+)
 class dropout_in_another_place:
     def drop_hidden(self, x):
         return x
@@ -651,11 +699,14 @@ class dropout_of_the_gated_output:
         return self.product_dropout(output)
 
 
-@mistake("make_attention", keeps=0.5,
-         symptom="Inside a sublayer nothing is dropped in training.",
-         cause="A part was built without the dropout, so it has its default of 0. One dropout serves for all: the "
-               "attention's weights, the hidden numbers, and the outputs of the sublayers.",
-         place="Look at how the parts are built in __init__, and count the arguments.")
+@mistake(
+    "make_attention",
+    keeps=0.5,
+    symptom="Inside a sublayer nothing is dropped in training.",
+    cause="A part was built without the dropout, so it has its default of 0. One dropout serves for all: the "
+    "attention's weights, the hidden numbers, and the outputs of the sublayers.",
+    place="Look at how the parts are built in __init__, and count the arguments.",
+)
 def dropout_not_passed_on(self, embed_dim, num_heads, dropout):
     self.self_attention = MultiHeadAttention(embed_dim, num_heads)
 
@@ -681,11 +732,14 @@ def dropout_not_passed_to_layers(self, sizes, dropout, norm_first, activation):
 
 # Residual and norm in the layer
 
-@mistake("add",
-         symptom="The output does not depend on the input itself, only on what the sublayers made of it.",
-         cause="A residual is missing. Each sublayer computes a change, and the change is added to its input; without "
-               "the addition a deep stack loses what it was given, and gradients fade on the way back.",
-         place="Look for the two additions `x + ...`, one per sublayer.")
+
+@mistake(
+    "add",
+    symptom="The output does not depend on the input itself, only on what the sublayers made of it.",
+    cause="A residual is missing. Each sublayer computes a change, and the change is added to its input; without "
+    "the addition a deep stack loses what it was given, and gradients fade on the way back.",
+    place="Look for the two additions `x + ...`, one per sublayer.",
+)
 def residual_missing(self, x, given, change):
     return change
 
@@ -724,11 +778,13 @@ class SublayersInARow(nn.Module):
         return self.norm2(self.drop2(self.feed_forward(x))), weights
 
 
-@mistake("add",
-         symptom="In the pre-norm form the change is added to the normalised input, not to the input.",
-         cause="The residual is taken behind the norm. In pre-norm the path of the additions runs past the norms, "
-               "from the first layer to the last; the norm stands in the branch only.",
-         place="Look for `x = norm(x)` in front of a sublayer: give the normed tensor a name of its own.")
+@mistake(
+    "add",
+    symptom="In the pre-norm form the change is added to the normalised input, not to the input.",
+    cause="The residual is taken behind the norm. In pre-norm the path of the additions runs past the norms, "
+    "from the first layer to the last; the norm stands in the branch only.",
+    place="Look for `x = norm(x)` in front of a sublayer: give the normed tensor a name of its own.",
+)
 def residual_from_the_normed_input(self, x, given, change):
     return given + change
 
@@ -765,11 +821,13 @@ class NormOverwritesTheInput(nn.Module):
         return (x if self.norm_first else self.norm2(x)), weights
 
 
-@mistake("choose_form",
-         symptom="norm_first=False gives the numbers of pre-norm, and norm_first=True those of post-norm.",
-         cause="The two forms are exchanged. norm_first=True says that the norm comes before the sublayer, in the "
-               "branch; False that it comes behind the addition.",
-         place="Look at the condition, or at what stands in its two branches.")
+@mistake(
+    "choose_form",
+    symptom="norm_first=False gives the numbers of pre-norm, and norm_first=True those of post-norm.",
+    cause="The two forms are exchanged. norm_first=True says that the norm comes before the sublayer, in the "
+    "branch; False that it comes behind the addition.",
+    place="Look at the condition, or at what stands in its two branches.",
+)
 def forms_exchanged(self, norm_first):
     self.norm_first = not norm_first
 
@@ -794,10 +852,13 @@ class BranchesExchanged(nn.Module):
         return x + self.dropout(self.feed_forward(self.norm2(x))), weights
 
 
-@mistake("choose_form", keeps=0.5,
-         symptom="The layer gives the same numbers for norm_first=True and norm_first=False.",
-         cause="norm_first is not used: only one of the two forms was written.",
-         place="Keep norm_first in __init__ and let forward choose between two forms.")
+@mistake(
+    "choose_form",
+    keeps=0.5,
+    symptom="The layer gives the same numbers for norm_first=True and norm_first=False.",
+    cause="norm_first is not used: only one of the two forms was written.",
+    place="Keep norm_first in __init__ and let forward choose between two forms.",
+)
 def norm_first_unused(self, norm_first):
     self.norm_first = False
 
@@ -807,11 +868,13 @@ def always_pre_norm(self, norm_first):
     self.norm_first = True
 
 
-@mistake("after",
-         symptom="In the post-norm form the residual is not normalised.",
-         cause="The norm acts on the sublayer's output alone, before the addition. Post-norm normalises the sum: "
-               "norm(x + sublayer(x)).",
-         place="Look at the parentheses of the norm: the addition stands inside.")
+@mistake(
+    "after",
+    symptom="In the post-norm form the residual is not normalised.",
+    cause="The norm acts on the sublayer's output alone, before the addition. Post-norm normalises the sum: "
+    "norm(x + sublayer(x)).",
+    place="Look at the parentheses of the norm: the addition stands inside.",
+)
 def norm_on_the_change_only(self, x, given, change, norm):
     change = self.drop(change)
     return x + (change if self.norm_first else norm(change))
@@ -822,11 +885,13 @@ def norm_on_the_change_in_both_forms(self, x, given, change, norm):
     return x + norm(self.drop(change))
 
 
-@mistake("after",
-         symptom="In the pre-norm form every sum has been normalised as well.",
-         cause="The norm is used twice, in front of the sublayer and behind the addition. One of the two makes the "
-               "form; both together cut the residual path that pre-norm keeps free.",
-         place="Look at what stands behind the addition in the pre-norm form: nothing should.")
+@mistake(
+    "after",
+    symptom="In the pre-norm form every sum has been normalised as well.",
+    cause="The norm is used twice, in front of the sublayer and behind the addition. One of the two makes the "
+    "form; both together cut the residual path that pre-norm keeps free.",
+    place="Look at what stands behind the addition in the pre-norm form: nothing should.",
+)
 def normed_before_and_after(self, x, given, change, norm):
     return norm(self.add(x, given, self.drop(change)))
 
@@ -836,11 +901,13 @@ def normed_before_in_both_forms(self, x, norm):
     return norm(x)
 
 
-@mistake("second_half",
-         symptom="A norm is missing.",
-         cause="There are two norms in a layer, one for each sublayer. Without one of them the numbers grow from "
-               "layer to layer, and the loaded weights of that norm have no effect.",
-         place="Count the norms in forward: norm1 with self_attention, norm2 with feed_forward.")
+@mistake(
+    "second_half",
+    symptom="A norm is missing.",
+    cause="There are two norms in a layer, one for each sublayer. Without one of them the numbers grow from "
+    "layer to layer, and the loaded weights of that norm have no effect.",
+    place="Count the norms in forward: norm1 with self_attention, norm2 with feed_forward.",
+)
 def norm_missing(self, x):
     return x + self.drop(self.feed_forward(x))
 
@@ -860,11 +927,13 @@ class both_norms_missing:
         return self.add(x, given, self.drop(change))
 
 
-@mistake("make_norms",
-         symptom="Both sublayers are normalised by the same parameters.",
-         cause="One norm serves both sublayers. A norm has a weight and a bias of its own, and the two places need "
-               "different ones; a checkpoint has numbers for two.",
-         place="Make two nn.LayerNorm in __init__, and use norm1 and norm2, each in its place.")
+@mistake(
+    "make_norms",
+    symptom="Both sublayers are normalised by the same parameters.",
+    cause="One norm serves both sublayers. A norm has a weight and a bias of its own, and the two places need "
+    "different ones; a checkpoint has numbers for two.",
+    place="Make two nn.LayerNorm in __init__, and use norm1 and norm2, each in its place.",
+)
 def one_norm_for_both(self, embed_dim):
     self.norm1 = self.norm2 = nn.LayerNorm(embed_dim)
 
@@ -885,11 +954,13 @@ class only_one_norm:
         return self.after(x, given, self.feed_forward(given), self.norm1)
 
 
-@mistake("whole",
-         symptom="The weights of norm1 act where those of norm2 should, and the other way round.",
-         cause="The two norms are exchanged. norm1 belongs to self_attention and norm2 to feed_forward; training from "
-               "scratch would not notice, loaded weights do.",
-         place="Look at which norm stands with which sublayer.")
+@mistake(
+    "whole",
+    symptom="The weights of norm1 act where those of norm2 should, and the other way round.",
+    cause="The two norms are exchanged. norm1 belongs to self_attention and norm2 to feed_forward; training from "
+    "scratch would not notice, loaded weights do.",
+    place="Look at which norm stands with which sublayer.",
+)
 def norms_exchanged(self, x, mask):
     given = self.before(x, self.norm2)
     change, weights = self.attend(x, given, mask)
@@ -898,11 +969,13 @@ def norms_exchanged(self, x, mask):
     return self.after(x, given, self.feed_forward(given), self.norm1), weights
 
 
-@mistake("attend",
-         symptom="In the pre-norm form the weights, or what they mix, are computed from numbers that are not normalised.",
-         cause="Only the query went through the norm; key or value are the plain x. In self-attention all three are "
-               "the same tensor, and in pre-norm that is norm1(x).",
-         place="Look at the three arguments of the attention.")
+@mistake(
+    "attend",
+    symptom="In the pre-norm form the weights, or what they mix, are computed from numbers that are not normalised.",
+    cause="Only the query went through the norm; key or value are the plain x. In self-attention all three are "
+    "the same tensor, and in pre-norm that is norm1(x).",
+    place="Look at the three arguments of the attention.",
+)
 def only_the_query_normed(self, x, given, mask):
     return self.self_attention(given, x, x, mask)
 
@@ -914,11 +987,14 @@ def value_not_normed(self, x, given, mask):
 
 # The order of the sublayers
 
-@mistake("whole",
-         symptom="The feed-forward network has worked on vectors that have not yet looked around.",
-         cause="The sublayers are in the wrong order. First attention gathers from the other positions, then the "
-               "feed-forward network works on what was gathered.",
-         place="Exchange the two halves of forward.")
+
+@mistake(
+    "whole",
+    symptom="The feed-forward network has worked on vectors that have not yet looked around.",
+    cause="The sublayers are in the wrong order. First attention gathers from the other positions, then the "
+    "feed-forward network works on what was gathered.",
+    place="Exchange the two halves of forward.",
+)
 def feed_forward_first(self, x, mask):
     given = self.before(x, self.norm1)
     x = self.after(x, given, self.feed_forward(given), self.norm1)
@@ -932,11 +1008,13 @@ def feed_forward_first_with_its_own_norm(self, x, mask):
     return self.first_half(self.second_half(x), mask)
 
 
-@mistake("whole",
-         symptom="The feed-forward network knows nothing of what attention found.",
-         cause="Both sublayers got the layer's input, side by side. In the paper's layer the second works on the result "
-               "of the first.",
-         place="Look at what is handed to feed_forward: the x after the first addition and norm.")
+@mistake(
+    "whole",
+    symptom="The feed-forward network knows nothing of what attention found.",
+    cause="Both sublayers got the layer's input, side by side. In the paper's layer the second works on the result "
+    "of the first.",
+    place="Look at what is handed to feed_forward: the x after the first addition and norm.",
+)
 def sublayers_side_by_side(self, x, mask):
     attended, weights = self.attend(x, self.before(x, self.norm1), mask)
     change = self.drop(self.feed_forward(self.before(x, self.norm2)))
@@ -954,11 +1032,14 @@ def second_residual_from_the_input(self, x, mask):
 
 # Masks
 
-@mistake("choose_mask",
-         symptom="Hidden keys keep their weight: the mask changes nothing.",
-         cause="The mask is not handed to the attention. Padding is then read like any token, and a sentence gets other "
-               "vectors when it stands in a batch with a longer one.",
-         place="Follow the argument `mask`: it is the fourth one of self_attention, and the second one of each layer.")
+
+@mistake(
+    "choose_mask",
+    symptom="Hidden keys keep their weight: the mask changes nothing.",
+    cause="The mask is not handed to the attention. Padding is then read like any token, and a sentence gets other "
+    "vectors when it stands in a batch with a longer one.",
+    place="Follow the argument `mask`: it is the fourth one of self_attention, and the second one of each layer.",
+)
 def padding_ignored(self, x, mask):
     return None
 
@@ -994,11 +1075,13 @@ class MaskNotPassedOn(nn.Module):
         return self.around(x, self.norm2, self.feed_forward), self.weights
 
 
-@mistake("choose_mask",
-         symptom="The keys that may be attended get no weight, and the hidden ones get all of it.",
-         cause="The mask is inverted on its way. MultiHeadAttention of this course takes True as may attend, as the "
-               "layer does; it is nn.MultiheadAttention in which True means ignore.",
-         place="Look for a `~` or `== 0` in front of the mask, and take it out.")
+@mistake(
+    "choose_mask",
+    symptom="The keys that may be attended get no weight, and the hidden ones get all of it.",
+    cause="The mask is inverted on its way. MultiHeadAttention of this course takes True as may attend, as the "
+    "layer does; it is nn.MultiheadAttention in which True means ignore.",
+    place="Look for a `~` or `== 0` in front of the mask, and take it out.",
+)
 def mask_inverted(self, x, mask):
     return None if mask is None else ~mask
 
@@ -1008,11 +1091,13 @@ def mask_inverted_for_the_layers(self, x, mask, index):
     return None if mask is None else ~mask
 
 
-@mistake("choose_mask",
-         symptom="Positions do not see those that come after them.",
-         cause="A causal mask is left in. It belongs to the decoder, which must not see the future; an encoder reads "
-               "the whole sentence at once, in both directions.",
-         place="Look for tril, triu or a causal mask, and take it out.")
+@mistake(
+    "choose_mask",
+    symptom="Positions do not see those that come after them.",
+    cause="A causal mask is left in. It belongs to the decoder, which must not see the future; an encoder reads "
+    "the whole sentence at once, in both directions.",
+    place="Look for tril, triu or a causal mask, and take it out.",
+)
 def causal_mask_left_in(self, x, mask):
     time = x.shape[1]
     return torch.ones(time, time, dtype=torch.bool, device=x.device).tril()
@@ -1046,11 +1131,13 @@ def causal_mask_by_default_for_the_layers(self, x, mask, index):
     return torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).tril() if mask is None else mask
 
 
-@mistake("attend",
-         symptom="The weights have the axes of batch and time exchanged: sequences attend to each other.",
-         cause="The tensor was transposed, as nn.MultiheadAttention wants it without batch_first=True. In this course "
-               "the batch always comes first.",
-         place="Look for a transpose(0, 1) around the attention.")
+@mistake(
+    "attend",
+    symptom="The weights have the axes of batch and time exchanged: sequences attend to each other.",
+    cause="The tensor was transposed, as nn.MultiheadAttention wants it without batch_first=True. In this course "
+    "the batch always comes first.",
+    place="Look for a transpose(0, 1) around the attention.",
+)
 def batch_taken_as_the_sequence(self, x, given, mask):
     given = given.transpose(0, 1)
     change, weights = self.self_attention(given, given, given, mask)
@@ -1068,10 +1155,13 @@ def batch_taken_as_the_sequence_in_the_stack(self, x, mask):
 
 # What is handed on and returned
 
-@mistake("make_feed_forward",
-         symptom="The output is the same whatever activation is asked for.",
-         cause="The activation is not handed to the feed-forward network, which then takes its default, F.relu.",
-         place="Look at how the feed-forward network is built in __init__, and count the arguments.")
+
+@mistake(
+    "make_feed_forward",
+    symptom="The output is the same whatever activation is asked for.",
+    cause="The activation is not handed to the feed-forward network, which then takes its default, F.relu.",
+    place="Look at how the feed-forward network is built in __init__, and count the arguments.",
+)
 def activation_not_passed_on(self, embed_dim, ff_dim, dropout, activation):
     self.feed_forward = FeedForward(embed_dim, ff_dim, dropout)
 
@@ -1081,10 +1171,12 @@ def activation_not_passed_to_the_layers(self, sizes, dropout, norm_first, activa
     return EncoderLayer(*sizes, dropout, norm_first)
 
 
-@mistake("answer",
-         symptom="x comes back alone, without the weights of the attention.",
-         cause="The contract of the course is a pair (x, weights), so that the weights can be looked at later on.",
-         place="Look at the return statement.")
+@mistake(
+    "answer",
+    symptom="x comes back alone, without the weights of the attention.",
+    cause="The contract of the course is a pair (x, weights), so that the weights can be looked at later on.",
+    place="Look at the return statement.",
+)
 def weights_not_returned(self, x, weights):
     return x
 
@@ -1094,10 +1186,12 @@ def weights_of_no_layer_returned(self, x, weights):
     return x
 
 
-@mistake("answer",
-         symptom="The first thing that comes back are the weights, and the second is x.",
-         cause="The pair is in the wrong order: x comes first, as in every module of the course.",
-         place="Look at the return statement.")
+@mistake(
+    "answer",
+    symptom="The first thing that comes back are the weights, and the second is x.",
+    cause="The pair is in the wrong order: x comes first, as in every module of the course.",
+    place="Look at the return statement.",
+)
 def answer_exchanged(self, x, weights):
     return weights, x
 
@@ -1107,11 +1201,14 @@ def answer_of_all_exchanged(self, x, weights):
     return weights, x
 
 
-@mistake("answer", keeps=0.5,
-         symptom="The weights have lost the axis of the heads.",
-         cause="They were averaged over the heads, as nn.MultiheadAttention does by default. Heads look at different "
-               "things, and their mean shows none of them; return what self_attention returns.",
-         place="Look for a mean over axis 1.")
+@mistake(
+    "answer",
+    keeps=0.5,
+    symptom="The weights have lost the axis of the heads.",
+    cause="They were averaged over the heads, as nn.MultiheadAttention does by default. Heads look at different "
+    "things, and their mean shows none of them; return what self_attention returns.",
+    place="Look for a mean over axis 1.",
+)
 def weights_averaged_over_heads(self, x, weights):
     return x, weights.mean(dim=1)
 
@@ -1123,11 +1220,14 @@ def all_weights_averaged_over_heads(self, x, weights):
 
 # The stack
 
-@mistake("make_layers",
-         symptom="All layers are one and the same: their parameters are shared.",
-         cause="[layer] * n lists one object n times, and calling one layer n times does the same. The paper's layers "
-               "have weights of their own.",
-         place="Call EncoderLayer(...) once per layer, inside a loop or a list comprehension.")
+
+@mistake(
+    "make_layers",
+    symptom="All layers are one and the same: their parameters are shared.",
+    cause="[layer] * n lists one object n times, and calling one layer n times does the same. The paper's layers "
+    "have weights of their own.",
+    place="Call EncoderLayer(...) once per layer, inside a loop or a list comprehension.",
+)
 def layers_share_weights(self, num_layers, sizes, dropout, norm_first, activation):
     self.layers = nn.ModuleList([self.make_layer(sizes, dropout, norm_first, activation)] * num_layers)
 
@@ -1172,19 +1272,23 @@ class OneLayerInASequence(nn.Module):
         return (x if self.final_norm is None else self.final_norm(x)), all_weights
 
 
-@mistake("make_layers",
-         symptom="PyTorch knows of no layers: their parameters are missing from the state dict.",
-         cause="The layers are kept in a plain Python list. An optimiser never sees them, .to(device) leaves them "
-               "behind, and weights cannot be loaded into them.",
-         place="Put the list into nn.ModuleList.")
+@mistake(
+    "make_layers",
+    symptom="PyTorch knows of no layers: their parameters are missing from the state dict.",
+    cause="The layers are kept in a plain Python list. An optimiser never sees them, .to(device) leaves them "
+    "behind, and weights cannot be loaded into them.",
+    place="Put the list into nn.ModuleList.",
+)
 def layers_in_a_plain_list(self, num_layers, sizes, dropout, norm_first, activation):
     self.layers = [self.make_layer(sizes, dropout, norm_first, activation) for _ in range(num_layers)]
 
 
-@mistake("make_layers",
-         symptom="There are as many layers for every num_layers.",
-         cause="The number of layers is fixed in the code, such as the 6 of the paper.",
-         place="Look at the loop that makes the layers: it should run num_layers times.")
+@mistake(
+    "make_layers",
+    symptom="There are as many layers for every num_layers.",
+    cause="The number of layers is fixed in the code, such as the 6 of the paper.",
+    place="Look at the loop that makes the layers: it should run num_layers times.",
+)
 def number_of_layers_fixed(self, num_layers, sizes, dropout, norm_first, activation):
     self.layers = nn.ModuleList([self.make_layer(sizes, dropout, norm_first, activation) for _ in range(6)])
 
@@ -1194,10 +1298,12 @@ def always_one_layer(self, num_layers, sizes, dropout, norm_first, activation):
     self.layers = nn.ModuleList([self.make_layer(sizes, dropout, norm_first, activation)])
 
 
-@mistake("run",
-         symptom="The output is that of the last layer alone: what the others did is lost.",
-         cause="Every layer got the input of the stack. Each has to work on what the one before it returned.",
-         place="Look at the loop: the x that a layer returns is the x that the next one gets.")
+@mistake(
+    "run",
+    symptom="The output is that of the last layer alone: what the others did is lost.",
+    cause="Every layer got the input of the stack. Each has to work on what the one before it returned.",
+    place="Look at the loop: the x that a layer returns is the x that the next one gets.",
+)
 def layers_not_chained(self, x, mask):
     weights, output = [], x
     for layer in self.layers:
@@ -1212,10 +1318,12 @@ def first_layer_only(self, x, mask):
     return found[0][0], [weights for _, weights in found]
 
 
-@mistake("run",
-         symptom="The layers work in reverse order.",
-         cause="The stack is run from its last layer to its first. Layer 0 reads the embeddings.",
-         place="Look at the loop for `reversed`, an insert at the front, or a negative index.")
+@mistake(
+    "run",
+    symptom="The layers work in reverse order.",
+    cause="The stack is run from its last layer to its first. Layer 0 reads the embeddings.",
+    place="Look at the loop for `reversed`, an insert at the front, or a negative index.",
+)
 def layers_in_reverse_order(self, x, mask):
     weights = []
     for layer in reversed(self.layers):
@@ -1233,10 +1341,12 @@ def layers_in_reverse_order_weights_too(self, x, mask):
     return x, weights
 
 
-@mistake("run",
-         symptom="The input of the stack is added to its output a second time.",
-         cause="There is a residual around the whole stack, or around each layer. The layers have their residuals inside.",
-         place="Look for an addition in the Encoder's forward: there is none.")
+@mistake(
+    "run",
+    symptom="The input of the stack is added to its output a second time.",
+    cause="There is a residual around the whole stack, or around each layer. The layers have their residuals inside.",
+    place="Look for an addition in the Encoder's forward: there is none.",
+)
 def residual_around_the_layers(self, x, mask):
     weights = []
     for layer in self.layers:
@@ -1255,11 +1365,13 @@ def residual_around_the_stack(self, x, mask):
     return given + x, weights
 
 
-@mistake("finish",
-         symptom="In the pre-norm form the output is not normalised.",
-         cause="The final norm is missing, or is made and not used. In pre-norm nothing has normalised the sum along "
-               "the residual path, so a last norm stands behind the last layer.",
-         place="Apply self.final_norm to x after the loop, if norm_first.")
+@mistake(
+    "finish",
+    symptom="In the pre-norm form the output is not normalised.",
+    cause="The final norm is missing, or is made and not used. In pre-norm nothing has normalised the sum along "
+    "the residual path, so a last norm stands behind the last layer.",
+    place="Apply self.final_norm to x after the loop, if norm_first.",
+)
 def final_norm_missing(self, x):
     return x
 
@@ -1269,11 +1381,14 @@ def final_norm_not_made(self, embed_dim, norm_first):
     pass
 
 
-@mistake("make_final_norm", keeps=0.5,
-         symptom="There is a final_norm in the post-norm form as well.",
-         cause="In post-norm every layer ends in a norm, so its output is normalised already. A second norm changes "
-               "the numbers, and a checkpoint has none for it.",
-         place="Make final_norm only if norm_first.")
+@mistake(
+    "make_final_norm",
+    keeps=0.5,
+    symptom="There is a final_norm in the post-norm form as well.",
+    cause="In post-norm every layer ends in a norm, so its output is normalised already. A second norm changes "
+    "the numbers, and a checkpoint has none for it.",
+    place="Make final_norm only if norm_first.",
+)
 def final_norm_in_post_norm(self, embed_dim, norm_first):
     self.final_norm = nn.LayerNorm(embed_dim)
 
@@ -1287,20 +1402,24 @@ class final_norm_made_in_post_norm:
         return self.final_norm(x) if self.norm_first else x
 
 
-@mistake("make_final_norm",
-         symptom="The final norm stands in the post-norm form, and is missing in the pre-norm form.",
-         cause="The condition is the wrong way round. Pre-norm layers end in a plain sum, so it is their stack that "
-               "needs a last norm.",
-         place="Look at the condition under which final_norm is made.")
+@mistake(
+    "make_final_norm",
+    symptom="The final norm stands in the post-norm form, and is missing in the pre-norm form.",
+    cause="The condition is the wrong way round. Pre-norm layers end in a plain sum, so it is their stack that "
+    "needs a last norm.",
+    place="Look at the condition under which final_norm is made.",
+)
 def final_norm_in_the_wrong_form(self, embed_dim, norm_first):
     if not norm_first:
         self.final_norm = nn.LayerNorm(embed_dim)
 
 
-@mistake(symptom="In the pre-norm form every layer's output has been normalised.",
-         cause="The final norm is applied after every layer. It stands once, behind the last one; between the layers "
-               "the residual path is left alone.",
-         place="Look at the indentation: final_norm comes after the loop.")
+@mistake(
+    symptom="In the pre-norm form every layer's output has been normalised.",
+    cause="The final norm is applied after every layer. It stands once, behind the last one; between the layers "
+    "the residual path is left alone.",
+    place="Look at the indentation: final_norm comes after the loop.",
+)
 class final_norm_after_every_layer:
     def run(self, x, mask):
         weights = []
@@ -1319,20 +1438,24 @@ def final_norm_twice(self, x):
     return self.final_norm(self.final_norm(x)) if hasattr(self, "final_norm") else x
 
 
-@mistake(only="Encoder",
-         symptom="In the pre-norm form the norm has been applied to the input of the stack.",
-         cause="final_norm stands in front of the first layer. There the sublayers' own norms do the work; it is the "
-               "sum behind the last layer that nobody has normalised.",
-         place="Move final_norm behind the loop.")
+@mistake(
+    only="Encoder",
+    symptom="In the pre-norm form the norm has been applied to the input of the stack.",
+    cause="final_norm stands in front of the first layer. There the sublayers' own norms do the work; it is the "
+    "sum behind the last layer that nobody has normalised.",
+    place="Move final_norm behind the loop.",
+)
 class final_norm_in_front:
     def forward(self, x, mask=None):
         return self.run(self.finish(x), mask)
 
 
-@mistake("make_layer",
-         symptom="norm_first changes the final norm only: the layers have the same form in both cases.",
-         cause="norm_first is not handed to the layers, which then take their default, post-norm.",
-         place="Look at how the layers are built, and count the arguments.")
+@mistake(
+    "make_layer",
+    symptom="norm_first changes the final norm only: the layers have the same form in both cases.",
+    cause="norm_first is not handed to the layers, which then take their default, post-norm.",
+    place="Look at how the layers are built, and count the arguments.",
+)
 def norm_first_not_passed_on(self, sizes, dropout, norm_first, activation):
     return EncoderLayer(*sizes, dropout, activation=activation)
 
@@ -1342,11 +1465,13 @@ def norm_first_always_passed_on(self, sizes, dropout, norm_first, activation):
     return EncoderLayer(*sizes, dropout, True, activation)
 
 
-@mistake("answer_of_all",
-         symptom="Only one layer's weights come back.",
-         cause="The loop overwrites the weights of the layer before. A list with one tensor per layer is what the "
-               "pictures of lesson 11 need.",
-         place="Append the weights of each layer to a list, and return the list.")
+@mistake(
+    "answer_of_all",
+    symptom="Only one layer's weights come back.",
+    cause="The loop overwrites the weights of the layer before. A list with one tensor per layer is what the "
+    "pictures of lesson 11 need.",
+    place="Append the weights of each layer to a list, and return the list.",
+)
 def weights_of_one_layer_only(self, x, weights):
     return x, weights[-1]
 
@@ -1361,11 +1486,14 @@ def last_weights_in_a_list(self, x, weights):
     return x, weights[-1:]
 
 
-@mistake("answer_of_all", keeps=0.5,
-         symptom="The weights are one tensor, where a list of one tensor per layer was asked for.",
-         cause="The weights were stacked or concatenated. Layers need not have weights of the same shape (a decoder "
-               "without a memory has none for its cross-attention), so the course keeps a list.",
-         place="Return the list as it is, without torch.stack or torch.cat.")
+@mistake(
+    "answer_of_all",
+    keeps=0.5,
+    symptom="The weights are one tensor, where a list of one tensor per layer was asked for.",
+    cause="The weights were stacked or concatenated. Layers need not have weights of the same shape (a decoder "
+    "without a memory has none for its cross-attention), so the course keeps a list.",
+    place="Return the list as it is, without torch.stack or torch.cat.",
+)
 def weights_in_one_tensor(self, x, weights):
     return x, torch.stack(weights)
 
@@ -1382,11 +1510,14 @@ def weights_concatenated(self, x, weights):
 
 # Find the bug
 
-@mistake("encoder_bug_input",
-         symptom="On your input the broken layer is right.",
-         cause="Your mask hides nothing, so it makes no difference whether the layer uses it. The bug is in when the "
-               "layer leaves a mask out.",
-         place="Return a mask that is False somewhere, and ask for which masks the first trick acts.")
+
+@mistake(
+    "encoder_bug_input",
+    symptom="On your input the broken layer is right.",
+    cause="Your mask hides nothing, so it makes no difference whether the layer uses it. The bug is in when the "
+    "layer leaves a mask out.",
+    place="Return a mask that is False somewhere, and ask for which masks the first trick acts.",
+)
 def nothing_hidden():
     return torch.arange(2 * 3 * 8).reshape(2, 3, 8) % 7 - 3.0, None
 
@@ -1396,20 +1527,24 @@ def mask_that_is_true_everywhere():
     return torch.arange(2 * 3 * 8).reshape(2, 3, 8) % 7 - 3.0, torch.ones(2, 1, 3, dtype=torch.bool)
 
 
-@mistake("encoder_bug_input",
-         symptom="On your input the broken layer is right.",
-         cause="You tried a sequence that is longer than one piece. The feed-forward network treats every position "
-               "alone, so it does not matter in which company a position passes through it.",
-         place="Look at the other trick: the mask that is left out.")
+@mistake(
+    "encoder_bug_input",
+    symptom="On your input the broken layer is right.",
+    cause="You tried a sequence that is longer than one piece. The feed-forward network treats every position "
+    "alone, so it does not matter in which company a position passes through it.",
+    place="Look at the other trick: the mask that is left out.",
+)
 def longer_than_a_piece():
     return torch.arange(2 * 67 * 8).reshape(2, 67, 8) % 7 - 3.0, None
 
 
-@mistake("encoder_bug_input",
-         symptom="On your input the broken layer is right.",
-         cause="The first sequence of your batch is padded (or it is the only one), and then the mask is used. What the "
-               "layer looks at before it leaves the mask out is the first sequence, and no other.",
-         place="Give the padding to another sequence, and let the first one be full.")
+@mistake(
+    "encoder_bug_input",
+    symptom="On your input the broken layer is right.",
+    cause="The first sequence of your batch is padded (or it is the only one), and then the mask is used. What the "
+    "layer looks at before it leaves the mask out is the first sequence, and no other.",
+    place="Give the padding to another sequence, and let the first one be full.",
+)
 def first_sequence_padded():
     x = torch.arange(2 * 3 * 8).reshape(2, 3, 8) % 7 - 3.0
     return x, torch.tensor([[[True, True, False]], [[True, True, True]]])
@@ -1420,29 +1555,35 @@ def the_only_sequence_padded():
     return torch.arange(3 * 8).reshape(1, 3, 8) % 7 - 3.0, torch.tensor([[[True, True, False]]])
 
 
-@mistake("encoder_bug_input",
-         symptom="On your input the broken layer is right.",
-         cause="Your mask [time, time] is the same for all sequences, and its first row hides something, so the mask is "
-               "used.",
-         place="Return one mask per sequence, [batch, 1, time], and ask which of them the layer looks at.")
+@mistake(
+    "encoder_bug_input",
+    symptom="On your input the broken layer is right.",
+    cause="Your mask [time, time] is the same for all sequences, and its first row hides something, so the mask is "
+    "used.",
+    place="Return one mask per sequence, [batch, 1, time], and ask which of them the layer looks at.",
+)
 def one_mask_for_all_sequences():
     return torch.arange(2 * 3 * 8).reshape(2, 3, 8) % 7 - 3.0, torch.ones(3, 3, dtype=torch.bool).tril()
 
 
-@mistake("encoder_bug_input",
-         symptom="On your input the broken layer is right, although it leaves the mask out.",
-         cause="All vectors of x are the same. A mean of equal vectors is that vector, whatever the weights are, so "
-               "nobody can see whether a mask was used. Inputs of zeros or ones hide many a bug.",
-         place="The mask is well chosen. Fill x with numbers that differ from position to position.")
+@mistake(
+    "encoder_bug_input",
+    symptom="On your input the broken layer is right, although it leaves the mask out.",
+    cause="All vectors of x are the same. A mean of equal vectors is that vector, whatever the weights are, so "
+    "nobody can see whether a mask was used. Inputs of zeros or ones hide many a bug.",
+    place="The mask is well chosen. Fill x with numbers that differ from position to position.",
+)
 def all_vectors_alike():
     return torch.ones(2, 3, 8), torch.tensor([[[True, True, True]], [[True, True, False]]])
 
 
-@mistake("encoder_bug_input",
-         symptom="What comes back cannot be given to the layer.",
-         cause="x is [batch, time, 8], floating point and finite, and a mask has one of the three shapes of the "
-               "docstring: [time, time], [batch, 1, time] or [batch, time, time].",
-         place="Compare type and shape of both with the docstring, and return the pair (x, mask).")
+@mistake(
+    "encoder_bug_input",
+    symptom="What comes back cannot be given to the layer.",
+    cause="x is [batch, time, 8], floating point and finite, and a mask has one of the three shapes of the "
+    "docstring: [time, time], [batch, 1, time] or [batch, time, time].",
+    place="Compare type and shape of both with the docstring, and return the pair (x, mask).",
+)
 def input_that_does_not_fit():
     return torch.ones(3, 8), None
 
@@ -1459,10 +1600,14 @@ def input_without_a_mask():
 
 # Habits
 
-@mistake("take_in", keeps=0.5,
-         symptom="No gradient reaches the input: nothing before this module could ever be trained.",
-         cause="The input was cut from autograd by detach, .data, torch.no_grad, numpy or a new torch.tensor.",
-         place="Look for one of these, and compute with the tensors as they come.")
+
+@mistake(
+    "take_in",
+    keeps=0.5,
+    symptom="No gradient reaches the input: nothing before this module could ever be trained.",
+    cause="The input was cut from autograd by detach, .data, torch.no_grad, numpy or a new torch.tensor.",
+    place="Look for one of these, and compute with the tensors as they come.",
+)
 def cut_from_autograd(self, x):
     return x.detach()
 
@@ -1489,11 +1634,14 @@ def cut_from_autograd_between_the_layers(self, x, mask):
     return x, weights
 
 
-@mistake("answer", keeps=0.5,
-         symptom="No gradient comes back through the weights.",
-         cause="The weights were cut from autograd by detach or .data. A loss may well use them, to make a head attend "
-               "to something, for example.",
-         place="Return the weights as self_attention returned them.")
+@mistake(
+    "answer",
+    keeps=0.5,
+    symptom="No gradient comes back through the weights.",
+    cause="The weights were cut from autograd by detach or .data. A loss may well use them, to make a head attend "
+    "to something, for example.",
+    place="Return the weights as self_attention returned them.",
+)
 def weights_detached(self, x, weights):
     return x, weights.detach()
 
@@ -1503,11 +1651,14 @@ def weights_of_all_layers_detached(self, x, weights):
     return x, [of_this_layer.detach() for of_this_layer in weights]
 
 
-@mistake("first_half", keeps=0.5,
-         symptom="The caller's x is another tensor after the call.",
-         cause="An argument was changed in place: `x += ...` writes into the tensor that the caller still holds. And "
-               "where autograd needs the old numbers, it refuses.",
-         place="Write `x = x + ...`.")
+@mistake(
+    "first_half",
+    keeps=0.5,
+    symptom="The caller's x is another tensor after the call.",
+    cause="An argument was changed in place: `x += ...` writes into the tensor that the caller still holds. And "
+    "where autograd needs the old numbers, it refuses.",
+    place="Write `x = x + ...`.",
+)
 def arguments_changed_in_place(self, x, mask):
     given = self.before(x, self.norm1)
     change, weights = self.attend(x, given.clone(), mask)

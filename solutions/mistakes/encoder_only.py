@@ -15,10 +15,22 @@ step, component, mistake, also = catalogue.step, catalogue.component, catalogue.
 
 # SequenceClassifier, the right way
 
+
 @component()
 class SequenceClassifier(nn.Module):
-    def __init__(self, vocab_size, embed_dim, num_heads, ff_dim, num_layers, max_len, num_classes, pad_id,
-                 dropout=0.0, activation=F.gelu):
+    def __init__(
+        self,
+        vocab_size,
+        embed_dim,
+        num_heads,
+        ff_dim,
+        num_layers,
+        max_len,
+        num_classes,
+        pad_id,
+        dropout=0.0,
+        activation=F.gelu,
+    ):
         nn.Module.__init__(self)
         self.pad_id = pad_id
         self.embedding = self.make_embedding(vocab_size, embed_dim, max_len, dropout)
@@ -63,11 +75,13 @@ class SequenceClassifier(nn.Module):
         return self.answer(self.score(self.pool(self.pick(x, embedded, tokens))), weights)
 
 
-@mistake("pick",
-         symptom="The logits are read from all places, where they should be read from the first one.",
-         cause="The mean (or the maximum) over the tokens is classified. That can work, but it is another model: BERT "
-               "has a token of its own for this, [CLS], and its pooler and head are trained on that token's state.",
-         place="Take `x[:, 0]`.")
+@mistake(
+    "pick",
+    symptom="The logits are read from all places, where they should be read from the first one.",
+    cause="The mean (or the maximum) over the tokens is classified. That can work, but it is another model: BERT "
+    "has a token of its own for this, [CLS], and its pooler and head are trained on that token's state.",
+    place="Take `x[:, 0]`.",
+)
 def classified_from_the_mean(self, x, embedded, tokens):
     return x.mean(dim=1)
 
@@ -88,11 +102,13 @@ def classified_from_the_sum(self, x, embedded, tokens):
     return x.sum(dim=1)
 
 
-@mistake("pick",
-         symptom="The logits are read from the last place, where they should be read from the first one.",
-         cause="The last token is classified. In a decoder it is the only one that has seen everything, so there it is "
-               "the right one. In an encoder every token has, and [CLS] stands first; the last place may be padding.",
-         place="Take `x[:, 0]`.")
+@mistake(
+    "pick",
+    symptom="The logits are read from the last place, where they should be read from the first one.",
+    cause="The last token is classified. In a decoder it is the only one that has seen everything, so there it is "
+    "the right one. In an encoder every token has, and [CLS] stands first; the last place may be padding.",
+    place="Take `x[:, 0]`.",
+)
 def classified_from_the_last_token(self, x, embedded, tokens):
     return x[:, -1]
 
@@ -102,55 +118,67 @@ def classified_from_the_last_token_before_padding(self, x, embedded, tokens):
     return x[torch.arange(len(x), device=x.device), (tokens != self.pad_id).sum(1) - 1]
 
 
-@mistake("pick",
-         symptom="The logits are read from the second place.",
-         cause="Counting begins at 0. Place 1 is the first word of the text; [CLS] is place 0.",
-         place="Take `x[:, 0]`.")
+@mistake(
+    "pick",
+    symptom="The logits are read from the second place.",
+    cause="Counting begins at 0. Place 1 is the first word of the text; [CLS] is place 0.",
+    place="Take `x[:, 0]`.",
+)
 def classified_from_the_first_word(self, x, embedded, tokens):
     return x[:, min(1, x.shape[1] - 1)]
 
 
-@mistake("pick",
-         symptom="There are logits for every token, where there should be one row per text.",
-         cause="Pooler and head are applied to all places. That classifies tokens, as for finding names; a text is "
-               "classified by the state of [CLS].",
-         place="Take `x[:, 0]` before the pooler.")
+@mistake(
+    "pick",
+    symptom="There are logits for every token, where there should be one row per text.",
+    cause="Pooler and head are applied to all places. That classifies tokens, as for finding names; a text is "
+    "classified by the state of [CLS].",
+    place="Take `x[:, 0]` before the pooler.",
+)
 def every_token_classified(self, x, embedded, tokens):
     return x
 
 
-@mistake("pick",
-         symptom="The first text of the batch is read, place by place, instead of the first place of each text.",
-         cause="`x[0]` counts along the batch, because the batch is the first axis. The first token of every text is "
-               "`x[:, 0]`.",
-         place="Look at the index in front of the pooler.")
+@mistake(
+    "pick",
+    symptom="The first text of the batch is read, place by place, instead of the first place of each text.",
+    cause="`x[0]` counts along the batch, because the batch is the first axis. The first token of every text is "
+    "`x[:, 0]`.",
+    place="Look at the index in front of the pooler.",
+)
 def first_text_instead_of_first_token(self, x, embedded, tokens):
     return x[0]
 
 
-@mistake("pick",
-         symptom="The logits are the same for all texts.",
-         cause="What is classified comes from before the encoder. There the state of [CLS] is nothing but the vector of "
-               "[CLS], which is the same in every text.",
-         place="Use what the encoder returns.")
+@mistake(
+    "pick",
+    symptom="The logits are the same for all texts.",
+    cause="What is classified comes from before the encoder. There the state of [CLS] is nothing but the vector of "
+    "[CLS], which is the same in every text.",
+    place="Use what the encoder returns.",
+)
 def classified_before_the_encoder(self, x, embedded, tokens):
     return embedded[:, 0]
 
 
-@mistake("mask",
-         symptom="Tokens attend to padding, and the logits of a text change with the amount of padding.",
-         cause="The encoder got no mask. Padding has a vector like every token, so without a mask it takes part in all "
-               "attention.",
-         place="Give the encoder `padding_mask(tokens, self.pad_id)`.")
+@mistake(
+    "mask",
+    symptom="Tokens attend to padding, and the logits of a text change with the amount of padding.",
+    cause="The encoder got no mask. Padding has a vector like every token, so without a mask it takes part in all "
+    "attention.",
+    place="Give the encoder `padding_mask(tokens, self.pad_id)`.",
+)
 def padding_ignored(self, tokens):
     return None
 
 
-@mistake("mask",
-         symptom="Tokens attend to padding and to nothing else; in texts without padding the weights are 0.",
-         cause="The mask is the wrong way round. True means may attend, so it is True where a token is *not* padding. "
-               "nn.MultiheadAttention has the opposite habit.",
-         place="Look for a `~`, or for `tokens == pad_id`.")
+@mistake(
+    "mask",
+    symptom="Tokens attend to padding and to nothing else; in texts without padding the weights are 0.",
+    cause="The mask is the wrong way round. True means may attend, so it is True where a token is *not* padding. "
+    "nn.MultiheadAttention has the opposite habit.",
+    place="Look for a `~`, or for `tokens == pad_id`.",
+)
 def padding_inverted(self, tokens):
     return ~padding_mask(tokens, self.pad_id)
 
@@ -160,40 +188,50 @@ def padding_compared_for_equality(self, tokens):
     return (tokens == self.pad_id)[:, None, :].expand(-1, tokens.shape[1], -1)
 
 
-@mistake("mask",
-         symptom="Padding is hidden as a query and not as a key: words still attend to padding.",
-         cause="The mask lies on the wrong axis. Hidden must be the *keys*, the last axis of [batch, queries, keys]; "
-               "what padding itself attends to does not matter.",
-         place="The mask is [batch, 1, keys]: `padding_mask`, or `unsqueeze(1)`, not `unsqueeze(2)`.")
+@mistake(
+    "mask",
+    symptom="Padding is hidden as a query and not as a key: words still attend to padding.",
+    cause="The mask lies on the wrong axis. Hidden must be the *keys*, the last axis of [batch, queries, keys]; "
+    "what padding itself attends to does not matter.",
+    place="The mask is [batch, 1, keys]: `padding_mask`, or `unsqueeze(1)`, not `unsqueeze(2)`.",
+)
 def padding_masked_on_the_query_axis(self, tokens):
     return (tokens != self.pad_id).unsqueeze(2)
 
 
-@mistake("mask",
-         symptom="It fails unless there are as many texts as tokens; then texts hide each other's tokens.",
-         cause="A mask with two axes is read as [queries, keys], the same for all texts. A mask that differs from text "
-               "to text needs three: [batch, 1, keys].",
-         place="Use `padding_mask`, or add an axis with `unsqueeze(1)`.")
+@mistake(
+    "mask",
+    symptom="It fails unless there are as many texts as tokens; then texts hide each other's tokens.",
+    cause="A mask with two axes is read as [queries, keys], the same for all texts. A mask that differs from text "
+    "to text needs three: [batch, 1, keys].",
+    place="Use `padding_mask`, or add an axis with `unsqueeze(1)`.",
+)
 def mask_without_its_axis(self, tokens):
     return tokens != self.pad_id
 
 
-@mistake("mask",
-         symptom="A pad_id of 0 is treated right, another one is not.",
-         cause="The code compares with 0, whatever pad_id says. 0 is a usual id for padding, and no more than that.",
-         place="Keep pad_id in the constructor and use it in forward.")
+@mistake(
+    "mask",
+    symptom="A pad_id of 0 is treated right, another one is not.",
+    cause="The code compares with 0, whatever pad_id says. 0 is a usual id for padding, and no more than that.",
+    place="Keep pad_id in the constructor and use it in forward.",
+)
 def pad_id_always_0(self, tokens):
     return padding_mask(tokens, 0)
 
 
-@mistake("mask",
-         symptom="[CLS] sees only itself: the logits do not depend on the rest of the text.",
-         cause="A causal mask was left in. It belongs to decoders. In an encoder every token may look both ways, and "
-               "the first token, which is to speak for all, would see nothing under it.",
-         place="Give the encoder the padding mask alone.")
+@mistake(
+    "mask",
+    symptom="[CLS] sees only itself: the logits do not depend on the rest of the text.",
+    cause="A causal mask was left in. It belongs to decoders. In an encoder every token may look both ways, and "
+    "the first token, which is to speak for all, would see nothing under it.",
+    place="Give the encoder the padding mask alone.",
+)
 def causal_mask_left_in(self, tokens):
-    return padding_mask(tokens, self.pad_id) & torch.ones(
-        tokens.shape[1], tokens.shape[1], dtype=torch.bool, device=tokens.device).tril()
+    return (
+        padding_mask(tokens, self.pad_id)
+        & torch.ones(tokens.shape[1], tokens.shape[1], dtype=torch.bool, device=tokens.device).tril()
+    )
 
 
 @also("causal_mask_left_in", "mask")
@@ -201,40 +239,48 @@ def causal_mask_instead_of_padding(self, tokens):
     return torch.ones(tokens.shape[1], tokens.shape[1], dtype=torch.bool, device=tokens.device).tril()
 
 
-@mistake("mask",
-         symptom="No token attends to [CLS].",
-         cause="[CLS], the first place, was hidden together with padding. It is to be read at the end, but as a key it "
-               "is a token like the others.",
-         place="Hide padding and nothing else.")
+@mistake(
+    "mask",
+    symptom="No token attends to [CLS].",
+    cause="[CLS], the first place, was hidden together with padding. It is to be read at the end, but as a key it "
+    "is a token like the others.",
+    place="Hide padding and nothing else.",
+)
 def first_token_hidden(self, tokens):
     visible = padding_mask(tokens, self.pad_id).clone()
     visible[:, :, 0] = False
     return visible
 
 
-@mistake("encode",
-         symptom="The attention weights are as wide as the batch, and not as the texts: texts attend to each other.",
-         cause="Batch and time were exchanged on the way into the encoder, as nn.TransformerEncoder wants it without "
-               "batch_first. In this course the batch comes first, so tokens of different texts attend to each other.",
-         place="Give the encoder [batch, time, embed_dim], without a transpose.")
+@mistake(
+    "encode",
+    symptom="The attention weights are as wide as the batch, and not as the texts: texts attend to each other.",
+    cause="Batch and time were exchanged on the way into the encoder, as nn.TransformerEncoder wants it without "
+    "batch_first. In this course the batch comes first, so tokens of different texts attend to each other.",
+    place="Give the encoder [batch, time, embed_dim], without a transpose.",
+)
 def batch_and_time_exchanged(self, x, mask):
     x, weights = self.encoder(x.transpose(0, 1))
     return x.transpose(0, 1), weights
 
 
-@mistake("make_encoder",
-         symptom="The encoder has a final norm, and its layers normalise before the sublayers.",
-         cause="norm_first=True is GPT-2's form. BERT is post-norm, as the paper of 2017 is: each sum of a sublayer and "
-               "its input is normalised.",
-         place="Build the encoder with `norm_first=False`, its default.")
+@mistake(
+    "make_encoder",
+    symptom="The encoder has a final norm, and its layers normalise before the sublayers.",
+    cause="norm_first=True is GPT-2's form. BERT is post-norm, as the paper of 2017 is: each sum of a sublayer and "
+    "its input is normalised.",
+    place="Build the encoder with `norm_first=False`, its default.",
+)
 def norm_before_the_sublayers(self, num_layers, embed_dim, num_heads, ff_dim, dropout, activation):
     return Encoder(num_layers, embed_dim, num_heads, ff_dim, dropout, norm_first=True, activation=activation)
 
 
-@mistake("make_encoder",
-         symptom="The feed-forward networks have another activation than was asked for.",
-         cause="activation was not handed on, so the encoder took its own default, ReLU; or a fixed one was handed on.",
-         place="Build the encoder with `activation=activation`.")
+@mistake(
+    "make_encoder",
+    symptom="The feed-forward networks have another activation than was asked for.",
+    cause="activation was not handed on, so the encoder took its own default, ReLU; or a fixed one was handed on.",
+    place="Build the encoder with `activation=activation`.",
+)
 def activation_not_handed_on(self, num_layers, embed_dim, num_heads, ff_dim, dropout, activation):
     return Encoder(num_layers, embed_dim, num_heads, ff_dim, dropout)
 
@@ -244,72 +290,88 @@ def activation_is_always_gelu(self, num_layers, embed_dim, num_heads, ff_dim, dr
     return Encoder(num_layers, embed_dim, num_heads, ff_dim, dropout, activation=F.gelu)
 
 
-@mistake("make_encoder",
-         symptom="In training nothing is dropped in the encoder.",
-         cause="dropout was not handed on, so the encoder took its default of 0.",
-         place="Give dropout to the embedding and to the encoder.")
+@mistake(
+    "make_encoder",
+    symptom="In training nothing is dropped in the encoder.",
+    cause="dropout was not handed on, so the encoder took its default of 0.",
+    place="Give dropout to the embedding and to the encoder.",
+)
 def dropout_not_handed_to_the_encoder(self, num_layers, embed_dim, num_heads, ff_dim, dropout, activation):
     return Encoder(num_layers, embed_dim, num_heads, ff_dim, activation=activation)
 
 
-@mistake("make_encoder",
-         symptom="Heads and layers have changed places: there are as many layers as heads were asked for.",
-         cause="Encoder takes num_layers first and num_heads third. Numbers in the wrong order raise no error as long "
-               "as both divide embed_dim.",
-         place="Compare the order of your arguments with Encoder's, or pass them by name.")
+@mistake(
+    "make_encoder",
+    symptom="Heads and layers have changed places: there are as many layers as heads were asked for.",
+    cause="Encoder takes num_layers first and num_heads third. Numbers in the wrong order raise no error as long "
+    "as both divide embed_dim.",
+    place="Compare the order of your arguments with Encoder's, or pass them by name.",
+)
 def heads_and_layers_exchanged(self, num_layers, embed_dim, num_heads, ff_dim, dropout, activation):
     return Encoder(num_heads, embed_dim, num_layers, ff_dim, dropout, activation=activation)
 
 
-@mistake("make_embedding",
-         symptom="The positions are a fixed table of waves, not a parameter.",
-         cause="TransformerEmbedding's default is the sinusoidal table of the 2017 paper. BERT learns a vector per "
-               "position.",
-         place="Build the embedding with `positions=\"learned\"`.")
+@mistake(
+    "make_embedding",
+    symptom="The positions are a fixed table of waves, not a parameter.",
+    cause="TransformerEmbedding's default is the sinusoidal table of the 2017 paper. BERT learns a vector per "
+    "position.",
+    place='Build the embedding with `positions="learned"`.',
+)
 def sinusoidal_positions(self, vocab_size, embed_dim, max_len, dropout):
     return TransformerEmbedding(vocab_size, embed_dim, max_len, dropout=dropout)
 
 
-@mistake("make_embedding",
-         symptom="In training the embedding drops nothing.",
-         cause="dropout was not handed on to the embedding, whose default is 0.",
-         place="Build the embedding with `dropout=dropout`.")
+@mistake(
+    "make_embedding",
+    symptom="In training the embedding drops nothing.",
+    cause="dropout was not handed on to the embedding, whose default is 0.",
+    place="Build the embedding with `dropout=dropout`.",
+)
 def dropout_not_handed_to_the_embedding(self, vocab_size, embed_dim, max_len, dropout):
     return TransformerEmbedding(vocab_size, embed_dim, max_len, positions="learned")
 
 
-@mistake("embed",
-         symptom="There are no positions: the same token has the same vector at every place.",
-         cause="The token table was used by itself. Attention knows no order, so without positions a text is a bag of "
-               "words.",
-         place="Call the whole embedding, `self.embedding(tokens)`.")
+@mistake(
+    "embed",
+    symptom="There are no positions: the same token has the same vector at every place.",
+    cause="The token table was used by itself. Attention knows no order, so without positions a text is a bag of "
+    "words.",
+    place="Call the whole embedding, `self.embedding(tokens)`.",
+)
 def positions_missing(self, tokens):
     return self.embedding.token(tokens)
 
 
-@mistake("embed",
-         symptom="The token vectors are too large by the factor √embed_dim before the positions are added.",
-         cause="The paper of 2017 multiplies its embeddings by that factor, because its positions are fixed waves. BERT "
-               "learns both tables and multiplies neither.",
-         place="Take the factor out.")
+@mistake(
+    "embed",
+    symptom="The token vectors are too large by the factor √embed_dim before the positions are added.",
+    cause="The paper of 2017 multiplies its embeddings by that factor, because its positions are fixed waves. BERT "
+    "learns both tables and multiplies neither.",
+    place="Take the factor out.",
+)
 def tokens_scaled(self, tokens):
     return self.embedding.position(self.embedding.token(tokens) * self.embedding.token.embedding_dim**0.5)
 
 
-@mistake("settle",
-         symptom="What enters the encoder is not normalised.",
-         cause="The norm behind the embedding is missing. A post-norm encoder normalises what its sublayers give, so "
-               "the first sublayer would get the plain sum of the tables.",
-         place="Apply `self.norm` to what the embedding gives.")
+@mistake(
+    "settle",
+    symptom="What enters the encoder is not normalised.",
+    cause="The norm behind the embedding is missing. A post-norm encoder normalises what its sublayers give, so "
+    "the first sublayer would get the plain sum of the tables.",
+    place="Apply `self.norm` to what the embedding gives.",
+)
 def embedding_norm_missing(self, x):
     return x
 
 
-@mistake("encode",
-         symptom="The states are normalised once more than they should be, and the embedding not at all.",
-         cause="The norm stands behind the encoder. There a post-norm encoder has just normalised; BERT's extra norm "
-               "is the one behind the embedding.",
-         place="Apply `self.norm` before the encoder.")
+@mistake(
+    "encode",
+    symptom="The states are normalised once more than they should be, and the embedding not at all.",
+    cause="The norm stands behind the encoder. There a post-norm encoder has just normalised; BERT's extra norm "
+    "is the one behind the embedding.",
+    place="Apply `self.norm` before the encoder.",
+)
 def norm_behind_the_encoder(self, x, mask):
     x, weights = self.encoder(x, mask)
     return self.norm(x), weights
@@ -325,11 +387,13 @@ class norm_moved_behind_the_encoder:
         return self.norm(x), weights
 
 
-@mistake("pool",
-         symptom="The head gets another vector than the pooler's: the pooler is not used, or without its tanh.",
-         cause="The pooler is a linear layer *and* a tanh. Two linear layers without anything between them could do no "
-               "more than one.",
-         place="`self.head(torch.tanh(self.pooler(x[:, 0])))`")
+@mistake(
+    "pool",
+    symptom="The head gets another vector than the pooler's: the pooler is not used, or without its tanh.",
+    cause="The pooler is a linear layer *and* a tanh. Two linear layers without anything between them could do no "
+    "more than one.",
+    place="`self.head(torch.tanh(self.pooler(x[:, 0])))`",
+)
 def pooler_incomplete(self, picked):
     return self.pooler(picked)
 
@@ -344,10 +408,12 @@ def tanh_without_a_pooler(self, picked):
     return torch.tanh(picked)
 
 
-@mistake("pool",
-         symptom="The pooler has another activation than tanh.",
-         cause="BERT's pooler uses tanh; its feed-forward networks use GELU. The two are easily mixed up.",
-         place="`torch.tanh(self.pooler(x[:, 0]))`")
+@mistake(
+    "pool",
+    symptom="The pooler has another activation than tanh.",
+    cause="BERT's pooler uses tanh; its feed-forward networks use GELU. The two are easily mixed up.",
+    place="`torch.tanh(self.pooler(x[:, 0]))`",
+)
 def pooler_with_another_activation(self, picked):
     return F.gelu(self.pooler(picked))
 
@@ -357,11 +423,13 @@ def pooler_with_relu(self, picked):
     return torch.relu(self.pooler(picked))
 
 
-@mistake("score",
-         symptom="The logits are probabilities, or logarithms of probabilities.",
-         cause="A softmax was applied in the model. F.cross_entropy works on logits and contains one; a second one "
-               "makes the classes nearly equal.",
-         place="Return what the head gives.")
+@mistake(
+    "score",
+    symptom="The logits are probabilities, or logarithms of probabilities.",
+    cause="A softmax was applied in the model. F.cross_entropy works on logits and contains one; a second one "
+    "makes the classes nearly equal.",
+    place="Return what the head gives.",
+)
 def softmax_in_the_model(self, pooled):
     return self.head(pooled).softmax(dim=-1)
 
@@ -376,34 +444,45 @@ def sigmoid_in_the_model(self, pooled):
     return self.head(pooled).sigmoid()
 
 
-@mistake("score",
-         symptom="The result is as wide as embed_dim, not as the number of classes.",
-         cause="The head is not applied. The pooler gives a vector; the head makes one logit per class of it.",
-         place="Return `self.head(pooled)`.")
+@mistake(
+    "score",
+    symptom="The result is as wide as embed_dim, not as the number of classes.",
+    cause="The head is not applied. The pooler gives a vector; the head makes one logit per class of it.",
+    place="Return `self.head(pooled)`.",
+)
 def head_not_applied(self, pooled):
     return pooled
 
 
-@mistake("answer", keeps=0.5,
-         symptom="One tensor comes back where a pair is expected.",
-         cause="Only the logits are returned. The weights are part of the answer: they show what [CLS] looks at.",
-         place="Return both: logits, weights.")
+@mistake(
+    "answer",
+    keeps=0.5,
+    symptom="One tensor comes back where a pair is expected.",
+    cause="Only the logits are returned. The weights are part of the answer: they show what [CLS] looks at.",
+    place="Return both: logits, weights.",
+)
 def weights_not_returned(self, logits, weights):
     return logits
 
 
-@mistake("answer", keeps=0.5,
-         symptom="Logits and weights have changed places.",
-         cause="The order is part of the contract: the output first, the weights second, as everywhere in the course.",
-         place="Look at the return statement.")
+@mistake(
+    "answer",
+    keeps=0.5,
+    symptom="Logits and weights have changed places.",
+    cause="The order is part of the contract: the output first, the weights second, as everywhere in the course.",
+    place="Look at the return statement.",
+)
 def logits_and_weights_exchanged(self, logits, weights):
     return weights, logits
 
 
-@mistake("answer", keeps=0.5,
-         symptom="The second thing returned is not the list of attention weights, one tensor per layer with all heads.",
-         cause="Only one layer's weights were returned, or they were averaged over the heads.",
-         place="Pass on the list that the encoder returns.")
+@mistake(
+    "answer",
+    keeps=0.5,
+    symptom="The second thing returned is not the list of attention weights, one tensor per layer with all heads.",
+    cause="Only one layer's weights were returned, or they were averaged over the heads.",
+    place="Pass on the list that the encoder returns.",
+)
 def other_weights_returned(self, logits, weights):
     return logits, weights[-1]
 
@@ -414,6 +493,7 @@ def weights_averaged_over_heads(self, logits, weights):
 
 
 # mask_tokens, the right way
+
 
 @step
 def draw(tokens, generator):
@@ -470,8 +550,19 @@ def hand_over(inputs, labels):
     return inputs, labels
 
 
-@component("draw", "second_draw", "draw_tokens", "find_special", "choose", "hidden", "disturbed", "reach", "label",
-           "hide", "hand_over")
+@component(
+    "draw",
+    "second_draw",
+    "draw_tokens",
+    "find_special",
+    "choose",
+    "hidden",
+    "disturbed",
+    "reach",
+    "label",
+    "hide",
+    "hand_over",
+)
 def mask_tokens(step, tokens, mask_id, vocab_size, special_ids, probability=0.15, generator=None):
     first = step.draw(tokens, generator)
     chosen = step.choose(first, step.find_special(tokens, special_ids), probability)
@@ -483,11 +574,13 @@ def mask_tokens(step, tokens, mask_id, vocab_size, special_ids, probability=0.15
     return step.hand_over(inputs, step.label(tokens, chosen, inputs))
 
 
-@mistake("find_special",
-         symptom="Special tokens are chosen: [CLS], [SEP] or padding get a label, and may be replaced.",
-         cause="They are no words, and there is nothing to be learned from guessing them. All ids in special_ids have "
-               "to be left out.",
-         place="Combine the draw with `~torch.isin(tokens, torch.tensor(special_ids, device=tokens.device))`.")
+@mistake(
+    "find_special",
+    symptom="Special tokens are chosen: [CLS], [SEP] or padding get a label, and may be replaced.",
+    cause="They are no words, and there is nothing to be learned from guessing them. All ids in special_ids have "
+    "to be left out.",
+    place="Combine the draw with `~torch.isin(tokens, torch.tensor(special_ids, device=tokens.device))`.",
+)
 def special_tokens_masked(tokens, special_ids):
     return torch.zeros_like(tokens, dtype=torch.bool)
 
@@ -509,19 +602,23 @@ def only_token_0_special(tokens, special_ids):
     return tokens == 0
 
 
-@mistake("choose",
-         symptom="Only special tokens get a label, and no word does.",
-         cause="The condition is the wrong way round: special tokens are the ones that are never chosen.",
-         place="Look for a missing `~` in front of what says where special tokens stand.")
+@mistake(
+    "choose",
+    symptom="Only special tokens get a label, and no word does.",
+    cause="The condition is the wrong way round: special tokens are the ones that are never chosen.",
+    place="Look for a missing `~` in front of what says where special tokens stand.",
+)
 def only_special_tokens_masked(first, special, probability):
     return (first < probability) & special
 
 
-@mistake("choose",
-         symptom="Another share of the tokens is chosen than was asked for.",
-         cause="The comparison is the wrong way round, or the probability is a fixed number. A number drawn from 0 to 1 "
-               "is *below* p with the probability p.",
-         place="`torch.rand(...) < probability`")
+@mistake(
+    "choose",
+    symptom="Another share of the tokens is chosen than was asked for.",
+    cause="The comparison is the wrong way round, or the probability is a fixed number. A number drawn from 0 to 1 "
+    "is *below* p with the probability p.",
+    place="`torch.rand(...) < probability`",
+)
 def another_probability(first, special, probability):
     return (first > probability) & ~special
 
@@ -536,11 +633,13 @@ def everything_chosen(first, special, probability):
     return ~special
 
 
-@mistake("draw",
-         symptom="The same places are chosen in every text, or whole texts are.",
-         cause="There are too few draws: one per place or one per text, which then holds for a whole column or row. "
-               "Every token of every text is drawn for by itself.",
-         place="Draw with `torch.rand(tokens.shape, ...)`.")
+@mistake(
+    "draw",
+    symptom="The same places are chosen in every text, or whole texts are.",
+    cause="There are too few draws: one per place or one per text, which then holds for a whole column or row. "
+    "Every token of every text is drawn for by itself.",
+    place="Draw with `torch.rand(tokens.shape, ...)`.",
+)
 def too_few_draws(tokens, generator):
     return torch.rand(tokens.shape[1], generator=generator, device=tokens.device).expand(tokens.shape)
 
@@ -550,11 +649,13 @@ def one_draw_per_text(tokens, generator):
     return torch.rand(len(tokens), 1, generator=generator, device=tokens.device).expand(tokens.shape)
 
 
-@mistake("hidden",
-         symptom="Of the chosen tokens another share than 8 of 10 becomes [MASK].",
-         cause="Of the chosen ones 80 % become [MASK], 10 % a random token, and 10 % stay. The shares are of the chosen "
-               "tokens, not of all, and one draw has to decide among the three.",
-         place="Draw one number for each token: below 0.8 [MASK], from 0.9 on a random token, between the two nothing.")
+@mistake(
+    "hidden",
+    symptom="Of the chosen tokens another share than 8 of 10 becomes [MASK].",
+    cause="Of the chosen ones 80 % become [MASK], 10 % a random token, and 10 % stay. The shares are of the chosen "
+    "tokens, not of all, and one draw has to decide among the three.",
+    place="Draw one number for each token: below 0.8 [MASK], from 0.9 on a random token, between the two nothing.",
+)
 def wrong_shares(fate):
     return fate < 1.0
 
@@ -608,8 +709,9 @@ def second_draw_of_what_is_left(tokens, mask_id, vocab_size, special_ids, probab
 
 
 @also("wrong_shares", "mask_tokens")
-def second_draw_of_what_is_left_on_the_default_device(tokens, mask_id, vocab_size, special_ids, probability=0.15,
-                                                      generator=None):
+def second_draw_of_what_is_left_on_the_default_device(
+    tokens, mask_id, vocab_size, special_ids, probability=0.15, generator=None
+):
     special = torch.isin(tokens, torch.tensor(special_ids))
     chosen = (torch.rand(tokens.shape, generator=generator) < probability) & ~special
     masked = chosen & (torch.rand(tokens.shape, generator=generator) < 0.8)
@@ -629,29 +731,35 @@ def later_draw_takes_from_the_mask(tokens, mask_id, vocab_size, special_ids, pro
     return torch.where(disturbed, others, inputs), tokens.masked_fill(~chosen, -100)
 
 
-@mistake("second_draw",
-         symptom="All chosen tokens become [MASK]: the first draw decides their fate as well.",
-         cause="The number that chose a token is below the probability, 0.15, so it is also below 0.8. What becomes of "
-               "a chosen token needs a second draw (or a comparison with shares of the probability).",
-         place="Call torch.rand once more for the fate of the chosen tokens.")
+@mistake(
+    "second_draw",
+    symptom="All chosen tokens become [MASK]: the first draw decides their fate as well.",
+    cause="The number that chose a token is below the probability, 0.15, so it is also below 0.8. What becomes of "
+    "a chosen token needs a second draw (or a comparison with shares of the probability).",
+    place="Call torch.rand once more for the fate of the chosen tokens.",
+)
 def same_draw_twice(tokens, first, probability, generator):
     return first
 
 
-@mistake("reach",
-         symptom="Tokens that were not chosen are replaced.",
-         cause="The second draw was applied to all tokens, so most of the text becomes [MASK]. 80, 10 and 10 % are "
-               "shares of the chosen ones.",
-         place="Combine the second draw with `chosen &`.")
+@mistake(
+    "reach",
+    symptom="Tokens that were not chosen are replaced.",
+    cause="The second draw was applied to all tokens, so most of the text becomes [MASK]. 80, 10 and 10 % are "
+    "shares of the chosen ones.",
+    place="Combine the second draw with `chosen &`.",
+)
 def all_tokens_replaced(chosen):
     return torch.ones_like(chosen)
 
 
-@mistake("label",
-         symptom="Places that are no question have a label.",
-         cause="The labels are all tokens. Where nothing was chosen the label has to be -100, which the loss leaves "
-               "out; otherwise the model is trained to copy.",
-         place="`labels = tokens.masked_fill(~chosen, -100)`")
+@mistake(
+    "label",
+    symptom="Places that are no question have a label.",
+    cause="The labels are all tokens. Where nothing was chosen the label has to be -100, which the loss leaves "
+    "out; otherwise the model is trained to copy.",
+    place="`labels = tokens.masked_fill(~chosen, -100)`",
+)
 def unchosen_places_with_a_label(tokens, chosen, inputs):
     return tokens.clone()
 
@@ -661,28 +769,34 @@ def unchosen_places_with_label_0(tokens, chosen, inputs):
     return tokens.masked_fill(~chosen, 0)
 
 
-@mistake("label",
-         symptom="The chosen places have the label -100, and all others have one.",
-         cause="The condition is the wrong way round: -100 stands where nothing is asked.",
-         place="`labels = tokens.masked_fill(~chosen, -100)`, with the `~`.")
+@mistake(
+    "label",
+    symptom="The chosen places have the label -100, and all others have one.",
+    cause="The condition is the wrong way round: -100 stands where nothing is asked.",
+    place="`labels = tokens.masked_fill(~chosen, -100)`, with the `~`.",
+)
 def labels_inverted(tokens, chosen, inputs):
     return tokens.masked_fill(chosen, -100)
 
 
-@mistake("label",
-         symptom="Labels say [MASK]: they are not the tokens that stood there.",
-         cause="The labels were taken from the inputs after they had been changed, or from a tensor that is the same as "
-               "the inputs under another name. The question would be its own answer.",
-         place="Make the labels from the tokens before anything is replaced, and in a tensor of their own.")
+@mistake(
+    "label",
+    symptom="Labels say [MASK]: they are not the tokens that stood there.",
+    cause="The labels were taken from the inputs after they had been changed, or from a tensor that is the same as "
+    "the inputs under another name. The question would be its own answer.",
+    place="Make the labels from the tokens before anything is replaced, and in a tensor of their own.",
+)
 def labels_taken_after_masking(tokens, chosen, inputs):
     return inputs.masked_fill(~chosen, -100)
 
 
-@mistake("label",
-         symptom="Some chosen places have no label: those that were left as they are, or that got a random token.",
-         cause="Only places that look changed, or that show [MASK], have a label. All chosen ones count: it is the "
-               "possibility of being asked anywhere that makes the model attentive everywhere.",
-         place="Make the labels from `chosen` alone.")
+@mistake(
+    "label",
+    symptom="Some chosen places have no label: those that were left as they are, or that got a random token.",
+    cause="Only places that look changed, or that show [MASK], have a label. All chosen ones count: it is the "
+    "possibility of being asked anywhere that makes the model attentive everywhere.",
+    place="Make the labels from `chosen` alone.",
+)
 def only_changed_places_with_a_label(tokens, chosen, inputs):
     return tokens.masked_fill(inputs == tokens, -100)
 
@@ -698,12 +812,14 @@ def only_mask_tokens_with_a_label(tokens, mask_id, vocab_size, special_ids, prob
     return inputs, tokens.masked_fill(~(chosen & (fate < 0.8)), -100)
 
 
-@mistake("draw_tokens",
-         symptom="Some tokens, or nearly all, never come as a random replacement.",
-         cause="The random tokens are not drawn from the whole vocabulary with equal probability: one token was drawn "
-               "for all places, the tokens of the text were shuffled, or the upper bound is one too low. randint never "
-               "returns its upper bound.",
-         place="`torch.randint(vocab_size, tokens.shape, generator=generator, device=tokens.device)`")
+@mistake(
+    "draw_tokens",
+    symptom="Some tokens, or nearly all, never come as a random replacement.",
+    cause="The random tokens are not drawn from the whole vocabulary with equal probability: one token was drawn "
+    "for all places, the tokens of the text were shuffled, or the upper bound is one too low. randint never "
+    "returns its upper bound.",
+    place="`torch.randint(vocab_size, tokens.shape, generator=generator, device=tokens.device)`",
+)
 def random_tokens_not_uniform(tokens, vocab_size, generator):
     return torch.randint(vocab_size, (1, 1), generator=generator, device=tokens.device).expand(tokens.shape)
 
@@ -719,11 +835,14 @@ def tokens_of_the_text_shuffled(tokens, vocab_size, generator):
     return tokens.flatten()[order].reshape(tokens.shape)
 
 
-@mistake("second_draw", keeps=0.5,
-         symptom="The same generator gives other results each time.",
-         cause="Not every draw uses the generator, so the global one has a part in it. Nobody can then repeat an "
-               "experiment.",
-         place="Give `generator=generator` to every torch.rand, torch.randint and torch.bernoulli.")
+@mistake(
+    "second_draw",
+    keeps=0.5,
+    symptom="The same generator gives other results each time.",
+    cause="Not every draw uses the generator, so the global one has a part in it. Nobody can then repeat an "
+    "experiment.",
+    place="Give `generator=generator` to every torch.rand, torch.randint and torch.bernoulli.",
+)
 def generator_ignored(tokens, first, probability, generator):
     return torch.rand(tokens.shape, device=tokens.device)
 
@@ -753,19 +872,24 @@ class generator_never_used:
         return torch.randint(vocab_size, tokens.shape, device=tokens.device)
 
 
-@mistake("hand_over",
-         symptom="Inputs and labels have changed places.",
-         cause="The order is part of the contract: what the model reads comes first.",
-         place="Return inputs, labels.")
+@mistake(
+    "hand_over",
+    symptom="Inputs and labels have changed places.",
+    cause="The order is part of the contract: what the model reads comes first.",
+    place="Return inputs, labels.",
+)
 def inputs_and_labels_exchanged(inputs, labels):
     return labels, inputs
 
 
-@mistake("hide", keeps=0.5,
-         symptom="The caller's tensor is different after the call.",
-         cause="It was changed in place: by an assignment to a part of it, by `*=`, or by a method that ends in an "
-               "underscore. The text is lost for the next epoch, and labels taken from it later are wrong.",
-         place="Use masked_fill or torch.where, or clone first.")
+@mistake(
+    "hide",
+    keeps=0.5,
+    symptom="The caller's tensor is different after the call.",
+    cause="It was changed in place: by an assignment to a part of it, by `*=`, or by a method that ends in an "
+    "underscore. The text is lost for the next epoch, and labels taken from it later are wrong.",
+    place="Use masked_fill or torch.where, or clone first.",
+)
 def arguments_changed_in_place(tokens, where, mask_id):
     inputs = tokens.clone()
     inputs[where] = mask_id
@@ -784,11 +908,13 @@ def labels_first_then_in_place(tokens, mask_id, vocab_size, special_ids, probabi
     return torch.where(chosen & (fate >= 0.9), others, tokens), labels
 
 
-@mistake("draw", keeps=0.5,
-         symptom="It fails as soon as the inputs live on another device, such as a GPU.",
-         cause="A new tensor was made on the default device, whatever the inputs are on.",
-         place="Give `device=tokens.device` to torch.tensor, torch.rand and torch.randint, or use what follows its "
-               "input.")
+@mistake(
+    "draw",
+    keeps=0.5,
+    symptom="It fails as soon as the inputs live on another device, such as a GPU.",
+    cause="A new tensor was made on the default device, whatever the inputs are on.",
+    place="Give `device=tokens.device` to torch.tensor, torch.rand and torch.randint, or use what follows its input.",
+)
 def fixed_device(tokens, generator):
     return torch.rand(tokens.shape, generator=generator)
 
@@ -802,6 +928,7 @@ def special_tokens_on_the_default_device(tokens, special_ids):
 
 
 # masked_language_model_loss, the right way
+
 
 @step
 def pair_up(logits, labels):
@@ -829,11 +956,13 @@ def masked_language_model_loss(step, logits, labels):
     return step.average(step.price(step.prepare(logits), labels), labels)
 
 
-@mistake("average",
-         symptom="The loss is too small: it is divided by the number of all places.",
-         cause="Where nothing was asked the loss is 0, but these places are still counted. The mean is over the places "
-               "with a label.",
-         place="Divide by `(labels != -100).sum()`, or leave the mean to F.cross_entropy.")
+@mistake(
+    "average",
+    symptom="The loss is too small: it is divided by the number of all places.",
+    cause="Where nothing was asked the loss is 0, but these places are still counted. The mean is over the places "
+    "with a label.",
+    place="Divide by `(labels != -100).sum()`, or leave the mean to F.cross_entropy.",
+)
 def unasked_places_in_the_divisor(losses, labels):
     return losses.mean()
 
@@ -843,11 +972,13 @@ def weights_of_the_classes_on_a_fixed_device(logits, labels):
     return F.cross_entropy(logits.transpose(1, 2), labels, torch.ones(logits.shape[-1]), reduction="none")
 
 
-@mistake("price",
-         symptom="Places without a label count, or it fails at the label -100.",
-         cause="-100 is no token. It marks the places that the loss has to leave out; taken for a token (another "
-               "ignore_index, clamped, or in absolute value), it either fails or makes the model learn nonsense.",
-         place="Give F.cross_entropy `ignore_index=-100`, its default.")
+@mistake(
+    "price",
+    symptom="Places without a label count, or it fails at the label -100.",
+    cause="-100 is no token. It marks the places that the loss has to leave out; taken for a token (another "
+    "ignore_index, clamped, or in absolute value), it either fails or makes the model learn nonsense.",
+    place="Give F.cross_entropy `ignore_index=-100`, its default.",
+)
 def unasked_places_counted(logits, labels):
     return F.cross_entropy(logits.transpose(1, 2), labels.clamp(min=0), reduction="none")
 
@@ -868,20 +999,24 @@ def last_token_of_the_vocabulary(logits, labels):
     return -logarithms.gather(-1, (labels % logits.shape[-1]).unsqueeze(-1)).squeeze(-1)
 
 
-@mistake("pair_up",
-         symptom="Token 0 does not count as a label.",
-         cause="The labels that count were found with `labels > 0`, or 0 was taken for padding. 0 is a token id like "
-               "any other; only -100 marks a place that does not count.",
-         place="Compare with -100.")
+@mistake(
+    "pair_up",
+    symptom="Token 0 does not count as a label.",
+    cause="The labels that count were found with `labels > 0`, or 0 was taken for padding. 0 is a token id like "
+    "any other; only -100 marks a place that does not count.",
+    place="Compare with -100.",
+)
 def token_0_left_out(logits, labels):
     return logits, labels.masked_fill(labels == 0, -100)
 
 
-@mistake("pair_up",
-         symptom="The logits of a place are compared with the label of a neighbouring place.",
-         cause="Logits and labels were shifted against each other, as for predicting the next token. Here a place is "
-               "asked for its own token, which was hidden from it.",
-         place="Take the shift out.")
+@mistake(
+    "pair_up",
+    symptom="The logits of a place are compared with the label of a neighbouring place.",
+    cause="Logits and labels were shifted against each other, as for predicting the next token. Here a place is "
+    "asked for its own token, which was hidden from it.",
+    place="Take the shift out.",
+)
 def shifted_as_for_the_next_token(logits, labels):
     return logits[:, :-1], labels[:, 1:]
 
@@ -891,11 +1026,13 @@ def shifted_the_other_way(logits, labels):
     return logits[:, 1:], labels[:, :-1]
 
 
-@mistake("price",
-         symptom="It fails unless there are as many places as tokens in the vocabulary, and then gives another loss.",
-         cause="F.cross_entropy wants the classes on axis 1. Logits [batch, time, vocab] handed over as they are, or "
-               "brought to [batch, vocab, time] by reshape, are read as if places were classes.",
-         place="Flatten batch and time of both, or use `transpose(1, 2)`, which moves the axis and not only its name.")
+@mistake(
+    "price",
+    symptom="It fails unless there are as many places as tokens in the vocabulary, and then gives another loss.",
+    cause="F.cross_entropy wants the classes on axis 1. Logits [batch, time, vocab] handed over as they are, or "
+    "brought to [batch, vocab, time] by reshape, are read as if places were classes.",
+    place="Flatten batch and time of both, or use `transpose(1, 2)`, which moves the axis and not only its name.",
+)
 def places_taken_for_classes(logits, labels):
     return F.cross_entropy(logits, labels, reduction="none")
 
@@ -906,11 +1043,13 @@ def reshape_instead_of_transpose(logits, labels):
     return F.cross_entropy(logits.reshape(batch, vocab_size, time), labels, reduction="none")
 
 
-@mistake("prepare",
-         symptom="Even a model that is sure and right pays a loss, and a model that is wrong hardly pays more.",
-         cause="A softmax comes before the cross-entropy, which contains one. Taken for logits, probabilities lie "
-               "between 0 and 1, and a second softmax makes them nearly equal.",
-         place="Give F.cross_entropy the logits themselves.")
+@mistake(
+    "prepare",
+    symptom="Even a model that is sure and right pays a loss, and a model that is wrong hardly pays more.",
+    cause="A softmax comes before the cross-entropy, which contains one. Taken for logits, probabilities lie "
+    "between 0 and 1, and a second softmax makes them nearly equal.",
+    place="Give F.cross_entropy the logits themselves.",
+)
 def softmax_before_cross_entropy(logits):
     return logits.softmax(dim=-1)
 
@@ -920,11 +1059,13 @@ def softmax_over_places_before_cross_entropy(logits):
     return logits.softmax(dim=1)
 
 
-@mistake("price",
-         symptom="The loss is negative or far too small: no logarithm was taken.",
-         cause="F.nll_loss expects logarithms of probabilities and only picks the one of each label. With logits or "
-               "probabilities it picks numbers that are no logarithms.",
-         place="Use F.cross_entropy on the logits, or F.log_softmax before F.nll_loss.")
+@mistake(
+    "price",
+    symptom="The loss is negative or far too small: no logarithm was taken.",
+    cause="F.nll_loss expects logarithms of probabilities and only picks the one of each label. With logits or "
+    "probabilities it picks numbers that are no logarithms.",
+    place="Use F.cross_entropy on the logits, or F.log_softmax before F.nll_loss.",
+)
 def logarithm_missing(logits, labels):
     return F.nll_loss(logits.transpose(1, 2), labels, reduction="none")
 
@@ -934,20 +1075,23 @@ def logarithm_missing_after_the_softmax(logits, labels):
     return F.nll_loss(logits.softmax(-1).transpose(1, 2), labels, reduction="none")
 
 
-@mistake("price",
-         symptom="The loss has the wrong sign.",
-         cause="The logarithm of a probability is negative or 0. The loss is the negative logarithm, so that training "
-               "makes it small.",
-         place="Put a minus in front of the logarithms.")
+@mistake(
+    "price",
+    symptom="The loss has the wrong sign.",
+    cause="The logarithm of a probability is negative or 0. The loss is the negative logarithm, so that training "
+    "makes it small.",
+    place="Put a minus in front of the logarithms.",
+)
 def sign_missing(logits, labels):
     return -F.cross_entropy(logits.transpose(1, 2), labels, reduction="none")
 
 
-@mistake("average",
-         symptom="The loss grows with the number of guesses.",
-         cause="It is a sum (over all, or over each text). A mean does not depend on how many tokens happened to be "
-               "chosen.",
-         place="Divide by the number of places with a label.")
+@mistake(
+    "average",
+    symptom="The loss grows with the number of guesses.",
+    cause="It is a sum (over all, or over each text). A mean does not depend on how many tokens happened to be chosen.",
+    place="Divide by the number of places with a label.",
+)
 def sum_instead_of_mean(losses, labels):
     return losses.sum()
 
@@ -957,19 +1101,23 @@ def sum_over_time_mean_over_batch(losses, labels):
     return losses.sum(1).mean()
 
 
-@mistake("average",
-         symptom="A text with few hidden tokens counts as much as one with many.",
-         cause="A mean of each text is taken, and then the mean of these. The contract is one mean over all guesses of "
-               "the batch.",
-         place="Sum over the whole batch and divide once.")
+@mistake(
+    "average",
+    symptom="A text with few hidden tokens counts as much as one with many.",
+    cause="A mean of each text is taken, and then the mean of these. The contract is one mean over all guesses of "
+    "the batch.",
+    place="Sum over the whole batch and divide once.",
+)
 def mean_of_the_texts_means(losses, labels):
     return (losses.sum(1) / (labels != -100).sum(1)).mean()
 
 
-@mistake("average",
-         symptom="One loss per place or per text comes back where a single number is expected.",
-         cause="The mean is missing (`reduction=\"none\"`, or a mean over one axis only). backward() needs one number.",
-         place="Take the mean over all places with a label.")
+@mistake(
+    "average",
+    symptom="One loss per place or per text comes back where a single number is expected.",
+    cause='The mean is missing (`reduction="none"`, or a mean over one axis only). backward() needs one number.',
+    place="Take the mean over all places with a label.",
+)
 def losses_not_averaged(losses, labels):
     return losses
 
@@ -984,27 +1132,34 @@ def losses_of_the_guesses(losses, labels):
     return losses.flatten() * (labels.flatten() != -100)
 
 
-@mistake("average",
-         symptom="The result is at least 1: it is e to the power of the loss.",
-         cause="That is the perplexity, which is easier to read. What training makes small is its logarithm, the loss.",
-         place="Leave out the exponential.")
+@mistake(
+    "average",
+    symptom="The result is at least 1: it is e to the power of the loss.",
+    cause="That is the perplexity, which is easier to read. What training makes small is its logarithm, the loss.",
+    place="Leave out the exponential.",
+)
 def perplexity_instead_of_loss(losses, labels):
     return (losses.sum() / (labels != -100).sum()).exp()
 
 
-@mistake("average",
-         symptom="The loss is larger by the factor 1.44.",
-         cause="It is measured in bits, with the logarithm to base 2. The contract, like F.cross_entropy, measures in "
-               "nats, with the natural logarithm.",
-         place="Look for log2, or for a division by log 2.")
+@mistake(
+    "average",
+    symptom="The loss is larger by the factor 1.44.",
+    cause="It is measured in bits, with the logarithm to base 2. The contract, like F.cross_entropy, measures in "
+    "nats, with the natural logarithm.",
+    place="Look for log2, or for a division by log 2.",
+)
 def loss_in_bits(losses, labels):
     return losses.sum() / (labels != -100).sum() / math.log(2)
 
 
-@mistake("average", keeps=0.5,
-         symptom="No gradient reaches what was given: nothing could be trained with this.",
-         cause="The result was cut from autograd by item(), float(), detach or a new torch.tensor.",
-         place="Return the tensor as it is; take item() where it is printed.")
+@mistake(
+    "average",
+    keeps=0.5,
+    symptom="No gradient reaches what was given: nothing could be trained with this.",
+    cause="The result was cut from autograd by item(), float(), detach or a new torch.tensor.",
+    place="Return the tensor as it is; take item() where it is printed.",
+)
 def cut_from_autograd(losses, labels):
     return (losses.sum() / (labels != -100).sum()).item()
 
@@ -1022,6 +1177,7 @@ def labels_changed_in_place(logits, labels):
 
 
 # sentence_embedding, the right way
+
 
 @step
 def keep(states, mask):
@@ -1043,27 +1199,33 @@ def sentence_embedding(step, states, mask):
     return step.scale(step.collect(step.keep(states, mask), mask))
 
 
-@mistake("keep",
-         symptom="The vector of a text changes with what stands behind it as padding.",
-         cause="The states of padding are in the mean. They are not 0: the encoder computes something at every place.",
-         place="Multiply the states by the mask before they are added up.")
+@mistake(
+    "keep",
+    symptom="The vector of a text changes with what stands behind it as padding.",
+    cause="The states of padding are in the mean. They are not 0: the encoder computes something at every place.",
+    place="Multiply the states by the mask before they are added up.",
+)
 def padding_in_the_mean(states, mask):
     return states
 
 
-@mistake("keep",
-         symptom="The vector of a text is made of its padding; without padding it is NaN or 0.",
-         cause="The mask is the wrong way round. True says that a token is no padding.",
-         place="Look for a superfluous `~`.")
+@mistake(
+    "keep",
+    symptom="The vector of a text is made of its padding; without padding it is NaN or 0.",
+    cause="The mask is the wrong way round. True says that a token is no padding.",
+    place="Look for a superfluous `~`.",
+)
 def mask_inverted(states, mask):
     return states * ~mask.unsqueeze(-1)
 
 
-@mistake("collect",
-         symptom="Only the first token's state is in the vector.",
-         cause="The state of [CLS] was taken. It is what a classifier reads; a sentence embedding is the mean of all "
-               "states.",
-         place="Add up all states that the mask keeps.")
+@mistake(
+    "collect",
+    symptom="Only the first token's state is in the vector.",
+    cause="The state of [CLS] was taken. It is what a classifier reads; a sentence embedding is the mean of all "
+    "states.",
+    place="Add up all states that the mask keeps.",
+)
 def first_token_only(states, mask):
     return states[:, 0]
 
@@ -1073,19 +1235,23 @@ def last_place_only(states, mask):
     return states[:, -1]
 
 
-@mistake("collect",
-         symptom="In each feature the largest number was taken.",
-         cause="This is max pooling, one of the variants in the paper. What is asked for is the mean.",
-         place="Use the sum and the number of kept tokens.")
+@mistake(
+    "collect",
+    symptom="In each feature the largest number was taken.",
+    cause="This is max pooling, one of the variants in the paper. What is asked for is the mean.",
+    place="Use the sum and the number of kept tokens.",
+)
 def largest_instead_of_mean(states, mask):
     return states.amax(dim=1)
 
 
-@mistake("collect",
-         symptom="The mean runs over the wrong axis.",
-         cause="Over the features, or over the texts, it mixes what should stay apart. One text's tokens lie along the "
-               "axis of time, axis 1.",
-         place="Add up along `dim=1`.")
+@mistake(
+    "collect",
+    symptom="The mean runs over the wrong axis.",
+    cause="Over the features, or over the texts, it mixes what should stay apart. One text's tokens lie along the "
+    "axis of time, axis 1.",
+    place="Add up along `dim=1`.",
+)
 def mean_over_another_axis(states, mask):
     return states.mean(dim=-1)
 
@@ -1100,11 +1266,13 @@ def mean_over_everything_but_features(states, mask):
     return states.sum(dim=(0, 1), keepdim=True).squeeze(0).expand(len(states), -1)
 
 
-@mistake("scale",
-         symptom="The vectors do not have the length 1.",
-         cause="The mean was not divided by its length, or by a sum instead of the Euclidean length. Without it, a dot "
-               "product of two vectors is not the cosine of their angle.",
-         place="`F.normalize(mean, dim=-1)`")
+@mistake(
+    "scale",
+    symptom="The vectors do not have the length 1.",
+    cause="The mean was not divided by its length, or by a sum instead of the Euclidean length. Without it, a dot "
+    "product of two vectors is not the cosine of their angle.",
+    place="`F.normalize(mean, dim=-1)`",
+)
 def not_scaled(vectors):
     return vectors
 
@@ -1124,10 +1292,12 @@ def scaled_by_softmax(vectors):
     return vectors.softmax(dim=-1)
 
 
-@mistake("scale",
-         symptom="Not each vector has the length 1: all of them together have, or each feature over the texts.",
-         cause="The length was taken over the wrong axis, or over the whole tensor.",
-         place="Take the length along the features, `dim=-1`.")
+@mistake(
+    "scale",
+    symptom="Not each vector has the length 1: all of them together have, or each feature over the texts.",
+    cause="The length was taken over the wrong axis, or over the whole tensor.",
+    place="Take the length along the features, `dim=-1`.",
+)
 def scaled_over_another_axis(vectors):
     return F.normalize(vectors, dim=0)
 
@@ -1137,11 +1307,13 @@ def scaled_over_everything(vectors):
     return vectors / vectors.norm()
 
 
-@mistake("keep",
-         symptom="The mean weighs the tokens in another way: each state was scaled to length 1 before.",
-         cause="Scaled is the mean, once and at the end. Scaled before, every token counts alike, however strong its "
-               "state is.",
-         place="Take the mean of the states as they are.")
+@mistake(
+    "keep",
+    symptom="The mean weighs the tokens in another way: each state was scaled to length 1 before.",
+    cause="Scaled is the mean, once and at the end. Scaled before, every token counts alike, however strong its "
+    "state is.",
+    place="Take the mean of the states as they are.",
+)
 def states_scaled_before_the_mean(states, mask):
     return F.normalize(states, dim=-1) * mask.unsqueeze(-1)
 
@@ -1182,6 +1354,7 @@ def mask_made_on_the_default_device(states, mask):
 
 # Find the bug
 
+
 def rows_of_lengths(*lengths):
     """Return texts of these lengths, [CLS] (1) first, padding (0) behind."""
     tokens = torch.arange(len(lengths) * max(lengths)).reshape(len(lengths), -1) % 40 + 3
@@ -1196,38 +1369,46 @@ def classifier_bug_input(step):
     return rows_of_lengths(2, 4, 3)
 
 
-@mistake("classifier_bug_input",
-         symptom="On your input the broken classification is right.",
-         cause="There is one text only, so there is nothing to sort and nothing to put back.",
-         place="Give it several texts.")
+@mistake(
+    "classifier_bug_input",
+    symptom="On your input the broken classification is right.",
+    cause="There is one text only, so there is nothing to sort and nothing to put back.",
+    place="Give it several texts.",
+)
 def one_text_only():
     return rows_of_lengths(5)
 
 
-@mistake("classifier_bug_input",
-         symptom="On your input the broken classification is right.",
-         cause="All texts have the same length. They stay in their order, because the sort is stable, and nothing "
-               "has to be put back.",
-         place="Give it texts of different lengths, the shorter ones filled up with 0.")
+@mistake(
+    "classifier_bug_input",
+    symptom="On your input the broken classification is right.",
+    cause="All texts have the same length. They stay in their order, because the sort is stable, and nothing "
+    "has to be put back.",
+    place="Give it texts of different lengths, the shorter ones filled up with 0.",
+)
 def texts_of_one_length():
     return rows_of_lengths(5, 5, 5)
 
 
-@mistake("classifier_bug_input",
-         symptom="On your input the broken classification is right.",
-         cause="The longest text comes first, then the next longest: your texts are sorted already, so sorting moves "
-               "none of them.",
-         place="Give the texts in an order in which sorting has work to do.")
+@mistake(
+    "classifier_bug_input",
+    symptom="On your input the broken classification is right.",
+    cause="The longest text comes first, then the next longest: your texts are sorted already, so sorting moves "
+    "none of them.",
+    place="Give the texts in an order in which sorting has work to do.",
+)
 def longest_texts_first():
     return rows_of_lengths(5, 4, 2)
 
 
-@mistake("classifier_bug_input",
-         symptom="On your input the broken classification is right, although sorting moves your texts.",
-         cause="They change places in pairs. To sort two texts that have changed places once more is to put them back, "
-               "so here the same step serves both ways. In general the way back is another one.",
-         place="With three texts, write down `order`, then what `[order]` makes of it when it is applied twice. For "
-               "which orders is the result not 0, 1, 2?")
+@mistake(
+    "classifier_bug_input",
+    symptom="On your input the broken classification is right, although sorting moves your texts.",
+    cause="They change places in pairs. To sort two texts that have changed places once more is to put them back, "
+    "so here the same step serves both ways. In general the way back is another one.",
+    place="With three texts, write down `order`, then what `[order]` makes of it when it is applied twice. For "
+    "which orders is the result not 0, 1, 2?",
+)
 def texts_that_change_places_in_pairs():
     return rows_of_lengths(2, 5)
 
@@ -1237,11 +1418,13 @@ def shortest_texts_first():
     return rows_of_lengths(2, 3, 4, 5, 6)
 
 
-@mistake("classifier_bug_input",
-         symptom="What comes back are not tokens for this classifier.",
-         cause="A text is a row of whole numbers that stand for tokens. It begins with 1, which is [CLS], and 0 is "
-               "padding, which stands at the end only.",
-         place="Compare your tensor with the docstring, row by row.")
+@mistake(
+    "classifier_bug_input",
+    symptom="What comes back are not tokens for this classifier.",
+    cause="A text is a row of whole numbers that stand for tokens. It begins with 1, which is [CLS], and 0 is "
+    "padding, which stands at the end only.",
+    place="Compare your tensor with the docstring, row by row.",
+)
 def tokens_that_do_not_fit():
     return torch.tensor([[7, 8, 9], [7, 8, 9]])
 

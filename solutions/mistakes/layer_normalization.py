@@ -12,6 +12,7 @@ step, component, mistake, also = catalogue.step, catalogue.component, catalogue.
 
 # The right way, a step at a time. LayerNorm has the same steps as methods, so their first argument is `self`.
 
+
 @step
 def mean(self, x):
     return x.mean(dim=-1, keepdim=True)
@@ -109,21 +110,26 @@ class ResidualConnection(nn.Module):
 
 # Mean and variance
 
-@mistake("variance",
-         symptom="The result is too small: by 13 % with 4 features, by 11 % with 5.",
-         cause="The variance is divided by embed_dim - 1, as torch.var and torch.std do unless told otherwise. That is "
-               "for guessing the variance of a population from a sample; here the features are all there is, so their "
-               "squared deviations are simply averaged.",
-         place="Give var or std the argument unbiased=False (correction=0 says the same).")
+
+@mistake(
+    "variance",
+    symptom="The result is too small: by 13 % with 4 features, by 11 % with 5.",
+    cause="The variance is divided by embed_dim - 1, as torch.var and torch.std do unless told otherwise. That is "
+    "for guessing the variance of a population from a sample; here the features are all there is, so their "
+    "squared deviations are simply averaged.",
+    place="Give var or std the argument unbiased=False (correction=0 says the same).",
+)
 def unbiased_variance(self, x):
     return x.var(dim=-1, keepdim=True)
 
 
-@mistake(symptom="The result is too small, by 10 % or more with few features, and eps acts too weakly or too strongly.",
-         cause="Two things at once that often come together, as `(x - mean) / (x.std() + eps)`: std divides by "
-               "embed_dim - 1, and eps stands outside of the root. Many tutorials have this line, and it trains well, "
-               "but it is not what the paper and PyTorch compute.",
-         place="Take the variance with unbiased=False, add eps to it, then take the root.")
+@mistake(
+    symptom="The result is too small, by 10 % or more with few features, and eps acts too weakly or too strongly.",
+    cause="Two things at once that often come together, as `(x - mean) / (x.std() + eps)`: std divides by "
+    "embed_dim - 1, and eps stands outside of the root. Many tutorials have this line, and it trains well, "
+    "but it is not what the paper and PyTorch compute.",
+    place="Take the variance with unbiased=False, add eps to it, then take the root.",
+)
 class std_plus_eps:
     def variance(self, x):
         return x.var(dim=-1, keepdim=True)
@@ -142,11 +148,13 @@ def std_plus_eps_in_a_module(self, x):
     return self.weight * (x - x.mean(-1, keepdim=True)) / (x.std(-1, keepdim=True) + self.eps) + self.bias
 
 
-@mistake(symptom="A position's result depends on the other positions, or on the other sequences of the batch.",
-         cause="The mean, or the mean of the squares, runs over another axis than the features: over the sequence, over "
-               "the batch, or over several axes at once. These norms look at one position at a time; otherwise tokens "
-               "would see each other here, even the later ones, past every mask.",
-         place="Look at `dim` wherever something is averaged: it should be -1, and nothing else.")
+@mistake(
+    symptom="A position's result depends on the other positions, or on the other sequences of the batch.",
+    cause="The mean, or the mean of the squares, runs over another axis than the features: over the sequence, over "
+    "the batch, or over several axes at once. These norms look at one position at a time; otherwise tokens "
+    "would see each other here, even the later ones, past every mask.",
+    place="Look at `dim` wherever something is averaged: it should be -1, and nothing else.",
+)
 class normalised_over_another_axis:
     def mean(self, x):
         return x.mean(dim=-2, keepdim=True)
@@ -244,10 +252,12 @@ def mean_square_over_everything(self, x):
     return x.pow(2).mean()
 
 
-@mistake(symptom="PyTorch cannot fit the shapes together, or x of equal sizes gives other numbers.",
-         cause="The averages have lost the axis over which they run: [batch, time] instead of [batch, time, 1]. "
-               "Broadcasting lines up axes from the right, so time would meet embed_dim.",
-         place="Give mean and var the argument keepdim=True.")
+@mistake(
+    symptom="PyTorch cannot fit the shapes together, or x of equal sizes gives other numbers.",
+    cause="The averages have lost the axis over which they run: [batch, time] instead of [batch, time, 1]. "
+    "Broadcasting lines up axes from the right, so time would meet embed_dim.",
+    place="Give mean and var the argument keepdim=True.",
+)
 class axis_not_kept:
     def mean(self, x):
         return x.mean(dim=-1)
@@ -271,20 +281,24 @@ def axis_of_the_mean_square_not_kept(self, x):
     return x.pow(2).mean(dim=-1)
 
 
-@mistake("mean",
-         symptom="The features are divided by their spread, but their mean is not 0.",
-         cause="The mean is not subtracted. Layer normalisation does both: it centres the features, then scales them. "
-               "(RMSNorm leaves the first out, and then divides by another number, the root of the mean square.)",
-         place="Look at the numerator: it should be x minus its mean.")
+@mistake(
+    "mean",
+    symptom="The features are divided by their spread, but their mean is not 0.",
+    cause="The mean is not subtracted. Layer normalisation does both: it centres the features, then scales them. "
+    "(RMSNorm leaves the first out, and then divides by another number, the root of the mean square.)",
+    place="Look at the numerator: it should be x minus its mean.",
+)
 def not_centred(self, x):
     return torch.zeros_like(x[..., :1])
 
 
-@mistake("layer_norm",
-         symptom="The features have a mean square of 1, but not a mean of 0.",
-         cause="This is RMSNorm, the stretch exercise: x is divided by the root of its mean square. Layer normalisation "
-               "subtracts the mean first.",
-         place="Subtract the mean, and take the variance around it.")
+@mistake(
+    "layer_norm",
+    symptom="The features have a mean square of 1, but not a mean of 0.",
+    cause="This is RMSNorm, the stretch exercise: x is divided by the root of its mean square. Layer normalisation "
+    "subtracts the mean first.",
+    place="Subtract the mean, and take the variance around it.",
+)
 def rms_norm_instead(x, weight, bias, eps=1e-5):
     return x / torch.sqrt(x.pow(2).mean(dim=-1, keepdim=True) + eps) * weight + bias
 
@@ -294,19 +308,24 @@ def rms_norm_in_the_module(self, x):
     return x / torch.sqrt(x.pow(2).mean(dim=-1, keepdim=True) + self.eps) * self.weight + self.bias
 
 
-@mistake("root", only=("layer_norm", "LayerNorm"),
-         symptom="The features have mean 0, but their variance is what it was.",
-         cause="The features are centred and never divided. The next layer would still get numbers of any size.",
-         place="Divide by the square root of the variance plus eps.")
+@mistake(
+    "root",
+    only=("layer_norm", "LayerNorm"),
+    symptom="The features have mean 0, but their variance is what it was.",
+    cause="The features are centred and never divided. The next layer would still get numbers of any size.",
+    place="Divide by the square root of the variance plus eps.",
+)
 def not_divided(self, square, eps):
     return torch.ones_like(square)
 
 
-@mistake("variance",
-         symptom="The variance of the result is far below 1, the lower the more features there are.",
-         cause="The squared deviations are summed and not averaged. Divided by the length of the vector, as F.normalize "
-               "does, the result has length 1; normalised features have variance 1.",
-         place="Take the mean of the squares, not their sum (or the norm).")
+@mistake(
+    "variance",
+    symptom="The variance of the result is far below 1, the lower the more features there are.",
+    cause="The squared deviations are summed and not averaged. Divided by the length of the vector, as F.normalize "
+    "does, the result has length 1; normalised features have variance 1.",
+    place="Take the mean of the squares, not their sum (or the norm).",
+)
 def sum_instead_of_mean(self, x):
     return (x - x.mean(dim=-1, keepdim=True)).pow(2).sum(dim=-1, keepdim=True)
 
@@ -321,37 +340,46 @@ def divided_by_the_length(self, x):
     return F.normalize(x, dim=-1, eps=self.eps) * self.weight
 
 
-@mistake("variance", keeps=0.5,
-         symptom="Features with a large mean, such as 8192, give NaN or numbers far too large or too small.",
-         cause="The variance is computed as mean(x²) - mean(x)². On paper that is the same; in float32 it is the small "
-               "difference of two huge numbers, and all of its digits are lost.",
-         place="Subtract the mean first, then square and average: mean((x - mean)²), or x.var with unbiased=False.")
+@mistake(
+    "variance",
+    keeps=0.5,
+    symptom="Features with a large mean, such as 8192, give NaN or numbers far too large or too small.",
+    cause="The variance is computed as mean(x²) - mean(x)². On paper that is the same; in float32 it is the small "
+    "difference of two huge numbers, and all of its digits are lost.",
+    place="Subtract the mean first, then square and average: mean((x - mean)²), or x.var with unbiased=False.",
+)
 def difference_of_mean_squares(self, x):
     return x.pow(2).mean(dim=-1, keepdim=True) - x.mean(dim=-1, keepdim=True).pow(2)
 
 
-@mistake("mean_square",
-         symptom="The mean square of the result is not 1.",
-         cause="Squaring and averaging have changed places: the mean is squared. Then positive and negative features "
-               "cancel before their size is measured. RMS is the root of the mean of the squares.",
-         place="Square each feature first, then take the mean.")
+@mistake(
+    "mean_square",
+    symptom="The mean square of the result is not 1.",
+    cause="Squaring and averaging have changed places: the mean is squared. Then positive and negative features "
+    "cancel before their size is measured. RMS is the root of the mean of the squares.",
+    place="Square each feature first, then take the mean.",
+)
 def square_of_the_mean(self, x):
     return x.mean(dim=-1, keepdim=True).pow(2)
 
 
-@mistake("mean_square",
-         symptom="The result is too large: the mean square of its features is above 1.",
-         cause="The features are divided by the mean of their absolute values, which is never larger than the root of "
-               "the mean of their squares.",
-         place="Square each feature, take the mean, then the root.")
+@mistake(
+    "mean_square",
+    symptom="The result is too large: the mean square of its features is above 1.",
+    cause="The features are divided by the mean of their absolute values, which is never larger than the root of "
+    "the mean of their squares.",
+    place="Square each feature, take the mean, then the root.",
+)
 def mean_of_absolute_values(self, x):
     return x.abs().mean(dim=-1, keepdim=True).pow(2)
 
 
-@mistake("divide",
-         symptom="The features of each position come to mean 0.",
-         cause="This is layer normalisation without a bias: the mean is subtracted. RMSNorm leaves the centring out.",
-         place="Look for `x - mean` or for var and std, which subtract the mean inside.")
+@mistake(
+    "divide",
+    symptom="The features of each position come to mean 0.",
+    cause="This is layer normalisation without a bias: the mean is subtracted. RMSNorm leaves the centring out.",
+    place="Look for `x - mean` or for var and std, which subtract the mean inside.",
+)
 def centred_as_well(self, x):
     centred = x - x.mean(dim=-1, keepdim=True)
     return self.gain(centred / torch.sqrt(centred.pow(2).mean(dim=-1, keepdim=True) + self.eps))
@@ -369,38 +397,48 @@ def divided_by_the_unbiased_standard_deviation(self, x):
 
 # The root and eps
 
-@mistake("root",
-         symptom="Features that are far apart come out too small, and features that are close together too large.",
-         cause="The features are divided by the mean of the squares itself. That is in squared units; its square root is "
-               "the size that is to be divided out.",
-         place="Take the square root of the denominator.")
+
+@mistake(
+    "root",
+    symptom="Features that are far apart come out too small, and features that are close together too large.",
+    cause="The features are divided by the mean of the squares itself. That is in squared units; its square root is "
+    "the size that is to be divided out.",
+    place="Take the square root of the denominator.",
+)
 def root_missing(self, square, eps):
     return square + eps
 
 
-@mistake("root",
-         symptom="Nearly right for ordinary features, wrong where they are close together or eps is large.",
-         cause="eps stands outside of the root. There it is compared with the spread of the features; under the root, "
-               "with its square. With eps 1e-5 under the root, features that are 0.003 apart are already damped.",
-         place="Add eps before the root is taken: sqrt(... + eps).")
+@mistake(
+    "root",
+    symptom="Nearly right for ordinary features, wrong where they are close together or eps is large.",
+    cause="eps stands outside of the root. There it is compared with the spread of the features; under the root, "
+    "with its square. With eps 1e-5 under the root, features that are 0.003 apart are already damped.",
+    place="Add eps before the root is taken: sqrt(... + eps).",
+)
 def eps_outside_the_root(self, square, eps):
     return torch.sqrt(square) + eps
 
 
-@mistake("root",
-         symptom="Features that are all equal (for RMSNorm: all zero) give NaN.",
-         cause="eps is missing. Where the spread is 0, nothing divided by nothing is NaN, which then spreads through "
-               "every layer.",
-         place="Add eps under the root.")
+@mistake(
+    "root",
+    symptom="Features that are all equal (for RMSNorm: all zero) give NaN.",
+    cause="eps is missing. Where the spread is 0, nothing divided by nothing is NaN, which then spreads through "
+    "every layer.",
+    place="Add eps under the root.",
+)
 def eps_missing(self, square, eps):
     return torch.sqrt(square)
 
 
-@mistake("root", keeps=0.5,
-         symptom="The argument eps makes no difference.",
-         cause="A fixed number stands where eps should, or eps is not passed on. Models differ here (BERT has 1e-12, "
-               "GPT-2 1e-5), and loaded weights only give the same numbers with their own eps.",
-         place="Follow eps from the argument to the root.")
+@mistake(
+    "root",
+    keeps=0.5,
+    symptom="The argument eps makes no difference.",
+    cause="A fixed number stands where eps should, or eps is not passed on. Models differ here (BERT has 1e-12, "
+    "GPT-2 1e-5), and loaded weights only give the same numbers with their own eps.",
+    place="Follow eps from the argument to the root.",
+)
 def eps_ignored(self, square, eps):
     return torch.sqrt(square + 1e-5)
 
@@ -415,11 +453,14 @@ def eps_fixed_at_a_hundred_millionth(self, square, eps):
     return torch.sqrt(square + 1e-8)
 
 
-@mistake("root", keeps=0.5,
-         symptom="eps changes nothing, except for features so close together that it replaces their spread.",
-         cause="eps is used as a floor: the denominator is eps or the spread, whichever is larger. It has to be added "
-               "under the root, always.",
-         place="Look for max, maximum or clamp around the denominator.")
+@mistake(
+    "root",
+    keeps=0.5,
+    symptom="eps changes nothing, except for features so close together that it replaces their spread.",
+    cause="eps is used as a floor: the denominator is eps or the spread, whichever is larger. It has to be added "
+    "under the root, always.",
+    place="Look for max, maximum or clamp around the denominator.",
+)
 def eps_as_a_floor(self, square, eps):
     return torch.sqrt(square.clamp(min=eps))
 
@@ -429,10 +470,13 @@ def eps_as_a_floor_of_the_root(self, square, eps):
     return torch.sqrt(square).clamp(min=eps)
 
 
-@mistake("layer_norm", keeps=0.5,
-         symptom="Right wherever eps is given; without it, features that are close together come out too large or too small.",
-         cause="The default of eps is another one. PyTorch's is 1e-5, and so is this course's.",
-         place="Look at the list of parameters: eps=1e-5.")
+@mistake(
+    "layer_norm",
+    keeps=0.5,
+    symptom="Right wherever eps is given; without it, features that are close together come out too large or too small.",
+    cause="The default of eps is another one. PyTorch's is 1e-5, and so is this course's.",
+    place="Look at the list of parameters: eps=1e-5.",
+)
 def another_default_eps(x, weight, bias, eps=1e-6):
     return (x - x.mean(-1, keepdim=True)) / torch.sqrt(x.var(-1, unbiased=False, keepdim=True) + eps) * weight + bias
 
@@ -468,18 +512,23 @@ class RMSNormWithAnotherDefault(nn.Module):
 
 # Weight and bias
 
-@mistake("affine",
-         symptom="With weight 1 and bias 0 all features are 1; with others, weight and bias have changed places.",
-         cause="The bias is multiplied by and the weight is added. The names say it: a weight is a factor.",
-         place="Look at the last line, or at the order of the arguments with which the function is called.")
+
+@mistake(
+    "affine",
+    symptom="With weight 1 and bias 0 all features are 1; with others, weight and bias have changed places.",
+    cause="The bias is multiplied by and the weight is added. The names say it: a weight is a factor.",
+    place="Look at the last line, or at the order of the arguments with which the function is called.",
+)
 def weight_and_bias_exchanged(self, normed, weight, bias):
     return normed * bias + weight
 
 
-@mistake("affine",
-         symptom="The weight changes nothing.",
-         cause="The factor of each feature is missing, so every feature keeps variance 1, whatever training would like.",
-         place="Multiply the normalised features by the weight before the bias is added.")
+@mistake(
+    "affine",
+    symptom="The weight changes nothing.",
+    cause="The factor of each feature is missing, so every feature keeps variance 1, whatever training would like.",
+    place="Multiply the normalised features by the weight before the bias is added.",
+)
 def weight_missing(self, normed, weight, bias):
     return normed + bias
 
@@ -489,10 +538,12 @@ def weight_unused(self, normed):
     return normed
 
 
-@mistake("affine",
-         symptom="The bias changes nothing.",
-         cause="The bias is never added, so every feature keeps mean 0, whatever training would like.",
-         place="Add the bias at the very end.")
+@mistake(
+    "affine",
+    symptom="The bias changes nothing.",
+    cause="The bias is never added, so every feature keeps mean 0, whatever training would like.",
+    place="Add the bias at the very end.",
+)
 def bias_missing(self, normed, weight, bias):
     return normed * weight
 
@@ -507,29 +558,35 @@ class bias_not_even_made:
         return normed * weight
 
 
-@mistake("affine",
-         symptom="Weight and bias change nothing: mean and variance are always 0 and 1.",
-         cause="The normalised features are returned as they are. Without weight and bias the layer could never give "
-               "the next one anything but mean 0 and variance 1.",
-         place="Multiply by the weight, then add the bias.")
+@mistake(
+    "affine",
+    symptom="Weight and bias change nothing: mean and variance are always 0 and 1.",
+    cause="The normalised features are returned as they are. Without weight and bias the layer could never give "
+    "the next one anything but mean 0 and variance 1.",
+    place="Multiply by the weight, then add the bias.",
+)
 def weight_and_bias_missing(self, normed, weight, bias):
     return normed
 
 
-@mistake("affine",
-         symptom="The bias arrives multiplied by the weight.",
-         cause="The bias is added before the weight multiplies. The order is: normalise, multiply by the weight, add the "
-               "bias.",
-         place="Look at the brackets of the last line.")
+@mistake(
+    "affine",
+    symptom="The bias arrives multiplied by the weight.",
+    cause="The bias is added before the weight multiplies. The order is: normalise, multiply by the weight, add the "
+    "bias.",
+    place="Look at the brackets of the last line.",
+)
 def bias_before_weight(self, normed, weight, bias):
     return (normed + bias) * weight
 
 
-@mistake("affine",
-         symptom="Each feature is too large by once its normalised value.",
-         cause="The weight is taken as a correction to 1. Some models store it so (Gemma does), but then it starts at 0. "
-               "Here it starts at 1 and is the factor itself.",
-         place="Multiply by the weight, not by 1 + weight.")
+@mistake(
+    "affine",
+    symptom="Each feature is too large by once its normalised value.",
+    cause="The weight is taken as a correction to 1. Some models store it so (Gemma does), but then it starts at 0. "
+    "Here it starts at 1 and is the factor itself.",
+    place="Multiply by the weight, not by 1 + weight.",
+)
 def weight_counted_from_one(self, normed, weight, bias):
     return normed * (1 + weight) + bias
 
@@ -539,11 +596,13 @@ def weight_of_rms_counted_from_one(self, normed):
     return normed * (1 + self.weight)
 
 
-@mistake("layer_norm",
-         symptom="Mean 0 and variance 1 hold at the very end, whatever weight and bias are.",
-         cause="Weight and bias are applied to x before it is normalised, so the normalisation takes back most of what "
-               "they did. They have the last word.",
-         place="Normalise first, then multiply by the weight and add the bias.")
+@mistake(
+    "layer_norm",
+    symptom="Mean 0 and variance 1 hold at the very end, whatever weight and bias are.",
+    cause="Weight and bias are applied to x before it is normalised, so the normalisation takes back most of what "
+    "they did. They have the last word.",
+    place="Normalise first, then multiply by the weight and add the bias.",
+)
 def normalised_last(x, weight, bias, eps=1e-5):
     x = x * weight + bias
     return (x - x.mean(-1, keepdim=True)) / torch.sqrt(x.var(-1, unbiased=False, keepdim=True) + eps)
@@ -561,10 +620,12 @@ def weighed_before_the_mean_square(self, x):
     return x / self.root(x.pow(2).mean(dim=-1, keepdim=True), self.eps)
 
 
-@mistake("make_weight",
-         symptom="There is a bias among the parameters.",
-         cause="RMSNorm has no bias: it scales and does not shift. Weights of a model with RMSNorm hold none.",
-         place="Leave the bias out of __init__, and out of forward.")
+@mistake(
+    "make_weight",
+    symptom="There is a bias among the parameters.",
+    cause="RMSNorm has no bias: it scales and does not shift. Weights of a model with RMSNorm hold none.",
+    place="Leave the bias out of __init__, and out of forward.",
+)
 def bias_in_rms_norm(self, embed_dim):
     self.weight = nn.Parameter(torch.ones(embed_dim))
     self.bias = nn.Parameter(torch.zeros(embed_dim))
@@ -580,12 +641,14 @@ class bias_added_in_rms_norm:
         return normed * self.weight + self.bias
 
 
-@mistake("make",
-         symptom="weight or bias is missing from the state dict, or is there and not trained.",
-         cause="A plain tensor as an attribute is no parameter: the optimizer does not find it, the state dict does not "
-               "save it, and it stays behind when the model moves to a GPU. A buffer is saved and moved, but not "
-               "trained.",
-         place="Wrap each tensor in nn.Parameter where it is assigned in __init__.")
+@mistake(
+    "make",
+    symptom="weight or bias is missing from the state dict, or is there and not trained.",
+    cause="A plain tensor as an attribute is no parameter: the optimizer does not find it, the state dict does not "
+    "save it, and it stays behind when the model moves to a GPU. A buffer is saved and moved, but not "
+    "trained.",
+    place="Wrap each tensor in nn.Parameter where it is assigned in __init__.",
+)
 def parameters_not_registered(self, embed_dim):
     self.weight = torch.ones(embed_dim)
     self.bias = torch.zeros(embed_dim)
@@ -625,11 +688,14 @@ def weight_as_buffer(self, embed_dim):
     self.register_buffer("weight", torch.ones(embed_dim))
 
 
-@mistake("make", keeps=0.5,
-         symptom="The numbers per feature are there, but their shape is not [embed_dim].",
-         cause="There is one number for all features, or an axis of size 1 too many. Weights of another model could not "
-               "be loaded; broadcasting needs no extra axes, as embed_dim is the last axis of x.",
-         place="Look at the sizes in torch.ones and torch.zeros: embed_dim alone.")
+@mistake(
+    "make",
+    keeps=0.5,
+    symptom="The numbers per feature are there, but their shape is not [embed_dim].",
+    cause="There is one number for all features, or an axis of size 1 too many. Weights of another model could not "
+    "be loaded; broadcasting needs no extra axes, as embed_dim is the last axis of x.",
+    place="Look at the sizes in torch.ones and torch.zeros: embed_dim alone.",
+)
 def parameters_of_another_shape(self, embed_dim):
     self.weight = nn.Parameter(torch.ones(1))
     self.bias = nn.Parameter(torch.zeros(1))
@@ -657,11 +723,13 @@ def weight_with_one_axis_more(self, embed_dim):
     self.weight = nn.Parameter(torch.ones(1, embed_dim))
 
 
-@mistake(keeps=0.5,
-         symptom="There are trained parameters, but not under the names weight and bias.",
-         cause="The names are part of the contract, because weights are loaded by name. In papers and other code they "
-               "are called gamma and beta, scale and shift, or gain.",
-         place="Rename them in __init__ and in forward.")
+@mistake(
+    keeps=0.5,
+    symptom="There are trained parameters, but not under the names weight and bias.",
+    cause="The names are part of the contract, because weights are loaded by name. In papers and other code they "
+    "are called gamma and beta, scale and shift, or gain.",
+    place="Rename them in __init__ and in forward.",
+)
 class parameters_under_other_names:
     def make(self, embed_dim):
         self.gamma = nn.Parameter(torch.ones(embed_dim))
@@ -723,10 +791,13 @@ class weight_called_gain:
 
 # ResidualConnection
 
-@mistake(symptom="Around a sublayer that gives zeros, nothing of x is left.",
-         cause="The residual is missing: the input is not added to the sublayer's output. Then each sublayer has to pass "
-               "on everything by itself, and the gradient has no way past it.",
-         place="Add x to the sublayer's output, in both forms.")
+
+@mistake(
+    symptom="Around a sublayer that gives zeros, nothing of x is left.",
+    cause="The residual is missing: the input is not added to the sublayer's output. Then each sublayer has to pass "
+    "on everything by itself, and the gradient has no way past it.",
+    place="Add x to the sublayer's output, in both forms.",
+)
 class residual_missing:
     def before(self, x, sublayer):
         return sublayer(self.norm(x))
@@ -745,11 +816,13 @@ def residual_missing_in_post_norm(self, x, sublayer):
     return self.norm(sublayer(x))
 
 
-@mistake("before",
-         symptom="Around a sublayer that gives zeros, pre-norm returns the normalised x where x itself is expected.",
-         cause="What is added is the normalised input, often because x was overwritten: `x = norm(x)`. The path past the "
-               "sublayer is to carry x as it came; then a stack of layers has one path that nothing touches.",
-         place="Keep x, and give the normalised input another name or none.")
+@mistake(
+    "before",
+    symptom="Around a sublayer that gives zeros, pre-norm returns the normalised x where x itself is expected.",
+    cause="What is added is the normalised input, often because x was overwritten: `x = norm(x)`. The path past the "
+    "sublayer is to carry x as it came; then a stack of layers has one path that nothing touches.",
+    place="Keep x, and give the normalised input another name or none.",
+)
 def residual_from_the_normed_input(self, x, sublayer):
     x = self.norm(x)
     return x + sublayer(x)
@@ -765,10 +838,12 @@ class residual_from_the_normed_input_in_both:
         return self.norm(self.norm(x) + sublayer(x))
 
 
-@mistake(symptom="norm_first=True gives the post-norm result, and norm_first=False the pre-norm result.",
-         cause="The two forms have changed places. norm_first means that the norm comes before the sublayer, which is "
-               "pre-norm.",
-         place="Look at the `if`, and at the line under it.")
+@mistake(
+    symptom="norm_first=True gives the post-norm result, and norm_first=False the pre-norm result.",
+    cause="The two forms have changed places. norm_first means that the norm comes before the sublayer, which is "
+    "pre-norm.",
+    place="Look at the `if`, and at the line under it.",
+)
 class pre_and_post_norm_swapped:
     def before(self, x, sublayer):
         return self.norm(x + sublayer(x))
@@ -777,11 +852,13 @@ class pre_and_post_norm_swapped:
         return x + sublayer(self.norm(x))
 
 
-@mistake(symptom="Around a sublayer that gives zeros, x comes back shifted by the norm's bias; the sum itself is not "
-                 "normalised.",
-         cause="The norm is applied to the sublayer's output only, before x is added. Post-norm normalises the whole "
-               "sum; pre-norm normalises what goes into the sublayer. This is neither.",
-         place="Look at what stands between the brackets of the norm.")
+@mistake(
+    symptom="Around a sublayer that gives zeros, x comes back shifted by the norm's bias; the sum itself is not "
+    "normalised.",
+    cause="The norm is applied to the sublayer's output only, before x is added. Post-norm normalises the whole "
+    "sum; pre-norm normalises what goes into the sublayer. This is neither.",
+    place="Look at what stands between the brackets of the norm.",
+)
 class norm_on_the_sublayers_output:
     def before(self, x, sublayer):
         return x + self.norm(sublayer(x))
@@ -800,11 +877,13 @@ def norm_on_the_output_in_pre_norm(self, x, sublayer):
     return x + self.norm(sublayer(x))
 
 
-@mistake("before",
-         symptom="norm_first makes no difference.",
-         cause="The argument norm_first is never asked for, or is asked for in a way that always has the same answer, so "
-               "one form stands for both.",
-         place="Keep norm_first in __init__ and choose by it in forward.")
+@mistake(
+    "before",
+    symptom="norm_first makes no difference.",
+    cause="The argument norm_first is never asked for, or is asked for in a way that always has the same answer, so "
+    "one form stands for both.",
+    place="Keep norm_first in __init__ and choose by it in forward.",
+)
 def norm_first_unused(self, x, sublayer):
     return self.norm(x + sublayer(x))
 
@@ -814,9 +893,11 @@ def always_pre_norm(self, x, sublayer):
     return x + sublayer(self.norm(x))
 
 
-@mistake(symptom="The norm's parameters change nothing: no gradient arrives at them.",
-         cause="The norm is made and never called. What is returned is the plain sum x + sublayer(x).",
-         place="Call self.norm: on the sum in post-norm, on the sublayer's input in pre-norm.")
+@mistake(
+    symptom="The norm's parameters change nothing: no gradient arrives at them.",
+    cause="The norm is made and never called. What is returned is the plain sum x + sublayer(x).",
+    place="Call self.norm: on the sum in post-norm, on the sublayer's input in pre-norm.",
+)
 class norm_missing:
     def before(self, x, sublayer):
         return x + sublayer(x)
@@ -835,10 +916,12 @@ def norm_missing_in_post_norm(self, x, sublayer):
     return x + sublayer(x)
 
 
-@mistake(symptom="The sublayer sees the normalised x, and the sum is normalised too.",
-         cause="The norm is applied on both sides of the sublayer. Each form has it once: pre-norm in front of the "
-               "sublayer, post-norm behind the sum.",
-         place="Take one of the two norms out, depending on norm_first.")
+@mistake(
+    symptom="The sublayer sees the normalised x, and the sum is normalised too.",
+    cause="The norm is applied on both sides of the sublayer. Each form has it once: pre-norm in front of the "
+    "sublayer, post-norm behind the sum.",
+    place="Take one of the two norms out, depending on norm_first.",
+)
 class norm_on_both_sides:
     def before(self, x, sublayer):
         return self.norm(x + sublayer(self.norm(x)))
@@ -857,11 +940,13 @@ def norm_on_both_sides_of_post_norm(self, x, sublayer):
     return self.norm(x + sublayer(self.norm(x)))
 
 
-@mistake("choose",
-         symptom="The sublayer is called twice.",
-         cause="Both forms are computed and one is thrown away, or the sublayer is called again for a number that was "
-               "there already. It costs twice the time, and a sublayer with dropout gives another answer each time.",
-         place="Decide by norm_first first, then call the sublayer once and keep its answer.")
+@mistake(
+    "choose",
+    symptom="The sublayer is called twice.",
+    cause="Both forms are computed and one is thrown away, or the sublayer is called again for a number that was "
+    "there already. It costs twice the time, and a sublayer with dropout gives another answer each time.",
+    place="Decide by norm_first first, then call the sublayer once and keep its answer.",
+)
 def sublayer_called_twice(self, x, sublayer):
     pre, post = self.before(x, sublayer), self.after(x, sublayer)
     return pre if self.norm_first else post
@@ -876,11 +961,13 @@ class sublayer_applied_twice:
         return self.norm(x + sublayer(sublayer(x)))
 
 
-@mistake("choose",
-         symptom="The call raises a TypeError: the sublayer is given more than one tensor.",
-         cause="Attention takes query, key and value, but a residual connection knows nothing of that: its sublayer is any "
-               "function of one tensor. Whoever wants attention in it passes `lambda x: attention(x, x, x)[0]`.",
-         place="Call the sublayer with one tensor.")
+@mistake(
+    "choose",
+    symptom="The call raises a TypeError: the sublayer is given more than one tensor.",
+    cause="Attention takes query, key and value, but a residual connection knows nothing of that: its sublayer is any "
+    "function of one tensor. Whoever wants attention in it passes `lambda x: attention(x, x, x)[0]`.",
+    place="Call the sublayer with one tensor.",
+)
 def sublayer_given_three_tensors(self, x, sublayer):
     if self.norm_first:
         normed = self.norm(x)
@@ -888,20 +975,24 @@ def sublayer_given_three_tensors(self, x, sublayer):
     return self.norm(x + sublayer(x, x, x))
 
 
-@mistake("make_norm",
-         symptom="norm.weight and norm.bias are missing from the state dict.",
-         cause="The norm is not an attribute of the module under the name `norm` (it is made anew in each call, or kept "
-               "in a plain list), so its parameters are neither saved nor trained.",
-         place="Assign the LayerNorm to self.norm in __init__.")
+@mistake(
+    "make_norm",
+    symptom="norm.weight and norm.bias are missing from the state dict.",
+    cause="The norm is not an attribute of the module under the name `norm` (it is made anew in each call, or kept "
+    "in a plain list), so its parameters are neither saved nor trained.",
+    place="Assign the LayerNorm to self.norm in __init__.",
+)
 def norm_not_registered(self, embed_dim):
     norms = [LayerNorm(embed_dim)]
     self.norm = lambda x: norms[0](x)
 
 
-@mistake(keeps=0.5,
-         symptom="There is a norm, but not under the name `norm`.",
-         cause="The names are part of the contract, because weights are loaded by name.",
-         place="Call the attribute `norm`.")
+@mistake(
+    keeps=0.5,
+    symptom="There is a norm, but not under the name `norm`.",
+    cause="The names are part of the contract, because weights are loaded by name.",
+    place="Call the attribute `norm`.",
+)
 class norm_under_another_name:
     def make_norm(self, embed_dim):
         self.layer_norm = LayerNorm(embed_dim)
@@ -925,10 +1016,13 @@ class norm_called_ln:
         return self.ln(x + sublayer(x))
 
 
-@mistake("make_norm", keeps=0.5,
-         symptom="Numbers that are close together come out too large or too small; all others are right.",
-         cause="The norm is made with an eps of your own. This course's is 1e-5, the default of LayerNorm.",
-         place="Make the norm from embed_dim alone.")
+@mistake(
+    "make_norm",
+    keeps=0.5,
+    symptom="Numbers that are close together come out too large or too small; all others are right.",
+    cause="The norm is made with an eps of your own. This course's is 1e-5, the default of LayerNorm.",
+    place="Make the norm from embed_dim alone.",
+)
 def norm_with_another_eps(self, embed_dim):
     self.norm = LayerNorm(embed_dim, eps=1e-6)
 
@@ -938,11 +1032,13 @@ def norm_with_the_eps_of_bert(self, embed_dim):
     self.norm = LayerNorm(embed_dim, eps=1e-12)
 
 
-@mistake(keeps=0.5,
-         symptom="In training mode the result is another one than in evaluation mode.",
-         cause="There is dropout on the sublayer's output. The paper has it there, but in this course the layers of "
-               "lessons 1 and 2 do it, and this component has none.",
-         place="Take the dropout out.")
+@mistake(
+    keeps=0.5,
+    symptom="In training mode the result is another one than in evaluation mode.",
+    cause="There is dropout on the sublayer's output. The paper has it there, but in this course the layers of "
+    "lessons 1 and 2 do it, and this component has none.",
+    place="Take the dropout out.",
+)
 class dropout_added:
     def before(self, x, sublayer):
         return x + F.dropout(sublayer(self.norm(x)), 0.1, self.training)
@@ -953,11 +1049,14 @@ class dropout_added:
 
 # Habits
 
-@mistake(keeps=0.5,
-         symptom="The gradient of x is wrong, or none arrives.",
-         cause="Something was cut from autograd by detach, .data, torch.no_grad, numpy or a new torch.tensor. Mean and "
-               "variance are functions of x too, and gradients must flow through them.",
-         place="Look for one of these, and compute with the tensors as they come.")
+
+@mistake(
+    keeps=0.5,
+    symptom="The gradient of x is wrong, or none arrives.",
+    cause="Something was cut from autograd by detach, .data, torch.no_grad, numpy or a new torch.tensor. Mean and "
+    "variance are functions of x too, and gradients must flow through them.",
+    place="Look for one of these, and compute with the tensors as they come.",
+)
 class cut_from_autograd:
     def mean(self, x):
         return x.mean(dim=-1, keepdim=True).detach()
@@ -991,11 +1090,14 @@ def x_cut_from_autograd(self, normed, weight, bias):
     return normed.detach() * weight + bias
 
 
-@mistake("layer_norm", keeps=0.5,
-         symptom="The caller's x is different after the call.",
-         cause="x was changed in place (`-=`, `+=`, or a method that ends in an underscore). The caller still needs it, "
-               "for the residual connection for example, and autograd forbids it for a parameter.",
-         place="Use the form that returns a new tensor: `x = x - mean` instead of `x -= mean`.")
+@mistake(
+    "layer_norm",
+    keeps=0.5,
+    symptom="The caller's x is different after the call.",
+    cause="x was changed in place (`-=`, `+=`, or a method that ends in an underscore). The caller still needs it, "
+    "for the residual connection for example, and autograd forbids it for a parameter.",
+    place="Use the form that returns a new tensor: `x = x - mean` instead of `x -= mean`.",
+)
 def x_changed_in_place(x, weight, bias, eps=1e-5):
     x -= x.mean(dim=-1, keepdim=True)
     x /= torch.sqrt(x.pow(2).mean(dim=-1, keepdim=True) + eps)
@@ -1040,10 +1142,13 @@ class sum_written_into_x:
         return self.norm(x)
 
 
-@mistake("affine", keeps=0.5,
-         symptom="float64 goes in and float32 comes out.",
-         cause="The dtype is fixed in the code, so precision is lost without a word.",
-         place="Look for .float(), dtype=torch.float32 or a new tensor that does not follow x.")
+@mistake(
+    "affine",
+    keeps=0.5,
+    symptom="float64 goes in and float32 comes out.",
+    cause="The dtype is fixed in the code, so precision is lost without a word.",
+    place="Look for .float(), dtype=torch.float32 or a new tensor that does not follow x.",
+)
 def fixed_dtype(self, normed, weight, bias):
     return (normed * weight + bias).float()
 
@@ -1053,18 +1158,23 @@ def fixed_dtype_in_rms_norm(self, normed):
     return (normed * self.weight).float()
 
 
-@mistake("root", keeps=0.5,
-         symptom="It fails as soon as x lives on another device, such as a GPU.",
-         cause="A new tensor was made on the default device, whatever x is on.",
-         place="Make it with full_like, zeros_like or device=x.device, or use a plain number, which has no device.")
+@mistake(
+    "root",
+    keeps=0.5,
+    symptom="It fails as soon as x lives on another device, such as a GPU.",
+    cause="A new tensor was made on the default device, whatever x is on.",
+    place="Make it with full_like, zeros_like or device=x.device, or use a plain number, which has no device.",
+)
 def fixed_device(self, square, eps):
     return torch.sqrt(square + torch.full(square.shape, eps))
 
 
-@mistake("layer_norm",
-         symptom="The numbers may be right, but the code calls a library function that does the whole exercise.",
-         cause="This lesson opens that box. Later lessons may use it again, and then you know what is in it.",
-         place="Write the steps with mean, var and sqrt, and with parameters of your own.")
+@mistake(
+    "layer_norm",
+    symptom="The numbers may be right, but the code calls a library function that does the whole exercise.",
+    cause="This lesson opens that box. Later lessons may use it again, and then you know what is in it.",
+    place="Write the steps with mean, var and sqrt, and with parameters of your own.",
+)
 def library_norm(x, weight, bias, eps=1e-5):
     return F.layer_norm(x, x.shape[-1:], weight, bias, eps)
 
@@ -1103,60 +1213,72 @@ class LibraryRMSNorm(nn.RMSNorm):
 
 # Find the bug
 
+
 @component()
 def norm_bug_input(step):
     return torch.tensor([10_000.0, 10_002.0])
 
 
-@mistake("norm_bug_input",
-         symptom="On your input the broken norm is right.",
-         cause="Its numbers are of ordinary size. Then the squares are as well, and float32 holds them with enough "
-               "digits.",
-         place="Look for the line in which two numbers are subtracted that can both be large, and nearly equal.")
+@mistake(
+    "norm_bug_input",
+    symptom="On your input the broken norm is right.",
+    cause="Its numbers are of ordinary size. Then the squares are as well, and float32 holds them with enough digits.",
+    place="Look for the line in which two numbers are subtracted that can both be large, and nearly equal.",
+)
 def numbers_of_ordinary_size():
     return torch.linspace(-1, 1, 24).reshape(2, 3, 4)
 
 
-@mistake("norm_bug_input",
-         symptom="On your input the broken norm is right.",
-         cause="The numbers are large, but so are their differences, and so is their variance. What rounding takes from "
-               "it does not matter.",
-         place="Keep the mean large, and bring the features of a position close to each other.")
+@mistake(
+    "norm_bug_input",
+    symptom="On your input the broken norm is right.",
+    cause="The numbers are large, but so are their differences, and so is their variance. What rounding takes from "
+    "it does not matter.",
+    place="Keep the mean large, and bring the features of a position close to each other.",
+)
 def large_numbers_that_are_far_apart():
     return 1e5 * torch.linspace(-1, 1, 24).reshape(2, 3, 4)
 
 
-@mistake("norm_bug_input",
-         symptom="On your input the broken norm is right.",
-         cause="The features are closer to each other than to 0, but not by enough: what rounding takes from the squares "
-               "is still small against the variance.",
-         place="Make the mean larger, or the differences smaller.")
+@mistake(
+    "norm_bug_input",
+    symptom="On your input the broken norm is right.",
+    cause="The features are closer to each other than to 0, but not by enough: what rounding takes from the squares "
+    "is still small against the variance.",
+    place="Make the mean larger, or the differences smaller.",
+)
 def mean_that_is_not_large_enough():
     return torch.tensor([[200.0, 201.0, 202.0, 203.0]])
 
 
-@mistake("norm_bug_input",
-         symptom="On your input the broken norm is right.",
-         cause="All features of a position are equal. Their variance is 0 by both formulas, and x minus the mean is 0 "
-               "as well.",
-         place="Let the features differ, a little.")
+@mistake(
+    "norm_bug_input",
+    symptom="On your input the broken norm is right.",
+    cause="All features of a position are equal. Their variance is 0 by both formulas, and x minus the mean is 0 "
+    "as well.",
+    place="Let the features differ, a little.",
+)
 def features_that_are_all_equal():
     return torch.full((2, 4), 4096.0)
 
 
-@mistake("norm_bug_input",
-         symptom="On your input the broken norm is right.",
-         cause="All numbers are close to 0. There float32 is at its best: it holds seven digits of any number, "
-               "however small.",
-         place="Small differences are a good idea. Now add something to all of them.")
+@mistake(
+    "norm_bug_input",
+    symptom="On your input the broken norm is right.",
+    cause="All numbers are close to 0. There float32 is at its best: it holds seven digits of any number, "
+    "however small.",
+    place="Small differences are a good idea. Now add something to all of them.",
+)
 def numbers_close_to_zero():
     return torch.linspace(-1, 1, 24).reshape(2, 3, 4) / 4096
 
 
-@mistake("norm_bug_input",
-         symptom="What comes back cannot be given to the norm.",
-         cause="x is one float32 tensor: every size from 1 to 100, and no number beyond a million.",
-         place="Compare with the docstring. A tensor of whole numbers needs a decimal point: 1.0, not 1.")
+@mistake(
+    "norm_bug_input",
+    symptom="What comes back cannot be given to the norm.",
+    cause="x is one float32 tensor: every size from 1 to 100, and no number beyond a million.",
+    place="Compare with the docstring. A tensor of whole numbers needs a decimal point: 1.0, not 1.",
+)
 def input_that_does_not_fit():
     return torch.tensor([10_000, 10_002])
 

@@ -14,6 +14,7 @@ step, component, mistake, also = catalogue.step, catalogue.component, catalogue.
 
 # The right way, a step at a time
 
+
 @step
 def refuse_sizes(embed_dim, num_heads):
     if embed_dim % num_heads:
@@ -196,11 +197,14 @@ def multi_head_bug_input(step):
 
 # Splitting
 
-@mistake(symptom="The shape is right and the numbers are not: a head holds all features of a few positions, where it "
-                 "should hold a few features of all positions.",
-         cause="view and reshape never move a number, they only set new boundaries. The heads can be cut out of the "
-               "last axis, but they do not come in front of the positions by writing the sizes in that order.",
-         place="Reshape to [batch, time, heads, head_dim] first, then let the axes 1 and 2 change places.")
+
+@mistake(
+    symptom="The shape is right and the numbers are not: a head holds all features of a few positions, where it "
+    "should hold a few features of all positions.",
+    cause="view and reshape never move a number, they only set new boundaries. The heads can be cut out of the "
+    "last axis, but they do not come in front of the positions by writing the sizes in that order.",
+    place="Reshape to [batch, time, heads, head_dim] first, then let the axes 1 and 2 change places.",
+)
 class split_without_the_transpose:
     @staticmethod
     def cut_features(x, num_heads):
@@ -216,12 +220,14 @@ def cut_without_the_transpose(self, x, heads):
     return x.reshape(x.shape[0], heads, x.shape[1], x.shape[2] // heads)
 
 
-@mistake("move_heads",
-         only=("split_heads", "MultiHeadAttention"),
-         symptom="The axes are in the order batch, time, heads, head_dim.",
-         cause="The last axis has been cut, but the heads still stand behind the positions. Matrix products work on the "
-               "last two axes, so each position would compare its own heads with each other.",
-         place="After the reshape, let the axes 1 and 2 change places.")
+@mistake(
+    "move_heads",
+    only=("split_heads", "MultiHeadAttention"),
+    symptom="The axes are in the order batch, time, heads, head_dim.",
+    cause="The last axis has been cut, but the heads still stand behind the positions. Matrix products work on the "
+    "last two axes, so each position would compare its own heads with each other.",
+    place="After the reshape, let the axes 1 and 2 change places.",
+)
 def heads_left_behind_the_positions(x):
     return x
 
@@ -235,11 +241,13 @@ class attention_between_the_heads_of_a_position:
         return x.reshape(x.shape[0], x.shape[1], x.shape[2] * x.shape[3])
 
 
-@mistake(only=("split_heads", "merge_heads", "MultiHeadAttention"),
-         symptom="The shape is right, but the features of the heads are interleaved: a head does not get neighbouring ones.",
-         cause="The last axis was treated as [head_dim, heads], so the features are dealt out to the heads in turn like "
-               "cards. Head 0 owns the first head_dim outputs of the projection, head 1 the next.",
-         place="Look at the order of the two axes that the reshape cuts or joins: heads first, then head_dim.")
+@mistake(
+    only=("split_heads", "merge_heads", "MultiHeadAttention"),
+    symptom="The shape is right, but the features of the heads are interleaved: a head does not get neighbouring ones.",
+    cause="The last axis was treated as [head_dim, heads], so the features are dealt out to the heads in turn like "
+    "cards. Head 0 owns the first head_dim outputs of the projection, head 1 the next.",
+    place="Look at the order of the two axes that the reshape cuts or joins: heads first, then head_dim.",
+)
 class features_dealt_out_in_turn:
     @staticmethod
     def cut_features(x, num_heads):
@@ -276,40 +284,48 @@ def features_cut_in_order_but_joined_in_turn(self, x):
     return x.permute(0, 2, 3, 1).reshape(x.shape[0], x.shape[2], x.shape[1] * x.shape[3])
 
 
-@mistake("cut_features",
-         symptom="The number of heads and head_dim have changed places.",
-         cause="The number of heads was taken for the size of each head. With 3 heads, 21 features make 3 heads of 7, "
-               "not 7 heads of 3.",
-         place="Look at the reshape: the axis of size num_heads comes before the axis of size embed_dim // num_heads.")
+@mistake(
+    "cut_features",
+    symptom="The number of heads and head_dim have changed places.",
+    cause="The number of heads was taken for the size of each head. With 3 heads, 21 features make 3 heads of 7, "
+    "not 7 heads of 3.",
+    place="Look at the reshape: the axis of size num_heads comes before the axis of size embed_dim // num_heads.",
+)
 def heads_and_head_dim_exchanged(x, num_heads):
     return x.reshape(x.shape[0], x.shape[1], x.shape[2] // num_heads, num_heads)
 
 
-@mistake("move_heads",
-         symptom="The last two axes are in the order head_dim, time.",
-         cause="The features were moved as well as the heads. The result ends in [time, head_dim], so that the matrix "
-               "product with a transposed key runs along the features.",
-         place="Only the axes 1 and 2 change places, after the reshape.")
+@mistake(
+    "move_heads",
+    symptom="The last two axes are in the order head_dim, time.",
+    cause="The features were moved as well as the heads. The result ends in [time, head_dim], so that the matrix "
+    "product with a transposed key runs along the features.",
+    place="Only the axes 1 and 2 change places, after the reshape.",
+)
 def features_in_front_of_the_positions(x):
     return x.permute(0, 2, 3, 1)
 
 
-@mistake("split_heads",
-         symptom="Each head holds all features, where it should hold its own part of them.",
-         cause="x was copied for every head. In multi-head attention the features are shared out: that is what keeps "
-               "the work the same however many heads there are.",
-         place="Cut the last axis into [heads, head_dim] in place of adding a new axis.")
+@mistake(
+    "split_heads",
+    symptom="Each head holds all features, where it should hold its own part of them.",
+    cause="x was copied for every head. In multi-head attention the features are shared out: that is what keeps "
+    "the work the same however many heads there are.",
+    place="Cut the last axis into [heads, head_dim] in place of adding a new axis.",
+)
 def all_features_to_every_head(x, num_heads):
     if x.shape[-1] % num_heads:
         raise ValueError(f"embed_dim {x.shape[-1]} does not split into {num_heads} heads")
     return x.unsqueeze(1).expand(-1, num_heads, -1, -1)
 
 
-@mistake("split_heads",
-         symptom="The result is a collection of tensors instead of one with a heads axis.",
-         cause="The features were cut into one tensor per head. One tensor with an axis for the heads lets a single "
-               "matrix product work on all of them.",
-         place="torch.stack(pieces, dim=1) would join them; a reshape with a transpose needs no pieces.")
+@mistake(
+    "split_heads",
+    symptom="The result is a collection of tensors instead of one with a heads axis.",
+    cause="The features were cut into one tensor per head. One tensor with an axis for the heads lets a single "
+    "matrix product work on all of them.",
+    place="torch.stack(pieces, dim=1) would join them; a reshape with a transpose needs no pieces.",
+)
 def one_tensor_per_head(x, num_heads):
     if x.shape[-1] % num_heads:
         raise ValueError(f"embed_dim {x.shape[-1]} does not split into {num_heads} heads")
@@ -318,11 +334,15 @@ def one_tensor_per_head(x, num_heads):
 
 # Sizes that do not divide
 
-@mistake("refuse_sizes", keeps=0.5,
-         symptom="Sizes that do not divide are not refused, or torch stumbles over them with an error of its own.",
-         cause="The check is missing. Integer division rounds down without a word, so features can be lost, and the "
-               "error that torch raises speaks of shapes that the caller has never seen.",
-         place="Before anything else: if the remainder of the division is not 0, raise a ValueError with both sizes.")
+
+@mistake(
+    "refuse_sizes",
+    keeps=0.5,
+    symptom="Sizes that do not divide are not refused, or torch stumbles over them with an error of its own.",
+    cause="The check is missing. Integer division rounds down without a word, so features can be lost, and the "
+    "error that torch raises speaks of shapes that the caller has never seen.",
+    place="Before anything else: if the remainder of the division is not 0, raise a ValueError with both sizes.",
+)
 def indivisible_sizes_accepted(embed_dim, num_heads):
     pass
 
@@ -336,7 +356,7 @@ class features_left_over_are_lost:
     @staticmethod
     def cut_features(x, num_heads):
         size = x.shape[2] // num_heads
-        return torch.stack([x[..., i * size:(i + 1) * size] for i in range(num_heads)], dim=2)
+        return torch.stack([x[..., i * size : (i + 1) * size] for i in range(num_heads)], dim=2)
 
 
 @also("indivisible_sizes_accepted")
@@ -379,11 +399,14 @@ class module_rounds_down:
         self.out_proj = nn.Linear(self.num_heads * head_dim, embed_dim)
 
 
-@mistake("refuse_sizes", keeps=0.5,
-         symptom="Sizes that do not divide are refused, but not with a ValueError.",
-         cause="The type of an error is part of the contract: callers catch ValueError. An assert says that the code "
-               "itself is wrong, and disappears when Python runs with -O.",
-         place="Write `raise ValueError(...)` under an if.")
+@mistake(
+    "refuse_sizes",
+    keeps=0.5,
+    symptom="Sizes that do not divide are refused, but not with a ValueError.",
+    cause="The type of an error is part of the contract: callers catch ValueError. An assert says that the code "
+    "itself is wrong, and disappears when Python runs with -O.",
+    place="Write `raise ValueError(...)` under an if.",
+)
 def error_of_another_type(embed_dim, num_heads):
     assert embed_dim % num_heads == 0, f"embed_dim {embed_dim} does not split into {num_heads} heads"
 
@@ -393,11 +416,14 @@ def module_asserts_its_sizes(self, embed_dim):
     assert embed_dim % self.num_heads == 0, f"embed_dim {embed_dim} does not split into {self.num_heads} heads"
 
 
-@mistake("refuse_sizes", keeps=0.5,
-         symptom="The ValueError does not tell both sizes.",
-         cause="Who reads the message wants to know which two numbers do not fit, and they can be far away from the "
-               "place where the error appears.",
-         place="Make the message an f-string that holds embed_dim and num_heads.")
+@mistake(
+    "refuse_sizes",
+    keeps=0.5,
+    symptom="The ValueError does not tell both sizes.",
+    cause="Who reads the message wants to know which two numbers do not fit, and they can be far away from the "
+    "place where the error appears.",
+    place="Make the message an f-string that holds embed_dim and num_heads.",
+)
 def error_without_the_sizes(embed_dim, num_heads):
     if embed_dim % num_heads:
         raise ValueError("embed_dim must be divisible by num_heads")
@@ -409,11 +435,14 @@ def module_does_not_name_its_sizes(self, embed_dim):
         raise ValueError("embed_dim must be divisible by num_heads")
 
 
-@mistake("check_groups", keeps=0.5,
-         symptom="Heads that do not divide into the groups are not refused, or torch stumbles over them with an error of "
-                 "its own.",
-         cause="The number of groups is not checked. With 6 heads and 4 groups no number of heads per group is right.",
-         place="In __init__: if num_heads % num_groups is not 0, raise a ValueError with both numbers.")
+@mistake(
+    "check_groups",
+    keeps=0.5,
+    symptom="Heads that do not divide into the groups are not refused, or torch stumbles over them with an error of "
+    "its own.",
+    cause="The number of groups is not checked. With 6 heads and 4 groups no number of heads per group is right.",
+    place="In __init__: if num_heads % num_groups is not 0, raise a ValueError with both numbers.",
+)
 def indivisible_groups_accepted(self):
     pass
 
@@ -424,23 +453,29 @@ class groups_cut_off:
         pass
 
     def spread(self, x):
-        return x.repeat_interleave(-(-self.num_heads // x.shape[1]), dim=1)[:, :self.num_heads]
+        return x.repeat_interleave(-(-self.num_heads // x.shape[1]), dim=1)[:, : self.num_heads]
 
 
-@mistake("check_groups", keeps=0.5,
-         symptom="Heads that do not divide into the groups are refused, but not with a ValueError.",
-         cause="The type of an error is part of the contract: callers catch ValueError. An assert says that the code "
-               "itself is wrong, and disappears when Python runs with -O.",
-         place="Look at the check of num_groups: write `raise ValueError(...)` under an if.")
+@mistake(
+    "check_groups",
+    keeps=0.5,
+    symptom="Heads that do not divide into the groups are refused, but not with a ValueError.",
+    cause="The type of an error is part of the contract: callers catch ValueError. An assert says that the code "
+    "itself is wrong, and disappears when Python runs with -O.",
+    place="Look at the check of num_groups: write `raise ValueError(...)` under an if.",
+)
 def error_of_another_type_for_groups(self):
     assert self.num_heads % self.num_groups == 0, f"{self.num_heads} heads do not form {self.num_groups} groups"
 
 
-@mistake("check_groups", keeps=0.5,
-         symptom="The ValueError for groups that do not fit does not tell both sizes.",
-         cause="Who reads the message wants to know which two numbers do not fit, and they can be far away from the "
-               "place where the error appears.",
-         place="Make the message an f-string that holds num_heads and num_groups.")
+@mistake(
+    "check_groups",
+    keeps=0.5,
+    symptom="The ValueError for groups that do not fit does not tell both sizes.",
+    cause="Who reads the message wants to know which two numbers do not fit, and they can be far away from the "
+    "place where the error appears.",
+    place="Make the message an f-string that holds num_heads and num_groups.",
+)
 def error_without_the_groups(self):
     if self.num_heads % self.num_groups:
         raise ValueError("num_heads must be divisible by num_groups")
@@ -448,12 +483,15 @@ def error_without_the_groups(self):
 
 # Merging
 
-@mistake("move_heads_back",
-         symptom="The shape is right and the numbers are not: each position gets features of several positions, and of "
-                 "one head only.",
-         cause="reshape never moves a number, it only sets new boundaries. Before the last two axes become one, they "
-               "have to be heads and head_dim, so heads and positions must change places first.",
-         place="Let the axes 1 and 2 change places, then reshape to [batch, time, heads * head_dim].")
+
+@mistake(
+    "move_heads_back",
+    symptom="The shape is right and the numbers are not: each position gets features of several positions, and of "
+    "one head only.",
+    cause="reshape never moves a number, it only sets new boundaries. Before the last two axes become one, they "
+    "have to be heads and head_dim, so heads and positions must change places first.",
+    place="Let the axes 1 and 2 change places, then reshape to [batch, time, heads * head_dim].",
+)
 def merge_without_the_transpose(x):
     return x.reshape(x.shape[0], x.shape[2], x.shape[1], x.shape[3])
 
@@ -468,28 +506,34 @@ def join_without_the_transpose(self, x):
     return x.reshape(x.shape[0], x.shape[2], x.shape[1] * x.shape[3])
 
 
-@mistake("join_features",
-         symptom="torch refuses the view: its size is not compatible with the tensor's size and stride.",
-         cause="A transpose moves no number, it only counts the axes differently. After it, the features of two heads "
-               "do not lie side by side in memory, and view, which never copies, cannot make one axis of them.",
-         place="Use reshape, which copies where it must, or write .contiguous() in front of .view(...).")
+@mistake(
+    "join_features",
+    symptom="torch refuses the view: its size is not compatible with the tensor's size and stride.",
+    cause="A transpose moves no number, it only counts the axes differently. After it, the features of two heads "
+    "do not lie side by side in memory, and view, which never copies, cannot make one axis of them.",
+    place="Use reshape, which copies where it must, or write .contiguous() in front of .view(...).",
+)
 def view_of_a_transposed_tensor(x):
     return x.view(x.shape[0], x.shape[1], x.shape[2] * x.shape[3])
 
 
-@mistake("join_features",
-         symptom="There are still four axes.",
-         cause="Heads and positions have changed places, but heads and head_dim are still two axes.",
-         place="Reshape to [batch, time, heads * head_dim] at the end.")
+@mistake(
+    "join_features",
+    symptom="There are still four axes.",
+    cause="Heads and positions have changed places, but heads and head_dim are still two axes.",
+    place="Reshape to [batch, time, heads * head_dim] at the end.",
+)
 def heads_not_joined(x):
     return x
 
 
-@mistake("merge_heads",
-         symptom="The result has heads times as many positions, each with head_dim features.",
-         cause="The heads were put one after the other along the sequence. Each position keeps its place, and the "
-               "features of its heads stand side by side.",
-         place="Join along the last axis.")
+@mistake(
+    "merge_heads",
+    symptom="The result has heads times as many positions, each with head_dim features.",
+    cause="The heads were put one after the other along the sequence. Each position keeps its place, and the "
+    "features of its heads stand side by side.",
+    place="Join along the last axis.",
+)
 def heads_joined_along_the_sequence(x):
     return x.flatten(1, 2)
 
@@ -499,12 +543,14 @@ def heads_interleaved_along_the_sequence(x):
     return x.transpose(1, 2).flatten(1, 2)
 
 
-@mistake("merge_heads",
-         only=("merge_heads", "MultiHeadAttention"),
-         symptom="The features of the heads are gone: their mean, or their sum, is left.",
-         cause="Heads are concatenated, not averaged or added. Each of them found something else, and the output "
-               "projection learns what to do with each; after an average nobody can tell them apart.",
-         place="Put the heads side by side along the last axis.")
+@mistake(
+    "merge_heads",
+    only=("merge_heads", "MultiHeadAttention"),
+    symptom="The features of the heads are gone: their mean, or their sum, is left.",
+    cause="Heads are concatenated, not averaged or added. Each of them found something else, and the output "
+    "projection learns what to do with each; after an average nobody can tell them apart.",
+    place="Put the heads side by side along the last axis.",
+)
 def heads_averaged(x):
     return x.mean(dim=1)
 
@@ -541,12 +587,14 @@ class mean_of_the_heads_projected:
         return x.mean(dim=1)
 
 
-@mistake("merge_heads",
-         only=("merge_heads", "MultiHeadAttention"),
-         symptom="One head takes the place of all: the others are computed and thrown away, or there are none.",
-         cause="Only one attention is computed or kept. Several heads are several attentions at once, each with its "
-               "own weights, and all of them make the output.",
-         place="Look for an index such as [:, 0] or [0], and for num_heads being used where the features are split.")
+@mistake(
+    "merge_heads",
+    only=("merge_heads", "MultiHeadAttention"),
+    symptom="One head takes the place of all: the others are computed and thrown away, or there are none.",
+    cause="Only one attention is computed or kept. Several heads are several attentions at once, each with its "
+    "own weights, and all of them make the output.",
+    place="Look for an index such as [:, 0] or [0], and for num_heads being used where the features are split.",
+)
 def only_one_head(x):
     return x[:, 0]
 
@@ -561,11 +609,13 @@ def weights_of_the_first_head_for_all(self, weights, value):
     return weights[:, :1] @ value
 
 
-@mistake(only="MultiHeadAttention",
-         symptom="The weights have a single head, or none: one matrix per sequence.",
-         cause="num_heads is never used to split the features. One attention over all embed_dim features has one "
-               "set of weights per query, however the projections are called.",
-         place="Split query, key and value into heads after their projections, and merge the heads before out_proj.")
+@mistake(
+    only="MultiHeadAttention",
+    symptom="The weights have a single head, or none: one matrix per sequence.",
+    cause="num_heads is never used to split the features. One attention over all embed_dim features has one "
+    "set of weights per query, however the projections are called.",
+    place="Split query, key and value into heads after their projections, and merge the heads before out_proj.",
+)
 class heads_never_split:
     def cut(self, x, heads):
         return x.unsqueeze(1)
@@ -583,11 +633,13 @@ class no_heads_axis_at_all:
         return x
 
 
-@mistake(only="MultiHeadAttention",
-         symptom="The projections have heads times as many outputs as agreed.",
-         cause="Each head got embed_dim features of its own. In multi-head attention the embedding is shared out: "
-               "head_dim is embed_dim / num_heads, so that all heads together are as wide as one.",
-         place="Let q_proj, k_proj and v_proj have embed_dim outputs, and out_proj embed_dim inputs.")
+@mistake(
+    only="MultiHeadAttention",
+    symptom="The projections have heads times as many outputs as agreed.",
+    cause="Each head got embed_dim features of its own. In multi-head attention the embedding is shared out: "
+    "head_dim is embed_dim / num_heads, so that all heads together are as wide as one.",
+    place="Let q_proj, k_proj and v_proj have embed_dim outputs, and out_proj embed_dim inputs.",
+)
 class every_head_as_wide_as_the_embedding:
     def make_projections(self, embed_dim, shared_dim):
         self.q_proj = nn.Linear(embed_dim, self.num_heads * embed_dim)
@@ -598,12 +650,14 @@ class every_head_as_wide_as_the_embedding:
 
 # Scores
 
-@mistake("score",
-         symptom="The weights are too equal: the scores are too small.",
-         cause="They were divided by the size of the whole embedding. What is compared in a head are vectors of "
-               "head_dim features, so the root of head_dim brings the scores back to a variance of 1.",
-         place="Look at the scale: it is the root of the last size of the split query. attention_scores does it for "
-               "you.")
+
+@mistake(
+    "score",
+    symptom="The weights are too equal: the scores are too small.",
+    cause="They were divided by the size of the whole embedding. What is compared in a head are vectors of "
+    "head_dim features, so the root of head_dim brings the scores back to a variance of 1.",
+    place="Look at the scale: it is the root of the last size of the split query. attention_scores does it for you.",
+)
 def scaled_by_embed_dim(self, query, key):
     return query @ key.transpose(-2, -1) / math.sqrt(self.embed_dim)
 
@@ -613,39 +667,48 @@ def divided_by_embed_dim(self, query, key):
     return query @ key.transpose(-2, -1) / self.embed_dim
 
 
-@mistake("score",
-         symptom="The scores are too large by the factor √head_dim, so the weights are too sharp.",
-         cause="The scale is missing. A dot product of head_dim terms has a variance of about head_dim.",
-         place="Use attention_scores, or divide by the root of head_dim.")
+@mistake(
+    "score",
+    symptom="The scores are too large by the factor √head_dim, so the weights are too sharp.",
+    cause="The scale is missing. A dot product of head_dim terms has a variance of about head_dim.",
+    place="Use attention_scores, or divide by the root of head_dim.",
+)
 def no_scale(self, query, key):
     return query @ key.transpose(-2, -1)
 
 
-@mistake("score",
-         symptom="The scores are too small by the factor √head_dim, so the weights are too equal.",
-         cause="They were divided by head_dim itself, or by its root twice: attention_scores has scaled them already.",
-         place="Look for a second division, or for a missing square root.")
+@mistake(
+    "score",
+    symptom="The scores are too small by the factor √head_dim, so the weights are too equal.",
+    cause="They were divided by head_dim itself, or by its root twice: attention_scores has scaled them already.",
+    place="Look for a second division, or for a missing square root.",
+)
 def divided_by_head_dim(self, query, key):
     return query @ key.transpose(-2, -1) / query.shape[-1]
 
 
-@mistake("score",
-         only="MultiHeadAttention",
-         symptom="The scale does not fit: it is right only if there are as many heads as features in a head.",
-         cause="The scores were divided by the root of the number of heads. It is the length of the vectors that makes "
-               "dot products large, not how many heads there are.",
-         place="Look at the divisor: the root of head_dim.")
+@mistake(
+    "score",
+    only="MultiHeadAttention",
+    symptom="The scale does not fit: it is right only if there are as many heads as features in a head.",
+    cause="The scores were divided by the root of the number of heads. It is the length of the vectors that makes "
+    "dot products large, not how many heads there are.",
+    place="Look at the divisor: the root of head_dim.",
+)
 def scaled_by_the_number_of_heads(self, query, key):
     return query @ key.transpose(-2, -1) / math.sqrt(self.num_heads)
 
 
 # Masks
 
-@mistake("head_mask",
-         symptom="Masks with three axes fail, or hide the wrong keys where batch and heads are equally many.",
-         cause="The mask has no axis for the heads, the scores have one. Broadcasting lines axes up from the end, so "
-               "the batch axis of a mask [batch, queries, keys] meets the heads of the scores.",
-         place="Put an axis of size 1 in front of the last two axes of the mask: unsqueeze(-3).")
+
+@mistake(
+    "head_mask",
+    symptom="Masks with three axes fail, or hide the wrong keys where batch and heads are equally many.",
+    cause="The mask has no axis for the heads, the scores have one. Broadcasting lines axes up from the end, so "
+    "the batch axis of a mask [batch, queries, keys] meets the heads of the scores.",
+    place="Put an axis of size 1 in front of the last two axes of the mask: unsqueeze(-3).",
+)
 def heads_and_batch_confused_in_the_mask(self, mask):
     return mask
 
@@ -662,29 +725,36 @@ def mask_gets_two_axes_in_front(self, mask):
     return None if mask is None else mask.unsqueeze(0).unsqueeze(0)
 
 
-@mistake("head_mask", keeps=0.5,
-         symptom="Masks with three axes work. A mask [queries, keys] fails, or hides the wrong keys where the sizes "
-                 "happen to fit.",
-         cause="The heads axis was inserted at place 1, counted from the front. In a mask without a batch axis, place 1 "
-               "lies between queries and keys.",
-         place="Count from the end: unsqueeze(-3) suits masks with two axes and with three.")
+@mistake(
+    "head_mask",
+    keeps=0.5,
+    symptom="Masks with three axes work. A mask [queries, keys] fails, or hides the wrong keys where the sizes "
+    "happen to fit.",
+    cause="The heads axis was inserted at place 1, counted from the front. In a mask without a batch axis, place 1 "
+    "lies between queries and keys.",
+    place="Count from the end: unsqueeze(-3) suits masks with two axes and with three.",
+)
 def heads_axis_counted_from_the_front(self, mask):
     return None if mask is None else mask.unsqueeze(1)
 
 
-@mistake("weigh",
-         symptom="Hidden keys keep their weight: the mask changes nothing.",
-         cause="The mask is never used, or not passed on to attention_weights.",
-         place="Follow the argument `mask` through forward.")
+@mistake(
+    "weigh",
+    symptom="Hidden keys keep their weight: the mask changes nothing.",
+    cause="The mask is never used, or not passed on to attention_weights.",
+    place="Follow the argument `mask` through forward.",
+)
 def mask_ignored(self, scores, mask):
     return torch.softmax(scores, dim=-1)
 
 
-@mistake("weigh",
-         symptom="The keys that may be attended get no weight, and the hidden ones get all of it.",
-         cause="The mask is read the wrong way round. In this course True means may attend; in nn.MultiheadAttention "
-               "True means ignore, which is where the habit comes from.",
-         place="Look for a superfluous (or missing) `~` in front of the mask.")
+@mistake(
+    "weigh",
+    symptom="The keys that may be attended get no weight, and the hidden ones get all of it.",
+    cause="The mask is read the wrong way round. In this course True means may attend; in nn.MultiheadAttention "
+    "True means ignore, which is where the habit comes from.",
+    place="Look for a superfluous (or missing) `~` in front of the mask.",
+)
 def mask_inverted(self, scores, mask):
     if mask is None:
         return torch.softmax(scores, dim=-1)
@@ -698,38 +768,48 @@ def mask_inverted_and_rows_left(self, scores, mask):
     return torch.softmax(scores.masked_fill(mask, -math.inf), dim=-1)
 
 
-@mistake("weigh",
-         only="MultiHeadAttention",
-         symptom="The rows of the weights no longer sum to 1 once a mask is given.",
-         cause="The mask is applied after the softmax, which had already given the hidden keys their share.",
-         place="Give the mask to attention_weights, or hide the scores before the softmax.")
+@mistake(
+    "weigh",
+    only="MultiHeadAttention",
+    symptom="The rows of the weights no longer sum to 1 once a mask is given.",
+    cause="The mask is applied after the softmax, which had already given the hidden keys their share.",
+    place="Give the mask to attention_weights, or hide the scores before the softmax.",
+)
 def mask_after_the_softmax(self, scores, mask):
     weights = torch.softmax(scores, dim=-1)
     return weights if mask is None else weights.masked_fill(~mask, 0.0)
 
 
-@mistake("weigh", keeps=0.5,
-         symptom="A query that may attend to nothing spreads its weight over keys that are hidden from it.",
-         cause="Hidden scores are filled with a large but finite number. In a row without any visible key all fills are "
-               "equal, and the softmax makes equal weights of them.",
-         place="Use attention_weights, or fill with minus infinity and set such rows to 0 after the softmax.")
+@mistake(
+    "weigh",
+    keeps=0.5,
+    symptom="A query that may attend to nothing spreads its weight over keys that are hidden from it.",
+    cause="Hidden scores are filled with a large but finite number. In a row without any visible key all fills are "
+    "equal, and the softmax makes equal weights of them.",
+    place="Use attention_weights, or fill with minus infinity and set such rows to 0 after the softmax.",
+)
 def finite_fill(self, scores, mask):
     return torch.softmax(scores if mask is None else scores.masked_fill(~mask, -1e9), dim=-1)
 
 
-@mistake("weigh", keeps=0.5,
-         symptom="A query that may attend to nothing gets NaN.",
-         cause="In a row where every score is minus infinity the softmax divides 0 by 0.",
-         place="Use attention_weights, or set the weights of hidden keys to 0 after the softmax.")
+@mistake(
+    "weigh",
+    keeps=0.5,
+    symptom="A query that may attend to nothing gets NaN.",
+    cause="In a row where every score is minus infinity the softmax divides 0 by 0.",
+    place="Use attention_weights, or set the weights of hidden keys to 0 after the softmax.",
+)
 def nan_on_empty_rows(self, scores, mask):
     return torch.softmax(scores if mask is None else scores.masked_fill(~mask, -math.inf), dim=-1)
 
 
-@mistake("weigh",
-         symptom="The rows of the weights do not sum to 1; sums over another axis do.",
-         cause="The softmax runs over the wrong axis: the heads, the queries or the batch. Each query of each head hands "
-               "out one unit of attention among the keys, and the keys are the last axis.",
-         place="Look at `dim` of the softmax: it should be -1.")
+@mistake(
+    "weigh",
+    symptom="The rows of the weights do not sum to 1; sums over another axis do.",
+    cause="The softmax runs over the wrong axis: the heads, the queries or the batch. Each query of each head hands "
+    "out one unit of attention among the keys, and the keys are the last axis.",
+    place="Look at `dim` of the softmax: it should be -1.",
+)
 def softmax_over_another_axis(self, scores, mask):
     hidden = scores if mask is None else scores.masked_fill(~mask, -math.inf)
     return torch.nan_to_num(torch.softmax(hidden, dim=1))
@@ -749,11 +829,14 @@ def softmax_over_the_batch(self, scores, mask):
 
 # Projections
 
-@mistake("finish",
-         symptom="The output is not projected: it holds the heads' results as they are.",
-         cause="out_proj is missing or never called. Without it the features of one head never meet those of another "
-               "inside this layer; W^O of the paper is the fourth learned matrix.",
-         place="Send the merged heads through out_proj at the end of forward.")
+
+@mistake(
+    "finish",
+    symptom="The output is not projected: it holds the heads' results as they are.",
+    cause="out_proj is missing or never called. Without it the features of one head never meet those of another "
+    "inside this layer; W^O of the paper is the fourth learned matrix.",
+    place="Send the merged heads through out_proj at the end of forward.",
+)
 def no_output_projection(self, output):
     return output
 
@@ -769,21 +852,25 @@ class output_projection_never_made:
         return output
 
 
-@mistake("project",
-         only="MultiHeadAttention",
-         symptom="The projections of query, key and value change nothing.",
-         cause="The inputs are split into heads as they are. The projections are what is learned about what to ask for, "
-               "what to be found by, and what to hand over.",
-         place="Send each of the three through its own projection, then split.")
+@mistake(
+    "project",
+    only="MultiHeadAttention",
+    symptom="The projections of query, key and value change nothing.",
+    cause="The inputs are split into heads as they are. The projections are what is learned about what to ask for, "
+    "what to be found by, and what to hand over.",
+    place="Send each of the three through its own projection, then split.",
+)
 def no_projections(self, query, key, value):
-    return query, key[..., :self.k_proj.out_features], value[..., :self.v_proj.out_features]
+    return query, key[..., : self.k_proj.out_features], value[..., : self.v_proj.out_features]
 
 
-@mistake(only="MultiHeadAttention",
-         symptom="All heads have the same weights.",
-         cause="The heads share one projection. Each head needs its own, or they all ask the same question; in one layer "
-               "of embed_dim outputs, each head owns head_dim of them.",
-         place="Make the projections from embed_dim to embed_dim features, and split their outputs among the heads.")
+@mistake(
+    only="MultiHeadAttention",
+    symptom="All heads have the same weights.",
+    cause="The heads share one projection. Each head needs its own, or they all ask the same question; in one layer "
+    "of embed_dim outputs, each head owns head_dim of them.",
+    place="Make the projections from embed_dim to embed_dim features, and split their outputs among the heads.",
+)
 class heads_share_a_projection:
     def make_projections(self, embed_dim, shared_dim):
         head_dim = embed_dim // self.num_heads
@@ -798,14 +885,17 @@ class heads_share_a_projection:
 
 @also("heads_share_a_projection", "cut")
 def first_part_of_the_features_for_all_heads(self, x, heads):
-    return x[..., :x.shape[-1] // heads].unsqueeze(1).expand(-1, heads, -1, -1)
+    return x[..., : x.shape[-1] // heads].unsqueeze(1).expand(-1, heads, -1, -1)
 
 
-@mistake("project", only="MultiHeadAttention",
-         symptom="The module computes with the right parameters in the wrong places.",
-         cause="Two projections have changed places: q_proj belongs to the query, k_proj to the key, v_proj to the "
-               "value. Weights that were trained elsewhere would then be used for something else.",
-         place="Look at the three lines in which the projections are applied.")
+@mistake(
+    "project",
+    only="MultiHeadAttention",
+    symptom="The module computes with the right parameters in the wrong places.",
+    cause="Two projections have changed places: q_proj belongs to the query, k_proj to the key, v_proj to the "
+    "value. Weights that were trained elsewhere would then be used for something else.",
+    place="Look at the three lines in which the projections are applied.",
+)
 def projections_exchanged(self, query, key, value):
     return self.k_proj(query), self.q_proj(key), self.v_proj(value)
 
@@ -825,11 +915,14 @@ def out_projection_used_for_the_value(self, query, key, value):
     return self.q_proj(query), self.k_proj(key), self.out_proj(value)
 
 
-@mistake("project", only="MultiHeadAttention",
-         symptom="One projection does the work of two, and another one is idle or the same parameter.",
-         cause="Query, key and value need a projection each. With one for query and key a position cannot look for "
-               "anything but what it offers itself, and every score is the same in both directions.",
-         place="Look at where the projections are made and applied: three layers, each used once.")
+@mistake(
+    "project",
+    only="MultiHeadAttention",
+    symptom="One projection does the work of two, and another one is idle or the same parameter.",
+    cause="Query, key and value need a projection each. With one for query and key a position cannot look for "
+    "anything but what it offers itself, and every score is the same in both directions.",
+    place="Look at where the projections are made and applied: three layers, each used once.",
+)
 def one_projection_for_two(self, query, key, value):
     return self.q_proj(query), self.q_proj(key), self.v_proj(value)
 
@@ -862,40 +955,49 @@ def one_layer_under_three_names(self, embed_dim, shared_dim):
     self.out_proj = nn.Linear(embed_dim, embed_dim)
 
 
-@mistake("project",
-         symptom="Query, key and value are all made from the first argument; the other two change nothing.",
-         cause="This computes self-attention whatever is passed in. In encoder-decoder attention keys and values come "
-               "from elsewhere, and the module must be able to do both.",
-         place="Look at the lines with the projections: each takes its own argument.")
+@mistake(
+    "project",
+    symptom="Query, key and value are all made from the first argument; the other two change nothing.",
+    cause="This computes self-attention whatever is passed in. In encoder-decoder attention keys and values come "
+    "from elsewhere, and the module must be able to do both.",
+    place="Look at the lines with the projections: each takes its own argument.",
+)
 def key_and_value_arguments_ignored(self, query, key, value):
     return self.q_proj(query), self.k_proj(query), self.v_proj(query)
 
 
-@mistake("project",
-         only="MultiHeadAttention",
-         symptom="The argument `value` changes nothing: what is handed over is made from the key.",
-         cause="v_proj is applied to the key. In a transformer both are often the same tensor, which hides it, but what "
-               "a position is found by and what it hands over are two arguments.",
-         place="Look at the argument of v_proj.")
+@mistake(
+    "project",
+    only="MultiHeadAttention",
+    symptom="The argument `value` changes nothing: what is handed over is made from the key.",
+    cause="v_proj is applied to the key. In a transformer both are often the same tensor, which hides it, but what "
+    "a position is found by and what it hands over are two arguments.",
+    place="Look at the argument of v_proj.",
+)
 def value_taken_from_the_key(self, query, key, value):
     return self.q_proj(query), self.k_proj(key), self.v_proj(key)
 
 
-@mistake("project",
-         only="MultiHeadAttention",
-         symptom="What is handed over is made from the query, and it fails when queries and keys differ in number.",
-         cause="v_proj is applied to the query. A query collects from others: keys and values belong together, position "
-               "by position, and come from the same place.",
-         place="Look at the argument of v_proj.")
+@mistake(
+    "project",
+    only="MultiHeadAttention",
+    symptom="What is handed over is made from the query, and it fails when queries and keys differ in number.",
+    cause="v_proj is applied to the query. A query collects from others: keys and values belong together, position "
+    "by position, and come from the same place.",
+    place="Look at the argument of v_proj.",
+)
 def value_taken_from_the_query(self, query, key, value):
     return self.q_proj(query), self.k_proj(key), self.v_proj(query)
 
 
-@mistake("make_projections", keeps=0.5,
-         symptom="Parameters are missing: the projections have no bias.",
-         cause="The formula of the paper shows none, but the module of this course has one in each projection, as "
-               "PyTorch's has by default. Weights from elsewhere do not fit without it.",
-         place="Look for bias=False.")
+@mistake(
+    "make_projections",
+    keeps=0.5,
+    symptom="Parameters are missing: the projections have no bias.",
+    cause="The formula of the paper shows none, but the module of this course has one in each projection, as "
+    "PyTorch's has by default. Weights from elsewhere do not fit without it.",
+    place="Look for bias=False.",
+)
 def no_bias(self, embed_dim, shared_dim):
     self.q_proj = nn.Linear(embed_dim, embed_dim, bias=False)
     self.k_proj = nn.Linear(embed_dim, shared_dim, bias=False)
@@ -911,10 +1013,12 @@ def no_bias_but_in_the_output(self, embed_dim, shared_dim):
     self.out_proj = nn.Linear(embed_dim, embed_dim)
 
 
-@mistake(symptom="The parameters have other names than those agreed.",
-         cause="Weights are loaded by name, from other implementations as well. A layer of another name stays as it was "
-               "when it was made, so nothing that is computed with it can be compared.",
-         place="Call the layers q_proj, k_proj, v_proj and out_proj.")
+@mistake(
+    symptom="The parameters have other names than those agreed.",
+    cause="Weights are loaded by name, from other implementations as well. A layer of another name stays as it was "
+    "when it was made, so nothing that is computed with it can be compared.",
+    place="Call the layers q_proj, k_proj, v_proj and out_proj.",
+)
 class other_parameter_names:
     def make_projections(self, embed_dim, shared_dim):
         self.w_q = nn.Linear(embed_dim, embed_dim)
@@ -970,6 +1074,7 @@ class name_of_the_last_only:
 
 # The same on top of the closed boxes, which word their errors in another way
 
+
 def score_by_the_box(self, query, key):
     return attention_scores(query, key)
 
@@ -1017,11 +1122,14 @@ class boxes_given_indivisible_groups:
 
 # Groups
 
-@mistake("spread",
-         symptom="The query has more heads than key and value, and the product of the two does not fit.",
-         cause="Key and value have one head for each group, and were never repeated. Every head of the query needs a "
-               "key of its own to be compared with, if only a copy.",
-         place="Between the split and the scores: repeat each group for all of its heads.")
+
+@mistake(
+    "spread",
+    symptom="The query has more heads than key and value, and the product of the two does not fit.",
+    cause="Key and value have one head for each group, and were never repeated. Every head of the query needs a "
+    "key of its own to be compared with, if only a copy.",
+    place="Between the split and the scores: repeat each group for all of its heads.",
+)
 def groups_never_repeated(self, x):
     return x
 
@@ -1031,43 +1139,52 @@ class boxes_given_unrepeated_groups:
     spread, score = groups_never_repeated, score_by_the_box
 
 
-@mistake("spread",
-         symptom="The heads meet the keys of the wrong groups.",
-         cause="The groups were repeated in turn, a b a b a b, where neighbouring heads should share: a a a b b b.",
-         place="Look at how key and value are repeated: repeat_interleave keeps copies together, repeat does not.")
+@mistake(
+    "spread",
+    symptom="The heads meet the keys of the wrong groups.",
+    cause="The groups were repeated in turn, a b a b a b, where neighbouring heads should share: a a a b b b.",
+    place="Look at how key and value are repeated: repeat_interleave keeps copies together, repeat does not.",
+)
 def groups_repeated_in_turn(self, x):
     return x.repeat(1, self.num_heads // x.shape[1], 1, 1)
 
 
-@mistake("shared_heads",
-         symptom="k_proj and v_proj have the wrong number of outputs.",
-         cause="num_groups was taken for the number of heads in a group. It says how many heads key and value have.",
-         place="k_proj and v_proj have num_groups * head_dim outputs.")
+@mistake(
+    "shared_heads",
+    symptom="k_proj and v_proj have the wrong number of outputs.",
+    cause="num_groups was taken for the number of heads in a group. It says how many heads key and value have.",
+    place="k_proj and v_proj have num_groups * head_dim outputs.",
+)
 def groups_taken_for_their_size(self):
     return self.num_heads // self.num_groups
 
 
-@mistake("shared_heads",
-         symptom="k_proj and v_proj have as many outputs as q_proj.",
-         cause="Each head has its own key and value, which is plain multi-head attention and saves nothing. Each "
-               "group has one key and one value.",
-         place="k_proj and v_proj have num_groups * head_dim outputs, and are split into num_groups.")
+@mistake(
+    "shared_heads",
+    symptom="k_proj and v_proj have as many outputs as q_proj.",
+    cause="Each head has its own key and value, which is plain multi-head attention and saves nothing. Each "
+    "group has one key and one value.",
+    place="k_proj and v_proj have num_groups * head_dim outputs, and are split into num_groups.",
+)
 def every_head_its_own_key(self):
     return self.num_heads
 
 
-@mistake("shared_heads",
-         symptom="k_proj and v_proj have the outputs of a single head.",
-         cause="All heads share one key and one value. This is multi-query attention, the case of one group.",
-         place="k_proj and v_proj have num_groups * head_dim outputs, and are split into num_groups.")
+@mistake(
+    "shared_heads",
+    symptom="k_proj and v_proj have the outputs of a single head.",
+    cause="All heads share one key and one value. This is multi-query attention, the case of one group.",
+    place="k_proj and v_proj have num_groups * head_dim outputs, and are split into num_groups.",
+)
 def one_group_for_all(self):
     return 1
 
 
-@mistake(symptom="v_proj has as many outputs as q_proj.",
-         cause="Only the keys are shared within a group. Keys and values are kept in memory together, and both are "
-               "shared.",
-         place="Make v_proj as narrow as k_proj, and treat the value like the key.")
+@mistake(
+    symptom="v_proj has as many outputs as q_proj.",
+    cause="Only the keys are shared within a group. Keys and values are kept in memory together, and both are shared.",
+    place="Make v_proj as narrow as k_proj, and treat the value like the key.",
+)
 class only_the_key_grouped:
     def make_projections(self, embed_dim, shared_dim):
         self.q_proj = nn.Linear(embed_dim, embed_dim)
@@ -1091,10 +1208,12 @@ class only_the_value_grouped:
         return self.cut(key, self.num_heads), self.spread(self.cut(value, self.num_groups))
 
 
-@mistake(symptom="k_proj and v_proj have as many outputs as q_proj, and the heads of a group still share.",
-         cause="Keys and values are made for every head and then averaged within each group. The paper does this once, to "
-               "the weights, when it converts a trained multi-head model; the layer itself projects to one per group.",
-         place="Let k_proj and v_proj have num_groups * head_dim outputs, and repeat what they give.")
+@mistake(
+    symptom="k_proj and v_proj have as many outputs as q_proj, and the heads of a group still share.",
+    cause="Keys and values are made for every head and then averaged within each group. The paper does this once, to "
+    "the weights, when it converts a trained multi-head model; the layer itself projects to one per group.",
+    place="Let k_proj and v_proj have num_groups * head_dim outputs, and repeat what they give.",
+)
 class keys_averaged_within_groups:
     def make_projections(self, embed_dim, shared_dim):
         self.q_proj = nn.Linear(embed_dim, embed_dim)
@@ -1112,27 +1231,36 @@ class keys_averaged_within_groups:
 
 # Dropout
 
-@mistake("drop", keeps=0.5,
-         symptom="Dropout changes nothing in training.",
-         cause="The dropout layer is not made, or never called, so the argument `dropout` is without effect.",
-         place="Apply it to the weights, between the softmax and the product with the value.")
+
+@mistake(
+    "drop",
+    keeps=0.5,
+    symptom="Dropout changes nothing in training.",
+    cause="The dropout layer is not made, or never called, so the argument `dropout` is without effect.",
+    place="Apply it to the weights, between the softmax and the product with the value.",
+)
 def dropout_missing(self, weights):
     return weights
 
 
-@mistake("drop", keeps=0.5,
-         symptom="Dropout is active in evaluation as well.",
-         cause="F.dropout drops always, unless it is told whether the module is in training. nn.Dropout asks by itself.",
-         place="Make an nn.Dropout in __init__, or pass training=self.training.")
+@mistake(
+    "drop",
+    keeps=0.5,
+    symptom="Dropout is active in evaluation as well.",
+    cause="F.dropout drops always, unless it is told whether the module is in training. nn.Dropout asks by itself.",
+    place="Make an nn.Dropout in __init__, or pass training=self.training.",
+)
 def dropout_in_evaluation(self, weights):
     return nn.functional.dropout(weights, self.dropout.p)
 
 
-@mistake(keeps=0.5,
-         symptom="In training, single features of the output are dropped, not weights.",
-         cause="Dropout acts on the output. In this module it acts on the weights, so that a query now and then has to "
-               "do without a key; what leaves a sublayer is dropped by the encoder layer (lesson 1).",
-         place="Move the dropout between the softmax and the product with the value.")
+@mistake(
+    keeps=0.5,
+    symptom="In training, single features of the output are dropped, not weights.",
+    cause="Dropout acts on the output. In this module it acts on the weights, so that a query now and then has to "
+    "do without a key; what leaves a sublayer is dropped by the encoder layer (lesson 1).",
+    place="Move the dropout between the softmax and the product with the value.",
+)
 class dropout_on_the_output:
     def drop(self, weights):
         return weights
@@ -1150,11 +1278,13 @@ class dropout_on_the_merged_heads:
         return self.out_proj(self.dropout(output))
 
 
-@mistake(keeps=0.5,
-         only="MultiHeadAttention",
-         symptom="In training the rows of the weights still sum to 1 after dropout: nothing was dropped from them.",
-         cause="Dropout acts on the scores. A score of 0 is not a weight of 0: the key keeps its exp(0) = 1.",
-         place="Apply dropout after the softmax.")
+@mistake(
+    keeps=0.5,
+    only="MultiHeadAttention",
+    symptom="In training the rows of the weights still sum to 1 after dropout: nothing was dropped from them.",
+    cause="Dropout acts on the scores. A score of 0 is not a weight of 0: the key keeps its exp(0) = 1.",
+    place="Apply dropout after the softmax.",
+)
 class dropout_on_the_scores:
     def drop(self, weights):
         return weights
@@ -1166,57 +1296,75 @@ class dropout_on_the_scores:
         return torch.softmax(scores.masked_fill(~mask, -math.inf), dim=-1).masked_fill(~mask, 0.0)
 
 
-@mistake("answer", keeps=0.5,
-         symptom="In training the weights that come back do not sum to 1: some of them are dropped.",
-         cause="The weights are returned after dropout. Who looks at them wants to see where a head attends, not which "
-               "weights happened to be dropped this time.",
-         place="Keep the weights from before dropout under a name of their own, and return those.")
+@mistake(
+    "answer",
+    keeps=0.5,
+    symptom="In training the weights that come back do not sum to 1: some of them are dropped.",
+    cause="The weights are returned after dropout. Who looks at them wants to see where a head attends, not which "
+    "weights happened to be dropped this time.",
+    place="Keep the weights from before dropout under a name of their own, and return those.",
+)
 def weights_returned_after_dropout(self, output, weights, dropped, scores):
     return output, dropped
 
 
 # The answer
 
-@mistake("answer", keeps=0.5,
-         symptom="The weights have no heads axis: they are the mean over the heads.",
-         cause="nn.MultiheadAttention averages the weights it returns, unless told otherwise. Here each head keeps its "
-               "own matrix, because heads look at different things and a mean shows none of them.",
-         place="Return the weights as they are, [batch, heads, queries, keys].")
+
+@mistake(
+    "answer",
+    keeps=0.5,
+    symptom="The weights have no heads axis: they are the mean over the heads.",
+    cause="nn.MultiheadAttention averages the weights it returns, unless told otherwise. Here each head keeps its "
+    "own matrix, because heads look at different things and a mean shows none of them.",
+    place="Return the weights as they are, [batch, heads, queries, keys].",
+)
 def weights_averaged_over_heads(self, output, weights, dropped, scores):
     return output, weights.mean(dim=1)
 
 
-@mistake("answer", keeps=0.5,
-         symptom="One tensor comes back where a pair is expected.",
-         cause="Only the output is returned. The weights are part of the answer: later lessons look at them.",
-         place="Return both: output, weights.")
+@mistake(
+    "answer",
+    keeps=0.5,
+    symptom="One tensor comes back where a pair is expected.",
+    cause="Only the output is returned. The weights are part of the answer: later lessons look at them.",
+    place="Return both: output, weights.",
+)
 def weights_not_returned(self, output, weights, dropped, scores):
     return output
 
 
-@mistake("answer",
-         symptom="Output and weights have changed places.",
-         cause="The order is part of the contract: (output, weights), as in nn.MultiheadAttention.",
-         place="Look at the return statement.")
+@mistake(
+    "answer",
+    symptom="Output and weights have changed places.",
+    cause="The order is part of the contract: (output, weights), as in nn.MultiheadAttention.",
+    place="Look at the return statement.",
+)
 def output_and_weights_exchanged(self, output, weights, dropped, scores):
     return weights, output
 
 
-@mistake("answer",
-         only="MultiHeadAttention",
-         symptom="The second thing returned is not a set of weights: its rows do not sum to 1.",
-         cause="The scores are returned in place of the weights.",
-         place="Look at the return statement, and at which name holds the result of the softmax.")
+@mistake(
+    "answer",
+    only="MultiHeadAttention",
+    symptom="The second thing returned is not a set of weights: its rows do not sum to 1.",
+    cause="The scores are returned in place of the weights.",
+    place="Look at the return statement, and at which name holds the result of the softmax.",
+)
 def scores_returned_as_weights(self, output, weights, dropped, scores):
     return output, scores
 
 
 # Habits
 
-@mistake("cut_features", keeps=0.5,
-         symptom="No gradient reaches the inputs: nothing before this could ever be trained.",
-         cause="The result was cut from autograd by detach, .data, torch.no_grad, numpy or a new torch.tensor.",
-         place="Look for one of these, and compute with the tensors as they come.")
+
+@mistake(
+    "cut_features",
+    keeps=0.5,
+    symptom="No gradient reaches the inputs: nothing before this could ever be trained.",
+    cause="The result was cut from autograd by detach, .data, torch.no_grad, numpy or a new torch.tensor.",
+    place="Look for one of these, and compute with the tensors as they come.",
+)
 def cut_from_autograd(x, num_heads):
     return x.detach().reshape(x.shape[0], x.shape[1], num_heads, x.shape[2] // num_heads)
 
@@ -1236,20 +1384,26 @@ def inputs_without_autograd(self, query, key, value):
     return self.q_proj(query.detach()), self.k_proj(key.detach()), self.v_proj(value.detach())
 
 
-@mistake("head_mask", keeps=0.5,
-         symptom="The caller's mask is another one after the call.",
-         cause="The mask was changed in place (a method that ends in an underscore). The caller uses the same mask for "
-               "every layer.",
-         place="Use the form that returns a new tensor, such as ~mask in place of mask.logical_not_().")
+@mistake(
+    "head_mask",
+    keeps=0.5,
+    symptom="The caller's mask is another one after the call.",
+    cause="The mask was changed in place (a method that ends in an underscore). The caller uses the same mask for "
+    "every layer.",
+    place="Use the form that returns a new tensor, such as ~mask in place of mask.logical_not_().",
+)
 def mask_changed_in_place(self, mask):
     return None if mask is None else ~mask.logical_not_().unsqueeze(-3)
 
 
-@mistake("cut_features", keeps=0.5,
-         symptom="The caller's x is another one after the call.",
-         cause="x was changed in place: a method that ends in an underscore gives the caller's own tensor another shape. "
-               "The caller still needs it as it was, and autograd refuses some of these methods.",
-         place="Use reshape and transpose in place of resize_ and transpose_.")
+@mistake(
+    "cut_features",
+    keeps=0.5,
+    symptom="The caller's x is another one after the call.",
+    cause="x was changed in place: a method that ends in an underscore gives the caller's own tensor another shape. "
+    "The caller still needs it as it was, and autograd refuses some of these methods.",
+    place="Use reshape and transpose in place of resize_ and transpose_.",
+)
 def x_changed_in_place(x, num_heads):
     return x.resize_(x.shape[0], x.shape[1], num_heads, x.shape[2] // num_heads)
 
@@ -1259,10 +1413,13 @@ def heads_moved_in_place(x):
     return x.transpose_(1, 2)
 
 
-@mistake("cut_features", keeps=0.5,
-         symptom="float64 goes in and float32 comes out, or torch refuses to multiply the two.",
-         cause="The dtype is fixed in the code, so precision is lost without a word.",
-         place="Look for .float(), dtype=torch.float32 or a new tensor that does not follow the inputs.")
+@mistake(
+    "cut_features",
+    keeps=0.5,
+    symptom="float64 goes in and float32 comes out, or torch refuses to multiply the two.",
+    cause="The dtype is fixed in the code, so precision is lost without a word.",
+    place="Look for .float(), dtype=torch.float32 or a new tensor that does not follow the inputs.",
+)
 def fixed_dtype(x, num_heads):
     return x.float().reshape(x.shape[0], x.shape[1], num_heads, x.shape[2] // num_heads)
 
@@ -1274,7 +1431,7 @@ class pieces_of_the_features_in_new_tensor:
         size = x.shape[2] // num_heads
         pieces = torch.zeros(x.shape[0], x.shape[1], num_heads, size, device=x.device)
         for i in range(num_heads):
-            pieces[:, :, i] = x[..., i * size:(i + 1) * size]
+            pieces[:, :, i] = x[..., i * size : (i + 1) * size]
         return pieces
 
 
@@ -1296,10 +1453,13 @@ def weights_as_float32(self, scores, mask):
     return torch.softmax(hidden, dim=-1, dtype=torch.float32).masked_fill(~mask, 0.0)
 
 
-@mistake("weigh", keeps=0.5,
-         symptom="It fails as soon as the inputs live on another device, such as a GPU.",
-         cause="A new tensor was made on the default device, whatever the inputs are on.",
-         place="Make it with zeros_like, full_like or device=x.device, or do without it.")
+@mistake(
+    "weigh",
+    keeps=0.5,
+    symptom="It fails as soon as the inputs live on another device, such as a GPU.",
+    cause="A new tensor was made on the default device, whatever the inputs are on.",
+    place="Make it with zeros_like, full_like or device=x.device, or do without it.",
+)
 def fixed_device(self, scores, mask):
     if mask is None:
         return torch.softmax(scores, dim=-1)
@@ -1319,10 +1479,12 @@ def merged_in_new_tensor_on_the_default_device(x):
     return merged + x.reshape(merged.shape)
 
 
-@mistake(symptom="The numbers may be right, but the code calls a library function that does the whole exercise.",
-         cause="This lesson opens that box. Later lessons may use it again, and then you know what is in it.",
-         place="Use attention_scores and attention_weights, and split and merge the heads yourself.",
-         only="MultiHeadAttention")
+@mistake(
+    symptom="The numbers may be right, but the code calls a library function that does the whole exercise.",
+    cause="This lesson opens that box. Later lessons may use it again, and then you know what is in it.",
+    place="Use attention_scores and attention_weights, and split and merge the heads yourself.",
+    only="MultiHeadAttention",
+)
 class library_attention:
     def forward(self, query, key, value, mask=None):
         query, key, value = self.project(query, key, value)
@@ -1367,27 +1529,38 @@ class library_module_wrapped_with_all_weights(nn.Module):
         return self.attention(query, key, value, attn_mask=mask, average_attn_weights=False)
 
 
-@mistake(symptom="The numbers may be right, but the code calls a library function that does the whole exercise.",
-         cause="This lesson opens that box. Later lessons may use it again, and then you know what is in it.",
-         place="Use attention_scores and attention_weights, and repeat the groups yourself.",
-         only="GroupedQueryAttention")
+@mistake(
+    symptom="The numbers may be right, but the code calls a library function that does the whole exercise.",
+    cause="This lesson opens that box. Later lessons may use it again, and then you know what is in it.",
+    place="Use attention_scores and attention_weights, and repeat the groups yourself.",
+    only="GroupedQueryAttention",
+)
 class library_grouped_attention:
     def forward(self, query, key, value, mask=None):
         query, key, value = self.project(query, key, value)
         query = self.cut(query, self.num_heads)
         mask, function = self.head_mask(mask), nn.functional.scaled_dot_product_attention
-        output = function(query, self.cut(key, self.num_groups), self.cut(value, self.num_groups), attn_mask=mask,
-                          dropout_p=self.dropout.p if self.training else 0.0, enable_gqa=True)
+        output = function(
+            query,
+            self.cut(key, self.num_groups),
+            self.cut(value, self.num_groups),
+            attn_mask=mask,
+            dropout_p=self.dropout.p if self.training else 0.0,
+            enable_gqa=True,
+        )
         return self.finish(self.join(output)), self.weigh(self.score(query, self.spread_both(key, value)[0]), mask)
 
 
 # Find the bug
 
-@mistake("multi_head_bug_input",
-         symptom="On your input the broken attention is right.",
-         cause="All sequences of your batch have the same mask, so it does no harm to give a sequence the mask of another "
-               "one.",
-         place="Ask in which order the batch and the heads lie in the scores, and in which order the masks lie.")
+
+@mistake(
+    "multi_head_bug_input",
+    symptom="On your input the broken attention is right.",
+    cause="All sequences of your batch have the same mask, so it does no harm to give a sequence the mask of another "
+    "one.",
+    place="Ask in which order the batch and the heads lie in the scores, and in which order the masks lie.",
+)
 def one_mask_for_all_sequences():
     x = torch.arange(96.0).reshape(2, 4, 12).sin()
     return x, x, x, torch.ones(4, 4, dtype=torch.bool).tril()
@@ -1399,40 +1572,47 @@ def equal_padding_in_all_sequences():
     return x, x, x, torch.tensor([True, True, True, False]).expand(3, 1, 4)
 
 
-@mistake("multi_head_bug_input",
-         symptom="On your input the broken attention is right.",
-         cause="There is no mask, and without one nothing is mixed up: the projections, the scores and the merge are "
-               "right.",
-         place="Look at the two lines that prepare the mask.")
+@mistake(
+    "multi_head_bug_input",
+    symptom="On your input the broken attention is right.",
+    cause="There is no mask, and without one nothing is mixed up: the projections, the scores and the merge are right.",
+    place="Look at the two lines that prepare the mask.",
+)
 def no_mask_at_all():
     x = torch.arange(96.0).reshape(2, 4, 12).sin()
     return x, x, x, None
 
 
-@mistake("multi_head_bug_input",
-         symptom="On your input the broken attention is right.",
-         cause="There is one sequence only. Its mask is repeated for each head, and that is right.",
-         place="Give it at least two sequences, and ask which of them each copy of a mask meets.")
+@mistake(
+    "multi_head_bug_input",
+    symptom="On your input the broken attention is right.",
+    cause="There is one sequence only. Its mask is repeated for each head, and that is right.",
+    place="Give it at least two sequences, and ask which of them each copy of a mask meets.",
+)
 def one_sequence_only():
     x = torch.arange(48.0).reshape(1, 4, 12).sin()
     return x, x, x, torch.tensor([[[True, True, False, False]]])
 
 
-@mistake("multi_head_bug_input",
-         symptom="On your input the broken attention is right.",
-         cause="Your masks differ from sequence to sequence, and they are indeed mixed up, but it does not show: all "
-               "keys of a sequence are alike, so the mean of the values is the same whichever of them are hidden.",
-         place="Keep the masks, and give every position a vector of its own.")
+@mistake(
+    "multi_head_bug_input",
+    symptom="On your input the broken attention is right.",
+    cause="Your masks differ from sequence to sequence, and they are indeed mixed up, but it does not show: all "
+    "keys of a sequence are alike, so the mean of the values is the same whichever of them are hidden.",
+    place="Keep the masks, and give every position a vector of its own.",
+)
 def positions_that_are_all_alike():
     x = torch.ones(2, 4, 12)
     return x, x, x, torch.tensor([[[True, True, True, True]], [[True, True, False, False]]])
 
 
-@mistake("multi_head_bug_input",
-         symptom="What comes back cannot be given to the module.",
-         cause="query, key and value are [batch, time, 12] with the same batch, there is one value for each key, and "
-               "the mask knows nothing of heads.",
-         place="Compare the shapes with the docstring, and return all four: query, key, value, mask (or None).")
+@mistake(
+    "multi_head_bug_input",
+    symptom="What comes back cannot be given to the module.",
+    cause="query, key and value are [batch, time, 12] with the same batch, there is one value for each key, and "
+    "the mask knows nothing of heads.",
+    place="Compare the shapes with the docstring, and return all four: query, key, value, mask (or None).",
+)
 def input_that_does_not_fit():
     x = torch.ones(2, 4, 12)
     return x, x, x, torch.ones(2, 3, 4, 4, dtype=torch.bool)

@@ -12,10 +12,15 @@ catalogue = Catalogue()
 step, component, mistake, also = catalogue.step, catalogue.component, catalogue.mistake, catalogue.also
 
 SINES, LEARNED, EMBEDDING, ROTARY = (
-    "sinusoidal_encoding", "LearnedPositionalEmbedding", "TransformerEmbedding", "rotary_embedding")
+    "sinusoidal_encoding",
+    "LearnedPositionalEmbedding",
+    "TransformerEmbedding",
+    "rotary_embedding",
+)
 
 
 # The right way, a step at a time
+
 
 @step
 def refuse_odd(size):
@@ -40,7 +45,7 @@ def exponents(columns, size):
 
 @step
 def frequencies(base, exponent):
-    return base ** -exponent
+    return base**-exponent
 
 
 @step
@@ -115,7 +120,7 @@ class LearnedPositionalEmbedding(nn.Module):
         self.weight = nn.Parameter(torch.zeros(max_len, embed_dim))
 
     def pick(self, x):
-        return self.weight[:x.shape[1]]
+        return self.weight[: x.shape[1]]
 
     def combine(self, x, rows):
         return x + rows
@@ -155,7 +160,7 @@ class TransformerEmbedding(nn.Module):
         return self.token(tokens)
 
     def place(self, tokens):
-        return self.table()[:tokens.shape[1]]
+        return self.table()[: tokens.shape[1]]
 
     def add(self, x, rows):
         return x + rows
@@ -173,11 +178,14 @@ class TransformerEmbedding(nn.Module):
 
 # Frequencies
 
-@mistake("exponents",
-         symptom="The first pair of features is right; from pair to pair the waves slow down too fast.",
-         cause="The exponent is twice what it should be. In `arange(0, size, 2)` the numbers 0, 2, 4, ... are the 2i of "
-               "the formula already, and they were multiplied by 2 once more (or divided by half the size).",
-         place="Look at the exponent: the number of the even column, divided by the number of features.")
+
+@mistake(
+    "exponents",
+    symptom="The first pair of features is right; from pair to pair the waves slow down too fast.",
+    cause="The exponent is twice what it should be. In `arange(0, size, 2)` the numbers 0, 2, 4, ... are the 2i of "
+    "the formula already, and they were multiplied by 2 once more (or divided by half the size).",
+    place="Look at the exponent: the number of the even column, divided by the number of features.",
+)
 def exponent_doubled(columns, size):
     return 2 * columns / size
 
@@ -202,40 +210,49 @@ def exponent_doubled_and_odd_size_not_refused(max_len, embed_dim):
     return table
 
 
-@mistake("exponents",
-         symptom="The first pair of features is right; from pair to pair the waves slow down too little.",
-         cause="The exponent is half of what it should be: the number of the pair, i, is divided by the number of "
-               "features, where the formula has 2i. (A base of 100 for 10000 does the same.) The slowest wave then has a "
-               "frequency near 1/100.",
-         place="Look at the exponent: 2i, the number of the even column, divided by the number of features. Then count "
-               "the zeros of the base.")
+@mistake(
+    "exponents",
+    symptom="The first pair of features is right; from pair to pair the waves slow down too little.",
+    cause="The exponent is half of what it should be: the number of the pair, i, is divided by the number of "
+    "features, where the formula has 2i. (A base of 100 for 10000 does the same.) The slowest wave then has a "
+    "frequency near 1/100.",
+    place="Look at the exponent: 2i, the number of the even column, divided by the number of features. Then count "
+    "the zeros of the base.",
+)
 def exponent_halved(columns, size):
     return columns / 2 / size
 
 
-@mistake("exponents",
-         symptom="The first pair of features is right; all others hardly move at all.",
-         cause="The exponent is not divided by the number of features, so already the second pair has a frequency of "
-               "1/10000² of the first.",
-         place="Divide the exponent by embed_dim (or head_dim).")
+@mistake(
+    "exponents",
+    symptom="The first pair of features is right; all others hardly move at all.",
+    cause="The exponent is not divided by the number of features, so already the second pair has a frequency of "
+    "1/10000² of the first.",
+    place="Divide the exponent by embed_dim (or head_dim).",
+)
 def exponent_not_divided(columns, size):
     return columns
 
 
-@mistake("exponents", keeps=0.5,
-         symptom="The first pair of features is right; the others are too slow, the last one exactly 1 / base.",
-         cause="The frequencies are spread so that the last pair has exactly 1/10000, as in tensor2tensor. That is a good "
-               "table too, but not the formula of the paper, which would reach 1/10000 one pair after the last.",
-         place="Divide by the number of pairs, not by that number minus 1.")
+@mistake(
+    "exponents",
+    keeps=0.5,
+    symptom="The first pair of features is right; the others are too slow, the last one exactly 1 / base.",
+    cause="The frequencies are spread so that the last pair has exactly 1/10000, as in tensor2tensor. That is a good "
+    "table too, but not the formula of the paper, which would reach 1/10000 one pair after the last.",
+    place="Divide by the number of pairs, not by that number minus 1.",
+)
 def spacing_of_tensor2tensor(columns, size):
     return columns / (size - 2)
 
 
-@mistake(SINES,
-         symptom="The two columns of a pair have different frequencies.",
-         cause="Each column has a frequency of its own. The two columns of a pair share one: the odd column 2i + 1 has "
-               "the exponent 2i / d, like its neighbour. Only so do they know distances, as sin² + cos² = 1 shows.",
-         place="Compute the frequencies from the even columns alone, and use them for both.")
+@mistake(
+    SINES,
+    symptom="The two columns of a pair have different frequencies.",
+    cause="Each column has a frequency of its own. The two columns of a pair share one: the odd column 2i + 1 has "
+    "the exponent 2i / d, like its neighbour. Only so do they know distances, as sin² + cos² = 1 shows.",
+    place="Compute the frequencies from the even columns alone, and use them for both.",
+)
 def frequency_per_column(max_len, embed_dim):
     if embed_dim % 2:
         raise ValueError(f"embed_dim {embed_dim} is odd")
@@ -273,10 +290,13 @@ def frequency_per_column_and_odd_size_not_named(max_len, embed_dim):
     return table
 
 
-@mistake("root_of_all", only=SINES,
-         symptom="The first pair of columns is right; the others have waves that are too fast or too slow.",
-         cause="The base is another number. The paper has 10000, and a missing or superfluous 0 is easy to overlook.",
-         place="Count the zeros.")
+@mistake(
+    "root_of_all",
+    only=SINES,
+    symptom="The first pair of columns is right; the others have waves that are too fast or too slow.",
+    cause="The base is another number. The paper has 10000, and a missing or superfluous 0 is easy to overlook.",
+    place="Count the zeros.",
+)
 def base_1000(base):
     return 1000.0
 
@@ -286,32 +306,40 @@ def base_100000(base):
     return 100000.0
 
 
-@mistake("frequencies",
-         symptom="The first pair of features is right; in the others the waves become faster and not slower.",
-         cause="The positions are multiplied by 10000^(2i/d), where the formula divides by it.",
-         place="Look for a missing minus sign in the exponent, or for a `*` where `/` should be.")
+@mistake(
+    "frequencies",
+    symptom="The first pair of features is right; in the others the waves become faster and not slower.",
+    cause="The positions are multiplied by 10000^(2i/d), where the formula divides by it.",
+    place="Look for a missing minus sign in the exponent, or for a `*` where `/` should be.",
+)
 def frequencies_inverted(base, exponent):
-    return base ** exponent
+    return base**exponent
 
 
 # Sine, cosine and the order of columns
 
-@mistake("interleave",
-         symptom="Position 0 begins with 1, 0, 1, 0 where 0, 1, 0, 1 is expected.",
-         cause="Sine and cosine have changed places: even columns are sines, which are 0 at position 0, and odd columns "
-               "are cosines. For the network one is as good as the other, but weights trained with one do not fit the "
-               "other.",
-         place="Look at which of the two goes into the columns 0::2.")
+
+@mistake(
+    "interleave",
+    symptom="Position 0 begins with 1, 0, 1, 0 where 0, 1, 0, 1 is expected.",
+    cause="Sine and cosine have changed places: even columns are sines, which are 0 at position 0, and odd columns "
+    "are cosines. For the network one is as good as the other, but weights trained with one do not fit the "
+    "other.",
+    place="Look at which of the two goes into the columns 0::2.",
+)
 def sine_and_cosine_exchanged(sine, cosine):
     return torch.stack((cosine, sine), dim=-1).flatten(-2)
 
 
-@mistake("interleave", keeps=0.5,
-         symptom="All waves are there, but the sines fill one half of the columns and the cosines the other.",
-         cause="The two halves are concatenated. That is a valid way: tensor2tensor and Marian do it, and since the "
-               "network can learn any order of columns, it works as well. The paper's formula, and this course, let sine "
-               "and cosine alternate, and weights of one kind do not fit the other.",
-         place="Put the sines into the columns 0::2 and the cosines into 1::2, or stack the two and flatten.")
+@mistake(
+    "interleave",
+    keeps=0.5,
+    symptom="All waves are there, but the sines fill one half of the columns and the cosines the other.",
+    cause="The two halves are concatenated. That is a valid way: tensor2tensor and Marian do it, and since the "
+    "network can learn any order of columns, it works as well. The paper's formula, and this course, let sine "
+    "and cosine alternate, and weights of one kind do not fit the other.",
+    place="Put the sines into the columns 0::2 and the cosines into 1::2, or stack the two and flatten.",
+)
 def halves_concatenated(sine, cosine):
     return torch.cat((sine, cosine), dim=-1)
 
@@ -321,11 +349,13 @@ def halves_with_the_cosine_first(sine, cosine):
     return torch.cat((cosine, sine), dim=-1)
 
 
-@mistake("interleave",
-         symptom="Neighbouring columns are equal.",
-         cause="Both columns of a pair hold the sine. From the sine alone one cannot tell whether the wave is rising or "
-               "falling; with the cosine beside it, every angle is different from every other.",
-         place="Put the cosine into the odd columns.")
+@mistake(
+    "interleave",
+    symptom="Neighbouring columns are equal.",
+    cause="Both columns of a pair hold the sine. From the sine alone one cannot tell whether the wave is rising or "
+    "falling; with the cosine beside it, every angle is different from every other.",
+    place="Put the cosine into the odd columns.",
+)
 def only_sines(sine, cosine):
     return torch.stack((sine, sine), dim=-1).flatten(-2)
 
@@ -337,22 +367,25 @@ def only_cosines(sine, cosine):
 
 # Positions
 
-@mistake("places",
-         symptom="Row 0 holds what belongs into row 1, and so on: everything is one position too far.",
-         cause="Positions are counted from 1. The first token has position 0, where all sines are 0 and all cosines 1.",
-         place="Look at where the positions begin: arange(max_len).")
+
+@mistake(
+    "places",
+    symptom="Row 0 holds what belongs into row 1, and so on: everything is one position too far.",
+    cause="Positions are counted from 1. The first token has position 0, where all sines are 0 and all cosines 1.",
+    place="Look at where the positions begin: arange(max_len).",
+)
 def positions_from_one(max_len):
     return torch.arange(1, max_len + 1)
 
 
 @also("positions_from_one", "pick")
 def rows_from_one(self, x):
-    return self.weight[1:x.shape[1] + 1]
+    return self.weight[1 : x.shape[1] + 1]
 
 
 @also("positions_from_one", "place")
 def rows_of_the_embedding_from_one(self, tokens):
-    return self.table()[1:tokens.shape[1] + 1]
+    return self.table()[1 : tokens.shape[1] + 1]
 
 
 @also("positions_from_one", "find")
@@ -360,20 +393,25 @@ def angles_from_one(x, positions):
     return torch.arange(1, x.shape[-2] + 1, device=x.device) if positions is None else positions
 
 
-@mistake("places",
-         symptom="A position's row changes with max_len, and neighbours differ too little.",
-         cause="Positions are divided by the number of positions. They are counted 0, 1, 2, ...: the fastest wave moves "
-               "by one radian per token, in every table.",
-         place="Use the positions as they are.")
+@mistake(
+    "places",
+    symptom="A position's row changes with max_len, and neighbours differ too little.",
+    cause="Positions are divided by the number of positions. They are counted 0, 1, 2, ...: the fastest wave moves "
+    "by one radian per token, in every table.",
+    place="Use the positions as they are.",
+)
 def positions_divided_by_max_len(max_len):
     return torch.arange(max_len) / max_len
 
 
-@mistake("present", keeps=0.5,
-         symptom="The numbers are right, but the table has another shape than [max_len, embed_dim].",
-         cause="The table is transposed, or has an axis of size 1 more, for the batch. Broadcasting adds a table "
-               "[time, embed_dim] to every sequence of a batch without it.",
-         place="Look at what is returned: one row per position, one column per feature.")
+@mistake(
+    "present",
+    keeps=0.5,
+    symptom="The numbers are right, but the table has another shape than [max_len, embed_dim].",
+    cause="The table is transposed, or has an axis of size 1 more, for the batch. Broadcasting adds a table "
+    "[time, embed_dim] to every sequence of a batch without it.",
+    place="Look at what is returned: one row per position, one column per feature.",
+)
 def table_of_another_shape(table):
     return table.unsqueeze(0)
 
@@ -388,40 +426,44 @@ def table_transposed(table):
     return table.T
 
 
-@mistake("pick",
-         symptom="PyTorch cannot fit the shapes together, or all tokens of a sequence get the same position.",
-         cause="Positions are counted along the batch, or along the features. Axis 0 counts sequences and axis 1 their "
-               "tokens. When both are equal, or the batch is 1, such code runs without an error.",
-         place="Look at which axis gives the number of positions: shape[1].")
+@mistake(
+    "pick",
+    symptom="PyTorch cannot fit the shapes together, or all tokens of a sequence get the same position.",
+    cause="Positions are counted along the batch, or along the features. Axis 0 counts sequences and axis 1 their "
+    "tokens. When both are equal, or the batch is 1, such code runs without an error.",
+    place="Look at which axis gives the number of positions: shape[1].",
+)
 def batch_indexed(self, x):
-    return self.weight[:x.shape[0]]
+    return self.weight[: x.shape[0]]
 
 
 @also("batch_indexed", "pick")
 def batch_indexed_for_each_sequence(self, x):
-    return self.weight[:x.shape[0]].unsqueeze(1)
+    return self.weight[: x.shape[0]].unsqueeze(1)
 
 
 @also("batch_indexed", "place")
 def batch_indexed_in_the_embedding(self, tokens):
-    return self.table()[:tokens.shape[0]]
+    return self.table()[: tokens.shape[0]]
 
 
 @also("batch_indexed", "place")
 def batch_indexed_for_each_sequence_in_the_embedding(self, tokens):
-    return self.table()[:tokens.shape[0]].unsqueeze(1)
+    return self.table()[: tokens.shape[0]].unsqueeze(1)
 
 
 @also("batch_indexed", "pick")
 def features_indexed(self, x):
-    return self.weight[:x.shape[-1]]
+    return self.weight[: x.shape[-1]]
 
 
-@mistake("find",
-         symptom="PyTorch cannot fit the shapes together, or it works for some numbers of axes only.",
-         cause="Positions are counted along another axis than time: the batch or the heads. Time is the last axis but "
-               "one, however many axes come before it.",
-         place="Take the number of positions from x.shape[-2].")
+@mistake(
+    "find",
+    symptom="PyTorch cannot fit the shapes together, or it works for some numbers of axes only.",
+    cause="Positions are counted along another axis than time: the batch or the heads. Time is the last axis but "
+    "one, however many axes come before it.",
+    place="Take the number of positions from x.shape[-2].",
+)
 def another_axis_counted(x, positions):
     return torch.arange(x.shape[0], device=x.device) if positions is None else positions
 
@@ -431,10 +473,12 @@ def axis_1_counted(x, positions):
     return torch.arange(x.shape[1], device=x.device) if positions is None else positions
 
 
-@mistake("pick",
-         symptom="It works for sequences of max_len tokens, and PyTorch cannot fit the shapes together for shorter ones.",
-         cause="The whole table is added. A sequence of `time` tokens needs the first `time` rows.",
-         place="Take a slice of the table.")
+@mistake(
+    "pick",
+    symptom="It works for sequences of max_len tokens, and PyTorch cannot fit the shapes together for shorter ones.",
+    cause="The whole table is added. A sequence of `time` tokens needs the first `time` rows.",
+    place="Take a slice of the table.",
+)
 def whole_table_added(self, x):
     return self.weight
 
@@ -444,23 +488,27 @@ def whole_table_added_in_the_embedding(self, tokens):
     return self.table()
 
 
-@mistake("pick",
-         symptom="The rows come from the end of the table, so a token's position depends on the length of the sequence.",
-         cause="The last `time` rows are taken where the first `time` are meant. The first token has position 0.",
-         place="Look at the slice: [:time], not [-time:].")
+@mistake(
+    "pick",
+    symptom="The rows come from the end of the table, so a token's position depends on the length of the sequence.",
+    cause="The last `time` rows are taken where the first `time` are meant. The first token has position 0.",
+    place="Look at the slice: [:time], not [-time:].",
+)
 def last_rows_taken(self, x):
-    return self.weight[-x.shape[1]:]
+    return self.weight[-x.shape[1] :]
 
 
 @also("last_rows_taken", "place")
 def last_rows_taken_in_the_embedding(self, tokens):
-    return self.table()[-tokens.shape[1]:]
+    return self.table()[-tokens.shape[1] :]
 
 
-@mistake("place",
-         symptom="Equal tokens get equal vectors, wherever they stand, or a large token raises an IndexError.",
-         cause="The table of positions is asked for the tokens, as if a token's number were its place.",
-         place="The rows of positions are 0, 1, 2, ..., whatever the tokens are: a slice up to time.")
+@mistake(
+    "place",
+    symptom="Equal tokens get equal vectors, wherever they stand, or a large token raises an IndexError.",
+    cause="The table of positions is asked for the tokens, as if a token's number were its place.",
+    place="The rows of positions are 0, 1, 2, ..., whatever the tokens are: a slice up to time.",
+)
 def positions_looked_up_by_token(self, tokens):
     return self.table()[tokens % self.max_len]
 
@@ -472,11 +520,15 @@ def positions_looked_up_by_token_without_care(self, tokens):
 
 # Sizes that do not fit
 
-@mistake("refuse_odd", keeps=0.5,
-         symptom="An odd size is accepted, or ends in an error of PyTorch's that does not say why.",
-         cause="Sine and cosine, or the two features that turn together, come in pairs; with an odd size one is left "
-               "over. Whoever makes this mistake wants to be told at once, and by which size.",
-         place="At the top, raise a ValueError if the size is odd, with the size in its message.")
+
+@mistake(
+    "refuse_odd",
+    keeps=0.5,
+    symptom="An odd size is accepted, or ends in an error of PyTorch's that does not say why.",
+    cause="Sine and cosine, or the two features that turn together, come in pairs; with an odd size one is left "
+    "over. Whoever makes this mistake wants to be told at once, and by which size.",
+    place="At the top, raise a ValueError if the size is odd, with the size in its message.",
+)
 def odd_size_accepted(size):
     return None
 
@@ -493,7 +545,7 @@ def odd_table_fails_at_its_cosines(max_len, embed_dim):
 def odd_table_without_its_last_cosine(max_len, embed_dim):
     angle = torch.arange(max_len).unsqueeze(1) * 10000.0 ** (-torch.arange(0, embed_dim, 2) / embed_dim)
     table = torch.zeros(max_len, embed_dim)
-    table[:, 0::2], table[:, 1::2] = torch.sin(angle), torch.cos(angle)[:, :embed_dim // 2]
+    table[:, 0::2], table[:, 1::2] = torch.sin(angle), torch.cos(angle)[:, : embed_dim // 2]
     return table
 
 
@@ -511,17 +563,20 @@ def last_feature_not_turned(x, positions=None, base=10000.0):
     columns = torch.arange(pairs, device=x.device, dtype=x.dtype)
     angle = positions.unsqueeze(-1) * base ** (-2 * columns / x.shape[-1])
     output = x.clone()
-    first, second = x[..., 0:2 * pairs:2], x[..., 1::2]
-    output[..., 0:2 * pairs:2] = first * torch.cos(angle) - second * torch.sin(angle)
+    first, second = x[..., 0 : 2 * pairs : 2], x[..., 1::2]
+    output[..., 0 : 2 * pairs : 2] = first * torch.cos(angle) - second * torch.sin(angle)
     output[..., 1::2] = first * torch.sin(angle) + second * torch.cos(angle)
     return output
 
 
-@mistake("refuse_odd", keeps=0.5,
-         symptom="A size that does not fit is refused, but not by a ValueError that names it.",
-         cause="The error is of another kind (an assert, which `python -O` removes), or its message leaves a size out. An "
-               "error should say what was found: whoever reads it far away from your code needs the numbers.",
-         place="Raise a ValueError with the sizes in an f-string.")
+@mistake(
+    "refuse_odd",
+    keeps=0.5,
+    symptom="A size that does not fit is refused, but not by a ValueError that names it.",
+    cause="The error is of another kind (an assert, which `python -O` removes), or its message leaves a size out. An "
+    "error should say what was found: whoever reads it far away from your code needs the numbers.",
+    place="Raise a ValueError with the sizes in an f-string.",
+)
 def refusal_without_the_size(size):
     if size % 2:
         raise ValueError("the size must be even")
@@ -561,11 +616,15 @@ def long_sequence_refused_by_another_error(self, time, max_len):
         raise IndexError(f"{time} is more than {max_len}")
 
 
-@mistake("refuse_long", keeps=0.5, only=LEARNED,
-         symptom="A sequence longer than max_len is accepted, or ends in an error of PyTorch's that does not say why.",
-         cause="The table ends at max_len. Whatever stands in for the missing rows (the first ones again, the last one, "
-               "fewer tokens), the model has never been trained for it; it is better to be told.",
-         place="Compare time with max_len, and raise a ValueError that names both.")
+@mistake(
+    "refuse_long",
+    keeps=0.5,
+    only=LEARNED,
+    symptom="A sequence longer than max_len is accepted, or ends in an error of PyTorch's that does not say why.",
+    cause="The table ends at max_len. Whatever stands in for the missing rows (the first ones again, the last one, "
+    "fewer tokens), the model has never been trained for it; it is better to be told.",
+    place="Compare time with max_len, and raise a ValueError that names both.",
+)
 def long_sequence_accepted(self, time, max_len):
     return None
 
@@ -632,16 +691,19 @@ class tokens_beyond_the_table_cut_off:
         return None
 
     def embed(self, tokens):
-        tokens = tokens[:, :self.max_len]
+        tokens = tokens[:, : self.max_len]
         return self.drop(self.add(self.look_up(tokens), self.place(tokens)))
 
 
 # How position meets token
 
-@mistake("combine",
-         symptom="The tokens' vectors have dropped out: only the rows of the positions come back.",
-         cause="The rows are returned and not added. This module gives x back with the positions in it.",
-         place="Return x plus the rows.")
+
+@mistake(
+    "combine",
+    symptom="The tokens' vectors have dropped out: only the rows of the positions come back.",
+    cause="The rows are returned and not added. This module gives x back with the positions in it.",
+    place="Return x plus the rows.",
+)
 def rows_not_added(self, x, rows):
     return rows
 
@@ -651,11 +713,13 @@ def rows_not_added_but_repeated(self, x, rows):
     return rows.expand_as(x)
 
 
-@mistake("combine",
-         symptom="The result has twice as many features as x.",
-         cause="The position is put beside the token's features, not added to them. Every layer behind expects embed_dim "
-               "features, and a sum is enough: in that many dimensions there is room for both.",
-         place="Add, where you concatenate.")
+@mistake(
+    "combine",
+    symptom="The result has twice as many features as x.",
+    cause="The position is put beside the token's features, not added to them. Every layer behind expects embed_dim "
+    "features, and a sum is enough: in that many dimensions there is room for both.",
+    place="Add, where you concatenate.",
+)
 def concatenated_instead_of_added(self, x, rows):
     return torch.cat((x, rows.expand_as(x)), dim=-1)
 
@@ -665,10 +729,12 @@ def concatenated_in_the_embedding(self, x, rows):
     return torch.cat((x, rows.expand_as(x)), dim=-1)
 
 
-@mistake("combine",
-         symptom="The result is a product: where a row holds 0, nothing of the token is left.",
-         cause="Token and position are multiplied. The embedding is their sum.",
-         place="Add, where you multiply.")
+@mistake(
+    "combine",
+    symptom="The result is a product: where a row holds 0, nothing of the token is left.",
+    cause="Token and position are multiplied. The embedding is their sum.",
+    place="Add, where you multiply.",
+)
 def multiplied_instead_of_added(self, x, rows):
     return x * rows
 
@@ -678,27 +744,33 @@ def multiplied_in_the_embedding(self, x, rows):
     return x * rows
 
 
-@mistake("add",
-         symptom="Nothing is added to the tokens' rows: order leaves no trace.",
-         cause="The positions are made, and never added. The network behind would treat the tokens as a set.",
-         place="Add the rows of the positions to the tokens' rows.")
+@mistake(
+    "add",
+    symptom="Nothing is added to the tokens' rows: order leaves no trace.",
+    cause="The positions are made, and never added. The network behind would treat the tokens as a set.",
+    place="Add the rows of the positions to the tokens' rows.",
+)
 def positions_missing(self, x, rows):
     return x
 
 
-@mistake("add",
-         symptom="The tokens' rows count twice.",
-         cause="LearnedPositionalEmbedding returns its input with the positions already added. Whoever adds its result to "
-               "the tokens once more has the tokens twice.",
-         place="Return what the learned embedding gives, without another `x +`.")
+@mistake(
+    "add",
+    symptom="The tokens' rows count twice.",
+    cause="LearnedPositionalEmbedding returns its input with the positions already added. Whoever adds its result to "
+    "the tokens once more has the tokens twice.",
+    place="Return what the learned embedding gives, without another `x +`.",
+)
 def tokens_counted_twice(self, x, rows):
     return x + x + rows if self.kind == "learned" else x + rows
 
 
-@mistake("add",
-         symptom="The positions count twice.",
-         cause="The positions are added in two places.",
-         place="Look for a second sum, behind the learned embedding or behind the waves.")
+@mistake(
+    "add",
+    symptom="The positions count twice.",
+    cause="The positions are added in two places.",
+    place="Look for a second sum, behind the learned embedding or behind the waves.",
+)
 def positions_added_twice(self, x, rows):
     return x + rows + rows
 
@@ -708,20 +780,25 @@ def learned_positions_added_twice(self, x, rows):
     return x + rows + rows if self.kind == "learned" else x + rows
 
 
-@mistake("look_up", keeps=0.5,
-         symptom="The tokens' rows are multiplied by the root of embed_dim.",
-         cause="You know your paper: Vaswani et al. (section 3.4) do so, where they share these weights with the output "
-               "layer. BERT and GPT-2 do not, and this course leaves the factor out, so that loaded weights fit.",
-         place="Take the factor out.")
+@mistake(
+    "look_up",
+    keeps=0.5,
+    symptom="The tokens' rows are multiplied by the root of embed_dim.",
+    cause="You know your paper: Vaswani et al. (section 3.4) do so, where they share these weights with the output "
+    "layer. BERT and GPT-2 do not, and this course leaves the factor out, so that loaded weights fit.",
+    place="Take the factor out.",
+)
 def factor_of_the_paper(self, tokens):
     return self.token(tokens) * math.sqrt(self.token.embedding_dim)
 
 
-@mistake(keeps=0.5,
-         symptom="There are more trained parameters than two tables, or something comes back normalised.",
-         cause="There is a layer norm behind the sum, as BERT has it. In this course the embedding is the plain sum, and a "
-               "model that wants a norm there adds it.",
-         place="Take the norm out.")
+@mistake(
+    keeps=0.5,
+    symptom="There are more trained parameters than two tables, or something comes back normalised.",
+    cause="There is a layer norm behind the sum, as BERT has it. In this course the embedding is the plain sum, and a "
+    "model that wants a norm there adds it.",
+    place="Take the norm out.",
+)
 class norm_added:
     def make_token(self, vocab_size, embed_dim):
         self.token = nn.Embedding(vocab_size, embed_dim)
@@ -743,18 +820,23 @@ def tokens_normalised(self, tokens):
 
 # Dropout
 
-@mistake("drop",
-         symptom="In training nothing is dropped.",
-         cause="The dropout is missing, or made and never called.",
-         place="Apply it to the sum, at the very end.")
+
+@mistake(
+    "drop",
+    symptom="In training nothing is dropped.",
+    cause="The dropout is missing, or made and never called.",
+    place="Apply it to the sum, at the very end.",
+)
 def dropout_missing(self, x):
     return x
 
 
-@mistake("embed",
-         symptom="With a dropout of 1 something is left in training: one of the two summands.",
-         cause="Dropout acts on the tokens alone, or on the positions alone. The paper applies it to their sum.",
-         place="Add first, then drop.")
+@mistake(
+    "embed",
+    symptom="With a dropout of 1 something is left in training: one of the two summands.",
+    cause="Dropout acts on the tokens alone, or on the positions alone. The paper applies it to their sum.",
+    place="Add first, then drop.",
+)
 def dropout_on_one_summand(self, tokens):
     return self.add(self.drop(self.look_up(tokens)), self.place(tokens))
 
@@ -764,22 +846,27 @@ def dropout_on_the_positions(self, tokens):
     return self.add(self.look_up(tokens), self.drop(self.place(tokens)))
 
 
-@mistake("drop",
-         symptom="In evaluation mode numbers are dropped, and the result changes from call to call.",
-         cause="F.dropout is called without saying whether the module is training, and it takes that for yes.",
-         place="Use nn.Dropout, which is told by train() and eval(), or pass self.training.")
+@mistake(
+    "drop",
+    symptom="In evaluation mode numbers are dropped, and the result changes from call to call.",
+    cause="F.dropout is called without saying whether the module is training, and it takes that for yes.",
+    place="Use nn.Dropout, which is told by train() and eval(), or pass self.training.",
+)
 def dropout_in_evaluation(self, x):
     return F.dropout(x, self.dropout.p)
 
 
 # The tables
 
-@mistake("make_rows",
-         symptom="weight is missing from the state dict, or is there and not trained.",
-         cause="A plain tensor as an attribute is no parameter: the optimizer does not find it, the state dict does not "
-               "save it, and it stays behind when the model moves to a GPU. A buffer is saved and moved, but not "
-               "trained; here the rows are to be learned.",
-         place="Wrap the table in nn.Parameter where it is assigned in __init__.")
+
+@mistake(
+    "make_rows",
+    symptom="weight is missing from the state dict, or is there and not trained.",
+    cause="A plain tensor as an attribute is no parameter: the optimizer does not find it, the state dict does not "
+    "save it, and it stays behind when the model moves to a GPU. A buffer is saved and moved, but not "
+    "trained; here the rows are to be learned.",
+    place="Wrap the table in nn.Parameter where it is assigned in __init__.",
+)
 def rows_not_registered(self, max_len, embed_dim):
     self.weight = torch.zeros(max_len, embed_dim)
 
@@ -799,11 +886,14 @@ def rows_are_waves(self, max_len, embed_dim):
     self.register_buffer("weight", torch.arange(max_len).unsqueeze(1) * torch.ones(embed_dim) / max_len)
 
 
-@mistake("make_rows", keeps=0.5,
-         symptom="weight is there, but its shape is not [max_len, embed_dim].",
-         cause="The table is transposed, or has an axis of size 1 more. Broadcasting adds [time, embed_dim] to every "
-               "sequence without it, and weights of another model would not fit.",
-         place="Look at the sizes in __init__: one row per position.")
+@mistake(
+    "make_rows",
+    keeps=0.5,
+    symptom="weight is there, but its shape is not [max_len, embed_dim].",
+    cause="The table is transposed, or has an axis of size 1 more. Broadcasting adds [time, embed_dim] to every "
+    "sequence without it, and weights of another model would not fit.",
+    place="Look at the sizes in __init__: one row per position.",
+)
 def rows_of_another_shape(self, max_len, embed_dim):
     self.weight = nn.Parameter(torch.zeros(embed_dim, max_len))
 
@@ -814,7 +904,7 @@ class rows_with_an_axis_for_the_batch:
         self.weight = nn.Parameter(torch.zeros(1, max_len, embed_dim))
 
     def pick(self, x):
-        return self.weight[:, :x.shape[1]]
+        return self.weight[:, : x.shape[1]]
 
 
 @also("rows_of_another_shape")
@@ -823,14 +913,16 @@ class columns_as_positions:
         self.weight = nn.Parameter(torch.zeros(embed_dim, max_len))
 
     def pick(self, x):
-        return self.weight[:, :x.shape[1]].T
+        return self.weight[:, : x.shape[1]].T
 
 
-@mistake(keeps=0.5,
-         symptom="There is a trained table, but not under the name weight.",
-         cause="The names are part of the contract, because weights are loaded by name. An nn.Embedding inside gives "
-               "`embedding.weight` or the like.",
-         place="Make the parameter itself, under the name `weight`.")
+@mistake(
+    keeps=0.5,
+    symptom="There is a trained table, but not under the name weight.",
+    cause="The names are part of the contract, because weights are loaded by name. An nn.Embedding inside gives "
+    "`embedding.weight` or the like.",
+    place="Make the parameter itself, under the name `weight`.",
+)
 class rows_under_another_name:
     def make_rows(self, max_len, embed_dim):
         self.embedding = nn.Embedding(max_len, embed_dim)
@@ -845,7 +937,7 @@ class rows_called_position:
         self.position = nn.Parameter(torch.zeros(max_len, embed_dim))
 
     def pick(self, x):
-        return self.position[:x.shape[1]]
+        return self.position[: x.shape[1]]
 
 
 @also("rows_under_another_name")
@@ -854,7 +946,7 @@ class rows_called_positions:
         self.positions = nn.Parameter(torch.zeros(max_len, embed_dim))
 
     def pick(self, x):
-        return self.positions[:x.shape[1]]
+        return self.positions[: x.shape[1]]
 
 
 @also("rows_under_another_name")
@@ -866,11 +958,13 @@ class rows_in_an_embedding_called_position:
         return self.position(torch.arange(x.shape[1], device=x.device))
 
 
-@mistake("make_waves",
-         symptom="With sinusoidal positions the table is trained.",
-         cause="The waves are an nn.Parameter (or an nn.Embedding that is not frozen), or the table is a learned one "
-               "whatever positions says. Fixed waves are a buffer: saved and moved with the model, and left as they are.",
-         place="Use self.register_buffer for the waves, and choose by the argument positions.")
+@mistake(
+    "make_waves",
+    symptom="With sinusoidal positions the table is trained.",
+    cause="The waves are an nn.Parameter (or an nn.Embedding that is not frozen), or the table is a learned one "
+    "whatever positions says. Fixed waves are a buffer: saved and moved with the model, and left as they are.",
+    place="Use self.register_buffer for the waves, and choose by the argument positions.",
+)
 def waves_trainable(self, max_len, embed_dim):
     self.position = nn.Parameter(wave_table(max_len, embed_dim))
 
@@ -884,11 +978,14 @@ class waves_trainable_in_an_embedding:
         return self.position.weight
 
 
-@mistake("make_waves", keeps=0.5,
-         symptom="The state dict has no table of positions, or the table stays behind when the model moves to a GPU.",
-         cause="The waves are a plain attribute, a buffer that is not saved, or are made anew in each call. A buffer that "
-               "is saved travels with the model, and whoever loads it gets the very table it was trained with.",
-         place="Use self.register_buffer(\"position\", ...) in __init__.")
+@mistake(
+    "make_waves",
+    keeps=0.5,
+    symptom="The state dict has no table of positions, or the table stays behind when the model moves to a GPU.",
+    cause="The waves are a plain attribute, a buffer that is not saved, or are made anew in each call. A buffer that "
+    "is saved travels with the model, and whoever loads it gets the very table it was trained with.",
+    place='Use self.register_buffer("position", ...) in __init__.',
+)
 def waves_not_in_the_state_dict(self, max_len, embed_dim):
     self.position = wave_table(max_len, embed_dim)
 
@@ -917,11 +1014,13 @@ class waves_made_on_the_tokens_device:
         return self.position.weight if self.kind == "learned" else wave_table(self.max_len, self.width).to(device)
 
 
-@mistake(keeps=0.5,
-         symptom="There is a table of positions, but its name does not begin with `position`, or it has another shape.",
-         cause="Name and shape are part of the contract, because weights are loaded by them: one entry whose name begins "
-               "with `position`, of shape [max_len, embed_dim].",
-         place="Look at the name and the shape of what __init__ makes for the positions.")
+@mistake(
+    keeps=0.5,
+    symptom="There is a table of positions, but its name does not begin with `position`, or it has another shape.",
+    cause="Name and shape are part of the contract, because weights are loaded by them: one entry whose name begins "
+    "with `position`, of shape [max_len, embed_dim].",
+    place="Look at the name and the shape of what __init__ makes for the positions.",
+)
 class table_under_another_name:
     def make_learned(self, max_len, embed_dim):
         self.pe = LearnedPositionalEmbedding(max_len, embed_dim)
@@ -948,14 +1047,16 @@ class waves_with_an_axis_for_the_batch:
         self.register_buffer("position", wave_table(max_len, embed_dim).unsqueeze(0))
 
     def place(self, tokens):
-        return self.table()[:tokens.shape[1]] if self.kind == "learned" else self.position[:, :tokens.shape[1]]
+        return self.table()[: tokens.shape[1]] if self.kind == "learned" else self.position[:, : tokens.shape[1]]
 
 
-@mistake(keeps=0.5,
-         symptom="token.weight is missing from the state dict.",
-         cause="The token embedding has another name. The names are part of the contract, because weights are loaded by "
-               "name.",
-         place="Call the attribute `token`.")
+@mistake(
+    keeps=0.5,
+    symptom="token.weight is missing from the state dict.",
+    cause="The token embedding has another name. The names are part of the contract, because weights are loaded by "
+    "name.",
+    place="Call the attribute `token`.",
+)
 class tokens_under_another_name:
     def make_token(self, vocab_size, embed_dim):
         self.token_embedding = nn.Embedding(vocab_size, embed_dim)
@@ -973,18 +1074,22 @@ class tokens_called_embedding:
         return self.embedding(tokens)
 
 
-@mistake("make_token",
-         symptom="token.weight has another shape than [vocab_size, embed_dim], and looking tokens up fails.",
-         cause="The sizes of nn.Embedding have changed places: first how many rows there are, then how long each is.",
-         place="nn.Embedding(vocab_size, embed_dim).")
+@mistake(
+    "make_token",
+    symptom="token.weight has another shape than [vocab_size, embed_dim], and looking tokens up fails.",
+    cause="The sizes of nn.Embedding have changed places: first how many rows there are, then how long each is.",
+    place="nn.Embedding(vocab_size, embed_dim).",
+)
 def token_sizes_exchanged(self, vocab_size, embed_dim):
     self.token = nn.Embedding(embed_dim, vocab_size)
 
 
-@mistake("make_learned",
-         symptom="With learned positions the table is not trained: it holds the waves.",
-         cause="The argument positions is never asked for, so the waves stand for both kinds.",
-         place="Choose by it in __init__, and use the same choice in forward.")
+@mistake(
+    "make_learned",
+    symptom="With learned positions the table is not trained: it holds the waves.",
+    cause="The argument positions is never asked for, so the waves stand for both kinds.",
+    place="Choose by it in __init__, and use the same choice in forward.",
+)
 def positions_argument_ignored(self, max_len, embed_dim):
     self.make_waves(max_len, embed_dim)
     self.kind = "sinusoidal"
@@ -998,12 +1103,15 @@ def always_learned(self, max_len, embed_dim):
 
 # Rotary
 
-@mistake(keeps=0.5,
-         symptom="Each vector keeps its length, but other features turn together: i and i + head_dim / 2.",
-         cause="This is a right rotary embedding in the order of GPT-NeoX, and of Llama in transformers, often written "
-               "with a function rotate_half. It does the same on features in another order. This exercise has the order "
-               "of the paper, where neighbours 2i and 2i + 1 form a pair, and weights of one order do not fit the other.",
-         place="Take the features 0::2 and 1::2 where you take the two halves, and interleave the results.")
+
+@mistake(
+    keeps=0.5,
+    symptom="Each vector keeps its length, but other features turn together: i and i + head_dim / 2.",
+    cause="This is a right rotary embedding in the order of GPT-NeoX, and of Llama in transformers, often written "
+    "with a function rotate_half. It does the same on features in another order. This exercise has the order "
+    "of the paper, where neighbours 2i and 2i + 1 form a pair, and weights of one order do not fit the other.",
+    place="Take the features 0::2 and 1::2 where you take the two halves, and interleave the results.",
+)
 class halves_paired:
     def split(x):
         return x.chunk(2, dim=-1)
@@ -1025,12 +1133,14 @@ def halves_paired_by_rotate_half(x, positions=None, base=10000.0):
     return x * angle.cos() + torch.cat((-second, first), dim=-1) * angle.sin()
 
 
-@mistake("join",
-         symptom="Each vector keeps its length, but its features come back in another order.",
-         cause="The pairs are taken apart in one way and put together in the other: neighbours are turned and then written "
-               "as two halves, or halves are turned and then interleaved. Query and key would both be shuffled alike, so "
-               "their scores still know distances, but the result is not that of the paper.",
-         place="What was taken from 0::2 and 1::2 has to go back there: stack along a new last axis, then flatten.")
+@mistake(
+    "join",
+    symptom="Each vector keeps its length, but its features come back in another order.",
+    cause="The pairs are taken apart in one way and put together in the other: neighbours are turned and then written "
+    "as two halves, or halves are turned and then interleaved. Query and key would both be shuffled alike, so "
+    "their scores still know distances, but the result is not that of the paper.",
+    place="What was taken from 0::2 and 1::2 has to go back there: stack along a new last axis, then flatten.",
+)
 def pairs_written_as_halves(first, second):
     return torch.cat((first, second), dim=-1)
 
@@ -1040,11 +1150,13 @@ def halves_written_as_pairs(x):
     return x.chunk(2, dim=-1)
 
 
-@mistake(ROTARY,
-         symptom="The vectors do not keep their lengths, so nothing was turned.",
-         cause="Two ways to form pairs are mixed: the angles are repeated for neighbours (repeat_interleave) while rotate_half "
-               "exchanges the two halves, or the other way round. Then the two features of a pair get different angles.",
-         place="Decide for neighbours, in the angles and in the exchange of features.")
+@mistake(
+    ROTARY,
+    symptom="The vectors do not keep their lengths, so nothing was turned.",
+    cause="Two ways to form pairs are mixed: the angles are repeated for neighbours (repeat_interleave) while rotate_half "
+    "exchanges the two halves, or the other way round. Then the two features of a pair get different angles.",
+    place="Decide for neighbours, in the angles and in the exchange of features.",
+)
 def two_pairings_mixed(x, positions=None, base=10000.0):
     if x.shape[-1] % 2:
         raise ValueError(f"head_dim {x.shape[-1]} is odd")
@@ -1069,21 +1181,25 @@ def two_pairings_mixed_the_other_way(x, positions=None, base=10000.0):
     return x * angle.cos() + exchanged * angle.sin()
 
 
-@mistake("turn",
-         symptom="Lengths are kept, but each pair has turned the wrong way.",
-         cause="The rotation runs backwards: the minus sign stands before the other sine. Scores still know the distance "
-               "of query and key, but before and after have changed places, and weights that were trained the usual way "
-               "do not fit.",
-         place="The new first feature is first · cos - second · sin, the new second one first · sin + second · cos.")
+@mistake(
+    "turn",
+    symptom="Lengths are kept, but each pair has turned the wrong way.",
+    cause="The rotation runs backwards: the minus sign stands before the other sine. Scores still know the distance "
+    "of query and key, but before and after have changed places, and weights that were trained the usual way "
+    "do not fit.",
+    place="The new first feature is first · cos - second · sin, the new second one first · sin + second · cos.",
+)
 def turned_backwards(first, second, sine, cosine):
     return first * cosine + second * sine, second * cosine - first * sine
 
 
-@mistake("turn",
-         symptom="The vectors do not keep their lengths.",
-         cause="The minus sign of the rotation is missing (or there are two). With two plus signs, vectors are stretched "
-               "and squeezed; only one of the two products with the sine is subtracted.",
-         place="The new first feature is first · cos - second · sin, the new second one first · sin + second · cos.")
+@mistake(
+    "turn",
+    symptom="The vectors do not keep their lengths.",
+    cause="The minus sign of the rotation is missing (or there are two). With two plus signs, vectors are stretched "
+    "and squeezed; only one of the two products with the sine is subtracted.",
+    place="The new first feature is first · cos - second · sin, the new second one first · sin + second · cos.",
+)
 def minus_sign_missing(first, second, sine, cosine):
     return first * cosine + second * sine, first * sine + second * cosine
 
@@ -1093,30 +1209,36 @@ def two_minus_signs(first, second, sine, cosine):
     return first * cosine - second * sine, second * cosine - first * sine
 
 
-@mistake("turn",
-         symptom="The first feature of each pair is right, the second is not, and lengths are not kept.",
-         cause="The second line reads the first feature after the first line has overwritten it. Both lines of the "
-               "rotation need both features as they came.",
-         place="Keep both features under names of their own before you assign anything.")
+@mistake(
+    "turn",
+    symptom="The first feature of each pair is right, the second is not, and lengths are not kept.",
+    cause="The second line reads the first feature after the first line has overwritten it. Both lines of the "
+    "rotation need both features as they came.",
+    place="Keep both features under names of their own before you assign anything.",
+)
 def first_feature_overwritten(first, second, sine, cosine):
     first = first * cosine - second * sine
     return first, first * sine + second * cosine
 
 
-@mistake("turn",
-         symptom="Position 0 is changed: its features have changed places there.",
-         cause="Sine and cosine are exchanged. At position 0 the angle is 0, the cosine 1 and the sine 0, so each feature "
-               "has to be multiplied by the cosine to stay as it is.",
-         place="Look at which of the two multiplies the feature itself.")
+@mistake(
+    "turn",
+    symptom="Position 0 is changed: its features have changed places there.",
+    cause="Sine and cosine are exchanged. At position 0 the angle is 0, the cosine 1 and the sine 0, so each feature "
+    "has to be multiplied by the cosine to stay as it is.",
+    place="Look at which of the two multiplies the feature itself.",
+)
 def sine_and_cosine_of_the_turn_exchanged(first, second, sine, cosine):
     return first * sine - second * cosine, first * cosine + second * sine
 
 
-@mistake("turn",
-         symptom="The features shrink with the position and never mix.",
-         cause="Each feature is only multiplied by a cosine (or by cosine and sine apart). A rotation mixes the two "
-               "features of a pair; that is how the length is kept.",
-         place="Add the products with the sine of the other feature.")
+@mistake(
+    "turn",
+    symptom="The features shrink with the position and never mix.",
+    cause="Each feature is only multiplied by a cosine (or by cosine and sine apart). A rotation mixes the two "
+    "features of a pair; that is how the length is kept.",
+    place="Add the products with the sine of the other feature.",
+)
 def features_not_mixed(first, second, sine, cosine):
     return first * cosine, second * cosine
 
@@ -1126,35 +1248,47 @@ def features_multiplied_by_waves(first, second, sine, cosine):
     return first * sine, second * cosine
 
 
-@mistake("turn",
-         symptom="The waves are added, and x itself is not turned.",
-         cause="This is the sinusoidal encoding. The rotary embedding adds nothing: it turns each pair of features.",
-         place="Replace the sum by the two lines of the rotation.")
+@mistake(
+    "turn",
+    symptom="The waves are added, and x itself is not turned.",
+    cause="This is the sinusoidal encoding. The rotary embedding adds nothing: it turns each pair of features.",
+    place="Replace the sum by the two lines of the rotation.",
+)
 def waves_added(first, second, sine, cosine):
     return first + sine, second + cosine
 
 
-@mistake("find", keeps=0.5,
-         symptom="The argument positions makes no difference.",
-         cause="Positions are always 0, 1, 2, ... With a key-value cache the query's position is far from 0, so it has to "
-               "be possible to say.",
-         place="Make positions yourself only if there are none.")
+@mistake(
+    "find",
+    keeps=0.5,
+    symptom="The argument positions makes no difference.",
+    cause="Positions are always 0, 1, 2, ... With a key-value cache the query's position is far from 0, so it has to "
+    "be possible to say.",
+    place="Make positions yourself only if there are none.",
+)
 def positions_ignored(x, positions):
     return torch.arange(x.shape[-2], device=x.device)
 
 
-@mistake("root_of_all", only=ROTARY, keeps=0.5,
-         symptom="The argument base makes no difference.",
-         cause="A fixed 10000 stands where base should. Models for long texts have a larger base: Llama 3 has 500000.",
-         place="Follow base from the argument to the frequencies.")
+@mistake(
+    "root_of_all",
+    only=ROTARY,
+    keeps=0.5,
+    symptom="The argument base makes no difference.",
+    cause="A fixed 10000 stands where base should. Models for long texts have a larger base: Llama 3 has 500000.",
+    place="Follow base from the argument to the frequencies.",
+)
 def base_ignored(base):
     return 10000.0
 
 
-@mistake(ROTARY, keeps=0.5,
-         symptom="Right wherever base is given; without it, the frequencies are other ones.",
-         cause="The default of base is another one. The paper has 10000.",
-         place="Look at the list of parameters: base=10000.0.")
+@mistake(
+    ROTARY,
+    keeps=0.5,
+    symptom="Right wherever base is given; without it, the frequencies are other ones.",
+    cause="The default of base is another one. The paper has 10000.",
+    place="Look at the list of parameters: base=10000.0.",
+)
 def another_default_base(x, positions=None, base=1000.0):
     if x.shape[-1] % 2:
         raise ValueError(f"head_dim {x.shape[-1]} is odd")
@@ -1162,8 +1296,9 @@ def another_default_base(x, positions=None, base=1000.0):
     column = torch.arange(0, x.shape[-1], 2, device=x.device, dtype=x.dtype)
     angle = positions.unsqueeze(-1) * base ** (-column / x.shape[-1])
     first, second = x[..., 0::2], x[..., 1::2]
-    return torch.stack((first * angle.cos() - second * angle.sin(), first * angle.sin() + second * angle.cos()),
-                       dim=-1).flatten(-2)
+    return torch.stack(
+        (first * angle.cos() - second * angle.sin(), first * angle.sin() + second * angle.cos()), dim=-1
+    ).flatten(-2)
 
 
 @also("another_default_base", ROTARY)
@@ -1174,28 +1309,33 @@ def default_base_of_llama_3(x, positions=None, base=500000.0):
     column = torch.arange(0, x.shape[-1], 2, device=x.device, dtype=x.dtype)
     angle = positions.unsqueeze(-1) * base ** (-column / x.shape[-1])
     first, second = x[..., 0::2], x[..., 1::2]
-    return torch.stack((first * angle.cos() - second * angle.sin(), first * angle.sin() + second * angle.cos()),
-                       dim=-1).flatten(-2)
+    return torch.stack(
+        (first * angle.cos() - second * angle.sin(), first * angle.sin() + second * angle.cos()), dim=-1
+    ).flatten(-2)
 
 
 # Habits
 
-@mistake("combine", keeps=0.5,
-         symptom="No gradient reaches x, or none reaches the table.",
-         cause="Something was cut from autograd by detach, .data, torch.no_grad, numpy or a new torch.tensor.",
-         place="Look for one of these, and compute with the tensors as they come.")
+
+@mistake(
+    "combine",
+    keeps=0.5,
+    symptom="No gradient reaches x, or none reaches the table.",
+    cause="Something was cut from autograd by detach, .data, torch.no_grad, numpy or a new torch.tensor.",
+    place="Look for one of these, and compute with the tensors as they come.",
+)
 def cut_from_autograd(self, x, rows):
     return (x + rows).detach()
 
 
 @also("cut_from_autograd", "pick")
 def rows_cut_from_autograd(self, x):
-    return self.weight.data[:x.shape[1]]
+    return self.weight.data[: x.shape[1]]
 
 
 @also("cut_from_autograd", "place")
 def positions_cut_from_autograd(self, tokens):
-    return self.table().detach()[:tokens.shape[1]]
+    return self.table().detach()[: tokens.shape[1]]
 
 
 @also("cut_from_autograd", "look_up")
@@ -1213,11 +1353,14 @@ def features_cut_from_autograd(x):
     return x.detach()[..., 0::2], x.detach()[..., 1::2]
 
 
-@mistake("combine", keeps=0.5,
-         symptom="The caller's tensor is different after the call.",
-         cause="An argument was changed in place (`+=`, assignment to a part, or a method that ends in an underscore). The "
-               "caller still needs it, and autograd forbids it for a parameter.",
-         place="Use the form that returns a new tensor: `x = x + rows` instead of `x += rows`.")
+@mistake(
+    "combine",
+    keeps=0.5,
+    symptom="The caller's tensor is different after the call.",
+    cause="An argument was changed in place (`+=`, assignment to a part, or a method that ends in an underscore). The "
+    "caller still needs it, and autograd forbids it for a parameter.",
+    place="Use the form that returns a new tensor: `x = x + rows` instead of `x += rows`.",
+)
 def argument_changed_in_place(self, x, rows):
     x += rows
     return x
@@ -1243,11 +1386,14 @@ def tokens_clamped_in_place(self, tokens):
     return rows
 
 
-@mistake("present", keeps=0.5,
-         symptom="The numbers are right, but their dtype is not the expected one.",
-         cause="The dtype is fixed in the code, or comes from numpy or a Python list of float64. A float64 table makes "
-               "everything that it is added to float64; a float32 result loses precision without a word.",
-         place="Look for .float(), .double(), dtype=... or numpy.")
+@mistake(
+    "present",
+    keeps=0.5,
+    symptom="The numbers are right, but their dtype is not the expected one.",
+    cause="The dtype is fixed in the code, or comes from numpy or a Python list of float64. A float64 table makes "
+    "everything that it is added to float64; a float32 result loses precision without a word.",
+    place="Look for .float(), .double(), dtype=... or numpy.",
+)
 def fixed_dtype(table):
     return table.double()
 
@@ -1267,10 +1413,13 @@ def turned_features_of_fixed_dtype(first, second):
     return torch.stack((first, second), dim=-1).flatten(-2).float()
 
 
-@mistake("find", keeps=0.5,
-         symptom="It fails as soon as the inputs live on another device, such as a GPU.",
-         cause="A new tensor was made on the default device, whatever the inputs are on.",
-         place="Make it with device=x.device, or take a slice of a table that is registered in the module.")
+@mistake(
+    "find",
+    keeps=0.5,
+    symptom="It fails as soon as the inputs live on another device, such as a GPU.",
+    cause="A new tensor was made on the default device, whatever the inputs are on.",
+    place="Make it with device=x.device, or take a slice of a table that is registered in the module.",
+)
 def fixed_device(x, positions):
     return torch.arange(x.shape[-2]) if positions is None else positions
 
@@ -1289,42 +1438,51 @@ def sum_of_the_embedding_on_a_fixed_device(self, x, rows):
 
 # Find the bug
 
+
 @component()
 def position_bug_input(step):
     return torch.zeros(1, 7, dtype=torch.long), torch.zeros(1, 2, dtype=torch.long)
 
 
-@mistake("position_bug_input",
-         symptom="On your input the broken embedding is right.",
-         cause="The whole sequence is shorter than the table, so there is a row for each token, wherever the new ones "
-               "begin.",
-         place="Let the table end in the middle of the new tokens, or before them.")
+@mistake(
+    "position_bug_input",
+    symptom="On your input the broken embedding is right.",
+    cause="The whole sequence is shorter than the table, so there is a row for each token, wherever the new ones "
+    "begin.",
+    place="Let the table end in the middle of the new tokens, or before them.",
+)
 def shorter_than_the_table():
     return torch.tensor([[1, 2, 3], [4, 5, 6]]), torch.tensor([[7, 8], [9, 10]])
 
 
-@mistake("position_bug_input",
-         symptom="On your input the broken embedding is right.",
-         cause="The last token gets the last row: the sequence is exactly as long as the table.",
-         place="Go one step further, and look at what the slice holds then.")
+@mistake(
+    "position_bug_input",
+    symptom="On your input the broken embedding is right.",
+    cause="The last token gets the last row: the sequence is exactly as long as the table.",
+    place="Go one step further, and look at what the slice holds then.",
+)
 def exactly_as_long_as_the_table():
     return torch.zeros(1, 5, dtype=torch.long), torch.zeros(1, 3, dtype=torch.long)
 
 
-@mistake("position_bug_input",
-         symptom="On your input the broken embedding raises a ValueError, and so it should.",
-         cause="There are more new tokens than max_len, and these are counted.",
-         place="What is not counted? Let the new tokens be few, and those before them many.")
+@mistake(
+    "position_bug_input",
+    symptom="On your input the broken embedding raises a ValueError, and so it should.",
+    cause="There are more new tokens than max_len, and these are counted.",
+    place="What is not counted? Let the new tokens be few, and those before them many.",
+)
 def more_new_tokens_than_rows():
     return torch.zeros(1, 1, dtype=torch.long), torch.zeros(1, 9, dtype=torch.long)
 
 
-@mistake("position_bug_input",
-         symptom="On your input the broken embedding raises an error, though one of PyTorch's own.",
-         cause="You are close: the sequence is too long, and nothing has noticed it. But the number of rows that are left "
-               "is neither 1 nor that of the new tokens, so PyTorch cannot add them.",
-         place="Choose how many tokens come before so that the rows that are left *can* be added. What does broadcasting "
-               "stretch?")
+@mistake(
+    "position_bug_input",
+    symptom="On your input the broken embedding raises an error, though one of PyTorch's own.",
+    cause="You are close: the sequence is too long, and nothing has noticed it. But the number of rows that are left "
+    "is neither 1 nor that of the new tokens, so PyTorch cannot add them.",
+    place="Choose how many tokens come before so that the rows that are left *can* be added. What does broadcasting "
+    "stretch?",
+)
 def rows_that_cannot_be_added():
     return torch.zeros(1, 6, dtype=torch.long), torch.zeros(1, 4, dtype=torch.long)
 
@@ -1334,10 +1492,12 @@ def no_rows_for_several_tokens():
     return torch.zeros(1, 9, dtype=torch.long), torch.zeros(1, 3, dtype=torch.long)
 
 
-@mistake("position_bug_input",
-         symptom="What comes back cannot be given to an embedding.",
-         cause="before and new are integers from 0 to 12, both [batch, time] with the same batch, and neither is empty.",
-         place="Compare with the docstring, and return both: before, new.")
+@mistake(
+    "position_bug_input",
+    symptom="What comes back cannot be given to an embedding.",
+    cause="before and new are integers from 0 to 12, both [batch, time] with the same batch, and neither is empty.",
+    place="Compare with the docstring, and return both: before, new.",
+)
 def input_that_does_not_fit():
     return torch.zeros(1, 7), torch.zeros(1, 2)
 

@@ -15,6 +15,7 @@ def broken_decoder_layer(layer, x, memory, self_mask=None, memory_mask=None):
     self_mask    True where a query may attend to a position of x; None: everywhere
     memory_mask  True where a query may attend to a position of the memory; None: everywhere
     """
+
     def attend(attention, asking, asked, mask):
         projections = [attention.q_proj, attention.k_proj, attention.v_proj]
         if asking.shape == asked.shape:
@@ -23,8 +24,9 @@ def broken_decoder_layer(layer, x, memory, self_mask=None, memory_mask=None):
             bias = torch.cat([projection.bias for projection in projections])
             query, key, value = F.linear(asking, weight, bias).chunk(3, dim=-1)
         else:
-            query, key, value = (projection(given) for projection, given
-                                 in zip(projections, (asking, asked, asked), strict=True))
+            query, key, value = (
+                projection(given) for projection, given in zip(projections, (asking, asked, asked), strict=True)
+            )
         query, key, value = (split_heads(one, attention.num_heads) for one in (query, key, value))
         mask = None if mask is None else mask.unsqueeze(-3)  # the same for all heads
         output, weights = scaled_dot_product_attention(query, key, value, mask)

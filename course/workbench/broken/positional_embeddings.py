@@ -19,5 +19,5 @@ class BrokenEmbedding(nn.Module):
         time, max_len = tokens.shape[1], len(self.position)
         if time > max_len:
             raise ValueError(f"{time} tokens are more than max_len {max_len}; shorten the sequence")
-        rows = self.position[start:start + time]  # [time, embed_dim]
+        rows = self.position[start : start + time]  # [time, embed_dim]
         return self.token(tokens) + rows  # [batch, time, embed_dim]

@@ -53,7 +53,8 @@ class DecoderLayer(nn.Module):
         cross_weights = None
         if memory is not None:
             x, cross_weights = self._sublayer(
-                x, self.norm2, lambda x: self.cross_attention(x, memory, memory, memory_mask))
+                x, self.norm2, lambda x: self.cross_attention(x, memory, memory, memory_mask)
+            )
         x, _ = self._sublayer(x, self.norm3, lambda x: (self.feed_forward(x), None))
         return x, self_weights, cross_weights
 

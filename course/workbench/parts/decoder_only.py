@@ -27,8 +27,9 @@ def next_token_loss(logits, tokens, pad_id=None):
 class LanguageModel(nn.Module):
     """A decoder that predicts the next token (GPT-2), with a tied head; see lesson 4."""
 
-    def __init__(self, vocab_size, embed_dim, num_heads, ff_dim, num_layers, max_len, dropout=0.0,
-                 activation=gelu_tanh):
+    def __init__(
+        self, vocab_size, embed_dim, num_heads, ff_dim, num_layers, max_len, dropout=0.0, activation=gelu_tanh
+    ):
         super().__init__()
         self.max_len, self.num_heads = max_len, num_heads
         self.embedding = TransformerEmbedding(vocab_size, embed_dim, max_len, "learned", dropout)
@@ -78,19 +79,20 @@ def generate(model, tokens, max_new_tokens, sample=False, temperature=1.0, top_k
     """Return tokens [batch, time + max_new_tokens], the given ones first; see lesson 4."""
     model.eval()
     for _ in range(max_new_tokens):
-        logits = model(tokens[:, -model.max_len:])[0][:, -1]
+        logits = model(tokens[:, -model.max_len :])[0][:, -1]
         tokens = torch.hstack([tokens, _choose(logits, sample, temperature, top_k, top_p, generator)])
     return tokens
 
 
 @torch.no_grad()
-def generate_with_cache(model, tokens, max_new_tokens, sample=False, temperature=1.0, top_k=None, top_p=None,
-                        generator=None):
+def generate_with_cache(
+    model, tokens, max_new_tokens, sample=False, temperature=1.0, top_k=None, top_p=None, generator=None
+):
     """Return what `generate` returns, from keys and values that are computed once; see lesson 4."""
     model.eval()
     cache = {}
     for _ in range(max_new_tokens):
-        context = tokens[:, -model.max_len:]
+        context = tokens[:, -model.max_len :]
         if tokens.shape[1] > model.max_len:
             cache = {}  # the context has slid, so every token has another position
         x = _last_position(model, context, cache)
@@ -106,8 +108,10 @@ def _last_position(model, context, cache):
     visible = causal_mask(x.shape[1], context.shape[1]).to(x.device)
     for index, layer in enumerate(model.decoder.layers):
         attention, normed = layer.self_attention, layer.norm1(x)
-        query, *new = (split_heads(projection(normed), model.num_heads)
-                       for projection in (attention.q_proj, attention.k_proj, attention.v_proj))
+        query, *new = (
+            split_heads(projection(normed), model.num_heads)
+            for projection in (attention.q_proj, attention.k_proj, attention.v_proj)
+        )
         cache[index] = [torch.cat(pair, dim=2) for pair in zip(cache[index], new, strict=True)] if known else new
         x = x + attention.out_proj(merge_heads(F.scaled_dot_product_attention(query, *cache[index], visible)))
         x = x + layer.feed_forward(layer.norm3(x))

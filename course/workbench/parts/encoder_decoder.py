@@ -18,8 +18,21 @@ def shift_right(tokens, bos_id):
 class EncoderDecoder(nn.Module):
     """The transformer of Vaswani et al. (2017): an encoder reads the source, a decoder writes; see lesson 5."""
 
-    def __init__(self, source_vocab_size, target_vocab_size, embed_dim, num_heads, ff_dim, encoder_layers,
-                 decoder_layers, max_len, pad_id, bos_id, dropout=0.0, norm_first=False):
+    def __init__(
+        self,
+        source_vocab_size,
+        target_vocab_size,
+        embed_dim,
+        num_heads,
+        ff_dim,
+        encoder_layers,
+        decoder_layers,
+        max_len,
+        pad_id,
+        bos_id,
+        dropout=0.0,
+        norm_first=False,
+    ):
         super().__init__()
         self.pad_id, self.bos_id = pad_id, bos_id
         self.source_embedding = TransformerEmbedding(source_vocab_size, embed_dim, max_len, dropout=dropout)
@@ -41,7 +54,8 @@ class EncoderDecoder(nn.Module):
         """
         visible = causal_mask(tokens.shape[1]).to(tokens.device)
         x, self_weights, cross_weights = self.decoder(
-            self.target_embedding(tokens), memory, visible, padding_mask(source, self.pad_id))
+            self.target_embedding(tokens), memory, visible, padding_mask(source, self.pad_id)
+        )
         return self.head(x), self_weights, cross_weights
 
     def forward(self, source, target):
@@ -68,8 +82,12 @@ def beam_search(model, source, bos_id, eos_id, pad_id, max_len, num_beams, lengt
     """Return (tokens [batch, time], scores [batch]): the best text that `num_beams` beams find; see lesson 5."""
     model.eval()
     memory, _ = model.encode(source)
-    found = [_best_of_a_row(model, memory[row:row + 1], source[row:row + 1], bos_id, eos_id, max_len, num_beams,
-                            length_penalty) for row in range(len(source))]
+    found = [
+        _best_of_a_row(
+            model, memory[row : row + 1], source[row : row + 1], bos_id, eos_id, max_len, num_beams, length_penalty
+        )
+        for row in range(len(source))
+    ]
     tokens = nn.utils.rnn.pad_sequence([text for text, _ in found], batch_first=True, padding_value=pad_id)
     return tokens, torch.stack([score for _, score in found])
 
@@ -85,7 +103,8 @@ def _best_of_a_row(model, memory, source, bos_id, eos_id, max_len, num_beams, le
         beam, token = order // candidates.shape[1], order % candidates.shape[1]
         tokens = torch.cat([tokens[beam], token[:, None]], dim=1)
         ends = (token == eos_id) | (length == max_len)
-        finished += [(tokens[i, 1:], totals[i] / length**length_penalty)
-                     for i in ends[:num_beams].nonzero().flatten().tolist()]
+        finished += [
+            (tokens[i, 1:], totals[i] / length**length_penalty) for i in ends[:num_beams].nonzero().flatten().tolist()
+        ]
         tokens, totals = tokens[~ends][:num_beams], totals[~ends][:num_beams]
     return max(finished, key=lambda text_and_score: text_and_score[1].item())

@@ -12,8 +12,19 @@ from .self_attention import padding_mask
 class SequenceClassifier(nn.Module):
     """An encoder that classifies a text by its first token (BERT); see lesson 3."""
 
-    def __init__(self, vocab_size, embed_dim, num_heads, ff_dim, num_layers, max_len, num_classes, pad_id,
-                 dropout=0.0, activation=F.gelu):
+    def __init__(
+        self,
+        vocab_size,
+        embed_dim,
+        num_heads,
+        ff_dim,
+        num_layers,
+        max_len,
+        num_classes,
+        pad_id,
+        dropout=0.0,
+        activation=F.gelu,
+    ):
         super().__init__()
         self.pad_id = pad_id
         self.embedding = TransformerEmbedding(vocab_size, embed_dim, max_len, "learned", dropout)
@@ -39,7 +50,8 @@ def mask_tokens(tokens, mask_id, vocab_size, special_ids, probability=0.15, gene
     generator    torch.Generator; None: the global one
     """
     ordinary = torch.ones(vocab_size, device=tokens.device).index_fill(
-        0, torch.tensor(special_ids, dtype=torch.long, device=tokens.device), 0.0)
+        0, torch.tensor(special_ids, dtype=torch.long, device=tokens.device), 0.0
+    )
     chosen = torch.bernoulli(probability * F.embedding(tokens, ordinary[:, None]).squeeze(-1), generator=generator) > 0
     fate = torch.empty(tokens.shape, device=tokens.device).uniform_(0, 10, generator=generator)
     drawn = torch.empty_like(tokens).random_(0, vocab_size, generator=generator)

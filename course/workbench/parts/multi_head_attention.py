@@ -39,8 +39,10 @@ class GroupedQueryAttention(nn.Module):
         super().__init__()
         _refuse(embed_dim, num_heads)
         if num_heads % num_groups:
-            raise ValueError(f"num_heads {num_heads} does not split into {num_groups} groups; "
-                             f"choose a num_groups that divides {num_heads}")
+            raise ValueError(
+                f"num_heads {num_heads} does not split into {num_groups} groups; "
+                f"choose a num_groups that divides {num_heads}"
+            )
         self.num_heads, self.num_groups = num_heads, num_groups
         head_dim = embed_dim // num_heads
         self.q_proj = nn.Linear(embed_dim, embed_dim)
@@ -84,5 +86,6 @@ class MultiHeadAttention(GroupedQueryAttention):
 
 def _refuse(embed_dim, num_heads):
     if embed_dim % num_heads:
-        raise ValueError(f"embed_dim {embed_dim} does not split into {num_heads} heads; "
-                         f"choose a multiple of {num_heads}")
+        raise ValueError(
+            f"embed_dim {embed_dim} does not split into {num_heads} heads; choose a multiple of {num_heads}"
+        )

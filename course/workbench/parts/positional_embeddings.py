@@ -75,6 +75,8 @@ def _waves(positions, width, base):
 def _fits(time, table):
     """Return `time`. Raises ValueError if the table has fewer positions."""
     if time > len(table):
-        raise ValueError(f"a sequence of {time} tokens is longer than max_len {len(table)}; "
-                         "shorten it, or build with a larger max_len")
+        raise ValueError(
+            f"a sequence of {time} tokens is longer than max_len {len(table)}; "
+            "shorten it, or build with a larger max_len"
+        )
     return time

@@ -45,7 +45,7 @@ def show_encoder_decoder(view, encoder, decoder, cross, source_tokens, target_to
     target_tokens           the words of the target, without the begin of sequence
     bos_token               the word for the begin of sequence
     """
-    read = [bos_token, *target_tokens][:len(target_tokens)]
+    read = [bos_token, *target_tokens][: len(target_tokens)]
     view(encoder_attention=encoder, encoder_tokens=source_tokens)
     view(decoder_attention=decoder, decoder_tokens=read)
     view(cross_attention=cross, encoder_tokens=source_tokens, decoder_tokens=read)

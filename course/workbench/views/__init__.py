@@ -13,5 +13,15 @@ from .collect import collect
 from .heat import before_and_after, heat_map
 from .interactive import View, head_view, model_view, neuron_view
 
-__all__ = ["collect", "head_view", "model_view", "neuron_view", "heat_map", "before_and_after", "Attention", "Kind",
-           "View", "ViewError"]
+__all__ = [
+    "collect",
+    "head_view",
+    "model_view",
+    "neuron_view",
+    "heat_map",
+    "before_and_after",
+    "Attention",
+    "Kind",
+    "View",
+    "ViewError",
+]

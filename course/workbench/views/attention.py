@@ -53,16 +53,25 @@ class Kind:
             return None if tensors is None else [tensors[place][head] for place in layer]
 
         return dataclasses.replace(
-            self, weights=chosen(self.weights), queries=chosen(self.queries), keys=chosen(self.keys),
-            layers=[self.layers[place] for place in layer], heads=[self.heads[place] for place in head])
+            self,
+            weights=chosen(self.weights),
+            queries=chosen(self.queries),
+            keys=chosen(self.keys),
+            layers=[self.layers[place] for place in layer],
+            heads=[self.heads[place] for place in head],
+        )
 
     def between(self, name, queries, keys):
         """Return the same under another name, between some of the queries and some of the keys (slices)."""
         return dataclasses.replace(
-            self, name=name, weights=[weights[:, queries, keys] for weights in self.weights],
-            rows=self.rows[queries], columns=self.columns[keys],
+            self,
+            name=name,
+            weights=[weights[:, queries, keys] for weights in self.weights],
+            rows=self.rows[queries],
+            columns=self.columns[keys],
             queries=self.queries and [vectors[:, queries] for vectors in self.queries],
-            keys=self.keys and [vectors[:, keys] for vectors in self.keys])
+            keys=self.keys and [vectors[:, keys] for vectors in self.keys],
+        )
 
 
 def _places(numbers, known, what):
@@ -70,8 +79,10 @@ def _places(numbers, known, what):
         return list(range(len(known)))
     unknown = [number for number in numbers if number not in known]
     if unknown or not numbers:
-        raise ViewError(f"there is no {what} with the number {unknown[0] if unknown else 'of an empty list'}; "
-                        f"there are {', '.join(map(str, known))}")
+        raise ViewError(
+            f"there is no {what} with the number {unknown[0] if unknown else 'of an empty list'}; "
+            f"there are {', '.join(map(str, known))}"
+        )
     return [known.index(number) for number in numbers]
 
 
@@ -92,13 +103,26 @@ class Attention:
         raise ViewError(f"there is no {name!r} attention; there is {', '.join(kind.name for kind in self.kinds)}")
 
     def __repr__(self):
-        return "\n".join(f"{kind.name} attention: {layers} layers x {heads} heads, {queries} queries x {keys} keys"
-                         for kind in self.kinds for layers, heads, queries, keys in [kind.size])
+        return "\n".join(
+            f"{kind.name} attention: {layers} layers x {heads} heads, {queries} queries x {keys} keys"
+            for kind in self.kinds
+            for layers, heads, queries, keys in [kind.size]
+        )
 
 
-def read(attention=None, tokens=None, sentence_b_start=None, prettify_tokens=True, encoder_attention=None,
-         decoder_attention=None, cross_attention=None, encoder_tokens=None, decoder_tokens=None,
-         include_layers=None, include_heads=None):
+def read(
+    attention=None,
+    tokens=None,
+    sentence_b_start=None,
+    prettify_tokens=True,
+    encoder_attention=None,
+    decoder_attention=None,
+    cross_attention=None,
+    encoder_tokens=None,
+    decoder_tokens=None,
+    include_layers=None,
+    include_heads=None,
+):
     """Return the list of `Kind` that arguments named as those of BertViz stand for.
 
     attention  an `Attention` from `collect`, or a list of [1, heads, time, time], one per layer, with `tokens`
@@ -109,13 +133,17 @@ def read(attention=None, tokens=None, sentence_b_start=None, prettify_tokens=Tru
     include_layers, include_heads  numbers, counted from 0; None: all. A kind that is less deep shows those it has
     Raises ViewError for what is missing, does not fit together, or is not there.
     """
-    three = {"encoder": (encoder_attention, encoder_tokens, encoder_tokens),
-             "decoder": (decoder_attention, decoder_tokens, decoder_tokens),
-             "cross": (cross_attention, decoder_tokens, encoder_tokens)}
+    three = {
+        "encoder": (encoder_attention, encoder_tokens, encoder_tokens),
+        "decoder": (decoder_attention, decoder_tokens, decoder_tokens),
+        "cross": (cross_attention, decoder_tokens, encoder_tokens),
+    }
     given = {name: (weights, rows, columns) for name, (weights, rows, columns) in three.items() if weights is not None}
     if (attention is not None) == bool(given):
-        raise ViewError("give `attention`, or one or more of `encoder_attention`, `decoder_attention` and "
-                        "`cross_attention`; " + ("both are given" if given else "neither is given"))
+        raise ViewError(
+            "give `attention`, or one or more of `encoder_attention`, `decoder_attention` and "
+            "`cross_attention`; " + ("both are given" if given else "neither is given")
+        )
     if isinstance(attention, Attention):
         kinds = _renamed(attention.kinds, tokens, encoder_tokens, decoder_tokens)
     else:
@@ -126,8 +154,12 @@ def read(attention=None, tokens=None, sentence_b_start=None, prettify_tokens=Tru
         raise ViewError(f"include_layers is {list(include_layers)}, and no attention has such a layer; count from 0")
     kinds = [kind for kind in kinds if kind.layers]
     if prettify_tokens:
-        kinds = [dataclasses.replace(kind, rows=[pretty(word) for word in kind.rows],
-                                     columns=[pretty(word) for word in kind.columns]) for kind in kinds]
+        kinds = [
+            dataclasses.replace(
+                kind, rows=[pretty(word) for word in kind.rows], columns=[pretty(word) for word in kind.columns]
+            )
+            for kind in kinds
+        ]
     return kinds if sentence_b_start is None else _two_sentences(kinds[0], sentence_b_start)
 
 
@@ -149,9 +181,11 @@ def _table(name, number, layer):
         layer = layer[0]
     if layer.dim() != 3:
         many = layer.dim() == 4
-        raise ViewError(f"layer {number} of the {name} attention is {list(layer.shape)}, where "
-                        "[1, heads, queries, keys] is expected; "
-                        + ("choose one text, as in weights[:1]" if many else "give one matrix per head"))
+        raise ViewError(
+            f"layer {number} of the {name} attention is {list(layer.shape)}, where "
+            "[1, heads, queries, keys] is expected; "
+            + ("choose one text, as in weights[:1]" if many else "give one matrix per head")
+        )
     return layer
 
 
@@ -160,12 +194,16 @@ def checked(kind):
     heads, queries, keys = kind.weights[0].shape
     for number, layer in enumerate(kind.weights):
         if layer.shape != (heads, queries, keys):
-            raise ViewError(f"layer {number} of the {kind.name} attention is {list(layer.shape)}, layer 0 is "
-                            f"{[heads, queries, keys]}; give layers of one shape")
+            raise ViewError(
+                f"layer {number} of the {kind.name} attention is {list(layer.shape)}, layer 0 is "
+                f"{[heads, queries, keys]}; give layers of one shape"
+            )
     for words, size, what in ((kind.rows, queries, "queries"), (kind.columns, keys, "keys")):
         if len(words) != size:
-            raise ViewError(f"{len(words)} tokens do not name the {size} {what} of the {kind.name} attention; give "
-                            "one for each, special ones too")
+            raise ViewError(
+                f"{len(words)} tokens do not name the {size} {what} of the {kind.name} attention; give "
+                "one for each, special ones too"
+            )
     return kind
 
 
@@ -173,8 +211,14 @@ def _renamed(kinds, tokens, encoder_tokens, decoder_tokens):
     """Return collected kinds with other words, where any are given."""
     rows = {"self": tokens, "encoder": encoder_tokens, "decoder": decoder_tokens, "cross": decoder_tokens}
     columns = rows | {"cross": encoder_tokens}
-    return [checked(dataclasses.replace(kind, rows=list(rows.get(kind.name) or kind.rows),
-                                        columns=list(columns.get(kind.name) or kind.columns))) for kind in kinds]
+    return [
+        checked(
+            dataclasses.replace(
+                kind, rows=list(rows.get(kind.name) or kind.rows), columns=list(columns.get(kind.name) or kind.columns)
+            )
+        )
+        for kind in kinds
+    ]
 
 
 def _part(kind, layers, heads):
@@ -187,12 +231,18 @@ def _part(kind, layers, heads):
 
 def _two_sentences(kind, start):
     if not 0 < start < len(kind.rows):
-        raise ViewError(f"sentence_b_start is {start}, and there are {len(kind.rows)} tokens; choose a number between "
-                        f"1 and {len(kind.rows) - 1}")
+        raise ViewError(
+            f"sentence_b_start is {start}, and there are {len(kind.rows)} tokens; choose a number between "
+            f"1 and {len(kind.rows) - 1}"
+        )
     first, second, whole = slice(0, start), slice(start, None), slice(None)
-    return [kind.between("all", whole, whole), kind.between("sentence A to A", first, first),
-            kind.between("sentence B to B", second, second), kind.between("sentence A to B", first, second),
-            kind.between("sentence B to A", second, first)]
+    return [
+        kind.between("all", whole, whole),
+        kind.between("sentence A to A", first, first),
+        kind.between("sentence B to B", second, second),
+        kind.between("sentence A to B", first, second),
+        kind.between("sentence B to A", second, first),
+    ]
 
 
 def pretty(word):

@@ -26,8 +26,10 @@ CHANGES = {
     "neuron": [
         ("const BOXWIDTH = TEXT_SIZE * 8;", "const BOXWIDTH = params.box_width;"),
         # The picture is as high as its longer side.
-        ("config.initialTextLength = attentionFilter.right_text.length;",
-         "config.initialTextLength = Math.max(attentionFilter.left_text.length, attentionFilter.right_text.length);"),
+        (
+            "config.initialTextLength = attentionFilter.right_text.length;",
+            "config.initialTextLength = Math.max(attentionFilter.left_text.length, attentionFilter.right_text.length);",
+        ),
     ],
 }
 
@@ -41,9 +43,11 @@ def scripts(view):
     script = _read("bertviz", f"{view}_view.js", "pip install bertviz==1.4.1")
     for old, new in CHANGES[view]:
         if script.count(old) != 1:
-            raise ViewError(f"bertviz {version('bertviz')}: {view}_view.js has {script.count(old)} lines "
-                            f"{old!r}, where one is wanted; install the version that was tested: "
-                            "pip install bertviz==1.4.1")
+            raise ViewError(
+                f"bertviz {version('bertviz')}: {view}_view.js has {script.count(old)} lines "
+                f"{old!r}, where one is wanted; install the version that was tested: "
+                "pip install bertviz==1.4.1"
+            )
         script = script.replace(old, new)
     return d3, script
 

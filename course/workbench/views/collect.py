@@ -31,16 +31,19 @@ def collect(model, *inputs, row=0, tokens=None, encoder_tokens=None, decoder_tok
     finally:
         model.train(was_training)
     if not calls:
-        raise ViewError(f"{type(model).__name__} called no attention module with q_proj and k_proj; give the model "
-                        "that holds them, and what it reads")
+        raise ViewError(
+            f"{type(model).__name__} called no attention module with q_proj and k_proj; give the model "
+            "that holds them, and what it reads"
+        )
     found = defaultdict(list)
     for name, *seen in calls:
         found[_kind_of(name)].append(_of_one_text(name, row, *seen))
     if len(found) == 1 and "cross" not in found:
         found = {"self": next(iter(found.values()))}
     words = _words(model, inputs, row, found, tokens, encoder_tokens, decoder_tokens)
-    return Attention([_kind(name, found[name], *words[name]) for name in ("self", "encoder", "decoder", "cross")
-                      if name in found])
+    return Attention(
+        [_kind(name, found[name], *words[name]) for name in ("self", "encoder", "decoder", "cross") if name in found]
+    )
 
 
 def _is_ids(value):
@@ -93,15 +96,20 @@ def _of_one_text(name, row, weights, queries, keys):
     """Return (weights [heads, queries, keys], queries or None, keys or None) of one call and one text."""
     shape = list(weights.shape) if isinstance(weights, torch.Tensor) else type(weights).__name__
     if not isinstance(weights, torch.Tensor) or weights.dim() not in (3, 4):
-        raise ViewError(f"{name or 'the model'} returned {shape} for its weights, where [batch, heads, queries, keys] "
-                        "is wanted; return (output, weights) from its forward")
+        raise ViewError(
+            f"{name or 'the model'} returned {shape} for its weights, where [batch, heads, queries, keys] "
+            "is wanted; return (output, weights) from its forward"
+        )
     if not 0 <= row < len(weights):
         raise ViewError(f"row is {row}, and the batch has {len(weights)} texts; count from 0")
     weights = weights[row] if weights.dim() == 4 else weights[row, None]
     heads = len(weights)
     queries = _split(queries, row, weights.shape[1], lambda vectors: vectors.unflatten(-1, (heads, -1)))
-    keys = None if queries is None else _split(
-        keys, row, weights.shape[2], lambda vectors: vectors.unflatten(-1, (-1, queries.shape[-1])))
+    keys = (
+        None
+        if queries is None
+        else _split(keys, row, weights.shape[2], lambda vectors: vectors.unflatten(-1, (-1, queries.shape[-1])))
+    )
     if keys is not None and len(keys) < heads:
         keys = keys.repeat_interleave(heads // len(keys), dim=0)  # heads in groups share keys
     return weights.detach().cpu().float(), queries, keys

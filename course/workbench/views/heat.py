@@ -20,9 +20,24 @@ MOST_NUMBERED = 24
 BLUES = matplotlib.colormaps["Blues"].with_extremes(bad="#cccccc")
 
 
-def heat_map(attention=None, tokens=None, sentence_b_start=None, prettify_tokens=True, layer=None, head=None,
-             encoder_attention=None, decoder_attention=None, cross_attention=None, encoder_tokens=None,
-             decoder_tokens=None, include_layers=None, include_heads=None, html_action="view", *, kind=None):
+def heat_map(
+    attention=None,
+    tokens=None,
+    sentence_b_start=None,
+    prettify_tokens=True,
+    layer=None,
+    head=None,
+    encoder_attention=None,
+    decoder_attention=None,
+    cross_attention=None,
+    encoder_tokens=None,
+    decoder_tokens=None,
+    include_layers=None,
+    include_heads=None,
+    html_action="view",
+    *,
+    kind=None,
+):
     """Show weights as tables, one row per query and one column per key, with the numbers where there is room.
 
     layer, head  one layer, one head, by number; None: all that are included
@@ -30,19 +45,43 @@ def heat_map(attention=None, tokens=None, sentence_b_start=None, prettify_tokens
     The other arguments are those of `head_view`. Raises ViewError for what is not there, or too large to draw.
     """
     kinds = reading.read(
-        attention, tokens, sentence_b_start, prettify_tokens, encoder_attention, decoder_attention, cross_attention,
-        encoder_tokens, decoder_tokens, include_layers if layer is None else [layer],
-        include_heads if head is None else [head])
+        attention,
+        tokens,
+        sentence_b_start,
+        prettify_tokens,
+        encoder_attention,
+        decoder_attention,
+        cross_attention,
+        encoder_tokens,
+        decoder_tokens,
+        include_layers if layer is None else [layer],
+        include_heads if head is None else [head],
+    )
     if kind is not None:
         kinds = [reading.Attention(kinds)[kind]]
-    tables = [Table(f"{one.name}, layer {number}, head {which}", one.weights[row][column], one.rows, one.columns)
-              for one in kinds for row, number in enumerate(one.layers) for column, which in enumerate(one.heads)]
+    tables = [
+        Table(f"{one.name}, layer {number}, head {which}", one.weights[row][column], one.rows, one.columns)
+        for one in kinds
+        for row, number in enumerate(one.layers)
+        for column, which in enumerate(one.heads)
+    ]
     heads = max(len(one.heads) for one in kinds)
     return _shown(tables, min(len(tables), max(2, heads)) if len(tables) > 1 else 1, html_action)
 
 
-def before_and_after(models, *inputs, kind=None, layer=0, head=0, row=0, tokens=None, encoder_tokens=None,
-                     decoder_tokens=None, prettify_tokens=True, html_action="view"):
+def before_and_after(
+    models,
+    *inputs,
+    kind=None,
+    layer=0,
+    head=0,
+    row=0,
+    tokens=None,
+    encoder_tokens=None,
+    decoder_tokens=None,
+    prettify_tokens=True,
+    html_action="view",
+):
     """Show what one head does with one text in several models, side by side and in the same colours.
 
     models  {title: model}, each called with the same inputs: the model before training, after it, and after it with
@@ -55,14 +94,18 @@ def before_and_after(models, *inputs, kind=None, layer=0, head=0, row=0, tokens=
     A model that fails, as one with a mistake may, has its error in the place of its picture.
     Raises ViewError if all models fail, or if there is no such kind, layer or head.
     """
-    found = {title: _attention(model, inputs, kind, row, tokens, encoder_tokens, decoder_tokens, prettify_tokens)
-             for title, model in models.items()}
+    found = {
+        title: _attention(model, inputs, kind, row, tokens, encoder_tokens, decoder_tokens, prettify_tokens)
+        for title, model in models.items()
+    }
     kinds = {title: one for title, one in found.items() if not isinstance(one, Exception)}
     if not found:
         raise ViewError("there is no model; give {title: model}")
     if not kinds:
-        raise ViewError("none of the models can be shown: "
-                        + "; ".join(f"{title}: {type(error).__name__}: {error}" for title, error in found.items()))
+        raise ViewError(
+            "none of the models can be shown: "
+            + "; ".join(f"{title}: {type(error).__name__}: {error}" for title, error in found.items())
+        )
     heads = [(one, other) for one in _listed(layer) for other in _listed(head)]
     tables = []
     for number, which in heads:
@@ -79,8 +122,9 @@ def before_and_after(models, *inputs, kind=None, layer=0, head=0, row=0, tokens=
 
 def _attention(model, inputs, kind, row, tokens, encoder_tokens, decoder_tokens, prettify_tokens):
     try:
-        seen = collect(model, *inputs, row=row, tokens=tokens, encoder_tokens=encoder_tokens,
-                       decoder_tokens=decoder_tokens)
+        seen = collect(
+            model, *inputs, row=row, tokens=tokens, encoder_tokens=encoder_tokens, decoder_tokens=decoder_tokens
+        )
     except Exception as error:  # a mistake may raise anything
         return error
     kinds = reading.read(seen, prettify_tokens=prettify_tokens)
@@ -105,8 +149,10 @@ class Table:
         if self.weights is None:
             return f"{title}: {self.text}."
         finite = torch.nan_to_num(self.weights, 0.0, 0.0, 0.0)
-        parts = ", ".join(f"“{word}” to “{self.columns[key]}” {row[key]:.2f}" for word, row, key in
-                          zip(self.rows, finite.tolist(), finite.argmax(-1).tolist(), strict=True))
+        parts = ", ".join(
+            f"“{word}” to “{self.columns[key]}” {row[key]:.2f}"
+            for word, row, key in zip(self.rows, finite.tolist(), finite.argmax(-1).tolist(), strict=True)
+        )
         return f"{title}, each query's largest weight: {parts}." + self._remark()
 
     def _remark(self):
@@ -119,8 +165,10 @@ def _shown(tables, columns, html_action):
         raise ViewError(f'html_action is {html_action!r}; choose "view" or "return"')
     longest = max(max(len(table.rows), len(table.columns)) for table in tables)
     if len(tables) > MOST_TABLES or longest > MOST_POSITIONS:
-        raise ViewError(f"{len(tables)} tables with up to {longest} positions; up to {MOST_TABLES} and "
-                        f"{MOST_POSITIONS} can be drawn: choose a layer or a head, or a shorter text")
+        raise ViewError(
+            f"{len(tables)} tables with up to {longest} positions; up to {MOST_TABLES} and "
+            f"{MOST_POSITIONS} can be drawn: choose a layer or a head, or a shorter text"
+        )
     picture = Picture("\n".join(table.in_words() for table in tables), png=_drawn(tables, columns))
     return picture if html_action == "return" else picture.show()
 
@@ -134,7 +182,7 @@ def _drawn(tables, columns):
         axes = figure.subplots(rows, columns, squeeze=False).flat
         for place, (axis, table) in enumerate(zip(axes, tables, strict=False)):
             _draw(axis, table, not same or place % columns == 0)
-        for axis in list(axes)[len(tables):]:
+        for axis in list(axes)[len(tables) :]:
             axis.axis("off")
         return still.png(figure, still.shades("Blues"))
 
@@ -143,16 +191,18 @@ def _size(table):
     """Return inches: the width of the words at the rows, that of the table, the height of both with their title."""
     queries, keys = len(table.rows), len(table.columns)
     step = 0.36 if keys <= MOST_NUMBERED else min(still.ROW, 8 / keys)
-    return (still.room(table.rows) + 0.2, max(2.2, step * keys) + 0.15,
-            max(0.8, min(step, 0.3) * queries) + still.room(table.columns) + 0.7)
+    return (
+        still.room(table.rows) + 0.2,
+        max(2.2, step * keys) + 0.15,
+        max(0.8, min(step, 0.3) * queries) + still.room(table.columns) + 0.7,
+    )
 
 
 def _draw(axis, table, named):
     axis.set_title(table.title, fontsize=9, parse_math=False)
     if table.weights is None:
         axis.axis("off")
-        axis.text(0.5, 0.5, table.text, ha="center", va="center", wrap=True, transform=axis.transAxes,
-                  parse_math=False)
+        axis.text(0.5, 0.5, table.text, ha="center", va="center", wrap=True, transform=axis.transAxes, parse_math=False)
         return
     weights = table.weights
     axis.imshow(weights.numpy(), cmap=BLUES, vmin=0, vmax=1, aspect="auto")
@@ -160,13 +210,23 @@ def _draw(axis, table, named):
     if few:
         for query, row in enumerate(weights.tolist()):
             for key, weight in enumerate(row):
-                axis.text(key, query, _short(weight), ha="center", va="center", fontsize=7,
-                          color="white" if weight > 0.55 else "black")
+                axis.text(
+                    key,
+                    query,
+                    _short(weight),
+                    ha="center",
+                    va="center",
+                    fontsize=7,
+                    color="white" if weight > 0.55 else "black",
+                )
     every = max(1, len(table.columns) // 64)
-    axis.set_xticks(range(0, len(table.columns), every), table.columns[::every],
-                    rotation=90 if max(map(len, table.columns)) > 2 else 0, parse_math=False)
-    axis.set_yticks(range(0, len(table.rows), every),
-                    table.rows[::every] if named else [], parse_math=False)
+    axis.set_xticks(
+        range(0, len(table.columns), every),
+        table.columns[::every],
+        rotation=90 if max(map(len, table.columns)) > 2 else 0,
+        parse_math=False,
+    )
+    axis.set_yticks(range(0, len(table.rows), every), table.rows[::every] if named else [], parse_math=False)
     axis.tick_params(length=0)
     axis.set(ylabel="query" if named else None, xlabel="key")
 

@@ -34,9 +34,24 @@ class View(Picture):
         return path
 
 
-def head_view(attention=None, tokens=None, sentence_b_start=None, prettify_tokens=True, layer=None, heads=None,
-              encoder_attention=None, decoder_attention=None, cross_attention=None, encoder_tokens=None,
-              decoder_tokens=None, include_layers=None, html_action="view", *, include_heads=None, display_mode=None):
+def head_view(
+    attention=None,
+    tokens=None,
+    sentence_b_start=None,
+    prettify_tokens=True,
+    layer=None,
+    heads=None,
+    encoder_attention=None,
+    decoder_attention=None,
+    cross_attention=None,
+    encoder_tokens=None,
+    decoder_tokens=None,
+    include_layers=None,
+    html_action="view",
+    *,
+    include_heads=None,
+    display_mode=None,
+):
     """Show one layer at a time, all its heads over each other as lines from queries to keys (BertViz's head view).
 
     attention  what `collect` returned, or a list of [1, heads, time, time], one per layer, with `tokens`
@@ -52,32 +67,78 @@ def head_view(attention=None, tokens=None, sentence_b_start=None, prettify_token
     display_mode       "light" or "dark"; None: as the page around it
     Raises ViewError (a ValueError) for what does not fit together, is not there, or is too large to draw.
     """
-    kinds = reading.read(attention, tokens, sentence_b_start, prettify_tokens, encoder_attention, decoder_attention,
-                         cross_attention, encoder_tokens, decoder_tokens, include_layers, include_heads)
+    kinds = reading.read(
+        attention,
+        tokens,
+        sentence_b_start,
+        prettify_tokens,
+        encoder_attention,
+        decoder_attention,
+        cross_attention,
+        encoder_tokens,
+        decoder_tokens,
+        include_layers,
+        include_heads,
+    )
     layer = _chosen("layer", layer, [number for kind in kinds for number in kind.layers])
     for number in heads or []:
         _chosen("head", number, [each for kind in kinds for each in kind.heads])
     _refuse_size("head", kinds)
-    return _shown("head", kinds, still.head(kinds, layer, heads), html_action, layer=layer, heads=heads,
-                  mode=_mode(display_mode))
+    return _shown(
+        "head", kinds, still.head(kinds, layer, heads), html_action, layer=layer, heads=heads, mode=_mode(display_mode)
+    )
 
 
-def model_view(attention=None, tokens=None, sentence_b_start=None, prettify_tokens=True, display_mode=None,
-               encoder_attention=None, decoder_attention=None, cross_attention=None, encoder_tokens=None,
-               decoder_tokens=None, include_layers=None, include_heads=None, html_action="view"):
+def model_view(
+    attention=None,
+    tokens=None,
+    sentence_b_start=None,
+    prettify_tokens=True,
+    display_mode=None,
+    encoder_attention=None,
+    decoder_attention=None,
+    cross_attention=None,
+    encoder_tokens=None,
+    decoder_tokens=None,
+    include_layers=None,
+    include_heads=None,
+    html_action="view",
+):
     """Show all heads of all layers at once, each as a small picture that a click makes large (BertViz's model view).
 
     The arguments are those of `head_view`.
     """
-    kinds = reading.read(attention, tokens, sentence_b_start, prettify_tokens, encoder_attention, decoder_attention,
-                         cross_attention, encoder_tokens, decoder_tokens, include_layers, include_heads)
+    kinds = reading.read(
+        attention,
+        tokens,
+        sentence_b_start,
+        prettify_tokens,
+        encoder_attention,
+        decoder_attention,
+        cross_attention,
+        encoder_tokens,
+        decoder_tokens,
+        include_layers,
+        include_heads,
+    )
     _refuse_size("model", kinds)
     return _shown("model", kinds, still.model(kinds), html_action, mode=_mode(display_mode))
 
 
-def neuron_view(attention, tokens=None, sentence_b_start=None, prettify_tokens=True, display_mode=None, layer=None,
-                head=None, encoder_tokens=None, decoder_tokens=None, include_layers=None, include_heads=None,
-                html_action="view"):
+def neuron_view(
+    attention,
+    tokens=None,
+    sentence_b_start=None,
+    prettify_tokens=True,
+    display_mode=None,
+    layer=None,
+    head=None,
+    encoder_tokens=None,
+    decoder_tokens=None,
+    include_layers=None,
+    include_heads=None,
+    html_action="view",
+):
     """Show how one head's weights come out of its queries and keys, number by number (BertViz's neuron view).
 
     attention    what `collect` returned: BertViz shows four of Hugging Face's models here, this any that was collected
@@ -85,22 +146,36 @@ def neuron_view(attention, tokens=None, sentence_b_start=None, prettify_tokens=T
     The other arguments are those of `head_view`. Raises ViewError also where queries and keys were not collected.
     """
     if not isinstance(attention, reading.Attention):
-        raise ViewError("neuron_view needs queries and keys, which cannot be told from weights; give what "
-                        "collect(model, ...) returns")
-    kinds = reading.read(attention, tokens, sentence_b_start, prettify_tokens, encoder_tokens=encoder_tokens,
-                         decoder_tokens=decoder_tokens, include_layers=include_layers, include_heads=include_heads)
+        raise ViewError(
+            "neuron_view needs queries and keys, which cannot be told from weights; give what "
+            "collect(model, ...) returns"
+        )
+    kinds = reading.read(
+        attention,
+        tokens,
+        sentence_b_start,
+        prettify_tokens,
+        encoder_tokens=encoder_tokens,
+        decoder_tokens=decoder_tokens,
+        include_layers=include_layers,
+        include_heads=include_heads,
+    )
     for kind in kinds:
         if kind.queries is None or kind.keys is None:
-            raise ViewError(f"the {kind.name} attention has no queries and keys: a q_proj or k_proj of the model was "
-                            "not called; call both as modules, or look at the weights with head_view")
+            raise ViewError(
+                f"the {kind.name} attention has no queries and keys: a q_proj or k_proj of the model was "
+                "not called; call both as modules, or look at the weights with head_view"
+            )
     layer = _chosen("layer", layer, [number for kind in kinds for number in kind.layers])
     head = _chosen("head", head, [number for kind in kinds for number in kind.heads])
     _refuse_size("neuron", kinds)
     first = kinds[0]
-    png = still.neuron(first, layer if layer in first.layers else first.layers[0],
-                       head if head in first.heads else first.heads[0])
-    return _shown("neuron", kinds, png, html_action, _unexplained(kinds), layer=layer, head=head,
-                  mode=_mode(display_mode))
+    png = still.neuron(
+        first, layer if layer in first.layers else first.layers[0], head if head in first.heads else first.heads[0]
+    )
+    return _shown(
+        "neuron", kinds, png, html_action, _unexplained(kinds), layer=layer, head=head, mode=_mode(display_mode)
+    )
 
 
 def _chosen(what, number, known):
@@ -127,13 +202,17 @@ def _refuse_size(view, kinds):
         if layers * heads * numbers <= MOST_NUMBERS and drawn <= MOST_LINES[view]:
             continue
         stored, at_once = MOST_NUMBERS // numbers, MOST_LINES[view] // lines  # how many heads fit
-        fitting = {"head": min(heads, at_once), "model": min(heads, at_once, stored),
-                   "neuron": min(heads, stored) if at_once else 0}[view]
+        fitting = {
+            "head": min(heads, at_once),
+            "model": min(heads, at_once, stored),
+            "neuron": min(heads, stored) if at_once else 0,
+        }[view]
         deep = min(layers, (min(stored, at_once) if view == "model" else stored) // max(1, fitting))
         raise ViewError(
             f"{view}_view of the {kind.name} attention: {layers} layers x {heads} heads x {queries} queries x {keys} "
             f"keys are {layers * heads * numbers:,} numbers, and {drawn:,} lines at once; up to {MOST_NUMBERS:,} and "
-            f"{MOST_LINES[view]:,} can be drawn: {_remedy(layers, heads, deep, fitting)}")
+            f"{MOST_LINES[view]:,} can be drawn: {_remedy(layers, heads, deep, fitting)}"
+        )
 
 
 def _remedy(layers, heads, deep, fitting):
@@ -161,8 +240,10 @@ def _unexplained(kinds):
                 where = f"{kind.name} layer {kind.layers[layer]}, head {kind.heads[int(worst.argmax())]}"
     if most < 1e-3:
         return ""
-    return (f" The weights are not the softmax of these queries and keys: they differ by up to {most:.2f} ({where}); "
-            "something else changes the queries, the keys or the scores.")
+    return (
+        f" The weights are not the softmax of these queries and keys: they differ by up to {most:.2f} ({where}); "
+        "something else changes the queries, the keys or the scores."
+    )
 
 
 def in_words(kinds):
@@ -179,9 +260,11 @@ def _kind_in_words(kind):
         weights = weights * ~torch.eye(queries, dtype=torch.bool)
     place = int(weights.argmax())
     layer, head, query, key = (int(axis) for axis in torch.unravel_index(torch.tensor(place), weights.shape))
-    text = (f"{kind.name.capitalize()} attention, {layers} layers x {heads} heads, {queries} queries x {keys} keys; "
-            f"strongest: in layer {kind.layers[layer]}, head {kind.heads[head]}, “{kind.rows[query]}” ({query}) gives "
-            f"“{kind.columns[key]}” ({key}) {float(weights[layer, head, query, key]):.2f}.")
+    text = (
+        f"{kind.name.capitalize()} attention, {layers} layers x {heads} heads, {queries} queries x {keys} keys; "
+        f"strongest: in layer {kind.layers[layer]}, head {kind.heads[head]}, “{kind.rows[query]}” ({query}) gives "
+        f"“{kind.columns[key]}” ({key}) {float(weights[layer, head, query, key]):.2f}."
+    )
     return text + (f" {infinite} weights are no finite numbers and are drawn as 0." if infinite else "")
 
 

@@ -82,8 +82,15 @@ def lines(axes, tables, colours):
         drawn = (table >= least).nonzero().tolist()
         shades = [(*to_rgb(colour), float(table[query, key]) / math.sqrt(len(tables))) for query, key in drawn]
         ends = [[(0, query), (1, key)] for query, key in drawn]
-        axes.add_collection(LineCollection(ends, colors=shades, linewidths=1.4, antialiaseds=False,
-                                           linestyles=(0, tuple(dash)) if dash else "solid"))
+        axes.add_collection(
+            LineCollection(
+                ends,
+                colors=shades,
+                linewidths=1.4,
+                antialiaseds=False,
+                linestyles=(0, tuple(dash)) if dash else "solid",
+            )
+        )
 
 
 def _words(axes, rows, columns):
@@ -108,8 +115,16 @@ def head(kinds, layer, heads):
             looks = [(light[number % len(light)], DASHES[number // len(light) % len(DASHES)]) for number in shown]
             lines(axis, [kind.weights[place][number] for number in shown], looks)
             for number, (colour, _) in zip(shown, looks, strict=True):
-                axis.text(number / max(8, len(kind.heads) - 1), -1.3, str(kind.heads[number]), color="white", size=7,
-                          ha="center", va="center", bbox={"boxstyle": "square", "color": colour})
+                axis.text(
+                    number / max(8, len(kind.heads) - 1),
+                    -1.3,
+                    str(kind.heads[number]),
+                    color="white",
+                    size=7,
+                    ha="center",
+                    va="center",
+                    bbox={"boxstyle": "square", "color": colour},
+                )
             _words(axis, kind.rows, kind.columns)
             _finish(axis, longer, f"{kind.name}, layer {kind.layers[place]}", -2)
         return png(figure, COLOURS["light"])
@@ -136,10 +151,20 @@ def model(kinds):
                 axes.text(-0.08, y + each / 2, f"layer {kind.layers[row]}", ha="right", va="center")
                 for column, table in enumerate(layer):
                     x = cell * column
-                    axes.imshow(torch.nan_to_num(table, 0.0).numpy(), cmap="Blues", vmin=0, vmax=1, aspect="auto",
-                                interpolation="nearest", extent=(x + 0.03, x + cell - 0.03, y + each - 0.03, y + 0.03))
-                    axes.add_patch(Rectangle((x + 0.03, y + 0.03), cell - 0.06, each - 0.06, fill=False,
-                                             edgecolor="0.7", linewidth=0.6))
+                    axes.imshow(
+                        torch.nan_to_num(table, 0.0).numpy(),
+                        cmap="Blues",
+                        vmin=0,
+                        vmax=1,
+                        aspect="auto",
+                        interpolation="nearest",
+                        extent=(x + 0.03, x + cell - 0.03, y + each - 0.03, y + 0.03),
+                    )
+                    axes.add_patch(
+                        Rectangle(
+                            (x + 0.03, y + 0.03), cell - 0.06, each - 0.06, fill=False, edgecolor="0.7", linewidth=0.6
+                        )
+                    )
                 y += each
             y += 0.05
         axes.set(xlim=(-0.7, width), ylim=(height, 0))
@@ -153,14 +178,22 @@ def neuron(kind, layer, head):
     products = queries @ keys.T / math.sqrt(queries.shape[-1])
     rows, columns = kind.size[2:]
     name = f"{kind.name}, layer {layer}, head {head}"
-    tables = [(f"{name}:\nqueries", queries, kind.rows, None), ("keys", keys, kind.columns, None),
-              ("query · key / √head_dim", products, kind.rows, kind.columns),
-              ("weights", kind.weights[place][number], kind.rows, kind.columns)]
+    tables = [
+        (f"{name}:\nqueries", queries, kind.rows, None),
+        ("keys", keys, kind.columns, None),
+        ("query · key / √head_dim", products, kind.rows, kind.columns),
+        ("weights", kind.weights[place][number], kind.rows, kind.columns),
+    ]
     with paper():
         wide = [max(1.3, min(2.6, 0.06 * queries.shape[1]))] * 2 + [max(1.5, ROW * columns)] * 2
         figure = Figure()
-        axes = _beside(figure, [(room(names), across, 0.15) for (_, _, names, _), across in
-                                zip(tables, wide, strict=True)], ROW * max(rows, columns), room(kind.columns), 0.45)
+        axes = _beside(
+            figure,
+            [(room(names), across, 0.15) for (_, _, names, _), across in zip(tables, wide, strict=True)],
+            ROW * max(rows, columns),
+            room(kind.columns),
+            0.45,
+        )
         for axis, (title, table, names, others) in zip(axes, tables, strict=True):
             table = torch.nan_to_num(table, 0.0)
             if title == "weights":
@@ -183,8 +216,10 @@ def _beside(figure, parts, high, below=0.1, above=0.3):
     width, height = sum(map(sum, parts)), below + high + above
     figure.set_size_inches(width, height)
     ends = list(itertools.accumulate(map(sum, parts), initial=0.0))
-    return [figure.add_axes(((start + left) / width, below / height, own / width, high / height))
-            for start, (left, own, _) in zip(ends, parts, strict=False)]
+    return [
+        figure.add_axes(((start + left) / width, below / height, own / width, high / height))
+        for start, (left, own, _) in zip(ends, parts, strict=False)
+    ]
 
 
 def _below(figure, parts, high, above=0.35):
@@ -193,8 +228,10 @@ def _below(figure, parts, high, above=0.35):
     width, height = sum(sides), sum(high) + above * len(high)
     figure.set_size_inches(width, height)
     ends = list(itertools.accumulate((own + above for own in high), initial=0.0))
-    return [figure.add_axes((sides[0] / width, 1 - (start + above + own) / height, sides[1] / width, own / height))
-            for start, own in zip(ends, high, strict=False)]
+    return [
+        figure.add_axes((sides[0] / width, 1 - (start + above + own) / height, sides[1] / width, own / height))
+        for start, own in zip(ends, high, strict=False)
+    ]
 
 
 def _finish(axis, longer, title, top):

@@ -7,8 +7,8 @@ import browser
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell
 from nbgrader_course import LESSON, NOTEBOOK, Course, cell_of
+from nbgrader_server import Server
 from payloads import HTML, MARKDOWN, PRINTED, RUN
-from test_formgrader import Server
 
 NAME = "<img src=x onerror=alert(1)>"
 ACTIVE = "script, iframe, object, embed, form, link, base, svg"

@@ -20,7 +20,7 @@ from autograder.diagnosing.recording import differences, values
 from workbench import parts
 
 LESSON = "positional_embeddings"
-reference = lesson.load(Path(__file__).parent.parent / "solutions" / f"{LESSON}.py")
+reference = lesson.load(Path(__file__).parents[2] / "solutions" / f"{LESSON}.py")
 both = pytest.mark.parametrize("ours", [reference, parts], ids=["lesson", "parts"])
 in_both_dtypes = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
 MAX_LEN, WIDTH, VOCAB = 11, 14, 13

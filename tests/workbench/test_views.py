@@ -5,10 +5,12 @@ import gzip
 import hashlib
 import html
 import io
+import os
 import re
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import lessons
 import numpy as np
@@ -398,7 +400,12 @@ def test_a_view_is_the_same_in_every_run(view):
         "html_action='return').html.encode()).hexdigest())"
     )
     told = subprocess.run(
-        [sys.executable, "-c", code], cwd=lessons.REPOSITORY / "tests", check=True, capture_output=True, text=True
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parent,
+        env={**os.environ, "PYTHONPATH": str(lessons.REPOSITORY / "tests")},
+        check=True,
+        capture_output=True,
+        text=True,
     ).stdout.strip()
     assert told == hashlib.sha256(first.html.encode()).hexdigest()
 

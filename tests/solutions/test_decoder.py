@@ -17,7 +17,7 @@ from autograder.diagnosing.recording import differences, values
 from workbench import parts
 from workbench.broken.decoder import broken_decoder_layer
 
-reference = lesson.load(Path(__file__).parent.parent / "solutions" / "decoder.py")
+reference = lesson.load(Path(__file__).parents[2] / "solutions" / "decoder.py")
 BOTH = {"reference": reference, "box": parts}
 SIZES = dict(embed_dim=15, num_heads=3, ff_dim=11)
 BATCH, KEYS = 2, 7

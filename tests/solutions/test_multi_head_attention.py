@@ -16,7 +16,7 @@ from workbench import parts
 from workbench.broken.multi_head_attention import BrokenMultiHeadAttention
 
 LESSON = "multi_head_attention"
-reference = lesson.load(Path(__file__).parent.parent / "solutions" / f"{LESSON}.py")
+reference = lesson.load(Path(__file__).parents[2] / "solutions" / f"{LESSON}.py")
 BATCH, QUERIES, KEYS, HEADS, EMBED_DIM = 5, 3, 11, 2, 14
 PROJECTIONS = ("q_proj", "k_proj", "v_proj")
 both = pytest.mark.parametrize("ours", [reference, parts], ids=["lesson", "parts"])

@@ -16,7 +16,7 @@ from workbench.broken.decoder_only import broken_repetition_penalty
 gpt2 = pytest.importorskip("transformers.models.gpt2.modeling_gpt2")
 warpers = pytest.importorskip("transformers.generation.logits_process")
 
-reference = lesson.load(Path(__file__).parent.parent / "solutions" / "decoder_only.py")
+reference = lesson.load(Path(__file__).parents[2] / "solutions" / "decoder_only.py")
 VOCAB, EMBED, HEADS, FF, LAYERS, MAX_LEN = 61, 24, 3, 37, 3, 23
 DTYPES = [torch.float32, torch.float64]
 

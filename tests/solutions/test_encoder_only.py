@@ -16,7 +16,7 @@ from workbench.broken.encoder_only import broken_classify
 
 bert = pytest.importorskip("transformers.models.bert.modeling_bert")
 
-LESSON = Path(__file__).parent.parent / "solutions" / "encoder_only.py"
+LESSON = Path(__file__).parents[2] / "solutions" / "encoder_only.py"
 reference = lesson.load(LESSON)
 VOCAB, EMBED, HEADS, FF, LAYERS, MAX_LEN, CLASSES, PAD = 61, 24, 3, 37, 3, 23, 5, 2
 DTYPES = [torch.float32, torch.float64]

@@ -6,9 +6,9 @@ import random
 
 import nbformat
 import pytest
+from attacked import Host, notebook
 from lessons import REPOSITORY, read
 from nbformat.v4 import new_notebook
-from test_attacks import Host, notebook
 
 from autograder.grading import report
 from autograder.grading.run import is_check

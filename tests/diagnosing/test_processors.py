@@ -13,7 +13,7 @@ from processors import EVERY, PLAYED, environment
 
 def on(processor, lesson):
     """Return what all answers of a lesson are told on a played processor, and what torch says that it is."""
-    command = [sys.executable, Path(__file__).parent / "processors.py", lesson, str(EVERY[processor])]
+    command = [sys.executable, Path(__file__).parents[1] / "processors.py", lesson, str(EVERY[processor])]
     done = subprocess.run(command, capture_output=True, text=True, env=environment(processor), timeout=1800)
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout)

@@ -16,7 +16,7 @@ from autograder.diagnosing.recording import differences, values
 from workbench import parts
 from workbench.broken.encoder import broken_encoder_layer
 
-reference = lesson.load(Path(__file__).parent.parent / "solutions" / "encoder.py")
+reference = lesson.load(Path(__file__).parents[2] / "solutions" / "encoder.py")
 SIZES = dict(embed_dim=15, num_heads=3, ff_dim=11)
 BATCH, TIME = 2, 7
 KEPT = torch.arange(TIME) < torch.tensor([[7], [5]])  # [batch, time], the second sequence is padded

@@ -17,7 +17,7 @@ from workbench import parts
 from workbench.broken.self_attention import BrokenSelfAttention
 
 LESSON = "self_attention"
-reference = lesson.load(Path(__file__).parent.parent / "solutions" / f"{LESSON}.py")
+reference = lesson.load(Path(__file__).parents[2] / "solutions" / f"{LESSON}.py")
 BATCH, TIME, EMBED_DIM, HEAD_DIM = 3, 5, 11, 7
 MASKS = [None, (TIME, TIME), (BATCH, 1, TIME), (BATCH, TIME, TIME)]
 both = pytest.mark.parametrize("ours", [reference, parts], ids=["lesson", "parts"])

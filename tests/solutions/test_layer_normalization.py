@@ -16,7 +16,7 @@ from workbench import parts
 from workbench.broken.layer_normalization import broken_layer_norm
 
 LESSON = "layer_normalization"
-reference = lesson.load(Path(__file__).parent.parent / "solutions" / f"{LESSON}.py")
+reference = lesson.load(Path(__file__).parents[2] / "solutions" / f"{LESSON}.py")
 DTYPES = [torch.float32, torch.float64]
 both = pytest.mark.parametrize("ours", [reference, parts], ids=["lesson", "parts"])
 in_both_dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "float64"])

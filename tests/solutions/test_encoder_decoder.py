@@ -14,7 +14,7 @@ from autograder.probes import encoder_decoder as encoder_decoder_probes
 from workbench import parts
 from workbench.broken import encoder_decoder as broken
 
-LESSON = lesson.load(Path(__file__).parent.parent / "solutions" / "encoder_decoder.py")
+LESSON = lesson.load(Path(__file__).parents[2] / "solutions" / "encoder_decoder.py")
 WRITTEN_TWICE = pytest.mark.parametrize("own", [LESSON, parts], ids=["reference", "workbench.parts"])
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
 

@@ -25,7 +25,7 @@ from workbench.figures import Picture
 from workbench.views import collect
 
 LESSON = "visualizing_attention"
-REPOSITORY = Path(__file__).parent.parent
+REPOSITORY = Path(__file__).parents[2]
 reference = lesson.load(REPOSITORY / "solutions" / f"{LESSON}.py")
 # A bug is found by an input, and no closed box is needed for that.
 EXERCISES = [name for name in lesson.read(REPOSITORY / "solutions" / f"{LESSON}.py").exercises if "bug" not in name]

@@ -32,6 +32,9 @@ c.CourseDirectory.ignore = [
     "*.so",
 ]
 
+# A release is tried before the earlier one is removed.
+c.GenerateAssignment.exporter_class = "autograder.authoring.assign.TriedFirst"
+
 # What a learner finds in place of a solution.
 c.ClearSolutions.code_stub = {
     "python": '# YOUR CODE HERE\nraise NotImplementedError("this exercise is not solved yet")',

@@ -1,16 +1,15 @@
 """Make the learner's notebook of a lesson, by nbgrader's generate_assignment, and refuse it if it tells an answer."""
 
 import ast
-import copy
 import json
-import os
+import sys
 import tempfile
-from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
 
 from autograder import course
+from autograder.authoring.assign import generate, load_config, other_points, release_folder
 from autograder.authoring.build import as_bytes, each, expanded, notebook_path, solved, strings, write
 from autograder.authoring.build import choice as arguments  # noqa: F401  (__main__ asks every command for `arguments`)
 from autograder.authoring.draft import BEGIN
@@ -29,17 +28,18 @@ SAYS_NOTHING = (
 COUNTING = ("range", "len", "enumerate", "zip")
 
 
-def release(lesson, root, register=True):
+def release(lesson, root, register=True, say=lambda notice: None):
     """Write the lesson's skeleton into the release folder; return whether the file changed.
 
     register  whether the instructor's gradebook is told of the assignment, as `nbgrader generate_assignment` does
+    say       is called with what the instructor should know, if submissions were graded with other points
 
     A LessonError leaves the earlier release, and the gradebook, as they were.
     """
     config = load_config(root)
     current(lesson)
     with tempfile.TemporaryDirectory() as scratch:
-        first = generate(lesson, root, config, Path(scratch) / "first", register=False)
+        first = _generated(lesson, config, Path(scratch) / "first", register=False)
         notebook = nbformat.reads(first.decode(), as_version=nbformat.NO_CONVERT)
         target = Path(root) / release_folder(config) / lesson.folder / f"{lesson.name}.ipynb"
         if faults := [
@@ -48,28 +48,16 @@ def release(lesson, root, register=True):
             *leaks(lesson, notebook, target.parent),
         ]:
             raise LessonError(faults)
-        if register and generate(lesson, root, config, Path(scratch) / "second", register=True) != first:
+        if register and (notice := other_points(lesson.folder, config)):
+            say(notice)
+        if register and _generated(lesson, config, Path(scratch) / "second", register=True) != first:
             raise course.CourseError(f"{lesson.folder}: nbgrader made two different releases; see its configuration")
     return write(target, first)
 
 
-def load_config(root):
-    """Return the course's nbgrader configuration."""
-    from traitlets.config import PyFileConfigLoader
-
-    config = PyFileConfigLoader(course.CONFIG, path=str(root)).load_config()
-    config.CourseDirectory.root = str(Path(root).resolve())
-    return config
-
-
-def course_directory(config):
-    from nbgrader.coursedir import CourseDirectory
-
-    return CourseDirectory(config=config)
-
-
-def release_folder(config):
-    return course_directory(config).release_directory
+def _generated(lesson, config, folder, register):
+    """Return the bytes of the released notebook, made in a scratch folder."""
+    return (generate(lesson.folder, config, folder, register) / f"{lesson.name}.ipynb").read_bytes()
 
 
 def current(lesson):
@@ -85,38 +73,6 @@ def current(lesson):
             cell.outputs, cell.execution_count = [], None
     if as_bytes(found) != as_bytes(solved(lesson)):
         raise LessonError([Fault(str(lesson.path), line, f"{course.shown(path)} is not built from this text", build)])
-
-
-def generate(lesson, root, config, folder, register):
-    """Run nbgrader's generate_assignment into a folder and return the notebook's bytes."""
-    from nbgrader.converters import GenerateAssignment
-    from nbgrader.utils import capture_log
-
-    config = copy.deepcopy(config)
-    config.CourseDirectory.assignment_id = lesson.folder
-    config.CourseDirectory.release_directory = str(folder)
-    if not register:
-        config.GenerateAssignment.no_database = True
-        config.SaveCells.enabled = False
-    with programs_on_path():
-        app = GenerateAssignment(coursedir=course_directory(config), config=config, force=True)
-        result = capture_log(app)
-    path = folder / lesson.folder / f"{lesson.name}.ipynb"
-    if not result["success"] or not path.is_file():
-        said = [line for line in result.get("log", "").splitlines() if line.strip()]
-        raise course.CourseError(f"{lesson.folder}: nbgrader refused the release: " + " ".join(said[-3:]))
-    return path.read_bytes()
-
-
-@contextmanager
-def programs_on_path():
-    """nbgrader calls `alembic` by name when it makes a gradebook."""
-    before = os.environ.get("PATH", "")
-    os.environ["PATH"] = course.with_programs()
-    try:
-        yield
-    finally:
-        os.environ["PATH"] = before
 
 
 def alone(lesson):
@@ -219,4 +175,8 @@ def file_text(path):
 
 def run(args):
     root = course.find_root(args.root)
-    return each(args, lambda lesson: release(lesson, root), "released")
+
+    def say(notice):
+        print(f"\n{notice}", file=sys.stderr)
+
+    return each(args, lambda lesson: release(lesson, root, say=say), "released")

@@ -1,9 +1,12 @@
 """A class is graded side by side, only what changed is graded again, and the table tells what came of it."""
 
 import json
+from datetime import timedelta
 
 import pytest
-from six_learners import EXPECTED, Class, handed_in
+from nbgrader.api import Gradebook
+from six_learners import EXPECTED, LESSON, Class, handed_in
+from traitlets.config import Config
 
 from autograder.grading import grade
 from autograder.grading.workers import GIVEN_UP
@@ -46,6 +49,27 @@ def test_a_second_run_grades_only_what_changed(one, first):
     assert "1 graded in" in one.grade("--only", "finn")
     assert one.scores() == EXPECTED
     assert "2 graded in" in one.grade("--again", "--only", "carla", "emma")
+
+
+def test_limits_due_dates_and_extensions_grade_again_and_where_the_course_lies_does_not(one, first):
+    def basis(**settings):
+        return grade.Grading(one.folder, "7", Config(settings)).submission("emma").digest
+
+    before = basis()
+    assert before == grade.Grading(one.folder, "7").graded("emma")
+    assert basis(SandboxProvisioner=Config(memory=999)) != before
+    assert basis(LateSubmissionPlugin=Config(penalty_method="zero")) != before
+    assert basis(SandboxKernelManager=Config(prove_first=True)) == before
+    with Gradebook(one.coursedir().db_url, "transformer_taxonomy") as book:
+        book.update_or_create_assignment(LESSON.folder, duedate="2026-01-01 12:00:00 UTC")
+        due = basis()
+        book.find_submission(LESSON.folder, "emma").extension = timedelta(days=1)
+        book.db.commit()
+        assert len({before, due, basis()}) == 3
+        book.update_or_create_assignment(LESSON.folder, duedate=None)
+        book.find_submission(LESSON.folder, "emma").extension = None
+        book.db.commit()
+    assert basis() == before
 
 
 def test_a_learner_who_handed_in_nothing_is_named(one, first):

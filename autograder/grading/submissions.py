@@ -1,0 +1,219 @@
+"""The submissions of one lesson in a course: what was handed in, whether it is graded, and how a grade is recorded."""
+
+import contextlib
+import fcntl
+import functools
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+from nbformat.v4 import new_notebook
+
+from ..authoring.lesson import read
+from ..course import CONFIG, CourseError, select, shown
+from ..intake.arrivals import AutogradeAll, SubmissionExporter
+from ..intake.rebuild import NOTES, Rebuild
+from ..intake.timestamp import read_time
+from . import basis, report
+from .run import RunAnswers
+from .unit import Unit
+
+GRADED = "graded"  # the note in a graded notebook: the digest of what it is the grade of
+STEPS = ("Execute", "RunAnswers", "Score", "SandboxProvisioner", "SandboxKernelManager")  # what runs in a worker
+LATE = ("AssignLatePenalties", "LateSubmissionPlugin")
+# Settings on which no grade depends: where the course lies, and whether isolation was proven a moment ago.
+ELSEWHERE = {"RunAnswers": ("solutions",), "SandboxKernelManager": ("prove_first",)}
+
+
+class TakenError(Exception):
+    """Another run is grading this class."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """One learner's submission of the lesson, as it was rebuilt.
+
+    learner   whose it is
+    digest    of everything that its grade depends on
+    notebook  the rebuilt notebook
+    """
+
+    learner: str
+    digest: str
+    notebook: object
+
+
+class AutogradeJudged(AutogradeAll):
+    """nbgrader's autograde in which a notebook that was judged elsewhere takes the place of the run.
+
+    judged  {learner: (digest, executed notebook)}
+    """
+
+    judged = {}
+
+    def _init_preprocessors(self):
+        super()._init_preprocessors()
+        steps = self.exporter._preprocessors
+        if not self._sanitizing:
+            steps[:] = [step for step in steps if not isinstance(step, RunAnswers)]
+            steps.insert(0, self._take)
+            steps.append(self._stamp)
+
+    def _take(self, notebook, resources):
+        digest, judged = self.judged[resources["nbgrader"]["student"]]
+        resources["digest"] = digest
+        return judged, resources
+
+    def _stamp(self, notebook, resources):
+        notebook.metadata[NOTES][GRADED] = resources["digest"]
+        return notebook, resources
+
+
+class Grading:
+    """The submissions of one lesson in a course.
+
+    root      the course, or the folder of a class whose nbgrader_config.py takes in the course's
+    lesson    which lesson: a number, a name or a path
+    settings  traitlets configuration that is added to the course's own
+    """
+
+    def __init__(self, root, lesson, settings=None):
+        from nbgrader.coursedir import CourseDirectory
+        from traitlets.config import PyFileConfigLoader
+
+        self.root = Path(root).resolve()
+        self.config = PyFileConfigLoader(CONFIG, path=str(self.root)).load_config()
+        self.config.merge(settings or {})
+        self.lesson = read(select(Path(self.config.RunAnswers.solutions).parent, [lesson])[0])
+        self.course = CourseDirectory(config=self.config, root=str(self.root), assignment_id=self.lesson.folder)
+
+    def folder(self, step, learner="."):
+        """Return the folder of this lesson in one of nbgrader's steps."""
+        return Path(self.course.format_path(step, learner, self.lesson.folder))
+
+    def expect_released(self):
+        """Raise CourseError if nbgrader does not know this lesson yet, or if its notebook is not there."""
+        from nbgrader.api import Gradebook, MissingEntry
+
+        notebook = self.folder(self.course.release_directory) / f"{self.lesson.name}.ipynb"
+        try:
+            with Gradebook(self.course.db_url, self.course.course_id) as gradebook:
+                gradebook.find_notebook(self.lesson.name, self.lesson.folder)
+            missing = not notebook.is_file()
+        except MissingEntry:
+            missing = True
+        if missing:
+            word = self.lesson.number or self.lesson.name
+            raise CourseError(
+                f"{self.lesson.folder} is not released: there is no {shown(notebook)}, or the gradebook "
+                f"{self.gradebook} does not know it; run `python -m autograder release {word}`, or nbgrader "
+                "generate_assignment"
+            )
+
+    @property
+    def gradebook(self):
+        """The address of the gradebook, as it may be shown."""
+        from sqlalchemy import make_url
+
+        return make_url(self.course.db_url).render_as_string(hide_password=True)
+
+    def learners(self):
+        """Return the names of all who handed something in for this lesson."""
+        submitted = self.root / self.course.submitted_directory
+        found = sorted(submitted.iterdir()) if submitted.is_dir() else []
+        return [
+            path.name for path in found if not path.name.startswith(".") and os.path.lexists(path / self.lesson.folder)
+        ]
+
+    @functools.cached_property
+    def _basis(self):
+        """A digest of what every grade of this lesson depends on besides the submission, and the extensions of those
+        who have one: {learner: timedelta}."""
+        from nbgrader.api import Gradebook, MissingEntry
+
+        released = self.folder(self.course.release_directory) / f"{self.lesson.name}.ipynb"
+        settings = {name: dict(self.config[name]) for name in (*STEPS, *LATE) if name in self.config}
+        for step, names in ELSEWHERE.items():
+            for name in names:
+                settings.get(step, {}).pop(name, None)
+        due, extensions = None, {}
+        with contextlib.suppress(MissingEntry), Gradebook(self.course.db_url, self.course.course_id) as gradebook:
+            due = gradebook.find_assignment(self.lesson.folder).duedate
+            extensions = {
+                one.student_id: one.extension
+                for one in gradebook.assignment_submissions(self.lesson.folder)
+                if one.extension
+            }
+        settings["due"] = str(due)
+        return basis.digest(self.lesson.name, released, Path(self.config.RunAnswers.solutions), settings), extensions
+
+    def submission(self, learner):
+        """Read what a learner handed in, whatever it is, and return it as a `Submission`."""
+        folder = self.folder(self.course.submitted_directory, learner)
+        names = {
+            "student": learner,
+            "assignment": self.lesson.folder,
+            "notebook": self.lesson.name,
+            "db_url": self.course.db_url,
+        }
+        resources = {"nbgrader": names, "unique_key": self.lesson.name}
+        with contextlib.chdir(self.root):
+            exporter = SubmissionExporter(config=self.config)
+            arrival = exporter.arrival(str(folder / f"{self.lesson.name}.ipynb"), names)
+            notebook, _ = Rebuild(config=self.config).preprocess(new_notebook(), resources | {"arrival": arrival})
+        basis, extensions = self._basis
+        times = [str(read_time(folder)[0]), str(extensions.get(learner))]
+        said = json.dumps([basis, times, notebook], sort_keys=True)
+        return Submission(learner, hashlib.sha256(said.encode()).hexdigest(), notebook)
+
+    def graded(self, learner):
+        """Return the digest of what the learner's graded notebook is the grade of, or None."""
+        path = self.folder(self.course.autograded_directory, learner) / f"{self.lesson.name}.ipynb"
+        try:
+            with open(path, encoding="utf-8") as file:
+                return json.load(file)["metadata"][NOTES][GRADED]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def unit(self, submission):
+        """Return the work that a submission makes for a worker."""
+        chosen = {name: self.config[name] for name in STEPS if name in self.config}
+        return Unit(
+            submission.learner,
+            nbformat.writes(submission.notebook, version=nbformat.NO_CONVERT),
+            str(self.folder(self.course.release_directory)),
+            json.dumps(chosen),
+        )
+
+    def record(self, submission, found):
+        """Let nbgrader record a submission's scores and write its graded notebook; return its `Graded` checks."""
+        notebook = submission.notebook if isinstance(found, Exception) else nbformat.reads(found, 4)
+        if isinstance(found, Exception):
+            notebook.metadata[NOTES]["refused"] = str(found) or type(found).__name__
+        course = type(self.course)(
+            config=self.config, root=str(self.root), assignment_id=self.lesson.folder, student_id=submission.learner
+        )
+        converter = AutogradeJudged(coursedir=course, config=self.config)
+        converter.force = True
+        converter.judged = {submission.learner: (submission.digest, notebook)}
+        converter.start()
+        return self.read(submission.learner)
+
+    def read(self, learner):
+        path = self.folder(self.course.autograded_directory, learner) / f"{self.lesson.name}.ipynb"
+        return report.read(path)
+
+    @contextlib.contextmanager
+    def alone(self):
+        """Keep a second run away from this class while the block runs. Raises `TakenError` if there is one already."""
+        folder = self.root / self.course.autograded_directory
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(folder / ".grading", "w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise TakenError(f"{folder}: another run is grading this class; wait for it, or end it") from None
+            yield

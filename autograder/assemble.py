@@ -28,7 +28,7 @@ from .calling.local import UNSOLVED
 from .checking.check import examine
 from .checking.result import CELL
 from .course import CourseError, find_root
-from .diagnosing import recording
+from .diagnosing import records
 from .notebooks.definitions import load
 
 BOX = "box"
@@ -59,7 +59,7 @@ class AssemblyError(ValueError):
     """What cannot be assembled: place, fact, remedy."""
 
 
-def assemble(lessons=None, parts=None, *, check=True, recorded=recording.FOLDER):
+def assemble(lessons=None, parts=None, *, check=True, recorded=records.FOLDER):
     """Return the `Assembly` of the parts that some lessons define, with a closed box for each that is not right.
 
     lessons   a folder of lessons (texts `encoder.py`, or notebooks `01_encoder/encoder.ipynb`), or a list of such
@@ -169,7 +169,7 @@ class Source:
 
     def _wrong(self, part, component):
         try:
-            record = recording.read(part, self.recorded)
+            record = records.read(part, self.recorded)
         except LookupError:
             return False, "cannot be checked without recorded answers; make them with `python -m autograder record`"
         try:

@@ -69,13 +69,13 @@ def checks(lesson, exercise, runs):
     """Print how long a right answer, wrong answers, and the probes of the right answer alone take."""
     from autograder import check, probes
     from autograder.calling.local import Here
-    from autograder.diagnosing import recording
+    from autograder.diagnosing import records
 
     right, wrong = answers(lesson, exercise, runs)
     here = Here({exercise: right})
     calls = [
         ("right", lambda: check(right, exercise)),
-        ("probes alone", lambda: probes.observe(lesson, exercise, here, recording.SEED)),
+        ("probes alone", lambda: probes.observe(lesson, exercise, here, records.SEED)),
     ]
     first = seconds(calls[0][1])
     times = {name: [] for name, _ in calls}
@@ -100,9 +100,9 @@ def main():
     os.environ["TRANSFORMER_TAXONOMY_STATE"] = tempfile.mkdtemp(prefix="progress-of-bench-")
     import torch
 
-    from autograder.diagnosing import recording
+    from autograder.diagnosing import records
 
-    recorded = recording.exercises()
+    recorded = records.exercises()
     if unknown := [name for name in args.exercises if name not in recorded]:
         parser.error(f"there is no exercise {unknown[0]!r}; there are {', '.join(recorded)}")
     print(f"\n{KIND.format(f'check, {args.runs} runs', 'median', 'fastest', 'slowest', 'of probes')}")

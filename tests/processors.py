@@ -38,11 +38,11 @@ def told(lesson, every=1):
     from lessons import alternatives, catalogue, read, reference
 
     from autograder.checking.check import examine
-    from autograder.diagnosing import recording
+    from autograder.diagnosing import records
 
     found = {}
     for exercise in read(lesson).exercises:
-        record = recording.read(exercise)
+        record = records.read(exercise)
         right = [("reference", getattr(reference(lesson), exercise)), *alternatives(lesson).of(exercise)]
         wrong = catalogue(lesson).singles(exercise)[::every]
         answers = [(name, None, call) for name, call in right]

@@ -107,8 +107,8 @@ def test_a_file_imports_only_what_its_layer_may(path):
     ("path", "code"),
     [
         ("course/01_encoder/encoder.ipynb", "import autograder"),
-        ("course/01_encoder/encoder.ipynb", "from autograder.diagnosing import recording"),
-        ("solutions/encoder.py", "from autograder.diagnosing.recording import read"),
+        ("course/01_encoder/encoder.ipynb", "from autograder.diagnosing import records"),
+        ("solutions/encoder.py", "from autograder.diagnosing.records import read"),
         ("solutions/encoder.py", "from autograder import *"),
         ("solutions/encoder.py", "from solutions.decoder import causal_mask"),
         ("solutions/notebooks/01_encoder/encoder.ipynb", "from autograder.checking.check import check"),

@@ -14,8 +14,9 @@ from pathlib import Path
 from .. import course, mistakes, probes
 from ..calling.local import Here
 from ..course import AuthorError, nearest
-from ..diagnosing import recording
+from ..diagnosing import records
 from ..notebooks.definitions import load
+from . import recorder
 from .lesson import Fault, LessonError
 from .lesson import read as read_lesson
 
@@ -183,7 +184,7 @@ def examine(lesson):
     for exercise in lesson.exercises.values():
         with told(lesson):
             reference = getattr(found.reference, exercise.name)
-            probes.observe(lesson.name, exercise.name, _Reference({exercise.name: reference}), recording.SEED)
+            probes.observe(lesson.name, exercise.name, _Reference({exercise.name: reference}), records.SEED)
     return found
 
 
@@ -289,9 +290,9 @@ def first(found, exercise, **how):
 
 
 def recorded(found, exercise, **how):
-    """Return the `Record` of an exercise, as `recording.record` makes it; raise LessonError with what it refuses."""
+    """Return the `Record` of an exercise, as `recorder.record` makes it; raise LessonError with what it refuses."""
     with told(found.lesson):
-        return recording.record(
+        return recorder.record(
             found.lesson,
             found.lesson.exercises[exercise],
             getattr(found.reference, exercise),

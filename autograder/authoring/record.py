@@ -14,19 +14,19 @@ from pathlib import Path
 import torch
 
 from .. import course, probes
-from ..diagnosing import recording
+from ..diagnosing import records
 from ..processes import cores, pool
 from ..progress_bar import shown_progress
-from . import faults
+from . import faults, recorder
 from .build import choice, read_all
 from .faults import beside  # noqa: F401  (where mistakes and alternatives are)
 from .lesson import LessonError, read
 
 
-def records(lesson, seed=recording.SEED, pairs=True, draws=None):
+def records(lesson, seed=records.SEED, pairs=True, draws=None):
     """Yield the `Record` of each exercise of a lesson.
 
-    draws  function of an exercise's name: its {probe: draw} as `recording.record` takes it; None to find them
+    draws  function of an exercise's name: its {probe: draw} as `recorder.record` takes it; None to find them
 
     Raises LessonError if the lesson has no probes or no mistakes, if a mistake cannot be told from a right answer or
     from another mistake, or if what is observed depends on how a processor rounds.
@@ -38,7 +38,7 @@ def records(lesson, seed=recording.SEED, pairs=True, draws=None):
 
 def record(
     lessons,
-    folder=recording.FOLDER,
+    folder=records.FOLDER,
     only=(),
     workers=None,
     progress=lambda what, done, every: None,
@@ -88,7 +88,7 @@ def quiet():
 
 def _written(made, lesson, folder, only):
     """Write records, and remove those of exercises that are gone; return whether anything changed."""
-    changed = [recording.write(one, folder) for one in made]
+    changed = [recorder.write(one, folder) for one in made]
     gone = [path for path in (Path(folder) / lesson.name).glob("*.json") if path.stem not in lesson.exercises]
     for path in () if only else gone:
         path.unlink()

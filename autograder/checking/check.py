@@ -8,7 +8,7 @@ import torch
 
 from .. import probes
 from ..calling.watched import Own, Watched, own
-from ..diagnosing import recording
+from ..diagnosing import records
 from ..diagnosing.diagnosis import Diagnosis, diagnose
 from ..diagnosing.examine import SECONDS, observe, settle, strange, unsolved
 from . import progress_file, progress_map
@@ -35,7 +35,7 @@ def check(component, exercise=None, *, seconds=SECONDS):
     return found
 
 
-def examine(record, components, seconds=SECONDS, seed=recording.SEED):
+def examine(record, components, seconds=SECONDS, seed=records.SEED):
     """Probe the component that a record is about, within the time allowed, and return the `Result`.
 
     If it is wrong and calls other components of its lesson, it is probed once more with right ones in their
@@ -96,7 +96,7 @@ def result(record, diagnosis: Diagnosis, observed, printed="", note=""):
 
 def _record(name):
     try:
-        return recording.read(name)
+        return records.read(name)
     except LookupError:
         raise LookupError(_no_such_exercise(name)) from None
 
@@ -104,7 +104,7 @@ def _record(name):
 def _no_such_exercise(name):
     import difflib
 
-    known = list(recording.exercises())
+    known = list(records.exercises())
     near = difflib.get_close_matches(str(name), known, 1)
     meant = f"did you mean {near[0]!r}?" if near else f"the exercises are {', '.join(known)}"
     return f'there is no exercise {name!r}; {meant} Or name it: check(component, exercise="name")'

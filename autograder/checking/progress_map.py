@@ -9,10 +9,10 @@ from pathlib import Path
 from workbench.map_boxes import LESSONS, PARTS
 from workbench.transformer_map import transformer_map
 
+from ..diagnosing import records
 from . import progress_file
 from .result import BOX, html_row
 
-RECORDED = Path(__file__).parent.parent / "recorded"  # `recording` knows it too, and would import torch
 MARKS = {"solved": "✓", "tried": "◐", "not yet": "·"}
 
 # How the lessons stand in a terminal: the models on top of what they are made of. One in a row is as wide as two.
@@ -40,7 +40,7 @@ class Exercise:
     points: float
 
 
-def read(folder=RECORDED):
+def read(folder=records.FOLDER):
     """Return the `Progress` of whoever runs this in all exercises that are recorded, in the order of the course."""
     found = []
     for path in sorted(Path(folder).glob("*/*.json")):

@@ -60,10 +60,10 @@ class LessonFile(pytest.File):
         self.lesson, self._module, self._results = lesson, None, {}
 
     def collect(self):
-        from ..diagnosing import recording
+        from ..diagnosing import records
 
-        for exercise in [name for name, lesson in recording.exercises().items() if lesson == self.lesson]:
-            record = recording.read(exercise)
+        for exercise in [name for name, lesson in records.exercises().items() if lesson == self.lesson]:
+            record = records.read(exercise)
             for index, (probe, _) in enumerate(record.probes):
                 yield ProbeItem.from_parent(self, name=f"{exercise}::{probe}", record=record, index=index)
 

@@ -8,8 +8,9 @@ import torch
 
 from ..calling.local import Fault
 from ..probes import Observations
-from . import recording
+from .comparison import agree, differences, values
 from .observation import same
+from .records import Record
 
 
 @dataclass
@@ -30,23 +31,20 @@ class Diagnosis:
     rows: list[tuple[str, str]] = field(default_factory=list)
 
 
-def diagnose(record: recording.Record, observed: Mapping[str, Observations], stopped: str = "") -> Diagnosis:
+def diagnose(record: Record, observed: Mapping[str, Observations], stopped: str = "") -> Diagnosis:
     """Compare {probe: Observations} with a record and return the `Diagnosis`.
 
     stopped  why not all probes were run; empty if they were
     """
-    seen = recording.values(observed)
-    expected = {
-        probe: {name: record.expected(probe, name) for name in observations}
-        for probe, observations in record.reference.items()
-    }
-    differs = recording.differences(expected, seen)
+    seen = values(observed)
+    expected = record.expected()
+    differs = differences(expected, seen)
     rows = [(sentence, _state(name, seen, differs)) for name, sentence in record.probes]
     if stopped:
         return Diagnosis(False, says=[stopped], rows=rows)
-    if not differs or any(recording.agree(differs, accepted) for accepted in record.accepted):
+    if not differs or any(agree(differs, accepted) for accepted in record.accepted):
         return Diagnosis(True, keeps=1.0, rows=[(sentence, "right") for sentence, _ in rows])
-    found = next((known for known in record.behaviours if recording.agree(differs, known["differs"])), None)
+    found = next((known for known in record.behaviours if agree(differs, known["differs"])), None)
     if found is None:
         return Diagnosis(False, says=symptoms(record, observed, expected), rows=rows)
     about = [record.mistakes[name] for name in found["mistakes"]]
@@ -71,7 +69,7 @@ def _state(probe: str, seen: Collection[str], differs: Collection[str]) -> str:
 
 
 def symptoms(
-    record: recording.Record,
+    record: Record,
     observed: Mapping[str, Observations],
     expected: Mapping[str, Mapping[str, Any]],
     most: int = 3,

@@ -10,7 +10,7 @@ from ..calling.limit import TimeUp
 from ..calling.local import Source
 from ..calling.watched import Watched
 from .diagnosis import Diagnosis
-from .recording import Record
+from .records import Record
 
 SECONDS = 10.0  # a right answer takes a hundredth of one
 

@@ -207,9 +207,9 @@ def jump(
     plain     the same of the answer, as it is observed always
     changed   {how: {observation: value}}: as it is observed otherwise
     """
-    differs = _differs(expected, plain)
+    differs = differing(expected, plain)
     for how, seen in changed.items():
-        other = _differs(expected, seen)
+        other = differing(expected, seen)
         if (
             bool(differs) != bool(other)
             or differs
@@ -219,18 +219,13 @@ def jump(
             return Jump(probe, answer, turned or (differs or other)[0], how)
     if (
         not differs
-        and (name := _differs(expected, plain, slack=0.5))
+        and (name := differing(expected, plain, slack=0.5))
         or differs
-        and not _differs(expected, plain, slack=2.0)
+        and not differing(expected, plain, slack=2.0)
         and (name := differs)
     ):
         return Jump(probe, answer, name[0], "the tolerance is half or twice as large")
     return None
-
-
-def _differs(expected: Mapping[str, Any], seen: Mapping[str, Any], slack: float = 1.0) -> list[str]:
-    """Return the names of the observations that differ from the reference's."""
-    return [name for name in {**expected, **seen} if not same(expected.get(name), seen.get(name), slack)]
 
 
 def draw(

@@ -19,7 +19,8 @@ from ..calling.remote import Ended, Missing
 from ..calling.watched import Watched, own
 from ..calling.wire import Malformed
 from ..checking.check import result
-from ..diagnosing import recording, steady
+from ..diagnosing import records, steady
+from ..diagnosing.comparison import agree, differences, values
 from ..diagnosing.diagnosis import Diagnosis, diagnose
 from ..diagnosing.examine import SECONDS, not_run, observe, settle, strange
 from ..notebooks.definitions import load
@@ -104,8 +105,7 @@ def _fresh(record, reference, seed):
         accepted=[],
         behaviours=[],
         reference={
-            probe: {name: recording.plain(value) for name, value in seen.values.items()}
-            for probe, seen in right.items()
+            probe: {name: records.plain(value) for name, value in seen.values.items()} for probe, seen in right.items()
         },
         given={probe: seen.given for probe, seen in right.items()},
     )
@@ -125,10 +125,6 @@ def _quiet():
         yield
 
 
-def _expected(fresh):
-    return {probe: {name: fresh.expected(probe, name) for name in seen} for probe, seen in fresh.reference.items()}
-
-
 def _probe(record, fresh, submission, reference, seed, seconds, parts):
     try:
         observed, stopped = observe(fresh, submission, seconds, seed, parts)
@@ -139,11 +135,11 @@ def _probe(record, fresh, submission, reference, seed, seconds, parts):
         return Diagnosis(False, says=[str(reason)], rows=not_run(record)), {}
     diagnosis = diagnose(fresh, observed, stopped)
     if not diagnosis.passed and not stopped and record.accepted:
-        expected = _expected(fresh)
-        differs = recording.differences(expected, recording.values(observed))
+        expected = fresh.expected()
+        differs = differences(expected, values(observed))
         for component in reference.accepted(record):
-            other = recording.differences(expected, recording.values(_observed(fresh, component, seed)))
-            if recording.agree(differs, other):
+            other = differences(expected, values(_observed(fresh, component, seed)))
+            if agree(differs, other):
                 return diagnose(replace(fresh, accepted=[other]), observed), observed
     return diagnosis, observed
 
@@ -156,7 +152,7 @@ def _named(record, diagnosis, note, submission, reference, seed, seconds):
     """Return the diagnosis with the name of the mistake, if it is a known one, and the note on how it was judged."""
 
     def recorded(parts):
-        observed, stopped = observe(record, submission, seconds, recording.SEED, parts)
+        observed, stopped = observe(record, submission, seconds, records.SEED, parts)
         return diagnose(record, observed, stopped), observed
 
     try:
@@ -185,15 +181,15 @@ def _is_mistake(record, names, submission, reference, seed, seconds):
 
 def _shows_mistake(record, names, submission, reference, seed, seconds):
     fresh = _fresh(record, reference, seed)
-    expected = _expected(fresh)
+    expected = fresh.expected()
     wrong = [
-        recording.differences(expected, recording.values(_observed(fresh, component, seed)))
+        differences(expected, values(_observed(fresh, component, seed)))
         for component in reference.mistaken(record, names)
     ]
     for parts in ((), tuple(record.uses)) if record.uses else ((),):
         observed, stopped = observe(fresh, submission, seconds, seed, parts)
-        differs = recording.differences(expected, recording.values(observed))
-        if not stopped and any(recording.agree(differs, other) for other in wrong):
+        differs = differences(expected, values(observed))
+        if not stopped and any(agree(differs, other) for other in wrong):
             return True
     return False
 

@@ -17,7 +17,7 @@ from traitlets import Integer, Unicode
 from .. import probes
 from ..calling.remote import Channel, Ended, Remote
 from ..calling.watched import withheld
-from ..diagnosing import recording
+from ..diagnosing import records
 from ..intake.rebuild import NOTES
 from ..notebooks import reach
 from ..notebooks.demos import unneeded
@@ -222,7 +222,7 @@ def reference_in(folder):
 
 @functools.cache
 def _recorded(exercise):
-    return recording.read(exercise)
+    return records.read(exercise)
 
 
 def _record(cell):

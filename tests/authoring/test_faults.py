@@ -9,7 +9,7 @@ import pytest
 from autograder import __main__ as command
 from autograder.authoring import record
 from autograder.authoring.lesson import LessonError
-from autograder.diagnosing import recording
+from autograder.diagnosing import records
 
 TWICE = """
 @mistake("mean", symptom="S.", cause="C.", place="P.")
@@ -253,7 +253,7 @@ def refused(own):
 
 def test_a_new_lesson_has_no_fault_and_is_recorded(own):
     assert record.record([own.read()], own.root / "recorded", workers=1)
-    made = recording.read(own.name, own.root / "recorded")
+    made = records.read(own.name, own.root / "recorded")
     assert [one["mistakes"] for one in made.behaviours] == [
         ["one_mean_for_everything"],
         ["subtracted_in_place"],
@@ -358,7 +358,7 @@ SEVEN = lessons.read("scaled_dot_product_attention")
 
 def test_exercises_that_are_recorded_side_by_side_are_those_of_the_course(tmp_path):
     known = lessons.read("layer_normalization")
-    shutil.copytree(recording.FOLDER / known.name, tmp_path / known.name)
+    shutil.copytree(records.FOLDER / known.name, tmp_path / known.name)
     seen = []
     assert not record.record(
         [known], tmp_path, only=["layer_norm", "RMSNorm"], workers=2, progress=lambda *told: seen.append(told)

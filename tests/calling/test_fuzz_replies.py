@@ -8,7 +8,7 @@ import torch
 from lessons import REPOSITORY
 from loopback import remote
 
-from autograder.diagnosing import recording
+from autograder.diagnosing import records
 from autograder.grading import judge
 
 ODD = [None, True, -1, 2**70, 1.5, "", "x", [], {}, [[]], {"a": {}}, ["x", 1], "\x00", float("nan")]
@@ -55,9 +55,9 @@ def answering(numbers, is_module):
     return Module if is_module else lambda *given: strange(numbers)
 
 
-@pytest.mark.parametrize("exercise", sorted(recording.exercises()))
+@pytest.mark.parametrize("exercise", sorted(records.exercises()))
 def test_whatever_an_answer_returns_there_is_a_verdict(exercise):
-    record, reference = recording.read(exercise), judge.Reference(REPOSITORY / "solutions")
+    record, reference = records.read(exercise), judge.Reference(REPOSITORY / "solutions")
     is_module = isinstance(reference.component(record), type)
     helpers = dict.fromkeys(record.uses, lambda *given: None)
     for seed in range(SEEDS):
@@ -82,7 +82,7 @@ REPLIES = ["output", "fault", "changed", "gradients", "used", "shapes", "trained
     ],
 )
 def test_whatever_is_forged_in_a_reply_there_is_a_verdict(exercise):
-    record, reference = recording.read(exercise), judge.Reference(REPOSITORY / "solutions")
+    record, reference = records.read(exercise), judge.Reference(REPOSITORY / "solutions")
     right = reference.component(record)
     for seed in range(6):
         numbers = random.Random(f"forged {exercise} {seed}")

@@ -8,10 +8,10 @@ from loopback import remote
 from autograder.calling import inside, wire
 from autograder.calling.local import Request
 from autograder.calling.watched import Watched, keeps_in_place
-from autograder.diagnosing import recording
+from autograder.diagnosing import records
 from workbench import parts
 
-BOXES = [name for name in parts.__all__ if name in recording.exercises()]
+BOXES = [name for name in parts.__all__ if name in records.exercises()]
 
 
 def ask(names, request, forbidden=()):
@@ -60,12 +60,12 @@ def test_the_box_that_an_exercise_asks_for_is_closed_while_it_is_judged(name):
 
 
 def test_what_an_answer_keeps_that_changes_its_arguments():
-    streaming, scores = recording.read("streaming_attention"), recording.read("attention_scores")
+    streaming, scores = records.read("streaming_attention"), records.read("attention_scores")
     assert keeps_in_place(streaming) == streaming.mistakes["arguments_changed_in_place"]["keeps"] < 1
     # Here the mistake shows in the gradients as well: one that shows in nothing else is no known mistake.
     assert keeps_in_place(scores) == 0
     assert keeps_in_place(scores, ("arguments_changed_in_place",)) is None
-    assert keeps_in_place(recording.read("causal_mask")) is None
+    assert keeps_in_place(records.read("causal_mask")) is None
 
 
 @pytest.mark.parametrize("shape", [[2**26] * 16, [2**20] * 3, [0, 2**26, 2**26], [2**25]])

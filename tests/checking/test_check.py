@@ -16,7 +16,7 @@ from autograder import check, hint, progress
 from autograder.calling.limit import TimeUp, time_limit
 from autograder.checking.check import examine
 from autograder.checking.result import MIME_TYPE
-from autograder.diagnosing.recording import read
+from autograder.diagnosing.records import read
 from workbench import parts
 
 LESSON = reference("scaled_dot_product_attention")

@@ -7,14 +7,14 @@ import nbformat
 import pytest
 from lessons import LESSONS, REPOSITORY, read
 
-from autograder.diagnosing import recording
+from autograder.diagnosing import records
 from autograder.notebooks import meaning
 
 NAME = "scaled_dot_product_attention"
 FOLDER = read(NAME).folder
 SOLVED = REPOSITORY / "solutions" / "notebooks" / FOLDER
 SKELETON = REPOSITORY / "course" / FOLDER
-PROBES = [(exercise, probe) for exercise in read(NAME).exercises for probe, _ in recording.read(exercise).probes]
+PROBES = [(exercise, probe) for exercise in read(NAME).exercises for probe, _ in records.read(exercise).probes]
 
 
 def run_pytest(*arguments):
@@ -56,11 +56,11 @@ def test_a_warning_costs_nothing_where_warnings_are_errors(tmp_path):
     )
     answer.source += "\nPATTERN = '\\d'\n"  # Python warns of the backslash
     nbformat.write(notebook, tmp_path / "mine.ipynb")
-    assert "1 passed" in run_pytest("-W", "error", "-k", recording.read("attention_scores").probes[0][0], tmp_path)
+    assert "1 passed" in run_pytest("-W", "error", "-k", records.read("attention_scores").probes[0][0], tmp_path)
 
 
 def test_one_failing_probe_does_not_fail_the_others(wrong):
-    right = len(recording.read("attention_scores").probes)
+    right = len(records.read("attention_scores").probes)
     passed = int(wrong.rpartition(" passed")[0].rpartition(" ")[2])
     assert right < passed < len(PROBES)
 

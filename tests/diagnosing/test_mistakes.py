@@ -6,9 +6,9 @@ import pytest
 import tables
 from lessons import EXERCISES, LESSONS, TEXTS, alternatives, catalogue, read, reference
 
-from autograder.authoring import record
+from autograder.authoring import record, recorder
 from autograder.checking.check import examine
-from autograder.diagnosing import recording
+from autograder.diagnosing import records
 from autograder.notebooks.definitions import load
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # mistakes may use what PyTorch warns of
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # mistakes may use what PyTor
 def examined(exercise, component):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return examine(recording.read(exercise), {exercise: component}, seconds=60)
+        return examine(records.read(exercise), {exercise: component}, seconds=60)
 
 
 def unsolved(*arguments, **keywords):
@@ -56,7 +56,7 @@ def test_every_mistake_is_rejected_and_named_and_every_right_answer_passes(lesso
 
 @pytest.mark.parametrize(("lesson", "exercise"), EXERCISES)
 def test_two_mistakes_at_once_are_named_together(lesson, exercise):
-    known = {tuple(one["mistakes"]) for one in recording.read(exercise).behaviours if len(one["mistakes"]) == 2}
+    known = {tuple(one["mistakes"]) for one in records.read(exercise).behaviours if len(one["mistakes"]) == 2}
     pairs = [one for one in catalogue(lesson).pairs(exercise) if one.mistakes in known]
     for one in pairs[:: max(1, len(pairs) // 25)]:  # each costs as much as a check, and there are hundreds
         result = examined(exercise, one.call)
@@ -97,7 +97,7 @@ def test_a_mistake_written_out_as_source_is_the_same_mistake(lesson, exercise):
 @pytest.mark.parametrize("lesson", LESSONS)
 def test_every_probe_is_failed_by_some_mistake(lesson):
     for exercise in read(lesson).exercises:
-        known = recording.read(exercise)
+        known = records.read(exercise)
         failed = {probe for behaviour in known.behaviours for probe in behaviour["differs"]}
         assert {probe for probe, _ in known.probes} - failed == set(), exercise
 
@@ -107,17 +107,17 @@ def test_fresh_numbers_tell_the_same_mistakes_apart(lesson):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for found in record.records(read(lesson), seed="another day", pairs=False, draws=lambda exercise: {}):
-            assert found.accepted == recording.read(found.exercise).accepted == []
+            assert found.accepted == records.read(found.exercise).accepted == []
 
 
 @pytest.mark.parametrize("lesson", LESSONS)
 def test_the_recorded_answers_are_those_of_the_present_lesson(lesson):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        known = record.records(read(lesson), pairs=False, draws=lambda exercise: recording.read(exercise).draws)
+        known = record.records(read(lesson), pairs=False, draws=lambda exercise: records.read(exercise).draws)
         made = {one.exercise: vars(one) for one in known}
-    assert {exercise for exercise, known in recording.exercises().items() if known == lesson} == set(made)
+    assert {exercise for exercise, known in records.exercises().items() if known == lesson} == set(made)
     for exercise, fresh in made.items():
-        kept = vars(recording.read(exercise))
+        kept = vars(records.read(exercise))
         kept["behaviours"] = [one for one in kept["behaviours"] if len(one["mistakes"]) == 1]
-        assert recording.close_enough(kept, fresh), f"{exercise}: run `python -m autograder record {lesson}`"
+        assert recorder.close_enough(kept, fresh), f"{exercise}: run `python -m autograder record {lesson}`"

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from autograder import probes
+from autograder.authoring import recorder
 from autograder.calling.local import Here, Request
-from autograder.diagnosing import recording
 from autograder.diagnosing.steady import Answer, Moved, Reordered, Widened, draw
 from autograder.mistakes import Catalogue
 
@@ -167,7 +167,7 @@ def test_a_mistake_is_not_asked_for_float64_and_a_right_answer_is(probe):
     assert jumps["an alternative"].how == "it computes in float64"
 
 
-# What recording does about it
+# What the recorder does about it
 
 
 def recorded(wrong, **options):
@@ -194,7 +194,7 @@ def recorded(wrong, **options):
         return torch.tensor(2 * len(scores))
 
     exercise = SimpleNamespace(name="pick", points=1, uses=(), hints=())
-    return recording.record(
+    return recorder.record(
         SimpleNamespace(name=LESSON, path="a text"),
         exercise,
         lambda scores: largest(scores) + 10 * len(scores),

@@ -12,7 +12,7 @@ from loopback import Loopback, remote
 from autograder.calling import wire
 from autograder.calling.remote import Ended, Remote
 from autograder.checking.check import examine
-from autograder.diagnosing import recording
+from autograder.diagnosing import records
 from autograder.grading import judge, run
 
 REFERENCE = judge.Reference(REPOSITORY / "solutions")
@@ -21,7 +21,7 @@ SECONDS = 60
 
 
 def judged(exercise, submission, seed="a seed of the test"):
-    return judge.judge(recording.read(exercise), submission, REFERENCE, seed, SECONDS)
+    return judge.judge(records.read(exercise), submission, REFERENCE, seed, SECONDS)
 
 
 def outcome(result):
@@ -34,12 +34,12 @@ def test_every_right_answer_is_right_for_numbers_that_nobody_has_seen(lesson, ex
     for number, (style, component) in enumerate(right):
         for seed in (f"first {number}", f"second {number}"):
             result = judged(exercise, remote({exercise: component}), seed)
-            assert outcome(result) == (True, recording.read(exercise).points, set(), False), (style, seed, result)
+            assert outcome(result) == (True, records.read(exercise).points, set(), False), (style, seed, result)
 
 
 @pytest.mark.parametrize(("lesson", "exercise"), EXERCISES)
 def test_a_wrong_answer_gets_the_result_of_the_check_in_the_notebook(lesson, exercise):
-    record = recording.read(exercise)
+    record = records.read(exercise)
     for wrong in catalogue(lesson).singles(exercise)[::7]:
         local = examine(record, {exercise: wrong.call}, SECONDS)
         official = judged(exercise, remote({exercise: wrong.call}), str(wrong.mistakes))
@@ -48,7 +48,7 @@ def test_a_wrong_answer_gets_the_result_of_the_check_in_the_notebook(lesson, exe
 
 
 def test_two_mistakes_at_once_are_named_as_in_the_notebook():
-    record = recording.read("attention_weights")
+    record = records.read("attention_weights")
     recorded = [set(known["mistakes"]) for known in record.behaviours if len(known["mistakes"]) == 2]
     pairs = [pair for pair in catalogue(SEVEN).pairs(record.exercise) if set(pair.mistakes) in recorded]
     for pair in pairs[::9]:
@@ -59,7 +59,7 @@ def test_two_mistakes_at_once_are_named_as_in_the_notebook():
 
 def test_the_numbers_are_others_for_every_submission_and_the_recorded_ones_are_not_among_them():
     asked = []
-    for seed in ("one", "two", recording.SEED):
+    for seed in ("one", "two", records.SEED):
         channel = Loopback({"attention_scores": reference(SEVEN).attention_scores})
         judged("attention_scores", Remote(lambda channel=channel: channel), seed)
         asked.append({buffer for _, buffers in channel.asked for buffer in buffers if len(buffer) > 100})
@@ -74,7 +74,7 @@ class KnowsTheRecord:
 
     def __init__(self, exercise, here, elsewhere):
         self.here, self.elsewhere, self.known, self.learning = here, elsewhere, set(), True
-        examine(recording.read(exercise), {exercise: self}, SECONDS)
+        examine(records.read(exercise), {exercise: self}, SECONDS)
         self.learning = False
 
     def __call__(self, *arguments):
@@ -93,7 +93,7 @@ def unscaled(query, key):
 def test_an_answer_that_is_right_for_the_recorded_numbers_only_earns_nothing():
     right = reference(SEVEN).attention_scores
     cheat = KnowsTheRecord("attention_scores", right, unscaled)
-    assert examine(recording.read("attention_scores"), {"attention_scores": cheat}).passed
+    assert examine(records.read("attention_scores"), {"attention_scores": cheat}).passed
     result = judged("attention_scores", remote({"attention_scores": cheat}))
     assert not result.passed and result.earned == 0
     assert "for others it is not" in result.says[-1]
@@ -137,7 +137,7 @@ def test_what_a_wrong_helper_changed_is_no_deed_of_the_answer():
         answer = {"scaled_dot_product_attention": attend}
         results = [
             judged("scaled_dot_product_attention", remote(answer)),
-            examine(recording.read("scaled_dot_product_attention"), answer, SECONDS),
+            examine(records.read("scaled_dot_product_attention"), answer, SECONDS),
         ]
     finally:
         attend.__globals__["attention_scores"] = before
@@ -174,7 +174,7 @@ def test_a_busy_machine_costs_nobody_points():
 
     def judged_within(seconds, patience):
         submission = remote({"attention_scores": attention_scores}, patience=patience)
-        record = recording.read("attention_scores")
+        record = records.read("attention_scores")
         return judge.judge(record, submission, REFERENCE, "a seed", seconds).passed
 
     assert not judged_within(0.2, 1) and judged_within(0.2, 1000)
@@ -231,5 +231,5 @@ def test_a_reply_is_read_against_its_own_request():
 
 def test_the_lesson_of_every_record_has_its_text():
     for lesson, exercise in EXERCISES:
-        assert REFERENCE.component(recording.read(exercise)).__name__ == exercise
+        assert REFERENCE.component(records.read(exercise)).__name__ == exercise
         assert read(lesson).exercises[exercise]

@@ -9,8 +9,8 @@ import torch
 
 from autograder import assemble as assembling
 from autograder.assemble import PARTS, AssemblyError, assemble
+from autograder.authoring import recorder
 from autograder.authoring.lesson import BEGIN, END
-from autograder.diagnosing import recording
 from workbench import parts as boxes
 
 torch.set_num_threads(1)
@@ -239,14 +239,14 @@ def recorded(tmp_path):
     """A folder of recorded answers with two exercises of lesson 8."""
     lesson = lessons.read("multi_head_attention")
     for name in ("split_heads", "merge_heads"):
-        record = recording.record(
+        record = recorder.record(
             lesson,
             lesson.exercises[name],
             vars(lessons.reference(lesson.name))[name],
             lessons.catalogue(lesson.name),
             pairs=False,
         )
-        recording.write(record, tmp_path / "recorded")
+        recorder.write(record, tmp_path / "recorded")
     return tmp_path / "recorded"
 
 

@@ -12,7 +12,7 @@ from processors import OTHER, PLAYED
 
 from autograder.authoring import build, release
 from autograder.checking.result import MIME_TYPE
-from autograder.diagnosing import recording
+from autograder.diagnosing import records
 
 SOLVED = {name: build.notebook_path(read(name)).resolve() for name in LESSONS}
 # To run all notebooks twice would take long. Where rounding adds up to other outputs they run on a played processor,
@@ -108,4 +108,4 @@ def test_each_check_is_worth_what_was_recorded(lesson):
         for cell in nbformat.read(SKELETONS[lesson], 4).cells
         if cell.cell_type == "code" and cell.metadata.get("nbgrader", {}).get("grade")
     }
-    assert checks == {f"check_{name}": recording.read(name).points for name in read(lesson).exercises}
+    assert checks == {f"check_{name}": records.read(name).points for name in read(lesson).exercises}

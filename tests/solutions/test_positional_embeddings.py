@@ -16,7 +16,7 @@ from witness import witnessed
 from autograder import probes
 from autograder.authoring import lesson
 from autograder.calling.local import Here
-from autograder.diagnosing.recording import differences, values
+from autograder.diagnosing.comparison import differences, values
 from workbench import parts
 
 LESSON = "positional_embeddings"

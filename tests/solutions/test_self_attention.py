@@ -11,7 +11,7 @@ from witness import witnessed
 from autograder import probes
 from autograder.authoring import lesson
 from autograder.calling.local import Here
-from autograder.diagnosing.recording import differences, values
+from autograder.diagnosing.comparison import differences, values
 from autograder.probes import self_attention as self_attention_probes
 from workbench import parts
 from workbench.broken.self_attention import BrokenSelfAttention

@@ -17,7 +17,7 @@ from autograder.assemble import assemble
 from autograder.authoring import lesson
 from autograder.calling.local import Here
 from autograder.calling.stubs import View
-from autograder.diagnosing.recording import differences, values
+from autograder.diagnosing.comparison import differences, values
 from autograder.probes import visualizing_attention as view_probes
 from workbench import parts, planted, pretrained
 from workbench.broken.visualizing_attention import broken_show_cross_attention

@@ -1,63 +1,23 @@
-"""Recorded answers: what the reference, accepted alternatives and mistakes of an exercise show under its probes.
-
-They are made once from the instructor's side and travel with the learner's copy of the course. The learner's
-side needs neither solutions nor mistakes, and gets its answer as fast as the probes run.
-"""
+"""Make the record of an exercise: what its right and wrong answers show, each told from all others."""
 
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import torch
-
 from .. import probes
 from ..course import AuthorError
-from .observation import Signature, same, same_signature, signature
-from .steady import Answer, Jump, draw, observe
+from ..diagnosing.comparison import agree, differences, values
+from ..diagnosing.observation import Signature
+from ..diagnosing.records import FOLDER, SEED, Record, plain
+from ..diagnosing.steady import Answer, Jump, draw, observe
 
 if TYPE_CHECKING:
     from ..mistakes import Catalogue, Wrong
 
-FOLDER = Path(__file__).parent.parent / "recorded"
-SEED = "recorded"
 APART = 3.0  # how many times the tolerance two mistakes have to be apart: neither may become the other by rounding
-
-
-@dataclass
-class Record:
-    """What a check has to know of one exercise.
-
-    probes      [name, sentence] of each probe
-    draws       {probe: which draw of numbers it takes}, where the first was not steady
-    reference   {probe: {observation: value}}, tensors as {"shape", "values"}
-    given       {probe: {observation: the inputs in words}}
-    accepted    how accepted alternatives differ from the reference: {probe: signature}
-    mistakes    {name: {"symptom", "cause", "place", "keeps"}}
-    behaviours  ways to be wrong: {"mistakes": names, "differs": {probe: signature}}
-    """
-
-    lesson: str
-    exercise: str
-    points: float
-    uses: list[str]
-    hints: list[str]
-    probes: list[list[str]]
-    draws: dict[str, int]
-    reference: dict[str, dict[str, Any]]
-    given: dict[str, dict[str, str]]
-    accepted: list[dict[str, Signature]]
-    mistakes: dict[str, dict[str, Any]]
-    behaviours: list[dict[str, Any]]
-
-    def expected(self, probe: str, observation: str) -> Any:
-        """Return the reference's observation, as a tensor or a string; None if it makes none of this name."""
-        value = self.reference[probe].get(observation)
-        if isinstance(value, dict):
-            return torch.tensor(value["values"], dtype=torch.float64).reshape(value["shape"])
-        return value
 
 
 class LessonLike(Protocol):
@@ -84,34 +44,6 @@ class ExerciseLike(Protocol):
 
     @property
     def hints(self) -> Iterable[str]: ...
-
-
-def differences(
-    reference: Mapping[str, Mapping[str, Any]], seen: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Signature]:
-    """Return {probe: signature} of every probe that shows anything else than for the reference.
-
-    reference  {probe: {observation: tensor or string}}
-    seen       {probe: {observation: tensor or string}}, of as many probes as were run
-    """
-    return {
-        probe: signature(reference[probe], observations)
-        for probe, observations in seen.items()
-        if any(
-            not same(reference[probe].get(name), observations.get(name))
-            for name in {**reference[probe], **observations}
-        )
-    }
-
-
-def agree(one: Mapping[str, Signature], other: Mapping[str, Signature], slack: float = 1.0) -> bool:
-    """Return True if two sets of differences can come from the same answer, at `slack` times the usual tolerance."""
-    return one.keys() == other.keys() and all(same_signature(one[name], other[name], slack) for name in one)
-
-
-def values(observed: Mapping[str, probes.Observations]) -> dict[str, dict[str, Any]]:
-    """Return {probe: {observation: value}} of what `probes.observe` returned."""
-    return {probe: observations.values for probe, observations in observed.items()}
 
 
 def record(
@@ -262,12 +194,6 @@ def _written(wrong: "Wrong") -> str:
     return ", ".join(f"{step}: {function.__qualname__}" for step, function in wrong.replaced.items())
 
 
-def plain(value: Any) -> Any:
-    if not isinstance(value, torch.Tensor):
-        return value
-    return {"shape": list(value.shape), "values": [float(f"{number:.7g}") for number in value.flatten().tolist()]}
-
-
 def write(found: Record, folder: Path | str = FOLDER) -> bool:
     """Write a record as JSON text, one behaviour a line, so that a change shows as a short diff.
 
@@ -287,19 +213,6 @@ def write(found: Record, folder: Path | str = FOLDER) -> bool:
     beside.write_text(text, encoding="utf-8")
     beside.replace(path)
     return True
-
-
-def read(exercise: str, folder: Path | str = FOLDER) -> Record:
-    """Return the `Record` of an exercise. Raises LookupError if no lesson has an exercise of this name."""
-    paths = sorted(Path(folder).glob(f"*/{exercise}.json"))
-    if not paths:
-        raise LookupError(exercise)
-    return Record(**json.loads(paths[0].read_text(encoding="utf-8")))
-
-
-def exercises(folder: Path | str = FOLDER) -> dict[str, str]:
-    """Return {exercise: lesson} of all that is recorded."""
-    return {path.stem: path.parent.name for path in sorted(Path(folder).glob("*/*.json"))}
 
 
 def close_enough(one: object, other: object) -> bool:

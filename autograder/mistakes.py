@@ -31,7 +31,7 @@ class Mistake:
     symptom     what can be seen in the numbers
     cause       why: the belief, and what is true
     place       where to look in the code
-    keeps       share of the points that an answer with this mistake alone keeps, 0 unless there is a reason
+    credit      share of the points that an answer with this mistake alone keeps, 0 unless there is a reason
     behaviours  ways to write it: ({step: function} or {exercise: function}, the only exercises that can show it
                 where not every exercise with these steps can)
     """
@@ -40,7 +40,7 @@ class Mistake:
     symptom: str
     cause: str
     place: str
-    keeps: float = 0.0
+    credit: float = 0.0
     behaviours: list = field(default_factory=list)
 
 
@@ -84,7 +84,7 @@ class Catalogue:
 
         return declare
 
-    def mistake(self, *replaces, symptom, cause, place, keeps=0.0, only=()):
+    def mistake(self, *replaces, symptom, cause, place, credit=0.0, only=()):
         """Declare a mistake by the function that takes the place of the steps or exercises named.
 
         `only` names the exercises in which this way of making it shows, where not all with its steps do.
@@ -100,9 +100,11 @@ class Catalogue:
             for what, sentence in (("symptom", symptom), ("cause", cause), ("place", place)):
                 if not (isinstance(sentence, str) and sentence.strip()):
                     raise AuthorError(f"mistake {name!r} has no {what}", f'write {what}="..." as a sentence')
-            if isinstance(keeps, bool) or not isinstance(keeps, (int, float)) or not 0 <= keeps <= 1:
-                raise AuthorError(f"mistake {name!r} keeps {keeps!r}", "write the share of the points, from 0 to 1")
-            self.mistakes[name] = Mistake(name, symptom, cause, place, keeps)
+            if isinstance(credit, bool) or not isinstance(credit, (int, float)) or not 0 <= credit <= 1:
+                raise AuthorError(
+                    f"mistake {name!r} gives a credit of {credit!r}", "write the share of the points, from 0 to 1"
+                )
+            self.mistakes[name] = Mistake(name, symptom, cause, place, credit)
             self._add(name, replaces, written, only)
             return written
 

@@ -171,7 +171,7 @@ def _add_mistakes(
                     next(iter(wrong.replaced.values())),
                 )
         about = asdict(catalogue.mistakes[name])
-        found.mistakes[name] = {key: about[key] for key in ("symptom", "cause", "place", "keeps")}
+        found.mistakes[name] = {key: about[key] for key in ("symptom", "cause", "place", "credit")}
         if not any(agree(differs, known["differs"]) for known in found.behaviours):
             found.behaviours.append({"mistakes": [name], "differs": differs})
 

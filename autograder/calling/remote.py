@@ -19,11 +19,11 @@ MOST_NUMBERS = 3_000_000  # in the replies to all calls of a block; each is look
 GRACE = 2.0  # seconds that a kernel has to say that the time of a call was up
 
 
-class Ended(Exception):
+class EndedError(Exception):
     """Why a kernel will answer no call any more, in words for the learner."""
 
 
-class Missing(Exception):
+class MissingError(Exception):
     """The notebook has no component of this name."""
 
 
@@ -43,12 +43,12 @@ class Channel:
     def _execute(self, code: str) -> None:
         asked = self.client.execute(code, silent=True, store_history=False, allow_stdin=False, stop_on_error=False)
         if self._wait(asked, "execute_reply", 60)[0].get("status") != "ok":
-            raise Ended("The process that runs your code could not be prepared for the checks.")
+            raise EndedError("The process that runs your code could not be prepared for the checks.")
 
     def ask(self, content: dict[str, Any], buffers: list[bytes], seconds: float) -> tuple[Any, list[wire.Buffer]]:
-        """Return (content, buffers) of the kernel's answer. Raises `Ended` if there is none in time."""
+        """Return (content, buffers) of the kernel's answer. Raises `EndedError` if there is none in time."""
         if self.ended:
-            raise Ended(self.ended)
+            raise EndedError(self.ended)
         session = self.client.session
         message = session.msg(inside.CALL, content)
         session.send(self.client.shell_channel.socket, message, buffers=buffers)
@@ -71,13 +71,13 @@ class Channel:
 
     def _end(self, reason: str) -> NoReturn:
         self.ended = reason
-        raise Ended(reason)
+        raise EndedError(reason)
 
 
 class Remote:
     """A submission in a kernel that is not trusted.
 
-    connect   function that returns the `Channel` to a living kernel, or raises `Ended`
+    connect   function that returns the `Channel` to a living kernel, or raises `EndedError`
     patience  how many times longer than on a quiet machine calls may take
     printed   what the first call that printed something has printed
     """
@@ -100,7 +100,10 @@ class Remote:
             self._end = None
 
     def call(self, request: Request) -> Reply:
-        """Call a component and return its `Reply`. Raises `TimeUp`, `Ended`, `Missing` or `wire.Malformed`."""
+        """Call a component and return its `Reply`.
+
+        Raises `TimeUp`, `EndedError`, `MissingError` or `wire.MalformedError`.
+        """
         assert self._end is not None, "calls stand in a block of `limit`"
         left = self._end - monotonic()
         if left <= 0:
@@ -108,12 +111,12 @@ class Remote:
         about, buffers = wire.pack(request)
         content, sent = self.connect().ask({"request": about, "seconds": left}, buffers, left + GRACE)
         if not isinstance(content, dict):
-            raise wire.Malformed("an answer that is not a dictionary")
+            raise wire.MalformedError("an answer that is not a dictionary")
         printed = content.get("printed")
         if isinstance(printed, str) and not self.printed:
             self.printed = printed[: inside.MOST_PRINTED]
         if content.get("missing") is True:
-            raise Missing(request.component)
+            raise MissingError(request.component)
         if content.get("stopped") is True:
             raise TimeUp
         if "failed" in content:
@@ -125,7 +128,7 @@ class Remote:
     def _counted(self, reply: Reply) -> Reply:
         self._numbers += sum(tensor.numel() for tensor in _tensors(reply))
         if self._numbers > MOST_NUMBERS:
-            raise wire.Malformed(f"more than {MOST_NUMBERS} numbers in all")
+            raise wire.MalformedError(f"more than {MOST_NUMBERS} numbers in all")
         return reply
 
 

@@ -48,7 +48,7 @@ class Watched:
 
     used     forbidden functions that any call used
     changed  arguments that any call changed in place
-    hearsay  True: a call asked for what follows from no number, and what only the submission's own process can
+    self_reported  True: a call asked for what follows from no number, and what only the submission's own process can
              tell: which functions were called, how much memory was held, how a stub was used, what a module has
     Where an answer is right with right helpers, `keep_only` forgets what calls with its own ones did.
 
@@ -59,7 +59,7 @@ class Watched:
     def __init__(self, submission: Source, forbidden: Iterable[str] = ()) -> None:
         self.submission, self.forbidden = submission, tuple(forbidden)
         self.limit = submission.limit
-        self.hearsay = bool(forbidden)
+        self.self_reported = bool(forbidden)
         # (name, the right helpers that it was called with)
         self._used: set[tuple[str, tuple[str, ...]]] = set()
         self._changed: set[tuple[str, tuple[str, ...]]] = set()
@@ -74,7 +74,7 @@ class Watched:
 
     def call(self, request: Request) -> Reply:
         """Call a component and return the submission's `Reply`, in which stands what the request asked for."""
-        self.hearsay |= bool(
+        self.self_reported |= bool(
             request.forbidden
             or request.watch_memory
             or request.build is not None
@@ -108,12 +108,12 @@ def own(record: Recorded, found: E, watched: Watched, reached: "Reach | None" = 
             "This exercise forbids a library call that your code made while it ran: "
             f"`{sorted(watched.used)[0]}`. Write it yourself.",
         )
-    if reached and watched.hearsay:
+    if reached and watched.self_reported:
         return withheld(found, f"The numbers are right. But {BELIEVED}{_where(reached)}")
-    keeps = keeps_in_place(record, found.mistakes)
-    if keeps is None or not (watched.changed or reached):
+    credit = credit_in_place(record, found.mistakes)
+    if credit is None or not (watched.changed or reached):
         return found
-    capped = replace(found, earned=round(found.earned * keeps, 2), passed=False)
+    capped = replace(found, earned=round(found.earned * credit, 2), passed=False)
     if watched.changed or not reached:
         return replace(
             capped,
@@ -137,7 +137,7 @@ def _where(reached: "Reach") -> str:
     )
 
 
-def keeps_in_place(record: Recorded, mistakes: Collection[str] = ()) -> float | None:
+def credit_in_place(record: Recorded, mistakes: Collection[str] = ()) -> float | None:
     """Return the share of its points that an answer keeps if it also changes its arguments, None if that is known.
 
     mistakes  that the answer is known to make
@@ -146,10 +146,10 @@ def keeps_in_place(record: Recorded, mistakes: Collection[str] = ()) -> float | 
     if not asked or any("in_place" in name for name in mistakes):
         return None
     if mistakes:
-        return min((about["keeps"] for name, about in record.mistakes.items() if "in_place" in name), default=0.0)
+        return min((about["credit"] for name, about in record.mistakes.items() if "in_place" in name), default=0.0)
     # Some changes show in other probes as well; such an answer is not one that is right but for them.
     known = [known for known in record.behaviours if set(known["differs"]) <= asked and len(known["mistakes"]) == 1]
-    return min((record.mistakes[name]["keeps"] for one in known for name in one["mistakes"]), default=0.0)
+    return min((record.mistakes[name]["credit"] for one in known for name in one["mistakes"]), default=0.0)
 
 
 class Own(Here):

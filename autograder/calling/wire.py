@@ -42,7 +42,7 @@ MOST_TEXT = 2_000  # characters of one text
 MOST_LINES = 4  # of a fault
 
 
-class Malformed(ValueError):
+class MalformedError(ValueError):
     """A reply that no honest process sends; the text says what is wrong with it."""
 
 
@@ -113,32 +113,32 @@ def _packed_tensor(tensor: torch.Tensor, buffers: list[bytes]) -> dict[str, Any]
 
 
 def _tensor(about: dict[str, Any], buffers: Sequence[Buffer]) -> torch.Tensor:
-    """Return a tensor that owns its numbers. Raises Malformed where description and bytes do not agree."""
+    """Return a tensor that owns its numbers. Raises MalformedError where description and bytes do not agree."""
     dtype, shape = DTYPES.get(_text(about.get("dtype"))), about.get("shape")
     if dtype is None or not isinstance(shape, list) or len(shape) > MOST_AXES:
-        raise Malformed("a tensor without a valid dtype and shape")
+        raise MalformedError("a tensor without a valid dtype and shape")
     count, empty = 1, False
     for size in shape:
         if type(size) is not int or not 0 <= size <= MOST_BYTES:
-            raise Malformed("a tensor with an impossible size")
+            raise MalformedError("a tensor with an impossible size")
         # An axis of size 0 makes no other size possible that PyTorch cannot count with.
         count, empty = count * (size or 1), empty or not size
         if count > MOST_BYTES:
-            raise Malformed("a tensor with an impossible size")
+            raise MalformedError("a tensor with an impossible size")
     count = 0 if empty else count
     if about.get("meta") is True:
         return torch.empty(shape, dtype=dtype, device="meta")
     place = about.get("tensor")
     if type(place) is not int or not 0 <= place < len(buffers):
-        raise Malformed("a tensor without data")
+        raise MalformedError("a tensor without data")
     content = memoryview(buffers[place]).cast("B")
     if count * dtype.itemsize != content.nbytes:
-        raise Malformed("a tensor whose shape and data do not agree")
+        raise MalformedError("a tensor whose shape and data do not agree")
     if not count:
         return torch.empty(shape, dtype=dtype)
     raw = torch.frombuffer(bytearray(content), dtype=torch.uint8)
     if dtype is torch.bool and int(raw.max()) > 1:
-        raise Malformed("a Boolean that is neither 0 nor 1")
+        raise MalformedError("a Boolean that is neither 0 nor 1")
     return raw.view(dtype).reshape(shape)
 
 
@@ -171,12 +171,12 @@ def pack_reply(reply: Reply) -> tuple[dict[str, Any], list[bytes]]:
 def unpack_reply(about: object, buffers: Sequence[Buffer], request: Request) -> Reply:
     """Return the `Reply` to a request, made of nothing but what could have been a reply to it.
 
-    Raises Malformed if it could not.
+    Raises MalformedError if it could not.
     """
     if sum(memoryview(buffer).nbytes for buffer in buffers) > MOST_BYTES:
-        raise Malformed(f"tensors of more than {MOST_BYTES >> 20} MB")
+        raise MalformedError(f"tensors of more than {MOST_BYTES >> 20} MB")
     if not isinstance(about, dict):
-        raise Malformed("a reply that is not a dictionary")
+        raise MalformedError("a reply that is not a dictionary")
     read = _Reader(buffers)
     names = {name for name, value in request.arguments.items() if isinstance(value, torch.Tensor)}
     return Reply(
@@ -209,13 +209,13 @@ class _Reader:
     def count(self) -> None:
         self.left -= 1
         if self.left < 0:
-            raise Malformed(f"a reply of more than {MOST_ITEMS} values")
+            raise MalformedError(f"a reply of more than {MOST_ITEMS} values")
 
     def output(self, value: object, depth: int = 0) -> Any:
         self.count()
         if isinstance(value, list):
             if depth >= 4:
-                raise Malformed("lists that are nested too deeply")
+                raise MalformedError("lists that are nested too deeply")
             return tuple(self.output(item, depth + 1) for item in value)
         return self.tensor(value) if isinstance(value, dict) else None if value is None else _text(value)
 
@@ -227,22 +227,22 @@ class _Reader:
         if isinstance(value, str):  # a tensor of a kind that cannot travel
             return _text(value)
         if not isinstance(value, dict):
-            raise Malformed("an invalid tensor")
+            raise MalformedError("an invalid tensor")
         tensor = _tensor(value, self.buffers)
         self.numbers += tensor.numel()
         if self.numbers > MOST_NUMBERS:
-            raise Malformed(f"more than {MOST_NUMBERS} numbers")
+            raise MalformedError(f"more than {MOST_NUMBERS} numbers")
         return tensor
 
     def fault(self, value: object) -> Fault | None:
         if value is None:
             return None
         if not isinstance(value, dict):
-            raise Malformed("an invalid error report")
+            raise MalformedError("an invalid error report")
         lines = []
         for line in self.items(value.get("lines"))[-MOST_LINES:]:
             if not (isinstance(line, list) and len(line) == 3 and type(line[1]) is int):
-                raise Malformed("an invalid line in an error report")
+                raise MalformedError("an invalid line in an error report")
             lines.append((_text(line[0]), self.number(line[1]), _text(line[2])))
         return Fault(_text(value.get("type")), _text(value.get("message")), lines, value.get("unsolved") is True)
 
@@ -254,19 +254,19 @@ class _Reader:
 
     def number(self, value: object) -> int:
         if type(value) is not int or not -(2**63) <= value < 2**63:
-            raise Malformed("an invalid number")
+            raise MalformedError("an invalid number")
         return value
 
     def items(self, value: object) -> list[Any]:
         if not isinstance(value, (list, type(None))):
-            raise Malformed("an invalid list")
+            raise MalformedError("an invalid list")
         for _ in value or ():
             self.count()
         return value or []
 
     def table(self, value: object) -> list[tuple[str, Any]]:
         if not isinstance(value, (dict, type(None))):
-            raise Malformed("an invalid dictionary")
+            raise MalformedError("an invalid dictionary")
         for _ in value or ():
             self.count()
         return [(_text(name), item) for name, item in (value or {}).items()]
@@ -274,5 +274,5 @@ class _Reader:
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise Malformed("an invalid string")
+        raise MalformedError("an invalid string")
     return value[:MOST_TEXT].encode("utf-8", "replace").decode("utf-8")

@@ -82,7 +82,7 @@ def result(record, diagnosis: Diagnosis, observed, printed="", note=""):
     return Result(
         exercise=record.exercise,
         points=record.points,
-        earned=round(record.points * diagnosis.keeps, 2),
+        earned=round(record.points * diagnosis.credit, 2),
         passed=diagnosis.passed,
         mistakes=diagnosis.mistakes,
         says=diagnosis.says,

@@ -19,14 +19,14 @@ class Diagnosis:
 
     passed    True: the answer is right
     mistakes  names of the mistakes that it equals, at most two; empty if it equals none
-    keeps     share of the points, from 0 to 1
+    credit    share of the points, from 0 to 1
     says      sentences, from symptom to cause to place
     rows      (sentence, "right" | "differs" | "not run") of each probe
     """
 
     passed: bool
     mistakes: tuple[str, ...] = ()
-    keeps: float = 0.0
+    credit: float = 0.0
     says: list[str] = field(default_factory=list)
     rows: list[tuple[str, str]] = field(default_factory=list)
 
@@ -43,14 +43,14 @@ def diagnose(record: Record, observed: Mapping[str, Observations], stopped: str 
     if stopped:
         return Diagnosis(False, says=[stopped], rows=rows)
     if not differs or any(agree(differs, accepted) for accepted in record.accepted):
-        return Diagnosis(True, keeps=1.0, rows=[(sentence, "right") for sentence, _ in rows])
+        return Diagnosis(True, credit=1.0, rows=[(sentence, "right") for sentence, _ in rows])
     found = next((known for known in record.behaviours if agree(differs, known["differs"])), None)
     if found is None:
         return Diagnosis(False, says=symptoms(record, observed, expected), rows=rows)
     about = [record.mistakes[name] for name in found["mistakes"]]
-    keeps = 1.0
+    credit = 1.0
     for mistake in about:
-        keeps *= mistake["keeps"]
+        credit *= mistake["credit"]
     says = [
         " ".join(mistake[part] for mistake in about)
         if len(about) == 1
@@ -59,7 +59,7 @@ def diagnose(record: Record, observed: Mapping[str, Observations], stopped: str 
     ]
     if len(about) > 1:
         says[0] = f"Two things at once. {says[0]}"
-    return Diagnosis(False, tuple(found["mistakes"]), keeps, says, rows)
+    return Diagnosis(False, tuple(found["mistakes"]), credit, says, rows)
 
 
 def _state(probe: str, seen: Collection[str], differs: Collection[str]) -> str:

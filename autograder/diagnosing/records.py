@@ -25,7 +25,7 @@ class Record:
     reference   {probe: {observation: value}}, tensors as {"shape", "values"}
     given       {probe: {observation: the inputs in words}}
     accepted    how accepted alternatives differ from the reference: {probe: signature}
-    mistakes    {name: {"symptom", "cause", "place", "keeps"}}
+    mistakes    {name: {"symptom", "cause", "place", "credit"}}
     behaviours  ways to be wrong: {"mistakes": names, "differs": {probe: signature}}
     """
 

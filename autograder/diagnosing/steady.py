@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_flatten, tree_map
 
 from .. import probes
 from ..calling.local import Here, Reply, Request, Stub
+from .comparison import differing
 from .observation import same, same_signature, signature
 
 MOVE = 1e-6  # relative; rounding in float32 is 6e-8, and sums of some hundred numbers make more of it

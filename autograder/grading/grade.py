@@ -20,7 +20,7 @@ from . import report, workers
 from .gradebook import connected_once
 from .log import logged
 from .submissions import Grading, TakenError
-from .workers import GivenUp
+from .workers import GivenUpError
 
 LOG = "grading.log"
 
@@ -75,7 +75,7 @@ def grade(grading, pool, again=False, only=None, progress=lambda done, every: No
         for unit, found in pool.results(units()):
             submission = waiting.pop(unit)
             try:
-                if isinstance(found, Exception) and not isinstance(found, GivenUp):
+                if isinstance(found, Exception) and not isinstance(found, GivenUpError):
                     raise found
                 outcome.checks[submission.learner] = grading.record(submission, found)
                 outcome.graded += 1

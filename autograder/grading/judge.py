@@ -15,9 +15,9 @@ from pathlib import Path
 
 from .. import mistakes, probes
 from ..calling.local import Here
-from ..calling.remote import Ended, Missing
+from ..calling.remote import EndedError, MissingError
 from ..calling.watched import Watched, own
-from ..calling.wire import Malformed
+from ..calling.wire import MalformedError
 from ..checking.check import result
 from ..diagnosing import records, steady
 from ..diagnosing.comparison import agree, differences, values
@@ -76,7 +76,7 @@ def _judge(record, submission, reference, seed, seconds):
     try:
         probe = functools.partial(_probe, record, fresh, submission, reference, seed, seconds)
         diagnosis, observed, note = settle(record, probe, submission)
-    except (Ended, Missing, Malformed) as reason:
+    except (EndedError, MissingError, MalformedError) as reason:
         return result(record, Diagnosis(False, says=[_why(record, reason)], rows=not_run(record)), {})
     except Exception as error:
         # A probe failed on what came back, although it has just run on the reference.
@@ -128,7 +128,7 @@ def _quiet():
 def _probe(record, fresh, submission, reference, seed, seconds, parts):
     try:
         observed, stopped = observe(fresh, submission, seconds, seed, parts)
-    except (Ended, Malformed) as reason:
+    except (EndedError, MalformedError) as reason:
         if not record.uses or parts:
             raise
         # Another exercise's component, which this one calls, may be what ended the process.
@@ -166,8 +166,8 @@ def _named(record, diagnosis, note, submission, reference, seed, seconds):
         ), note
     if not known.mistakes:
         return diagnosis, note
-    if known.keeps and not _is_mistake(record, known.mistakes, submission, reference, seed, seconds):
-        known = replace(known, keeps=0.0)
+    if known.credit and not _is_mistake(record, known.mistakes, submission, reference, seed, seconds):
+        known = replace(known, credit=0.0)
     return replace(known, rows=diagnosis.rows), known_note
 
 
@@ -175,7 +175,7 @@ def _is_mistake(record, names, submission, reference, seed, seconds):
     """Tell whether an answer makes these mistakes under fresh numbers, too; not if it ends or misbehaves this time."""
     try:
         return _shows_mistake(record, names, submission, reference, seed, seconds)
-    except (Ended, Missing, Malformed):
+    except (EndedError, MissingError, MalformedError):
         return False
 
 
@@ -195,11 +195,11 @@ def _shows_mistake(record, names, submission, reference, seed, seconds):
 
 
 def _why(record, reason):
-    if isinstance(reason, Missing):
+    if isinstance(reason, MissingError):
         return (
             f"{record.exercise} is not defined: its cell did not finish, or defines another name. "
             "Look at the error below the cell."
         )
-    if isinstance(reason, Malformed):
+    if isinstance(reason, MalformedError):
         return f"Your code answered a check with something that a function cannot return: {reason}."
     return str(reason)

@@ -29,7 +29,7 @@ class KeepGrades(NbGraderPreprocessor):
                 answer = cell.metadata.nbgrader.grade_id if is_solution(cell) or is_task(cell) else answer
                 if is_grade(cell) or is_task(cell):
                     grade = gradebook.find_grade(cell.metadata.nbgrader.grade_id, *where)
-                    remark = _judge(grade, _verdict(cell, before, now), now["refused"])
+                    remark = _apply(grade, _decision(cell, before, now), now["refused"])
                     if remark and answer:
                         remarks[answer] = f"{remarks[answer]}\n\n{remark}" if answer in remarks else remark
             for cell in nb.cells:
@@ -43,7 +43,7 @@ class KeepGrades(NbGraderPreprocessor):
         return nb, resources
 
 
-def _verdict(cell, before, now):
+def _decision(cell, before, now):
     """Return "same", "changed" or "unknown" for what a person's points of this cell are about."""
     if before is None:
         return "unknown"
@@ -64,7 +64,7 @@ def _same_answer(name, before, now):
     return before["refused"] == now["refused"] and before["answers"].get(name) == now["answers"].get(name)
 
 
-def _judge(grade, verdict, refused):
+def _apply(grade, verdict, refused):
     """Keep, question or reset a person's points, and return what is to be said about it."""
     if grade.manual_score is None and not grade.extra_credit:
         return None

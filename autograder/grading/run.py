@@ -15,7 +15,7 @@ from nbgrader.utils import is_grade, is_solution
 from traitlets import Integer, Unicode
 
 from .. import probes
-from ..calling.remote import Channel, Ended, Remote
+from ..calling.remote import Channel, EndedError, Remote
 from ..calling.watched import withheld
 from ..diagnosing import records
 from ..intake.rebuild import NOTES
@@ -164,11 +164,11 @@ class RunAnswers(Execute):
         cell.execution_count = self.counted
 
     def _connect(self):
-        """Return the channel to a living kernel. Raises `Ended` where there will be none."""
+        """Return the channel to a living kernel. Raises `EndedError` where there will be none."""
         if self.channel is not None and self.channel.ended:
             self._restart()
         if "stopped" in self.nb.metadata[NOTES]:
-            raise Ended(f"This check did not run: {self.nb.metadata[NOTES]['stopped']}.")
+            raise EndedError(f"This check did not run: {self.nb.metadata[NOTES]['stopped']}.")
         if self.channel is None:
             self.channel = Channel(self.kc, run_sync(self.km.is_alive))
         return self.channel

@@ -18,7 +18,7 @@ TRIES = 3
 GIVEN_UP = f"Grading this submission ended the grading process {TRIES} times. Your instructor will look into it."
 
 
-class GivenUp(Exception):
+class GivenUpError(Exception):
     """The reason why a unit has no result."""
 
 
@@ -59,7 +59,7 @@ class Local:
                 if isinstance(error, BrokenProcessPool):
                     worker = self._replaced(worker)
                     tries[unit] += 1
-                    error = GivenUp(GIVEN_UP) if tries[unit] == TRIES else None
+                    error = GivenUpError(GIVEN_UP) if tries[unit] == TRIES else None
                     if error is None:
                         again.append(unit)
                         self._idle.append(worker)
@@ -117,7 +117,7 @@ class Cluster:
         done = as_completed(list(running))
         for future in done:
             error = future.exception()
-            found = GivenUp(GIVEN_UP) if isinstance(error, KilledWorker) else error or future.result()
+            found = GivenUpError(GIVEN_UP) if isinstance(error, KilledWorker) else error or future.result()
             unit = running.pop(future)
             future.release()
             if (following := next(todo, None)) is not None:

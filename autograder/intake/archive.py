@@ -17,7 +17,7 @@ import zipfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from .folder import Limits, Refused, shown, strange
+from .folder import Limits, RefusedError, shown, strange
 
 UNPACKED = (".zip", ".gz", ".tgz", ".tar", ".bz2", ".xz")
 ARCHIVES = (*UNPACKED, ".7z", ".rar")
@@ -37,7 +37,7 @@ class Member:
 
 
 def unpack(path, folder, limits=None):
-    """Unpack an archive into a new folder, or raise `Refused` and leave nothing behind.
+    """Unpack an archive into a new folder, or raise `RefusedError` and leave nothing behind.
 
     path    a zip file, or a tar file as it is or compressed with gzip, bzip2 or xz
     folder  where to; it must not exist
@@ -45,7 +45,7 @@ def unpack(path, folder, limits=None):
     limits = limits or Limits()
     examine_archive(path, limits)
     if os.path.lexists(folder):
-        raise Refused(f"{shown(os.path.basename(path))} would overwrite what another file or archive unpacked to.")
+        raise RefusedError(f"{shown(os.path.basename(path))} would overwrite what another file or archive unpacked to.")
     beside = tempfile.mkdtemp(dir=os.path.dirname(folder), prefix=".unpacking-")
     try:
         with _readable(path), _opened(path, limits) as members:
@@ -58,29 +58,29 @@ def unpack(path, folder, limits=None):
 
 
 def examine_archive(path, limits=None):
-    """Pass, or raise `Refused` with the first thing that no honest archive holds. Nothing is written."""
+    """Pass, or raise `RefusedError` with the first thing that no honest archive holds. Nothing is written."""
     limits = limits or Limits()
     count, total, names = 0, 0, set()
     with _readable(path), _opened(path, limits) as members:
         for member, _ in members:
             count, total = count + 1, total + member.size
             if count > limits.files:
-                raise Refused(f"It holds more than {limits.files} files.")
+                raise RefusedError(f"It holds more than {limits.files} files.")
             if member.size > limits.file_bytes or total > limits.folder_bytes:
                 raise _too_much(limits)
             _examine_name(member.name, limits)
             if is_archive(member.name) and not member.folder:
-                raise Refused(f"{shown(member.name)} in it is an archive, too; pack the notebook itself.")
+                raise RefusedError(f"{shown(member.name)} in it is an archive, too; pack the notebook itself.")
             key = member.name.rstrip("/").casefold()
             if key in names:
-                raise Refused(f"It holds {shown(member.name)} more than once.")
+                raise RefusedError(f"It holds {shown(member.name)} more than once.")
             names.add(key)
     if not count:
-        raise Refused("It holds no file.")
+        raise RefusedError("It holds no file.")
 
 
 def _too_much(limits):
-    return Refused(
+    return RefusedError(
         f"It unpacks to more than {limits.folder_bytes / 1e6:g} MB, or a file in it to more than "
         f"{limits.file_bytes / 1e6:g} MB."
     )
@@ -89,26 +89,26 @@ def _too_much(limits):
 def _examine_name(name, limits):
     parts = name.rstrip("/").split("/")
     if name.startswith("/") or ".." in parts or "\\" in name or ":" in parts[0]:
-        raise Refused(f"The path {shown(name)} in it leads out of its folder.")
+        raise RefusedError(f"The path {shown(name)} in it leads out of its folder.")
     if len(parts) > limits.depth or len(name) > 1_000:
-        raise Refused(f"The path {shown(name)} in it is too long.")
+        raise RefusedError(f"The path {shown(name)} in it is too long.")
     for part in parts:
         if why := strange(part) or ("" if part else "has a part without a name"):
-            raise Refused(f"The name {shown(name)} in it {why}.")
+            raise RefusedError(f"The name {shown(name)} in it {why}.")
 
 
 @contextmanager
 def _readable(path):
-    """Turn what a broken archive raises into `Refused`."""
+    """Turn what a broken archive raises into `RefusedError`."""
     about = os.lstat(path)
     if not stat.S_ISREG(about.st_mode):
-        raise Refused("It is not a file.")
+        raise RefusedError("It is not a file.")
     try:
         yield
-    except Refused:
+    except RefusedError:
         raise
     except Exception as error:  # each of five libraries raises its own, and others besides
-        raise Refused(f"It cannot be read: {shown(str(error) or type(error).__name__)}.") from error
+        raise RefusedError(f"It cannot be read: {shown(str(error) or type(error).__name__)}.") from error
 
 
 def _opened(path, limits):
@@ -133,20 +133,20 @@ def _examine_list(path, limits):
         end = file.read()
     place = end.rfind(b"PK\x05\x06")
     if place < 0 or len(end) < place + 16:
-        raise Refused("It cannot be read: its list of contents is missing.")
+        raise RefusedError("It cannot be read: its list of contents is missing.")
     size = struct.unpack("<L", end[place + 12 : place + 16])[0]
     if size > limits.files * LONGEST_ENTRY:
-        raise Refused(f"It holds more than {limits.files} files, or is larger than a submission may be.")
+        raise RefusedError(f"It holds more than {limits.files} files, or is larger than a submission may be.")
 
 
 def _zip_member(info):
     kind = stat.S_IFMT(info.external_attr >> 16)
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-        raise Refused(f"{shown(info.filename)} in it is a link or a special file.")
+        raise RefusedError(f"{shown(info.filename)} in it is a link or a special file.")
     if info.flag_bits & 1:
-        raise Refused("It is locked with a password.")
+        raise RefusedError("It is locked with a password.")
     if "\0" in info.orig_filename:
-        raise Refused(f"The name {shown(info.orig_filename)} in it has control characters.")
+        raise RefusedError(f"The name {shown(info.orig_filename)} in it has control characters.")
     return Member(info.filename, info.file_size, info.is_dir())
 
 
@@ -177,14 +177,14 @@ def _tar_members(path, limits):
         try:
             archive = tarfile.open(fileobj=content, mode="r|")
         except tarfile.ReadError as error:
-            raise Refused("It is neither a zip nor a tar archive.") from error
+            raise RefusedError("It is neither a zip nor a tar archive.") from error
         with archive:
             yield ((_tar_member(info), _extractor(archive, info)) for info in archive)
 
 
 def _tar_member(info):
     if not (info.isreg() or info.isdir()) or info.issparse():
-        raise Refused(f"{shown(info.name)} in it is a link or a special file.")
+        raise RefusedError(f"{shown(info.name)} in it is a link or a special file.")
     name = info.name.removeprefix("./") or "."
     return Member(name, info.size if info.isreg() else 0, info.isdir())
 

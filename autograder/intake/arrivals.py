@@ -20,8 +20,8 @@ from traitlets import Integer
 
 from .archive import examine_archive, is_archive
 from .earlier import handed_in_before
-from .folder import Limits, Refused, examine, shown, skeleton
-from .notebook import LearnerCell, Unreadable, encodable, read_cells
+from .folder import Limits, RefusedError, examine, shown, skeleton
+from .notebook import LearnerCell, UnreadableError, encodable, read_cells
 from .timestamp import CheckedCourse, write_time
 
 
@@ -45,9 +45,9 @@ def read_arrival(path, limits=None, root=None):
         if root is not None:
             examine(os.path.dirname(path), root, limits)
         if not os.path.lexists(path):
-            raise Unreadable(_missing(Path(path), limits))
+            raise UnreadableError(_missing(Path(path), limits))
         return Arrival(read_cells(path, limits))
-    except (Unreadable, Refused) as problem:
+    except (UnreadableError, RefusedError) as problem:
         return Arrival(refused=str(problem))
 
 
@@ -67,7 +67,7 @@ def _missing(path, limits):
 def _about_archive(path, limits):
     try:
         examine_archive(path, limits)
-    except Refused as problem:
+    except RefusedError as problem:
         return f"{shown(path.name)} was not unpacked: {problem}"
     return "It is not unpacked; hand in the notebook itself."
 

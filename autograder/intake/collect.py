@@ -14,7 +14,7 @@ from nbgrader.utils import parse_utc
 from traitlets import Bool, List
 
 from .archive import ARCHIVES, UNPACKED, unpack
-from .folder import Refused, shown, strange
+from .folder import RefusedError, shown, strange
 
 
 class CheckedExtractor(ExtractorPlugin):
@@ -46,7 +46,7 @@ class CheckedExtractor(ExtractorPlugin):
             else:
                 self.log.info("Copying %s to %s", path, target)
                 _copy(path, os.path.join(target, name))
-        except Refused as problem:
+        except RefusedError as problem:
             self.log.error("Refused %s: %s", shown(path, 300), problem)
             self._pass_on(path, os.path.join(target, stem.removesuffix(".tar")))
 
@@ -60,7 +60,7 @@ class CheckedExtractor(ExtractorPlugin):
 
 def _copy(path, target):
     if not stat.S_ISREG(os.lstat(path).st_mode):
-        raise Refused("It is a link or a special file.")
+        raise RefusedError("It is a link or a special file.")
     shutil.copy(path, target)
 
 

@@ -27,12 +27,12 @@ class Limits:
     depth: int = 20  # folders in folders
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The reason, in words for the learner, why a submission folder is not graded."""
 
 
 def examine(folder, root, limits):
-    """Pass, or raise `Refused` with the first thing that no honest submission holds.
+    """Pass, or raise `RefusedError` with the first thing that no honest submission holds.
 
     folder  the submission
     root    the folder that all submissions lie in, which may be a link: the instructor made it
@@ -42,24 +42,26 @@ def examine(folder, root, limits):
     for name, about in _walk(folder, limits):
         files += 1
         if files > limits.files:
-            raise Refused(f"There are more than {limits.files} files; hand in the notebook alone.")
+            raise RefusedError(f"There are more than {limits.files} files; hand in the notebook alone.")
         if stat.S_ISDIR(about.st_mode):
             continue
         if about.st_size > limits.file_bytes:
-            raise Refused(f"{shown(name)} is larger than {limits.file_bytes / 1e6:g} MB; hand in the notebook alone.")
+            raise RefusedError(
+                f"{shown(name)} is larger than {limits.file_bytes / 1e6:g} MB; hand in the notebook alone."
+            )
         key = about.st_dev, about.st_ino
         seen[key], links[key] = seen.get(key, 0) + 1, (about.st_nlink, name)
         size += about.st_size if seen[key] == 1 else 0
         if name.lower().endswith(".ipynb") and os.sep not in name:
             notebooks.setdefault(skeleton(name), []).append(name)
     if size > limits.folder_bytes:
-        raise Refused(f"The files are {size / 1e6:.0f} MB in all; the limit is {limits.folder_bytes / 1e6:g} MB.")
+        raise RefusedError(f"The files are {size / 1e6:.0f} MB in all; the limit is {limits.folder_bytes / 1e6:g} MB.")
     for key, (count, name) in links.items():
         if count > seen[key]:
-            raise Refused(f"{shown(name)} is a link to a file that lies elsewhere; hand in a copy of it.")
+            raise RefusedError(f"{shown(name)} is a link to a file that lies elsewhere; hand in a copy of it.")
     for alike in notebooks.values():
         if len(alike) > 1:
-            raise Refused(
+            raise RefusedError(
                 f"{' and '.join(map(shown, sorted(alike)))} have names that look the same; hand in one notebook."
             )
 
@@ -69,20 +71,20 @@ def _examine_place(folder, root):
     for part in os.path.relpath(os.path.abspath(folder), step).split(os.sep):
         step = os.path.join(step, part)
         if part == os.pardir:
-            raise Refused("The submission lies outside the folder of submissions.")
+            raise RefusedError("The submission lies outside the folder of submissions.")
         if os.path.islink(step):
-            raise Refused("The submission is a link to another folder; hand in the notebook itself.")
+            raise RefusedError("The submission is a link to another folder; hand in the notebook itself.")
     if not os.path.isdir(folder):
-        raise Refused("The submission is not a folder with a notebook.")
+        raise RefusedError("The submission is not a folder with a notebook.")
 
 
 def _walk(folder, limits):
-    """Yield (path in the folder, lstat) of everything, or raise `Refused` for what may not be there."""
+    """Yield (path in the folder, lstat) of everything, or raise `RefusedError` for what may not be there."""
     waiting = [("", 0)]
     while waiting:
         here, depth = waiting.pop()
         if depth > limits.depth:
-            raise Refused(f"Folders are nested more than {limits.depth} deep; hand in the notebook alone.")
+            raise RefusedError(f"Folders are nested more than {limits.depth} deep; hand in the notebook alone.")
         try:
             with os.scandir(os.path.join(folder, here)) as entries:
                 for entry in entries:
@@ -93,16 +95,16 @@ def _walk(folder, limits):
                         waiting.append((name, depth + 1))
                     yield name, about
         except OSError as error:
-            raise Refused(f"The submission cannot be read: {error.strerror}.") from error
+            raise RefusedError(f"The submission cannot be read: {error.strerror}.") from error
 
 
 def _examine_entry(name, path, about):
     if stat.S_ISLNK(about.st_mode):
-        raise Refused(f"{shown(path)} is a link; hand in the file itself.")
+        raise RefusedError(f"{shown(path)} is a link; hand in the file itself.")
     if not (stat.S_ISREG(about.st_mode) or stat.S_ISDIR(about.st_mode)):
-        raise Refused(f"{shown(path)} is a pipe, a socket or a device, not a file.")
+        raise RefusedError(f"{shown(path)} is a pipe, a socket or a device, not a file.")
     if why := strange(name):
-        raise Refused(f"The name {shown(path)} {why}; rename the file.")
+        raise RefusedError(f"The name {shown(path)} {why}; rename the file.")
 
 
 def strange(name):

@@ -14,7 +14,7 @@ from .folder import shown
 LONGEST_NUMBER = 400  # characters; no float that Jupyter writes has more
 
 
-class Unreadable(Exception):
+class UnreadableError(Exception):
     """The reason, in words for the learner, why a submission cannot be read."""
 
 
@@ -33,7 +33,7 @@ def read_cells(path, limits):
 
     path    a file; it may hold anything
     limits  `folder.Limits`
-    Raises `Unreadable`.
+    Raises `UnreadableError`.
     """
     return _cells(_parse(_read(path, limits.notebook_bytes)), limits)
 
@@ -42,34 +42,34 @@ def _read(path, most):
     name = shown(os.path.basename(path))
     not_a_file = f"{name} is a link, a folder or a device; hand in the notebook file itself."
     if os.path.islink(path) or not os.path.isfile(path):
-        raise Unreadable(not_a_file)
+        raise UnreadableError(not_a_file)
     try:
         # It may have become a link or a pipe since; opening a pipe without this flag waits for ever.
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
         with open(os.open(path, flags), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise Unreadable(not_a_file)
+                raise UnreadableError(not_a_file)
             content = file.read(most + 1)
     except OSError as error:
-        raise Unreadable(f"{name} cannot be opened: {error.strerror}.") from error
+        raise UnreadableError(f"{name} cannot be opened: {error.strerror}.") from error
     if len(content) > most:
-        raise Unreadable(f"{name} is larger than {most / 1e6:g} MB; clear its outputs and save it.")
+        raise UnreadableError(f"{name} is larger than {most / 1e6:g} MB; clear its outputs and save it.")
     return content
 
 
 def _parse(content):
     if not content.strip():
-        raise Unreadable("The file is empty.")
+        raise UnreadableError("The file is empty.")
     try:
         return json.loads(
             content.decode("utf-8-sig"), object_pairs_hook=_object, parse_int=_integer, parse_float=_float
         )
     except UnicodeDecodeError as error:
-        raise Unreadable("The file is not UTF-8 text, so it is not a notebook that Jupyter saved.") from error
+        raise UnreadableError("The file is not UTF-8 text, so it is not a notebook that Jupyter saved.") from error
     except RecursionError as error:
-        raise Unreadable("The file is nested too deeply for a notebook.") from error
+        raise UnreadableError("The file is nested too deeply for a notebook.") from error
     except ValueError as error:
-        raise Unreadable(f"The file is not a notebook: its JSON is broken ({error}).") from error
+        raise UnreadableError(f"The file is not a notebook: its JSON is broken ({error}).") from error
 
 
 def _object(pairs):
@@ -78,7 +78,7 @@ def _object(pairs):
         # Of two values, one program would show the first and another run the second.
         seen = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))
-        raise Unreadable(
+        raise UnreadableError(
             f"The file is not a notebook that Jupyter saved: one part of it has the key "
             f"{shown(twice)!r} twice. Open it in JupyterLab and save it again."
         )
@@ -95,26 +95,26 @@ def _float(text):
 
 def _short(text):
     if len(text) > LONGEST_NUMBER:
-        raise Unreadable(f"The file is not a notebook: it holds a number of {len(text)} characters.")
+        raise UnreadableError(f"The file is not a notebook: it holds a number of {len(text)} characters.")
     return text
 
 
 def _cells(document, limits):
     if not isinstance(document, dict) or "nbformat" not in document:
-        raise Unreadable("The file is JSON, but not a notebook.")
+        raise UnreadableError("The file is JSON, but not a notebook.")
     if document["nbformat"] != 4:
         version = shown(repr(document["nbformat"])[:20])
-        raise Unreadable(f"The notebook has format {version}, not 4; open it in JupyterLab and save it again.")
+        raise UnreadableError(f"The notebook has format {version}, not 4; open it in JupyterLab and save it again.")
     if not isinstance(document.get("cells"), list):
-        raise Unreadable("The notebook has no list of cells.")
+        raise UnreadableError("The notebook has no list of cells.")
     if len(document["cells"]) > limits.cells:
-        raise Unreadable(
+        raise UnreadableError(
             f"The notebook has {len(document['cells'])} cells; at most {limits.cells} are graded. "
             "Delete those that are not needed."
         )
     cells = [cell for cell in map(_cell, document["cells"]) if cell is not None]
     if not cells:
-        raise Unreadable("The notebook has no cells.")
+        raise UnreadableError("The notebook has no cells.")
     _weigh(cells, limits)
     return cells
 
@@ -123,9 +123,9 @@ def _weigh(cells, limits):
     sizes = [len(cell.source) for cell in cells]
     for number, size in enumerate(sizes, 1):
         if size > limits.source:
-            raise Unreadable(f"Cell {number} has {size} characters; at most {limits.source} are graded.")
+            raise UnreadableError(f"Cell {number} has {size} characters; at most {limits.source} are graded.")
     if sum(sizes) > limits.sources:
-        raise Unreadable(f"The cells have {sum(sizes)} characters in all; at most {limits.sources} are graded.")
+        raise UnreadableError(f"The cells have {sum(sizes)} characters in all; at most {limits.sources} are graded.")
 
 
 def _cell(raw):

@@ -59,7 +59,7 @@ class Box:
     async def start(self, timeout, zygote=None, hidden=()):
         """Start a kernel in a fresh sandbox, and return when its sockets are bound.
 
-        Raises SandboxUnavailable where bubblewrap fails, NoZygote where the zygote does, RuntimeError where the
+        Raises SandboxUnavailable where bubblewrap fails, NoZygoteError where the zygote does, RuntimeError where the
         kernel does.
         timeout  seconds
         zygote   address of one that forks the kernel; without it the kernel is started as a program

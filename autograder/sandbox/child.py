@@ -11,7 +11,7 @@ import signal
 import sys
 import traceback
 
-from . import calls, linux, view
+from . import linux, seccomp, view
 
 READY = b"ready"
 # How much of an error is reported; it must fit into one message.
@@ -55,7 +55,7 @@ def lock_down(limits):
             most = min(most, allowed)
         resource.setrlimit(number, (most, most))
     linux.renounce_privileges()
-    calls.deny()
+    seccomp.deny()
 
 
 def start_kernel(arguments):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from jupyter_core.utils import run_sync
 
-from . import calls, inspection, view
+from . import inspection, seccomp, view
 from .errors import SandboxUnavailable
 
 # Small, so that running into them takes no time. They are set and enforced like all others.
@@ -178,7 +178,7 @@ def _must_hold(question, seen, cgroup_limits):
         rights = [name for name, value in status.items() if name.startswith("Cap") and value]
         yield f"process {pid} inside has capabilities ({', '.join(rights)})", not rights
         yield f"process {pid} inside may gain privileges", status["NoNewPrivs"] == 1
-        if calls.program():
+        if seccomp.program():
             yield f"process {pid} inside may make every system call", status.get("Seccomp") == 2
     yield f"there are processes of others inside ({len(seen['status'])})", len(seen["status"]) <= 3
     yield f"there is a network ({', '.join(seen['interfaces'])})", seen["interfaces"] == ["lo"]
@@ -220,7 +220,7 @@ def _report(seen, cgroup_limits, settings):
             "memory of the whole sandbox: no memory cgroup can be made here, so it is limited per process "
             "only; start the grading with `systemd-run --user --scope`, or as root"
         )
-    if calls.program():
+    if seccomp.program():
         holds.append("system calls: filtered")
     else:
         lacks.append(f"system calls: not filtered on {os.uname().machine}; namespaces alone isolate")

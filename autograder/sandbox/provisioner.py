@@ -13,7 +13,7 @@ from .cgroup import Cgroup
 from .flood import FloodGuard
 from .limits import Limits
 from .view import CONNECTION, SOCKETS, TASK, View
-from .warm_start import VARIABLE, NoZygote
+from .warm_start import VARIABLE, NoZygoteError
 
 NAME = "transformer-taxonomy-sandbox"
 PORTS = {"shell_port": 1, "iopub_port": 2, "stdin_port": 3, "control_port": 4, "hb_port": 5}
@@ -77,7 +77,7 @@ class SandboxProvisioner(KernelProvisionerBase):
             self.box = self._box(*arguments)
             try:
                 await self.box.start(self.start_timeout, self.zygote, self.hidden)
-            except NoZygote as reason:
+            except NoZygoteError as reason:
                 self.log.warning("This kernel is started cold, which takes longer: %s", reason)
                 self._close()
                 self.box = self._box(*arguments)

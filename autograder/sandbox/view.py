@@ -9,7 +9,7 @@ import tempfile
 from fnmatch import fnmatch
 from pathlib import Path
 
-from . import calls
+from . import seccomp
 
 SCRATCH = "/scratch"
 # Holds the kernel's sockets and what it is told at its start.
@@ -155,8 +155,8 @@ class View:
         # First, since it may refuse the folder, and nothing has been opened yet.
         files = list(data_files(folder)) if folder else []
         self._isolate()
-        if calls.program():
-            self._add("--seccomp", str(self._file(calls.program())))
+        if seccomp.program():
+            self._add("--seccomp", str(self._file(seccomp.program())))
         self._system()
         # Before the rest: Python itself or the course may lie in the host's /tmp.
         self._memory(limits)

@@ -30,7 +30,7 @@ SECONDS_TO_START = 120
 LONGEST_FOLDER = 90
 
 
-class NoZygote(RuntimeError):
+class NoZygoteError(RuntimeError):
     """There is no zygote, or it could not do what was asked. A cold start can."""
 
 
@@ -122,7 +122,7 @@ def sweep():
 
 
 def ask(address, sandbox, report, cgroups, hidden):
-    """Have a kernel forked into a sandbox, and return a pidfd of it. Raises NoZygote.
+    """Have a kernel forked into a sandbox, and return a pidfd of it. Raises NoZygoteError.
 
     sandbox  pidfd of the sandbox's first process
     report   open file to which the kernel writes one message
@@ -134,13 +134,13 @@ def ask(address, sandbox, report, cgroups, hidden):
             connection.settimeout(zygote.SECONDS_TO_ASK)
             connection.connect(address)
             if not zygote.peer_is_same_user(connection):
-                raise NoZygote(f"{address} belongs to another user")
+                raise NoZygoteError(f"{address} belongs to another user")
             request = json.dumps({"cgroups": cgroups, "hidden": hidden}).encode()
             socket.send_fds(connection, [request], [sandbox, report])
             text, files, _, _ = socket.recv_fds(connection, zygote.LONGEST_REQUEST, 1)
     except OSError as error:
-        raise NoZygote(f"{address}: {error}") from error
+        raise NoZygoteError(f"{address}: {error}") from error
     said = json.loads(text or '{"error": "it ended"}')
     if "error" in said:
-        raise NoZygote(said["error"])
+        raise NoZygoteError(said["error"])
     return files[0]

@@ -328,7 +328,7 @@ def nothing_hidden(queries, keys):
 
 @mistake(
     "give_mask",
-    keeps=0.5,
+    credit=0.5,
     symptom="The entries are numbers, where True and False were asked for.",
     cause="The mask has the dtype of torch.ones or arange. A boolean mask can be inverted by ~ and combined by &, and "
     "cannot be mistaken for something that is added to scores.",
@@ -386,7 +386,7 @@ def additive_window(mask):
 
 @mistake(
     "give_mask",
-    keeps=0.5,
+    credit=0.5,
     symptom="The mask has more axes than [queries, keys].",
     cause="Axes for batch or heads were added. The mask is the same for all of them, and who uses it adds the axes "
     "that are needed; the shape that was agreed on is [queries, keys].",
@@ -837,7 +837,7 @@ def mask_of_its_own_by_default_for_the_layers(self, x, self_mask, memory_mask, i
 
 @mistake(
     "whole",
-    keeps=0.5,
+    credit=0.5,
     symptom="Without a memory it fails.",
     cause="The cross-attention is called even when there is no memory. A decoder alone (lesson 4) leaves that "
     "sublayer out: with its residual, its norm and its weights, which are None.",
@@ -908,7 +908,7 @@ def residual_doubled(self, x):
 
 @mistake(
     "without_memory",
-    keeps=0.5,
+    credit=0.5,
     symptom="Without a memory the third thing that comes back is not None.",
     cause="There were no cross weights, and None says so. Zeros, or the self weights once more, would be taken "
     "for an attention that took place.",
@@ -1045,7 +1045,7 @@ def forms_exchanged(self, norm_first):
 
 @mistake(
     "choose_form",
-    keeps=0.5,
+    credit=0.5,
     symptom="The layer gives the same numbers for norm_first=True and norm_first=False.",
     cause="norm_first is not used: only one of the two forms was written.",
     place="Keep norm_first in __init__ and let forward choose between two forms.",
@@ -1283,7 +1283,7 @@ def dropout_in_evaluation(self, change):
 
 @mistake(
     "drop",
-    keeps=0.5,
+    credit=0.5,
     symptom="In training the output of a sublayer is never dropped.",
     cause="The dropout is not applied to each sublayer's output. The numbers in evaluation are right, but the model "
     "will learn its training data by heart more readily.",
@@ -1315,7 +1315,7 @@ def third_output_not_dropped(self, x):
 
 @mistake(
     "make_attentions",
-    keeps=0.5,
+    credit=0.5,
     symptom="Inside a sublayer nothing is dropped in training.",
     cause="A part was built without the dropout, so it has its default of 0. One dropout serves for all: the "
     "attentions' weights, the hidden numbers, and the outputs of the sublayers.",
@@ -1403,7 +1403,7 @@ def lists_exchanged(self, x, self_weights, cross_weights):
 
 @mistake(
     "answer",
-    keeps=0.5,
+    credit=0.5,
     symptom="x and one kind of weights come back, the other is missing.",
     cause="Three things are asked for: x, the self weights and the cross weights.",
     place="Look at the return statement.",
@@ -1429,7 +1429,7 @@ def list_of_cross_weights_only(self, x, self_weights, cross_weights):
 
 @mistake(
     "answer",
-    keeps=0.5,
+    credit=0.5,
     symptom="The weights have lost the axis of the heads.",
     cause="They were averaged over the heads, as nn.MultiheadAttention does by default. Heads look at different "
     "things, and their mean shows none of them; return what the attentions return.",
@@ -1441,7 +1441,7 @@ def weights_averaged_over_heads(self, x, self_weights, cross_weights):
 
 @mistake(
     "answer",
-    keeps=0.5,
+    credit=0.5,
     symptom="No gradient comes back through the weights.",
     cause="The weights were cut from autograd by detach or .data. A loss may well use them, to make a head attend "
     "to something, for example.",
@@ -1604,7 +1604,7 @@ def final_norm_not_made(self, embed_dim, norm_first):
 
 @mistake(
     "make_final_norm",
-    keeps=0.5,
+    credit=0.5,
     symptom="There is a final_norm in the post-norm form as well.",
     cause="In post-norm every layer ends in a norm, so its output is normalised already. A second norm changes "
     "the numbers, and a checkpoint has none for it.",
@@ -1683,7 +1683,7 @@ def weights_of_the_first_layer_only(self, x, self_weights, cross_weights):
 
 @mistake(
     "answer_of_all",
-    keeps=0.5,
+    credit=0.5,
     symptom="The weights are one tensor, where a list of one tensor per layer was asked for.",
     cause="The weights were stacked. Layers need not have weights of the same shape, and without a memory there "
     "is nothing to stack, so the course keeps lists.",
@@ -1700,7 +1700,7 @@ def weights_in_one_tensor_always(self, x, self_weights, cross_weights):
 
 @mistake(
     "answer_of_all",
-    keeps=0.5,
+    credit=0.5,
     symptom="The weights come back as one list of pairs.",
     cause="Self weights and cross weights of each layer were kept together. Two lists are asked for, one of each kind.",
     place="Make two lists, and append to each.",
@@ -1804,7 +1804,7 @@ def memory_mask_of_the_target():
 
 @mistake(
     "look_back",
-    keeps=0.5,
+    credit=0.5,
     symptom="No gradient reaches the target or the memory: what comes before could never be trained.",
     cause="An input was cut from autograd by detach, .data, torch.no_grad, numpy or a new torch.tensor. The encoder "
     "learns only through the memory that the decoder reads.",
@@ -1830,7 +1830,7 @@ def memory_of_all_layers_cut_from_autograd(self, x, memory, index):
 
 @mistake(
     "look_back",
-    keeps=0.5,
+    credit=0.5,
     symptom="The caller's x is another tensor after the call.",
     cause="An argument was changed in place: `x += ...` writes into the tensor that the caller still holds. And "
     "where autograd needs the old numbers, it refuses.",

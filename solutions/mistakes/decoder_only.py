@@ -237,7 +237,7 @@ def padding_looked_for_in_the_input(targets, tokens, pad_id):
 
 @mistake(
     "leave_out",
-    keeps=0.5,
+    credit=0.5,
     symptom="With a pad_id of 0 padding counts; with other ids it does not.",
     cause="`if pad_id:` is False for 0 as well as for None. 0 is a token id like any other, and a usual one for "
     "padding.",
@@ -249,7 +249,7 @@ def pad_id_0_taken_for_none(targets, tokens, pad_id):
 
 @mistake(
     "leave_out",
-    keeps=0.5,
+    credit=0.5,
     symptom="Without a pad_id the targets that are token 0 do not count.",
     cause="The code takes 0 for padding where nothing was said. Without a pad_id there is no padding.",
     place="Leave nothing out if pad_id is None.",
@@ -331,7 +331,7 @@ def loss_in_bits(losses, targets):
 
 @mistake(
     "average",
-    keeps=0.5,
+    credit=0.5,
     symptom="No gradient reaches the logits: nothing could be trained with this loss.",
     cause="The loss was cut from autograd by item(), float(), detach or a new torch.tensor.",
     place="Return the tensor as it is; take item() where it is printed.",
@@ -350,7 +350,7 @@ def detached(losses, targets):
 
 @mistake(
     "leave_out",
-    keeps=0.5,
+    credit=0.5,
     symptom="The caller's tensor is different after the call.",
     cause="It was changed in place: by an assignment to a part of it, by `/=`, or by a method that ends in an "
     "underscore. A slice is a view, so changing it changes the tensor that it was cut from.",
@@ -364,7 +364,7 @@ def arguments_changed_in_place(targets, tokens, pad_id):
 
 @mistake(
     "leave_out",
-    keeps=0.5,
+    credit=0.5,
     symptom="It fails as soon as the inputs live on another device, such as a GPU.",
     cause="A new tensor was made on the default device, whatever the inputs are on.",
     place="Make it with `device=tokens.device`, or move it with `.to(tokens.device)`.",
@@ -659,7 +659,7 @@ def head_not_applied(self, x):
 
 @mistake(
     "answer",
-    keeps=0.5,
+    credit=0.5,
     symptom="One tensor comes back where a pair is expected.",
     cause="Only the logits are returned. The weights are part of the answer: BertViz is fed with them.",
     place="Return both: logits, weights.",
@@ -670,7 +670,7 @@ def weights_not_returned(self, logits, weights):
 
 @mistake(
     "answer",
-    keeps=0.5,
+    credit=0.5,
     symptom="Logits and weights have changed places.",
     cause="The order is part of the contract: the output first, the weights second, as everywhere in the course.",
     place="Look at the return statement.",
@@ -681,7 +681,7 @@ def logits_and_weights_exchanged(self, logits, weights):
 
 @mistake(
     "decode",
-    keeps=0.5,
+    credit=0.5,
     symptom="The second thing returned is not the list of self-attention weights.",
     cause="The decoder returns three things: x, the self-attention weights and the cross-attention weights, which "
     "are None without a memory. The wrong ones, or only one layer's, were passed on.",
@@ -852,7 +852,7 @@ class temperature_after_the_filters:
 
 @mistake(
     "refuse",
-    keeps=0.5,
+    credit=0.5,
     symptom="A temperature of 0 or less is accepted.",
     cause="Division by 0 gives infinities and NaN; a negative temperature turns likely into unlikely. Neither is "
     "a choice that somebody makes on purpose.",
@@ -876,7 +876,7 @@ def zero_temperature_accepted(temperature):
 
 @mistake(
     "refuse",
-    keeps=0.5,
+    credit=0.5,
     symptom="A temperature of 0 or less is refused, but not with a ValueError that names it.",
     cause="A caller who wants to react needs the type, and a reader needs the number. An assert disappears when "
     "Python runs with -O.",
@@ -918,7 +918,7 @@ def top_k_keeps_one_less(logits, top_k):
 
 @mistake(
     "below_top_k",
-    keeps=0.5,
+    credit=0.5,
     symptom="Of several equal logits at the limit only some stay.",
     cause="The k indices that topk returns are kept. Which of several equals is among them is chance; by the "
     "contract, as in transformers, whatever equals the k-th largest stays.",
@@ -931,7 +931,7 @@ def equals_of_the_kth_removed(logits, top_k):
 
 @mistake(
     "below_top_k",
-    keeps=0.5,
+    credit=0.5,
     symptom="A top_k larger than the vocabulary is an error.",
     cause="topk refuses more elements than there are. Such a top_k asks for nothing: all tokens stay.",
     place="Take `min(top_k, logits.shape[-1])`.",
@@ -1011,7 +1011,7 @@ def top_p_keeps_one_more(probabilities, top_p):
 
 @mistake(
     "beyond_top_p",
-    keeps=0.5,
+    credit=0.5,
     symptom="With top_p 1.0 unlikely tokens go when another is almost certain.",
     cause="Probabilities are rounded. As soon as the first ones add up to 1 in float32, all others seem to lie "
     "beyond the limit. top_p=1.0 asks for nothing, and has to keep all.",
@@ -1121,7 +1121,7 @@ def removed_logits_multiplied_by_zero(logits, remove):
 
 @mistake(
     "fill",
-    keeps=0.5,
+    credit=0.5,
     symptom="What is removed has a large negative logit in place of -inf.",
     cause="A finite fill works as long as all other logits are far above it. Minus infinity works always, and "
     "others can recognise by it what was removed.",
@@ -1567,7 +1567,7 @@ def appended_without_its_axis(tokens, chosen):
 
 @mistake(
     "recording",
-    keeps=0.5,
+    credit=0.5,
     symptom="Gradients are recorded while text is written.",
     cause="No gradient is ever asked for, but autograd keeps what it would need for one. Memory and time grow with "
     "every step for nothing.",
@@ -1713,7 +1713,7 @@ def probabilities_filtered(logits, temperature, top_k, top_p):
 
 @mistake(
     "draw",
-    keeps=0.5,
+    credit=0.5,
     symptom="The same generator gives another text each time.",
     cause="The generator is not passed on, so the global one draws. Nobody can then repeat a text.",
     place="Give `generator=generator` to torch.multinomial.",
@@ -1730,7 +1730,7 @@ def categorical_without_a_generator(probabilities, generator):
 
 @mistake(
     "draw",
-    keeps=0.5,
+    credit=0.5,
     symptom="The draws are fair, but they are not those of torch.multinomial with this generator.",
     cause="There are many right ways to draw, and each uses the random numbers differently. To write what "
     "transformers writes with the same generator, one call of torch.multinomial per step has to draw for "
@@ -1824,7 +1824,7 @@ def context_cached_again(model, context, cached):
 
 
 @mistake(
-    keeps=0.5,
+    credit=0.5,
     symptom="The text is right, but tokens pass through the layers again and again.",
     cause="Nothing is kept, or not the keys and values: they are computed anew from all tokens in each step. The "
     "text shows no difference; time and energy do.",

@@ -405,7 +405,7 @@ class NamesExchanged(nn.Module):
 
 @mistake(
     "FeedForward",
-    keeps=0.5,
+    credit=0.5,
     symptom="There are two linear layers, but not under the names up_proj and down_proj.",
     cause="The names are part of the contract, because weights are loaded by name. In other code the layers are "
     "called linear1 and linear2, fc1 and fc2, or w_1 and w_2.",
@@ -476,7 +476,7 @@ class LayersInASequenceWithDropoutLast(nn.Module):
 
 @mistake(
     "make_projections",
-    keeps=0.5,
+    credit=0.5,
     symptom="The parameters up_proj.bias and down_proj.bias are missing.",
     cause="The layers were made without bias. Many recent models do that (the stretch exercise as well), but the "
     "paper's network has both, and so have the checkpoints that are loaded into it.",
@@ -495,7 +495,7 @@ def no_bias_below(self, embed_dim, ff_dim):
 
 @mistake(
     "make_branches",
-    keeps=0.5,
+    credit=0.5,
     symptom="There are parameters gate_proj.bias, up_proj.bias and down_proj.bias, which should not be.",
     cause="The layers have biases. Shazeer leaves them out, as most models with gates do, and checkpoints have no "
     "numbers for them.",
@@ -615,7 +615,7 @@ def fresh_dropout_in_every_call(self, change):
 
 @mistake(
     "drop_hidden",
-    keeps=0.5,
+    credit=0.5,
     symptom="In training nothing is dropped, whatever dropout is.",
     cause="The dropout is never applied. The numbers in evaluation are right, but the model will learn its "
     "training data by heart more readily.",
@@ -653,7 +653,7 @@ def first_output_not_dropped(self, x, mask):
 
 
 @mistake(
-    keeps=0.5,
+    credit=0.5,
     symptom="In training, other numbers are dropped, or scaled up, than the hidden ones behind the activation.",
     cause="Dropout stands in another place. Here it acts on the hidden numbers, between the activation and "
     "down_proj; the output is dropped by the layer around it.",
@@ -701,7 +701,7 @@ class dropout_of_the_gated_output:
 
 @mistake(
     "make_attention",
-    keeps=0.5,
+    credit=0.5,
     symptom="Inside a sublayer nothing is dropped in training.",
     cause="A part was built without the dropout, so it has its default of 0. One dropout serves for all: the "
     "attention's weights, the hidden numbers, and the outputs of the sublayers.",
@@ -854,7 +854,7 @@ class BranchesExchanged(nn.Module):
 
 @mistake(
     "choose_form",
-    keeps=0.5,
+    credit=0.5,
     symptom="The layer gives the same numbers for norm_first=True and norm_first=False.",
     cause="norm_first is not used: only one of the two forms was written.",
     place="Keep norm_first in __init__ and let forward choose between two forms.",
@@ -1203,7 +1203,7 @@ def answer_of_all_exchanged(self, x, weights):
 
 @mistake(
     "answer",
-    keeps=0.5,
+    credit=0.5,
     symptom="The weights have lost the axis of the heads.",
     cause="They were averaged over the heads, as nn.MultiheadAttention does by default. Heads look at different "
     "things, and their mean shows none of them; return what self_attention returns.",
@@ -1383,7 +1383,7 @@ def final_norm_not_made(self, embed_dim, norm_first):
 
 @mistake(
     "make_final_norm",
-    keeps=0.5,
+    credit=0.5,
     symptom="There is a final_norm in the post-norm form as well.",
     cause="In post-norm every layer ends in a norm, so its output is normalised already. A second norm changes "
     "the numbers, and a checkpoint has none for it.",
@@ -1488,7 +1488,7 @@ def last_weights_in_a_list(self, x, weights):
 
 @mistake(
     "answer_of_all",
-    keeps=0.5,
+    credit=0.5,
     symptom="The weights are one tensor, where a list of one tensor per layer was asked for.",
     cause="The weights were stacked or concatenated. Layers need not have weights of the same shape (a decoder "
     "without a memory has none for its cross-attention), so the course keeps a list.",
@@ -1603,7 +1603,7 @@ def input_without_a_mask():
 
 @mistake(
     "take_in",
-    keeps=0.5,
+    credit=0.5,
     symptom="No gradient reaches the input: nothing before this module could ever be trained.",
     cause="The input was cut from autograd by detach, .data, torch.no_grad, numpy or a new torch.tensor.",
     place="Look for one of these, and compute with the tensors as they come.",
@@ -1636,7 +1636,7 @@ def cut_from_autograd_between_the_layers(self, x, mask):
 
 @mistake(
     "answer",
-    keeps=0.5,
+    credit=0.5,
     symptom="No gradient comes back through the weights.",
     cause="The weights were cut from autograd by detach or .data. A loss may well use them, to make a head attend "
     "to something, for example.",
@@ -1653,7 +1653,7 @@ def weights_of_all_layers_detached(self, x, weights):
 
 @mistake(
     "first_half",
-    keeps=0.5,
+    credit=0.5,
     symptom="The caller's x is another tensor after the call.",
     cause="An argument was changed in place: `x += ...` writes into the tensor that the caller still holds. And "
     "where autograd needs the old numbers, it refuses.",

@@ -481,7 +481,7 @@ def first_token_smeared(tokens, bos_id):
 
 @mistake(
     "shift_right",
-    keeps=0.5,
+    credit=0.5,
     symptom="The caller's tokens are different after the call.",
     cause="The tokens were shifted in place. They are the target, which the loss still needs as it was.",
     place="Make a new tensor with torch.cat, or clone before you assign slices.",
@@ -494,7 +494,7 @@ def targets_changed_in_place(tokens, bos_id):
 
 @mistake(
     "shift_right",
-    keeps=0.5,
+    credit=0.5,
     symptom="The result has another dtype than the tokens.",
     cause="The begin column is made with a fixed dtype (torch.full with a float, torch.zeros, torch.tensor), and "
     "torch.cat turns everything into the wider one. Embeddings take integers only.",
@@ -525,7 +525,7 @@ def int64_on_the_default_device(tokens, bos_id):
 
 @mistake(
     "shift_right",
-    keeps=0.5,
+    credit=0.5,
     symptom="It fails as soon as the tokens live on another device, such as a GPU.",
     cause="The begin column was made on the default device, whatever the tokens are on.",
     place="Make it with full_like or new_full, or give device=tokens.device.",
@@ -981,7 +981,7 @@ def norm_first_not_passed_to_the_decoder(
 
 @mistake(
     "make_source_embedding",
-    keeps=0.5,
+    credit=0.5,
     symptom="In training, dropout leaves a part of the model alone.",
     cause="dropout is one of the model's own arguments and has to be handed to four parts: two embeddings and two "
     "stacks. A part that does not get it keeps its default of 0.",
@@ -1067,7 +1067,7 @@ def memory_without_the_encoder(self, source):
 
 
 @mistake(
-    keeps=0.5,
+    credit=0.5,
     symptom="encode returns the memory alone.",
     cause="It returns a pair: the memory, and the list of weights that the encoder gives with it. Who calls encode "
     "takes the pair apart, as greedy_decode does.",
@@ -1082,7 +1082,7 @@ class memory_without_weights:
 
 
 @mistake(
-    keeps=0.5,
+    credit=0.5,
     symptom="decode returns the logits alone.",
     cause="It returns three things: the logits, and the two lists of weights that the decoder gives with them. Who "
     "calls decode takes them apart, as greedy_decode does.",
@@ -1166,7 +1166,7 @@ def only_the_last_place_without_its_axis(self, x):
 
 @mistake(
     "forward",
-    keeps=0.5,
+    credit=0.5,
     symptom="forward returns more than the logits.",
     cause="What decode returns was passed on as it is, with the attention weights. forward is made for training and "
     "returns one tensor.",
@@ -1179,7 +1179,7 @@ def forward_returns_weights_too(self, source, target):
 
 @mistake(
     "make_head",
-    keeps=0.5,
+    credit=0.5,
     symptom="The head has no bias.",
     cause="The head of this lesson is an nn.Linear with bias. (Many models leave it out, mostly when the head shares "
     "its weight with the embedding.)",
@@ -1191,7 +1191,7 @@ def head_without_bias(self, embed_dim, target_vocab_size):
 
 @mistake(
     "self_mask",
-    keeps=0.5,
+    credit=0.5,
     symptom="It fails as soon as the model lives on another device, such as a GPU.",
     cause="causal_mask makes its mask on the CPU, and it is used there without being moved.",
     place="Move it: causal_mask(queries).to(tokens.device).",
@@ -1205,7 +1205,7 @@ def causal_mask_left_on_the_cpu(self, tokens):
 
 @mistake(
     "memory_again",
-    keeps=0.5,
+    credit=0.5,
     symptom="The tokens are right, but each source is encoded again for every token that is written.",
     cause="The source does not change while the target is written, and neither does the memory. This is why the model "
     "has encode and decode: the first is called once, the second in each step.",
@@ -1302,7 +1302,7 @@ def first_row_decides_for_all(over, best, eos_id):
     symptom="The result has max_len columns, although all rows ended before; the last columns are padding.",
     cause="Writing goes on after all rows are over. It costs time for nothing: the model is run for padding.",
     place="Leave the loop as soon as all rows are over.",
-    keeps=0.5,
+    credit=0.5,
 )
 def written_up_to_max_len(over, best, eos_id):
     return False
@@ -1315,7 +1315,7 @@ def ends_only_if_all_end_together(over, best, eos_id):
 
 @mistake(
     "greedy_decode",
-    keeps=0.5,
+    credit=0.5,
     symptom="The end of sequence itself is missing from the rows.",
     cause="A row was padded from its eos_id on instead of after it. The end is the last token of a text: without it "
     "nobody can tell a text that ended from one that was cut off at max_len.",
@@ -1358,7 +1358,7 @@ def end_of_sequence_replaced_at_last(tokens, max_len, pad_id):
 
 @mistake(
     "written",
-    keeps=0.5,
+    credit=0.5,
     symptom="The begin token is still in front of every row.",
     cause="The begin token is what the decoder reads first, not something that it wrote.",
     place="Return the tokens from the second column on.",
@@ -1487,7 +1487,7 @@ def least_probable_token(logits):
 
 @mistake(
     "steps_of",
-    keeps=0.5,
+    credit=0.5,
     symptom="A text that does not end by itself has one token too few.",
     cause="The begin token was counted. max_len says how many tokens are written, eos_id included and bos_id not.",
     place="Let the loop run max_len times.",
@@ -1498,7 +1498,7 @@ def one_token_too_few(max_len):
 
 @mistake(
     "steps_of",
-    keeps=0.5,
+    credit=0.5,
     symptom="A text that does not end by itself has one token too many.",
     cause="The loop runs once more than max_len, often because the length is compared with <= and the begin token "
     "forgotten.",
@@ -1530,7 +1530,7 @@ def model_put_into_training_mode(model):
     cause="A row that is over gets eos_id again and again, or a fixed 0, instead of pad_id. Whoever reads the result "
     "knows padding by its id only.",
     place="Fill with pad_id.",
-    keeps=0.5,
+    credit=0.5,
 )
 def other_padding(best, over, pad_id, eos_id):
     return best.masked_fill(over, eos_id)
@@ -1692,14 +1692,14 @@ def end_not_counted(total, length, max_len, length_penalty):
     cause="This is the length penalty of Wu et al. (2016), ((5 + length) / 6) ** length_penalty. This exercise, like "
     "transformers, uses length ** length_penalty.",
     place="Divide by length ** length_penalty.",
-    keeps=0.5,
+    credit=0.5,
 )
 def penalty_of_wu(total, length, max_len, length_penalty):
     return total / ((5 + length) / 6) ** length_penalty
 
 
 @mistake(
-    keeps=0.5,
+    credit=0.5,
     symptom="The tokens are right, but the scores are sums that were not divided.",
     cause="The penalty was used to choose the text and then forgotten. The score that is returned is the one by which "
     "the text won.",
@@ -1862,7 +1862,7 @@ def flat_search(model, memory, sources, batch, bos_id, eos_id, pad_id, max_len, 
 
 @mistake(
     "beam_search",
-    keeps=0.5,
+    credit=0.5,
     symptom="The texts are right, but each source is encoded num_beams times.",
     cause="The source was repeated for the beams before it was encoded. All beams of a row hear the same source: "
     "encode it once and repeat the memory.",
@@ -1892,7 +1892,7 @@ def greedy_instead_of_beams(model, source, bos_id, eos_id, pad_id, max_len, num_
 
 @mistake(
     "as_answer",
-    keeps=0.5,
+    credit=0.5,
     symptom="The tokens come back without their scores.",
     cause="The function returns a pair: the tokens and the score of each row.",
     place="Return both.",
@@ -1911,7 +1911,7 @@ def begin_token_kept_in_the_text(tokens, scores):
 
 @mistake(
     "greedy_decode",
-    keeps=0.5,
+    credit=0.5,
     symptom="The caller's source is different after the call.",
     cause="The source was changed in place. The caller still needs it.",
     place="Make new tensors with full_like, cat and masked_fill, and assign to no part of source.",

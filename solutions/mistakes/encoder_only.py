@@ -456,7 +456,7 @@ def head_not_applied(self, pooled):
 
 @mistake(
     "answer",
-    keeps=0.5,
+    credit=0.5,
     symptom="One tensor comes back where a pair is expected.",
     cause="Only the logits are returned. The weights are part of the answer: they show what [CLS] looks at.",
     place="Return both: logits, weights.",
@@ -467,7 +467,7 @@ def weights_not_returned(self, logits, weights):
 
 @mistake(
     "answer",
-    keeps=0.5,
+    credit=0.5,
     symptom="Logits and weights have changed places.",
     cause="The order is part of the contract: the output first, the weights second, as everywhere in the course.",
     place="Look at the return statement.",
@@ -478,7 +478,7 @@ def logits_and_weights_exchanged(self, logits, weights):
 
 @mistake(
     "answer",
-    keeps=0.5,
+    credit=0.5,
     symptom="The second thing returned is not the list of attention weights, one tensor per layer with all heads.",
     cause="Only one layer's weights were returned, or they were averaged over the heads.",
     place="Pass on the list that the encoder returns.",
@@ -837,7 +837,7 @@ def tokens_of_the_text_shuffled(tokens, vocab_size, generator):
 
 @mistake(
     "second_draw",
-    keeps=0.5,
+    credit=0.5,
     symptom="The same generator gives other results each time.",
     cause="Not every draw uses the generator, so the global one has a part in it. Nobody can then repeat an "
     "experiment.",
@@ -884,7 +884,7 @@ def inputs_and_labels_exchanged(inputs, labels):
 
 @mistake(
     "hide",
-    keeps=0.5,
+    credit=0.5,
     symptom="The caller's tensor is different after the call.",
     cause="It was changed in place: by an assignment to a part of it, by `*=`, or by a method that ends in an "
     "underscore. The text is lost for the next epoch, and labels taken from it later are wrong.",
@@ -910,7 +910,7 @@ def labels_first_then_in_place(tokens, mask_id, vocab_size, special_ids, probabi
 
 @mistake(
     "draw",
-    keeps=0.5,
+    credit=0.5,
     symptom="It fails as soon as the inputs live on another device, such as a GPU.",
     cause="A new tensor was made on the default device, whatever the inputs are on.",
     place="Give `device=tokens.device` to torch.tensor, torch.rand and torch.randint, or use what follows its input.",
@@ -1155,7 +1155,7 @@ def loss_in_bits(losses, labels):
 
 @mistake(
     "average",
-    keeps=0.5,
+    credit=0.5,
     symptom="No gradient reaches what was given: nothing could be trained with this.",
     cause="The result was cut from autograd by item(), float(), detach or a new torch.tensor.",
     place="Return the tensor as it is; take item() where it is printed.",

@@ -342,7 +342,7 @@ def divided_by_the_length(self, x):
 
 @mistake(
     "variance",
-    keeps=0.5,
+    credit=0.5,
     symptom="Features with a large mean, such as 8192, give NaN or numbers far too large or too small.",
     cause="The variance is computed as mean(x²) - mean(x)². On paper that is the same; in float32 it is the small "
     "difference of two huge numbers, and all of its digits are lost.",
@@ -433,7 +433,7 @@ def eps_missing(self, square, eps):
 
 @mistake(
     "root",
-    keeps=0.5,
+    credit=0.5,
     symptom="The argument eps makes no difference.",
     cause="A fixed number stands where eps should, or eps is not passed on. Models differ here (BERT has 1e-12, "
     "GPT-2 1e-5), and loaded weights only give the same numbers with their own eps.",
@@ -455,7 +455,7 @@ def eps_fixed_at_a_hundred_millionth(self, square, eps):
 
 @mistake(
     "root",
-    keeps=0.5,
+    credit=0.5,
     symptom="eps changes nothing, except for features so close together that it replaces their spread.",
     cause="eps is used as a floor: the denominator is eps or the spread, whichever is larger. It has to be added "
     "under the root, always.",
@@ -472,7 +472,7 @@ def eps_as_a_floor_of_the_root(self, square, eps):
 
 @mistake(
     "layer_norm",
-    keeps=0.5,
+    credit=0.5,
     symptom="Right wherever eps is given; without it, features that are close together come out too large or too small.",
     cause="The default of eps is another one. PyTorch's is 1e-5, and so is this course's.",
     place="Look at the list of parameters: eps=1e-5.",
@@ -690,7 +690,7 @@ def weight_as_buffer(self, embed_dim):
 
 @mistake(
     "make",
-    keeps=0.5,
+    credit=0.5,
     symptom="The numbers per feature are there, but their shape is not [embed_dim].",
     cause="There is one number for all features, or an axis of size 1 too many. Weights of another model could not "
     "be loaded; broadcasting needs no extra axes, as embed_dim is the last axis of x.",
@@ -724,7 +724,7 @@ def weight_with_one_axis_more(self, embed_dim):
 
 
 @mistake(
-    keeps=0.5,
+    credit=0.5,
     symptom="There are trained parameters, but not under the names weight and bias.",
     cause="The names are part of the contract, because weights are loaded by name. In papers and other code they "
     "are called gamma and beta, scale and shift, or gain.",
@@ -988,7 +988,7 @@ def norm_not_registered(self, embed_dim):
 
 
 @mistake(
-    keeps=0.5,
+    credit=0.5,
     symptom="There is a norm, but not under the name `norm`.",
     cause="The names are part of the contract, because weights are loaded by name.",
     place="Call the attribute `norm`.",
@@ -1018,7 +1018,7 @@ class norm_called_ln:
 
 @mistake(
     "make_norm",
-    keeps=0.5,
+    credit=0.5,
     symptom="Numbers that are close together come out too large or too small; all others are right.",
     cause="The norm is made with an eps of your own. This course's is 1e-5, the default of LayerNorm.",
     place="Make the norm from embed_dim alone.",
@@ -1033,7 +1033,7 @@ def norm_with_the_eps_of_bert(self, embed_dim):
 
 
 @mistake(
-    keeps=0.5,
+    credit=0.5,
     symptom="In training mode the result is another one than in evaluation mode.",
     cause="There is dropout on the sublayer's output. The paper has it there, but in this course the layers of "
     "lessons 1 and 2 do it, and this component has none.",
@@ -1051,7 +1051,7 @@ class dropout_added:
 
 
 @mistake(
-    keeps=0.5,
+    credit=0.5,
     symptom="The gradient of x is wrong, or none arrives.",
     cause="Something was cut from autograd by detach, .data, torch.no_grad, numpy or a new torch.tensor. Mean and "
     "variance are functions of x too, and gradients must flow through them.",
@@ -1092,7 +1092,7 @@ def x_cut_from_autograd(self, normed, weight, bias):
 
 @mistake(
     "layer_norm",
-    keeps=0.5,
+    credit=0.5,
     symptom="The caller's x is different after the call.",
     cause="x was changed in place (`-=`, `+=`, or a method that ends in an underscore). The caller still needs it, "
     "for the residual connection for example, and autograd forbids it for a parameter.",
@@ -1144,7 +1144,7 @@ class sum_written_into_x:
 
 @mistake(
     "affine",
-    keeps=0.5,
+    credit=0.5,
     symptom="float64 goes in and float32 comes out.",
     cause="The dtype is fixed in the code, so precision is lost without a word.",
     place="Look for .float(), dtype=torch.float32 or a new tensor that does not follow x.",
@@ -1160,7 +1160,7 @@ def fixed_dtype_in_rms_norm(self, normed):
 
 @mistake(
     "root",
-    keeps=0.5,
+    credit=0.5,
     symptom="It fails as soon as x lives on another device, such as a GPU.",
     cause="A new tensor was made on the default device, whatever x is on.",
     place="Make it with full_like, zeros_like or device=x.device, or use a plain number, which has no device.",

@@ -337,7 +337,7 @@ def one_tensor_per_head(x, num_heads):
 
 @mistake(
     "refuse_sizes",
-    keeps=0.5,
+    credit=0.5,
     symptom="Sizes that do not divide are not refused, or torch stumbles over them with an error of its own.",
     cause="The check is missing. Integer division rounds down without a word, so features can be lost, and the "
     "error that torch raises speaks of shapes that the caller has never seen.",
@@ -401,7 +401,7 @@ class module_rounds_down:
 
 @mistake(
     "refuse_sizes",
-    keeps=0.5,
+    credit=0.5,
     symptom="Sizes that do not divide are refused, but not with a ValueError.",
     cause="The type of an error is part of the contract: callers catch ValueError. An assert says that the code "
     "itself is wrong, and disappears when Python runs with -O.",
@@ -418,7 +418,7 @@ def module_asserts_its_sizes(self, embed_dim):
 
 @mistake(
     "refuse_sizes",
-    keeps=0.5,
+    credit=0.5,
     symptom="The ValueError does not tell both sizes.",
     cause="Who reads the message wants to know which two numbers do not fit, and they can be far away from the "
     "place where the error appears.",
@@ -437,7 +437,7 @@ def module_does_not_name_its_sizes(self, embed_dim):
 
 @mistake(
     "check_groups",
-    keeps=0.5,
+    credit=0.5,
     symptom="Heads that do not divide into the groups are not refused, or torch stumbles over them with an error of "
     "its own.",
     cause="The number of groups is not checked. With 6 heads and 4 groups no number of heads per group is right.",
@@ -458,7 +458,7 @@ class groups_cut_off:
 
 @mistake(
     "check_groups",
-    keeps=0.5,
+    credit=0.5,
     symptom="Heads that do not divide into the groups are refused, but not with a ValueError.",
     cause="The type of an error is part of the contract: callers catch ValueError. An assert says that the code "
     "itself is wrong, and disappears when Python runs with -O.",
@@ -470,7 +470,7 @@ def error_of_another_type_for_groups(self):
 
 @mistake(
     "check_groups",
-    keeps=0.5,
+    credit=0.5,
     symptom="The ValueError for groups that do not fit does not tell both sizes.",
     cause="Who reads the message wants to know which two numbers do not fit, and they can be far away from the "
     "place where the error appears.",
@@ -727,7 +727,7 @@ def mask_gets_two_axes_in_front(self, mask):
 
 @mistake(
     "head_mask",
-    keeps=0.5,
+    credit=0.5,
     symptom="Masks with three axes work. A mask [queries, keys] fails, or hides the wrong keys where the sizes "
     "happen to fit.",
     cause="The heads axis was inserted at place 1, counted from the front. In a mask without a batch axis, place 1 "
@@ -782,7 +782,7 @@ def mask_after_the_softmax(self, scores, mask):
 
 @mistake(
     "weigh",
-    keeps=0.5,
+    credit=0.5,
     symptom="A query that may attend to nothing spreads its weight over keys that are hidden from it.",
     cause="Hidden scores are filled with a large but finite number. In a row without any visible key all fills are "
     "equal, and the softmax makes equal weights of them.",
@@ -794,7 +794,7 @@ def finite_fill(self, scores, mask):
 
 @mistake(
     "weigh",
-    keeps=0.5,
+    credit=0.5,
     symptom="A query that may attend to nothing gets NaN.",
     cause="In a row where every score is minus infinity the softmax divides 0 by 0.",
     place="Use attention_weights, or set the weights of hidden keys to 0 after the softmax.",
@@ -992,7 +992,7 @@ def value_taken_from_the_query(self, query, key, value):
 
 @mistake(
     "make_projections",
-    keeps=0.5,
+    credit=0.5,
     symptom="Parameters are missing: the projections have no bias.",
     cause="The formula of the paper shows none, but the module of this course has one in each projection, as "
     "PyTorch's has by default. Weights from elsewhere do not fit without it.",
@@ -1234,7 +1234,7 @@ class keys_averaged_within_groups:
 
 @mistake(
     "drop",
-    keeps=0.5,
+    credit=0.5,
     symptom="Dropout changes nothing in training.",
     cause="The dropout layer is not made, or never called, so the argument `dropout` is without effect.",
     place="Apply it to the weights, between the softmax and the product with the value.",
@@ -1245,7 +1245,7 @@ def dropout_missing(self, weights):
 
 @mistake(
     "drop",
-    keeps=0.5,
+    credit=0.5,
     symptom="Dropout is active in evaluation as well.",
     cause="F.dropout drops always, unless it is told whether the module is in training. nn.Dropout asks by itself.",
     place="Make an nn.Dropout in __init__, or pass training=self.training.",
@@ -1255,7 +1255,7 @@ def dropout_in_evaluation(self, weights):
 
 
 @mistake(
-    keeps=0.5,
+    credit=0.5,
     symptom="In training, single features of the output are dropped, not weights.",
     cause="Dropout acts on the output. In this module it acts on the weights, so that a query now and then has to "
     "do without a key; what leaves a sublayer is dropped by the encoder layer (lesson 1).",
@@ -1279,7 +1279,7 @@ class dropout_on_the_merged_heads:
 
 
 @mistake(
-    keeps=0.5,
+    credit=0.5,
     only="MultiHeadAttention",
     symptom="In training the rows of the weights still sum to 1 after dropout: nothing was dropped from them.",
     cause="Dropout acts on the scores. A score of 0 is not a weight of 0: the key keeps its exp(0) = 1.",
@@ -1298,7 +1298,7 @@ class dropout_on_the_scores:
 
 @mistake(
     "answer",
-    keeps=0.5,
+    credit=0.5,
     symptom="In training the weights that come back do not sum to 1: some of them are dropped.",
     cause="The weights are returned after dropout. Who looks at them wants to see where a head attends, not which "
     "weights happened to be dropped this time.",
@@ -1313,7 +1313,7 @@ def weights_returned_after_dropout(self, output, weights, dropped, scores):
 
 @mistake(
     "answer",
-    keeps=0.5,
+    credit=0.5,
     symptom="The weights have no heads axis: they are the mean over the heads.",
     cause="nn.MultiheadAttention averages the weights it returns, unless told otherwise. Here each head keeps its "
     "own matrix, because heads look at different things and a mean shows none of them.",
@@ -1325,7 +1325,7 @@ def weights_averaged_over_heads(self, output, weights, dropped, scores):
 
 @mistake(
     "answer",
-    keeps=0.5,
+    credit=0.5,
     symptom="One tensor comes back where a pair is expected.",
     cause="Only the output is returned. The weights are part of the answer: later lessons look at them.",
     place="Return both: output, weights.",
@@ -1360,7 +1360,7 @@ def scores_returned_as_weights(self, output, weights, dropped, scores):
 
 @mistake(
     "cut_features",
-    keeps=0.5,
+    credit=0.5,
     symptom="No gradient reaches the inputs: nothing before this could ever be trained.",
     cause="The result was cut from autograd by detach, .data, torch.no_grad, numpy or a new torch.tensor.",
     place="Look for one of these, and compute with the tensors as they come.",
@@ -1386,7 +1386,7 @@ def inputs_without_autograd(self, query, key, value):
 
 @mistake(
     "head_mask",
-    keeps=0.5,
+    credit=0.5,
     symptom="The caller's mask is another one after the call.",
     cause="The mask was changed in place (a method that ends in an underscore). The caller uses the same mask for "
     "every layer.",
@@ -1398,7 +1398,7 @@ def mask_changed_in_place(self, mask):
 
 @mistake(
     "cut_features",
-    keeps=0.5,
+    credit=0.5,
     symptom="The caller's x is another one after the call.",
     cause="x was changed in place: a method that ends in an underscore gives the caller's own tensor another shape. "
     "The caller still needs it as it was, and autograd refuses some of these methods.",
@@ -1415,7 +1415,7 @@ def heads_moved_in_place(x):
 
 @mistake(
     "cut_features",
-    keeps=0.5,
+    credit=0.5,
     symptom="float64 goes in and float32 comes out, or torch refuses to multiply the two.",
     cause="The dtype is fixed in the code, so precision is lost without a word.",
     place="Look for .float(), dtype=torch.float32 or a new tensor that does not follow the inputs.",
@@ -1455,7 +1455,7 @@ def weights_as_float32(self, scores, mask):
 
 @mistake(
     "weigh",
-    keeps=0.5,
+    credit=0.5,
     symptom="It fails as soon as the inputs live on another device, such as a GPU.",
     cause="A new tensor was made on the default device, whatever the inputs are on.",
     place="Make it with zeros_like, full_like or device=x.device, or do without it.",

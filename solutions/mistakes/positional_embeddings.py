@@ -236,7 +236,7 @@ def exponent_not_divided(columns, size):
 
 @mistake(
     "exponents",
-    keeps=0.5,
+    credit=0.5,
     symptom="The first pair of features is right; the others are too slow, the last one exactly 1 / base.",
     cause="The frequencies are spread so that the last pair has exactly 1/10000, as in tensor2tensor. That is a good "
     "table too, but not the formula of the paper, which would reach 1/10000 one pair after the last.",
@@ -333,7 +333,7 @@ def sine_and_cosine_exchanged(sine, cosine):
 
 @mistake(
     "interleave",
-    keeps=0.5,
+    credit=0.5,
     symptom="All waves are there, but the sines fill one half of the columns and the cosines the other.",
     cause="The two halves are concatenated. That is a valid way: tensor2tensor and Marian do it, and since the "
     "network can learn any order of columns, it works as well. The paper's formula, and this course, let sine "
@@ -406,7 +406,7 @@ def positions_divided_by_max_len(max_len):
 
 @mistake(
     "present",
-    keeps=0.5,
+    credit=0.5,
     symptom="The numbers are right, but the table has another shape than [max_len, embed_dim].",
     cause="The table is transposed, or has an axis of size 1 more, for the batch. Broadcasting adds a table "
     "[time, embed_dim] to every sequence of a batch without it.",
@@ -523,7 +523,7 @@ def positions_looked_up_by_token_without_care(self, tokens):
 
 @mistake(
     "refuse_odd",
-    keeps=0.5,
+    credit=0.5,
     symptom="An odd size is accepted, or ends in an error of PyTorch's that does not say why.",
     cause="Sine and cosine, or the two features that turn together, come in pairs; with an odd size one is left "
     "over. Whoever makes this mistake wants to be told at once, and by which size.",
@@ -571,7 +571,7 @@ def last_feature_not_turned(x, positions=None, base=10000.0):
 
 @mistake(
     "refuse_odd",
-    keeps=0.5,
+    credit=0.5,
     symptom="A size that does not fit is refused, but not by a ValueError that names it.",
     cause="The error is of another kind (an assert, which `python -O` removes), or its message leaves a size out. An "
     "error should say what was found: whoever reads it far away from your code needs the numbers.",
@@ -618,7 +618,7 @@ def long_sequence_refused_by_another_error(self, time, max_len):
 
 @mistake(
     "refuse_long",
-    keeps=0.5,
+    credit=0.5,
     only=LEARNED,
     symptom="A sequence longer than max_len is accepted, or ends in an error of PyTorch's that does not say why.",
     cause="The table ends at max_len. Whatever stands in for the missing rows (the first ones again, the last one, "
@@ -782,7 +782,7 @@ def learned_positions_added_twice(self, x, rows):
 
 @mistake(
     "look_up",
-    keeps=0.5,
+    credit=0.5,
     symptom="The tokens' rows are multiplied by the root of embed_dim.",
     cause="You know your paper: Vaswani et al. (section 3.4) do so, where they share these weights with the output "
     "layer. BERT and GPT-2 do not, and this course leaves the factor out, so that loaded weights fit.",
@@ -793,7 +793,7 @@ def factor_of_the_paper(self, tokens):
 
 
 @mistake(
-    keeps=0.5,
+    credit=0.5,
     symptom="There are more trained parameters than two tables, or something comes back normalised.",
     cause="There is a layer norm behind the sum, as BERT has it. In this course the embedding is the plain sum, and a "
     "model that wants a norm there adds it.",
@@ -888,7 +888,7 @@ def rows_are_waves(self, max_len, embed_dim):
 
 @mistake(
     "make_rows",
-    keeps=0.5,
+    credit=0.5,
     symptom="weight is there, but its shape is not [max_len, embed_dim].",
     cause="The table is transposed, or has an axis of size 1 more. Broadcasting adds [time, embed_dim] to every "
     "sequence without it, and weights of another model would not fit.",
@@ -917,7 +917,7 @@ class columns_as_positions:
 
 
 @mistake(
-    keeps=0.5,
+    credit=0.5,
     symptom="There is a trained table, but not under the name weight.",
     cause="The names are part of the contract, because weights are loaded by name. An nn.Embedding inside gives "
     "`embedding.weight` or the like.",
@@ -980,7 +980,7 @@ class waves_trainable_in_an_embedding:
 
 @mistake(
     "make_waves",
-    keeps=0.5,
+    credit=0.5,
     symptom="The state dict has no table of positions, or the table stays behind when the model moves to a GPU.",
     cause="The waves are a plain attribute, a buffer that is not saved, or are made anew in each call. A buffer that "
     "is saved travels with the model, and whoever loads it gets the very table it was trained with.",
@@ -1015,7 +1015,7 @@ class waves_made_on_the_tokens_device:
 
 
 @mistake(
-    keeps=0.5,
+    credit=0.5,
     symptom="There is a table of positions, but its name does not begin with `position`, or it has another shape.",
     cause="Name and shape are part of the contract, because weights are loaded by them: one entry whose name begins "
     "with `position`, of shape [max_len, embed_dim].",
@@ -1051,7 +1051,7 @@ class waves_with_an_axis_for_the_batch:
 
 
 @mistake(
-    keeps=0.5,
+    credit=0.5,
     symptom="token.weight is missing from the state dict.",
     cause="The token embedding has another name. The names are part of the contract, because weights are loaded by "
     "name.",
@@ -1105,7 +1105,7 @@ def always_learned(self, max_len, embed_dim):
 
 
 @mistake(
-    keeps=0.5,
+    credit=0.5,
     symptom="Each vector keeps its length, but other features turn together: i and i + head_dim / 2.",
     cause="This is a right rotary embedding in the order of GPT-NeoX, and of Llama in transformers, often written "
     "with a function rotate_half. It does the same on features in another order. This exercise has the order "
@@ -1260,7 +1260,7 @@ def waves_added(first, second, sine, cosine):
 
 @mistake(
     "find",
-    keeps=0.5,
+    credit=0.5,
     symptom="The argument positions makes no difference.",
     cause="Positions are always 0, 1, 2, ... With a key-value cache the query's position is far from 0, so it has to "
     "be possible to say.",
@@ -1273,7 +1273,7 @@ def positions_ignored(x, positions):
 @mistake(
     "root_of_all",
     only=ROTARY,
-    keeps=0.5,
+    credit=0.5,
     symptom="The argument base makes no difference.",
     cause="A fixed 10000 stands where base should. Models for long texts have a larger base: Llama 3 has 500000.",
     place="Follow base from the argument to the frequencies.",
@@ -1284,7 +1284,7 @@ def base_ignored(base):
 
 @mistake(
     ROTARY,
-    keeps=0.5,
+    credit=0.5,
     symptom="Right wherever base is given; without it, the frequencies are other ones.",
     cause="The default of base is another one. The paper has 10000.",
     place="Look at the list of parameters: base=10000.0.",
@@ -1319,7 +1319,7 @@ def default_base_of_llama_3(x, positions=None, base=500000.0):
 
 @mistake(
     "combine",
-    keeps=0.5,
+    credit=0.5,
     symptom="No gradient reaches x, or none reaches the table.",
     cause="Something was cut from autograd by detach, .data, torch.no_grad, numpy or a new torch.tensor.",
     place="Look for one of these, and compute with the tensors as they come.",
@@ -1355,7 +1355,7 @@ def features_cut_from_autograd(x):
 
 @mistake(
     "combine",
-    keeps=0.5,
+    credit=0.5,
     symptom="The caller's tensor is different after the call.",
     cause="An argument was changed in place (`+=`, assignment to a part, or a method that ends in an underscore). The "
     "caller still needs it, and autograd forbids it for a parameter.",
@@ -1388,7 +1388,7 @@ def tokens_clamped_in_place(self, tokens):
 
 @mistake(
     "present",
-    keeps=0.5,
+    credit=0.5,
     symptom="The numbers are right, but their dtype is not the expected one.",
     cause="The dtype is fixed in the code, or comes from numpy or a Python list of float64. A float64 table makes "
     "everything that it is added to float64; a float32 result loses precision without a word.",
@@ -1415,7 +1415,7 @@ def turned_features_of_fixed_dtype(first, second):
 
 @mistake(
     "find",
-    keeps=0.5,
+    credit=0.5,
     symptom="It fails as soon as the inputs live on another device, such as a GPU.",
     cause="A new tensor was made on the default device, whatever the inputs are on.",
     place="Make it with device=x.device, or take a slice of a table that is registered in the module.",

@@ -423,7 +423,7 @@ class mask_after_the_softmax:
 
 
 @mistake(
-    keeps=0.5,
+    credit=0.5,
     symptom="Hidden keys get weight when all scores of a row are low, or when a row is hidden altogether.",
     cause="Hidden scores are filled with a large but finite number such as -1e9. Once the other scores are as low "
     "as that, hidden keys take part again; and in a row without any visible key all fills are equal, so "
@@ -496,7 +496,7 @@ class small_finite_number_added:
 
 @mistake(
     "settle",
-    keeps=0.5,
+    credit=0.5,
     symptom="A query that may attend to nothing gets NaN.",
     cause="In a row without any permitted key the softmax divides 0 by 0. Such rows occur: every query of a "
     "sequence that is all padding, or the first one under a strict causal mask. One NaN spreads through "
@@ -519,7 +519,7 @@ class nan_on_empty_rows_by_addition:
 
 
 @mistake(
-    keeps=0.5,
+    credit=0.5,
     symptom="The weights are right, but where a query may attend to nothing the gradient is NaN.",
     cause="The NaN was replaced after the softmax, but the hidden scores were not cut off before it: minus "
     "infinity was added, or the mask multiplied. Replacing mends the value, not the gradient: backwards, "
@@ -744,7 +744,7 @@ def output_and_weights_exchanged(output, weights, scores):
 
 @mistake(
     "answer",
-    keeps=0.5,
+    credit=0.5,
     symptom="One tensor comes back where a pair is expected.",
     cause="Only the output is returned. The weights are part of the answer: later lessons look at them.",
     place="Return both: output, weights.",
@@ -796,7 +796,7 @@ def sum_not_rescaled(total, shrink):
 
 @mistake(
     "first_maximum",
-    keeps=0.5,
+    credit=0.5,
     symptom="Queries whose scores are all far below zero give NaN, or lose their digits.",
     cause="The running maximum starts at 0, so it never falls to where the scores are, and every exponential "
     "underflows to 0. It has to start below every score: at minus infinity.",
@@ -856,7 +856,7 @@ def not_divided_by_the_sum(output, total):
 
 @mistake(
     "blocks",
-    keeps=0.5,
+    credit=0.5,
     symptom="Wrong where block_size does not divide the number of keys.",
     cause="The number of blocks is rounded down, so the keys that are left over are never seen.",
     place="Let the loop run to the number of keys in steps of block_size; slicing past the end is harmless.",
@@ -958,7 +958,7 @@ def query_without_visible_keys():
 
 @mistake(
     "product",
-    keeps=0.5,
+    credit=0.5,
     only=("attention_scores", "scaled_dot_product_attention"),
     symptom="No gradient reaches the inputs: nothing before this function could ever be trained.",
     cause="The result was cut from autograd by detach, .data, torch.no_grad, numpy or a new torch.tensor.",
@@ -975,7 +975,7 @@ def weights_cut_from_autograd(scores):
 
 @mistake(
     "attention_scores",
-    keeps=0.5,
+    credit=0.5,
     symptom="The caller's tensors are different after the call.",
     cause="An argument was changed in place (a method that ends in an underscore, `/=`, or assignment to a part). "
     "The caller still needs it, and autograd forbids it for a parameter.",
@@ -1015,7 +1015,7 @@ def query_scaled_in_place_before_the_loop(query, key, value, block_size):
 
 @mistake(
     "scale",
-    keeps=0.5,
+    credit=0.5,
     only=("attention_scores", "scaled_dot_product_attention"),
     symptom="float64 goes in and float32 comes out.",
     cause="The dtype is fixed in the code, so precision is lost without a word.",
@@ -1037,7 +1037,7 @@ def output_of_fixed_dtype(output, total):
 
 @mistake(
     "hide",
-    keeps=0.5,
+    credit=0.5,
     symptom="It fails as soon as the inputs live on another device, such as a GPU.",
     cause="A new tensor was made on the default device, whatever the inputs are on.",
     place="Make it with zeros_like, full_like or device=scores.device, or use masked_fill, which needs none.",

@@ -291,7 +291,7 @@ def projection_made_the_wrong_way_round(self, embed_dim, head_dim):
 
 @mistake(
     "make_projections",
-    keeps=0.5,
+    credit=0.5,
     symptom="Parameters are missing: the projections have no bias.",
     cause="The formula of the paper shows none, but the module of this course has one in each projection, as "
     "nn.Linear has by default. Weights from elsewhere do not fit without it.",
@@ -610,7 +610,7 @@ def padding_masked_on_the_query_axis(self, mask):
 @mistake(
     "see_mask",
     only="SelfAttention",
-    keeps=0.5,
+    credit=0.5,
     symptom="Keys are hidden as they should be, and some queries as well.",
     cause="The mask was made to act on both axes, so that hidden positions lose their own rows too. The mask says "
     "exactly which pairs may attend; nothing has to be added to it.",
@@ -683,7 +683,7 @@ def causal_mask_left_in(self, scores, mask):
 
 @mistake(
     "weigh",
-    keeps=0.5,
+    credit=0.5,
     symptom="A query that may attend to nothing spreads its weight over keys that are hidden from it.",
     cause="Hidden scores are filled with a large but finite number. In a row without any visible key all fills are "
     "equal, and the softmax makes equal weights of them.",
@@ -695,7 +695,7 @@ def finite_fill(self, scores, mask):
 
 @mistake(
     "weigh",
-    keeps=0.5,
+    credit=0.5,
     symptom="A query that may attend to nothing gets NaN.",
     cause="In a row where every score is minus infinity the softmax divides 0 by 0.",
     place="Use the imported functions, or set the weights of hidden keys to 0 after the softmax.",
@@ -917,7 +917,7 @@ def mask_on_the_query_axis_for_all_keys(mask):
 
 @mistake(
     "place",
-    keeps=0.5,
+    credit=0.5,
     symptom="The mask is [batch, queries, keys] and hides the queries of padding as well.",
     cause="Keys and queries are both masked. The rows of padding need no mask, as their outputs are not used; and empty "
     "rows are what many implementations of attention answer with NaN.",
@@ -950,7 +950,7 @@ def axis_in_front_of_the_batch(mask):
 
 @mistake(
     "place",
-    keeps=0.5,
+    credit=0.5,
     symptom="The mask has four axes, [batch, 1, 1, keys].",
     cause="An axis for the heads was added. In this course multi-head attention adds it by itself, so that the same "
     "mask serves one head and many.",
@@ -962,7 +962,7 @@ def axis_for_the_heads_added(mask):
 
 @mistake(
     "place",
-    keeps=0.5,
+    credit=0.5,
     symptom="The mask says the right thing once per query, where once is enough: [batch, queries, keys].",
     cause="The mask was written out for all queries. An axis of size 1 broadcasts, takes no memory, and also suits a "
     "decoder with another number of queries.",
@@ -974,7 +974,7 @@ def mask_written_out_for_all_queries(mask):
 
 @mistake(
     "compare",
-    keeps=0.5,
+    credit=0.5,
     symptom="The mask holds numbers, not booleans.",
     cause="Ones and zeros look like a mask, but `~` turns an integer 1 into -2 and refuses a float, and "
     "F.scaled_dot_product_attention adds a float mask to the scores.",
@@ -996,7 +996,7 @@ def mask_of_floats(tokens, pad_id):
 
 @mistake(
     "compare",
-    keeps=0.5,
+    credit=0.5,
     symptom="The mask holds 0 and minus infinity.",
     cause="This is an additive mask, to be added to scores. The masks of this course are boolean, True where a query "
     "may attend.",
@@ -1041,7 +1041,7 @@ def everything_after_the_first_padding_hidden(tokens, pad_id):
 
 @mistake(
     "compare",
-    keeps=0.5,
+    credit=0.5,
     symptom="The tokens are others after the call.",
     cause="They were changed in place: by a method that ends in an underscore, or by an assignment to a part.",
     place="Use the comparison, which makes a new tensor.",
@@ -1058,7 +1058,7 @@ def tokens_compared_in_place(tokens, pad_id):
 
 @mistake(
     "compare",
-    keeps=0.5,
+    credit=0.5,
     symptom="The mask is made on the default device, wherever the tokens are.",
     cause="It was built as a new tensor, from a list or by torch.ones, without the device of the tokens.",
     place="Compare the tensor as a whole: the result is where the tokens are.",
@@ -1079,7 +1079,7 @@ def mask_from_zeros_on_the_default_device(tokens, pad_id):
 
 @mistake(
     "answer",
-    keeps=0.5,
+    credit=0.5,
     symptom="One tensor comes back where a pair is expected.",
     cause="Only the output is returned. The weights are part of the answer: later lessons look at them.",
     place="Return both: output, weights.",
@@ -1113,7 +1113,7 @@ def scores_returned_as_weights(self, output, weights, scores):
 
 @mistake(
     "project",
-    keeps=0.5,
+    credit=0.5,
     symptom="No gradient reaches the input, or the projections of query and key.",
     cause="Something was cut from autograd by detach, .data, torch.no_grad, numpy or a new torch.tensor.",
     place="Look for one of these, and compute with the tensors as they come.",
@@ -1129,7 +1129,7 @@ def weights_cut_from_autograd(self, weights, value, key):
 
 @mistake(
     "see_mask",
-    keeps=0.5,
+    credit=0.5,
     symptom="The caller's mask is another one after the call.",
     cause="The mask was changed in place (a method that ends in an underscore). The caller uses the same mask for "
     "every layer.",
@@ -1141,7 +1141,7 @@ def mask_changed_in_place(self, mask):
 
 @mistake(
     "weigh",
-    keeps=0.5,
+    credit=0.5,
     symptom="float64 goes in and float32 comes out, or torch refuses to multiply the two.",
     cause="The dtype is fixed in the code, so precision is lost without a word.",
     place="Look for .float(), dtype=torch.float32 or a new tensor that does not follow the input.",
@@ -1160,7 +1160,7 @@ def output_as_float32(self, output, weights, scores):
 
 @mistake(
     "weigh",
-    keeps=0.5,
+    credit=0.5,
     symptom="It fails as soon as the input lives on another device, such as a GPU.",
     cause="A new tensor was made on the default device, whatever the input is on.",
     place="Make it with zeros_like, full_like or device=x.device, or do without it.",

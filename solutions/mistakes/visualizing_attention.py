@@ -575,7 +575,7 @@ def source_shifted_too(source_tokens):
 
 @mistake(
     "refuse",
-    keeps=0.5,
+    credit=0.5,
     symptom="Words that do not fit the positions raise no ValueError that names both numbers.",
     cause="Nothing compares the number of words with the number of positions, or the message does not say them. A "
     "word too many or too few is the sign that words and weights come from different sentences.",
@@ -1035,7 +1035,7 @@ def decimal_digits(weights):
 
 @mistake(
     "logarithm",
-    keeps=0.5,
+    credit=0.5,
     symptom="NaN comes out as soon as a weight is exactly 0.",
     cause="log2(0) is minus infinity, and 0 times minus infinity is NaN, in every row that has a key without any "
     "weight: all rows but the last of a causal head.",
@@ -1326,7 +1326,7 @@ def rows_of_layers_and_heads(best, scores):
 
 @mistake(
     "found",
-    keeps=0.5,
+    credit=0.5,
     symptom="Layers and heads are counted from 1.",
     cause="Python and BertViz count from 0.",
     place="Look for + 1.",
@@ -1337,7 +1337,7 @@ def heads_counted_from_one(heads):
 
 @mistake(
     "found",
-    keeps=0.5,
+    credit=0.5,
     symptom="Layer and head are not whole numbers.",
     cause="/ divides to fractions. An index has to be an integer.",
     place="Divide by //, or convert with long() at the end.",
@@ -1372,7 +1372,7 @@ def first_layers_first(weights, measure, count=1):
 
 @mistake(
     "found",
-    keeps=0.5,
+    credit=0.5,
     symptom="The heads come back as a list.",
     cause="An integer tensor [count, 2] is asked for, which can be indexed and compared like the rest.",
     place="Turn the list into a tensor by torch.tensor, or stack layers and heads along dim=1.",
@@ -1386,7 +1386,7 @@ def heads_in_a_list(heads):
 
 @mistake(
     "result",
-    keeps=0.5,
+    credit=0.5,
     only=MEASURES,
     symptom="float64 goes in and float32 comes out.",
     cause="The dtype is fixed in the code, so precision is lost without a word.",
@@ -1398,7 +1398,7 @@ def fixed_dtype(numbers, weights):
 
 @mistake(
     "distances",
-    keeps=0.5,
+    credit=0.5,
     symptom="It fails as soon as the weights live on another device, such as a GPU.",
     cause="A new tensor was made on the default device, whatever the weights are on.",
     place="Give torch.arange the argument device=weights.device.",
@@ -1410,7 +1410,7 @@ def fixed_device(time, weights):
 
 @mistake(
     "attention_entropy",
-    keeps=0.5,
+    credit=0.5,
     symptom="What the caller gave is different after the call.",
     cause="An argument was changed in place (a method that ends in an underscore, `*=`, assignment to a part, insert "
     "or pop). Weights and words are still needed, for the next picture and the next measure.",

@@ -155,12 +155,12 @@ FAULTY = {
         '@mistake("subtract"',
         "@mistake lacks 'symptom'; add it",
     ),
-    "mistakes: keeps too much": (
+    "mistakes: too much credit": (
         "mistakes",
         '@mistake("subtract",',
-        '@mistake("subtract", keeps=50,',
-        "keeps=50",
-        "keeps 50; write the share of the points, from 0 to 1",
+        '@mistake("subtract", credit=50,',
+        "credit=50",
+        "gives a credit of 50; write the share of the points, from 0 to 1",
     ),
     "mistakes: only nothing": (
         "mistakes",

@@ -7,7 +7,7 @@ from loopback import remote
 
 from autograder.calling import inside, wire
 from autograder.calling.local import Request
-from autograder.calling.watched import Watched, keeps_in_place
+from autograder.calling.watched import Watched, credit_in_place
 from autograder.diagnosing import records
 from workbench import parts
 
@@ -44,7 +44,7 @@ def test_an_argument_that_is_changed_is_remembered():
 )
 def test_what_follows_from_no_number_is_hearsay(request_, believed):
     submission, _ = ask({"f": torch.nn.Identity if request_.build is not None else lambda x: x}, request_)
-    assert submission.hearsay is believed
+    assert submission.self_reported is believed
 
 
 @pytest.mark.parametrize("name", BOXES)
@@ -61,21 +61,21 @@ def test_the_box_that_an_exercise_asks_for_is_closed_while_it_is_judged(name):
 
 def test_what_an_answer_keeps_that_changes_its_arguments():
     streaming, scores = records.read("streaming_attention"), records.read("attention_scores")
-    assert keeps_in_place(streaming) == streaming.mistakes["arguments_changed_in_place"]["keeps"] < 1
+    assert credit_in_place(streaming) == streaming.mistakes["arguments_changed_in_place"]["credit"] < 1
     # Here the mistake shows in the gradients as well: one that shows in nothing else is no known mistake.
-    assert keeps_in_place(scores) == 0
-    assert keeps_in_place(scores, ("arguments_changed_in_place",)) is None
-    assert keeps_in_place(records.read("causal_mask")) is None
+    assert credit_in_place(scores) == 0
+    assert credit_in_place(scores, ("arguments_changed_in_place",)) is None
+    assert credit_in_place(records.read("causal_mask")) is None
 
 
 @pytest.mark.parametrize("shape", [[2**26] * 16, [2**20] * 3, [0, 2**26, 2**26], [2**25]])
 def test_sizes_that_nobody_can_count_with_are_refused(shape):
-    with pytest.raises(wire.Malformed):
+    with pytest.raises(wire.MalformedError):
         wire.unpack_reply({"output": {"meta": True, "dtype": "float32", "shape": shape}}, [], Request("f", {}))
 
 
 def test_replies_of_a_check_have_a_limit_together():
     submission = remote({"f": lambda: torch.zeros(wire.MOST_NUMBERS)})
-    with submission.limit(60), pytest.raises(wire.Malformed, match="in all"):
+    with submission.limit(60), pytest.raises(wire.MalformedError, match="in all"):
         for _ in range(8):
             submission.call(Request("f", {}))

@@ -180,19 +180,19 @@ TENSOR = {"tensor": 0, "dtype": "float32", "shape": [2, 3]}
 )
 def test_a_reply_that_no_honest_process_sends_is_refused(about):
     request = Request("f", {"x": torch.ones(2), "s": stubs.Sublayer(torch.eye(2))})
-    with pytest.raises(wire.Malformed):
+    with pytest.raises(wire.MalformedError):
         wire.unpack_reply(about, [memoryview(bytes(24))], request)
 
 
 def test_truth_values_other_than_0_and_1_are_refused():
     about = {"output": {"tensor": 0, "dtype": "bool", "shape": [2]}}
-    with pytest.raises(wire.Malformed, match="neither 0 nor 1"):
+    with pytest.raises(wire.MalformedError, match="neither 0 nor 1"):
         wire.unpack_reply(about, [memoryview(b"\x01\x02")], Request("f", {}))
 
 
 def test_too_many_numbers_are_refused():
     much = memoryview(bytes(wire.MOST_BYTES + 1))
-    with pytest.raises(wire.Malformed, match="more than 64 MB"):
+    with pytest.raises(wire.MalformedError, match="more than 64 MB"):
         wire.unpack_reply({}, [much], Request("f", {}))
 
 

@@ -48,7 +48,7 @@ def test_every_mistake_is_rejected_and_named_and_every_right_answer_passes(lesso
     assert [name for name, result in results if result.passed] == []
     assert [(name, result.mistake) for name, result in results if result.mistake != name] == []
     for name, result in results:
-        assert result.earned == round(points * catalogue(lesson).mistakes[name].keeps, 2), name
+        assert result.earned == round(points * catalogue(lesson).mistakes[name].credit, 2), name
         assert len(result.says) == 3, name
     assert [result for result in right if not result.passed or result.earned != points] == []
     assert nothing.unsolved and nothing.earned == 0 and not nothing.passed

@@ -25,9 +25,9 @@ def test_every_answer_is_told_the_same_as_on_the_processor_of_the_records(proces
     found = on(processor, lesson)
     if platform.machine() in ("x86_64", "AMD64"):
         assert found["capability"].lower() == PLAYED[processor]["ATEN_CPU_CAPABILITY"]
-    keeps = {name: about.keeps for name, about in catalogue(lesson).mistakes.items()}
+    credit = {name: about.credit for name, about in catalogue(lesson).mistakes.items()}
     for exercise, answers in found["told"].items():
         assert len(answers) > 2
         for name, mistake, told, share in answers:
-            expected = keeps[mistake] if mistake else 1.0
+            expected = credit[mistake] if mistake else 1.0
             assert (told, share) == (mistake, pytest.approx(expected, abs=0.01)), (exercise, name)

@@ -96,7 +96,7 @@ def test_a_mistake_is_named_in_the_table_and_explained_in_the_feedback(played):
         assert name in text
         assert name.replace("_", " ") in page
     kept = sum(
-        check.points * catalogue(LESSON.name).mistakes[check.mistakes[0]].keeps if check.mistakes else check.earned
+        check.points * catalogue(LESSON.name).mistakes[check.mistakes[0]].credit if check.mistakes else check.earned
         for check in graded["mistaken_04"]
     )
     assert grades["mistaken_04"] == pytest.approx(kept)

@@ -109,7 +109,7 @@ def test_workers_get_no_address_of_a_gradebook_and_no_other_submission(one, firs
 def test_a_submission_that_was_given_up_scores_0_with_the_reason(one, first):
     given = grade.Grading(one.folder, "7")
     submission = given.submission("anna")
-    checks = given.record(submission, grade.GivenUp(GIVEN_UP))
+    checks = given.record(submission, grade.GivenUpError(GIVEN_UP))
     assert [check.earned for check in checks] == [0] * 5
     assert GIVEN_UP.rstrip(".") in checks[0].diagnosis
     one.grade("--again", "--only", "anna")

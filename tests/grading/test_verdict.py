@@ -10,7 +10,7 @@ from lessons import EXERCISES, REPOSITORY, alternatives, catalogue, read, refere
 from loopback import Loopback, remote
 
 from autograder.calling import wire
-from autograder.calling.remote import Ended, Remote
+from autograder.calling.remote import EndedError, Remote
 from autograder.checking.check import examine
 from autograder.diagnosing import records
 from autograder.grading import judge, run
@@ -161,7 +161,7 @@ def test_an_unsolved_component_is_unsolved():
 def test_a_kernel_that_ended_is_told():
     class Gone:
         def ask(self, content, buffers, seconds):
-            raise Ended("The process is gone.")
+            raise EndedError("The process is gone.")
 
     result = judged("attention_scores", Remote(Gone))
     assert result.earned == 0 and result.says == ["The process is gone."]
@@ -225,7 +225,7 @@ def test_what_the_code_prints_comes_back_once_and_cut():
 
 
 def test_a_reply_is_read_against_its_own_request():
-    with pytest.raises(wire.Malformed):
+    with pytest.raises(wire.MalformedError):
         wire.unpack_reply({"gradients": 3}, [], wire.Request("f", {}))
 
 

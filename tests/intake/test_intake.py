@@ -11,7 +11,7 @@ from handed_in import FILE, SMALL, cell, named, notebook
 from nbgrader_course import LESSON, NOTEBOOK, Course, cell_of
 
 from autograder.intake.arrivals import read_arrival
-from autograder.intake.folder import Refused, examine, shown
+from autograder.intake.folder import RefusedError, examine, shown
 from autograder.intake.notebook import LearnerCell
 from autograder.intake.rebuild import merge
 from autograder.intake.timestamp import read_time
@@ -157,7 +157,7 @@ def test_a_folder_that_is_a_link_is_refused_and_the_instructors_own_links_are_no
 
 def test_a_path_that_leaves_the_submissions_is_refused(tmp_path):
     folder = submission(tmp_path)
-    with pytest.raises(Refused, match="lies outside the folder of submissions"):
+    with pytest.raises(RefusedError, match="lies outside the folder of submissions"):
         examine(folder / ".." / ".." / ".." / "course", tmp_path / "submitted", SMALL)
 
 

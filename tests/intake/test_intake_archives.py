@@ -13,7 +13,7 @@ from nbgrader_course import LESSON, Course
 
 from autograder.intake.archive import examine_archive, unpack
 from autograder.intake.collect import CheckedCollector
-from autograder.intake.folder import Refused
+from autograder.intake.folder import RefusedError
 
 
 def special(name, kind, target=""):
@@ -62,7 +62,7 @@ def test_an_archive_with_what_no_honest_one_holds_is_refused_before_anything_is_
     tmp_path, make, ending, members, reason
 ):
     path = make(tmp_path / f"eve{ending}", *members)
-    with pytest.raises(Refused, match=reason):
+    with pytest.raises(RefusedError, match=reason):
         unpack(path, tmp_path / "eve", SMALL)
     assert os.listdir(tmp_path) == [path.name]
 
@@ -106,7 +106,7 @@ def long_list(path):
 )
 def test_a_damaged_archive_is_refused_and_leaves_nothing(tmp_path, make, reason):
     make(tmp_path / "eve.zip")
-    with pytest.raises(Refused, match=reason):
+    with pytest.raises(RefusedError, match=reason):
         unpack(tmp_path / "eve.zip", tmp_path / "eve", SMALL)
     assert os.listdir(tmp_path) == ["eve.zip"]
 
@@ -119,7 +119,7 @@ def test_a_bomb_is_refused_in_little_time_and_memory(tmp_path):
         for _ in range(70):
             file.write(b"\0" * 10_000_000)
     start = time.process_time()
-    with pytest.raises(Refused, match="unpacks to more than"):
+    with pytest.raises(RefusedError, match="unpacks to more than"):
         examine_archive(tmp_path / "eve.tar.gz")
     assert time.process_time() - start < 2
 

@@ -18,10 +18,10 @@ from nbclient.exceptions import DeadKernelError
 from sandboxes import REPOSITORY, SECONDS, Inside, need_bubblewrap, running, warm
 from traitlets.config import Config
 
-from autograder.sandbox import SandboxKernelManager, SandboxUnavailable, calls, flood, owner, proof, view, zygote
+from autograder.sandbox import SandboxKernelManager, SandboxUnavailable, flood, owner, proof, seccomp, view, zygote
 from autograder.sandbox.cgroup import Cgroup
 from autograder.sandbox.limits import Limits
-from autograder.sandbox.warm_start import VARIABLE, NoZygote, ask
+from autograder.sandbox.warm_start import VARIABLE, NoZygoteError, ask
 
 PARTS = REPOSITORY / "course" / "workbench" / "parts"
 
@@ -329,7 +329,7 @@ def test_only_its_own_user_reaches_a_zygote(zygote_address):
 def test_a_zygote_tells_a_stranger_nothing(zygote_address, monkeypatch):
     """Where the folder's rights did not hold, the user at the other end is looked at."""
     monkeypatch.setattr(os, "getuid", lambda: 4711)
-    with pytest.raises(NoZygote, match="another user"):
+    with pytest.raises(NoZygoteError, match="another user"):
         ask(zygote_address, 0, 1, [], [])
 
 
@@ -610,21 +610,21 @@ def judged(program, machine, number, arguments=(0, 0, 0)):
             at += yes if {0x15: held == value, 0x35: held >= value, 0x45: bool(held & value)}[code] else no
 
 
-@pytest.mark.parametrize("machine", calls.MACHINES)
+@pytest.mark.parametrize("machine", seccomp.MACHINES)
 def test_the_filter_denies_what_it_lists_and_allows_the_rest(machine):
-    column, identity = calls.MACHINES[machine]
-    program = calls.program(machine)
-    denied = {numbers[column] for numbers in calls.DENIED.values()} - {None}
-    special = {calls.CLONE[column], calls.CLONE3[column], calls.SOCKET[column]}
+    column, identity = seccomp.MACHINES[machine]
+    program = seccomp.program(machine)
+    denied = {numbers[column] for numbers in seccomp.DENIED.values()} - {None}
+    special = {seccomp.CLONE[column], seccomp.CLONE3[column], seccomp.SOCKET[column]}
     for number in range(460):
         if number not in special:
             assert judged(program, identity, number) == (1 if number in denied else "allow")
     assert judged(program, identity ^ 1, 0) == "kill"
-    assert judged(program, identity, calls.X32 + 3) == 38
-    assert judged(program, identity, calls.CLONE3[column]) == 38
+    assert judged(program, identity, seccomp.X32 + 3) == 38
+    assert judged(program, identity, seccomp.CLONE3[column]) == 38
     # A thread as the C library makes it, and a new user namespace.
-    assert judged(program, identity, calls.CLONE[column], (0x3D0F00, 0, 0)) == "allow"
-    assert judged(program, identity, calls.CLONE[column], (0x10000011, 0, 0)) == 1
-    sockets = {family: judged(program, identity, calls.SOCKET[column], (family, 1, 0)) for family in range(50)}
+    assert judged(program, identity, seccomp.CLONE[column], (0x3D0F00, 0, 0)) == "allow"
+    assert judged(program, identity, seccomp.CLONE[column], (0x10000011, 0, 0)) == 1
+    sockets = {family: judged(program, identity, seccomp.SOCKET[column], (family, 1, 0)) for family in range(50)}
     assert {family for family, said in sockets.items() if said == "allow"} == {1, 2, 10, 16}
-    assert judged(program, identity, calls.SOCKET[column], (16, 3, 12)) == 97
+    assert judged(program, identity, seccomp.SOCKET[column], (16, 3, 12)) == 97

@@ -1,5 +1,8 @@
 """The tests are dealt out to workers so that nobody waits long, and a few files are run without any."""
 
+import pkgutil
+import sys
+
 import parallel
 import pytest
 from lessons import REPOSITORY
@@ -8,6 +11,13 @@ from lessons import REPOSITORY
 def test_what_comes_first_is_there():
     files = {path.stem for path in (REPOSITORY / "tests").rglob("test_*.py")}
     assert {*parallel.LONG, *parallel.AT_ONCE} - files == set()
+
+
+def test_no_folder_of_tests_is_taken_for_a_module():
+    """`tests` is on the path, and there a folder of this name would come before a package that is installed so."""
+    here = {path.name for path in (REPOSITORY / "tests").iterdir() if path.is_dir()}
+    packages = {module.name for module in pkgutil.iter_modules() if module.ispkg}
+    assert here & {*packages, *sys.stdlib_module_names, "autograder", "workbench", "solutions"} == set()
 
 
 class Item:

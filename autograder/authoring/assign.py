@@ -71,15 +71,26 @@ def generate(folder: str, config: Any, target: Path, register: bool) -> Path:
     if not register:
         config.GenerateAssignment.no_database = True
         config.SaveCells.enabled = False
+    if register and (changed := change(folder, config)) and changed.cells:
+        raise course.CourseError(changed.told(REFUSED))
     with programs_on_path():
         app = GenerateAssignment(coursedir=course_directory(config), config=config, force=True)
-        result = capture_log(app)
+        with _unheard(app.log):
+            result = capture_log(app)
     if not result["success"] or not any((target / folder).glob("*.ipynb")):
-        if register and (changed := change(folder, config)) and changed.cells:
-            raise course.CourseError(changed.told(REFUSED))
         said = [line for line in result.get("log", "").splitlines() if line.strip()]
         raise course.CourseError(f"{folder}: nbgrader refused the release: " + " ".join(said[-3:]))
     return target / folder
+
+
+@contextmanager
+def _unheard(log: Any) -> Iterator[None]:
+    """Take the handlers from a logger for a while: a trial is no news, and what it refuses is told in one sentence."""
+    handlers, log.handlers, propagate, log.propagate = log.handlers, [], log.propagate, False
+    try:
+        yield
+    finally:
+        log.handlers, log.propagate = handlers, propagate
 
 
 @contextmanager

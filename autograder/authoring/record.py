@@ -23,7 +23,7 @@ from .faults import beside  # noqa: F401  (where mistakes and alternatives are)
 from .lesson import LessonError, read
 
 
-def records(lesson, seed=records.SEED, pairs=True, draws=None):
+def each(lesson, seed=records.SEED, pairs=True, draws=None):
     """Yield the `Record` of each exercise of a lesson.
 
     draws  function of an exercise's name: its {probe: draw} as `recorder.record` takes it; None to find them

@@ -64,14 +64,14 @@ def _same_answer(name, before, now):
     return before["refused"] == now["refused"] and before["answers"].get(name) == now["answers"].get(name)
 
 
-def _apply(grade, verdict, refused):
+def _apply(grade, decision, refused):
     """Keep, question or reset a person's points, and return what is to be said about it."""
     if grade.manual_score is None and not grade.extra_credit:
         return None
-    if verdict == "same":
+    if decision == "same":
         grade.needs_manual_grade = False
         return None
-    if verdict == "unknown" and not refused:
+    if decision == "unknown" and not refused:
         grade.needs_manual_grade = True
         return f"{_points(grade)} were given to an earlier submission, and stay until a person looks at this one."
     remark = f"{_points(grade)} were given to an earlier submission and no longer count."

@@ -106,7 +106,7 @@ def test_every_probe_is_failed_by_some_mistake(lesson):
 def test_fresh_numbers_tell_the_same_mistakes_apart(lesson):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for found in record.records(read(lesson), seed="another day", pairs=False, draws=lambda exercise: {}):
+        for found in record.each(read(lesson), seed="another day", pairs=False, draws=lambda exercise: {}):
             assert found.accepted == records.read(found.exercise).accepted == []
 
 
@@ -114,7 +114,7 @@ def test_fresh_numbers_tell_the_same_mistakes_apart(lesson):
 def test_the_recorded_answers_are_those_of_the_present_lesson(lesson):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        known = record.records(read(lesson), pairs=False, draws=lambda exercise: records.read(exercise).draws)
+        known = record.each(read(lesson), pairs=False, draws=lambda exercise: records.read(exercise).draws)
         made = {one.exercise: vars(one) for one in known}
     assert {exercise for exercise, known in records.exercises().items() if known == lesson} == set(made)
     for exercise, fresh in made.items():

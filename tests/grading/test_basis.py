@@ -19,7 +19,7 @@ OURS = "scaled_dot_product_attention"
 def copied(tmp_path_factory):
     """The parts of a course that judge, to be changed."""
     folder = tmp_path_factory.mktemp("course")
-    ignored = shutil.ignore_patterns("__pycache__", "notebooks")
+    ignored = shutil.ignore_patterns("__pycache__", "*.ipynb")
     for name in ("autograder", "course/workbench", "solutions"):
         shutil.copytree(REPOSITORY / name, folder / name, ignore=ignored)
     (folder / "released.ipynb").write_text("{}")

@@ -26,9 +26,9 @@ from workbench import parts as boxes
 
 from .calling.local import UNSOLVED
 from .checking.check import examine
-from .checking.result import CELL
 from .course import CourseError, find_root
 from .diagnosing import records
+from .display import html_table
 from .notebooks.definitions import load
 
 BOX = "box"
@@ -343,15 +343,8 @@ class Assembly:
         return "\n".join([self._head(), *lines])
 
     def _repr_html_(self):
-        rows = "".join(
-            "<tr>" + "".join(f'<td style="{CELL}">{escape(text)}</td>' for text in row) + "</tr>"
-            for row in self._rows()
-        )
-        heads = "".join(f'<th style="{CELL}">{text}</th>' for text in ("part", "lesson", "whose", ""))
-        return (
-            f"<div><b>{escape(self._head())}</b></div>"
-            f'<table style="border-collapse:collapse"><tr>{heads}</tr>{rows}</table>'
-        )
+        table = html_table(self._rows(), heads=("part", "lesson", "whose", ""))
+        return f"<div><b>{escape(self._head())}</b></div>{table}"
 
     def _head(self):
         counts = {whose: list(self.choices.values()).count(whose) for whose in dict.fromkeys(self.choices.values())}

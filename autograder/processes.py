@@ -12,6 +12,13 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def one_thread() -> None:
+    """Let torch compute on one thread here: our tensors are tiny, and more threads would only wait for each other."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
 def started(count: int) -> ProcessPoolExecutor:
     """Return a pool of `count` processes that end with this one, and leave Control-C to it."""
     # torch's threads do not survive a fork

@@ -11,11 +11,9 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
-
 from .. import course, probes
 from ..diagnosing import records
-from ..processes import cores, pool
+from ..processes import cores, one_thread, pool
 from ..progress_bar import shown_progress
 from . import faults, recorder
 from .build import choice, read_all
@@ -157,7 +155,7 @@ def _do(step, path, exercise, found=None):
 
 @functools.cache
 def _read_once(path):
-    torch.set_num_threads(1)  # the tensors are tiny: more threads only wait for each other
+    one_thread()
     return faults.written(read(path))
 
 
@@ -177,7 +175,7 @@ def run(args):
     from rich.console import Console
 
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    torch.set_num_threads(1)
+    one_thread()
     begun, console = time.perf_counter(), Console(width=None if sys.stdout.isatty() else 140)
     lessons = read_all(course.select(course.find_root(args.root), args.lessons))
     if not args.lessons and args.only:

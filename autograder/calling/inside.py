@@ -7,14 +7,15 @@ secret is here. The judge sends one call of one component, and gets back what th
 import contextlib
 import io
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
+from ..processes import one_thread
 from . import wire
 from .limit import TimeUp, time_limit
-from .watched import Own
+from .watched import Own, closed_boxes
 
 CALL, ANSWER = "judge_call", "judge_answer"
 MOST_PRINTED = 2_000  # characters
@@ -26,7 +27,7 @@ def install() -> None:
 
     shell = get_ipython()
     kernel = shell.kernel
-    torch.set_num_threads(1)  # the tensors are tiny: more threads only wait for each other
+    one_thread()
     torch.ones(1, device="meta") / 2  # loads a second's worth of modules, which must not count as a learner's time
 
     async def on_call(stream: Any, ident: Any, parent: dict[str, Any]) -> None:
@@ -56,7 +57,7 @@ def answer(
             warnings.catch_warnings(record=True) as warned,
         ):
             warnings.simplefilter("default")
-            submission = Own({request.component: names[request.component]}, _parts(request.parts))
+            submission = Own({request.component: names[request.component]}, closed_boxes(request.parts))
             about, sent = wire.pack_reply(submission.call(request))
     except TimeUp:
         return {"stopped": True, "printed": printed.getvalue()[:MOST_PRINTED]}, []
@@ -64,11 +65,3 @@ def answer(
         return {"failed": f"{type(error).__name__}: {error}"[:MOST_PRINTED]}, []
     said = dict.fromkeys(f"{warning.category.__name__}: {warning.message}\n" for warning in warned)
     return {"reply": about, "printed": ("".join(said) + printed.getvalue())[:MOST_PRINTED]}, sent
-
-
-def _parts(names: Iterable[str]) -> dict[str, Callable[..., Any]]:
-    if not names:
-        return {}
-    from workbench import parts
-
-    return {name: getattr(parts, name) for name in names}

@@ -7,10 +7,11 @@ import warnings
 import torch
 
 from .. import probes
-from ..calling.watched import Own, Watched, own
+from ..calling.watched import Own, Watched, closed_boxes, own
 from ..diagnosing import records
 from ..diagnosing.diagnosis import Diagnosis, diagnose
 from ..diagnosing.examine import SECONDS, observe, settle, strange, unsolved
+from ..processes import one_thread
 from . import progress_file, progress_map
 from .result import Hint, Result
 
@@ -42,7 +43,7 @@ def examine(record, components, seconds=SECONDS, seed=records.SEED):
     places: another exercise's mistake costs nothing here.
     """
     printed, threads = io.StringIO(), torch.get_num_threads()
-    torch.set_num_threads(1)  # the tensors are tiny: more threads only wait for each other
+    one_thread()
     try:
         return _examine(record, components, seconds, seed, printed)
     finally:
@@ -50,7 +51,7 @@ def examine(record, components, seconds=SECONDS, seed=records.SEED):
 
 
 def _examine(record, components, seconds, seed, printed):
-    watched = Watched(Own(components, _parts(record.uses)), probes.forbidden(record.lesson, record.exercise))
+    watched = Watched(Own(components, closed_boxes(record.uses)), probes.forbidden(record.lesson, record.exercise))
 
     def probe(parts):
         observed, stopped = observe(record, watched, seconds, seed, parts)
@@ -68,12 +69,6 @@ def _examine(record, components, seconds, seed, printed):
             diagnosis, observed, note = strange(record, error), {}, ""
     said = dict.fromkeys(f"{warning.category.__name__}: {warning.message}\n" for warning in warned)
     return own(record, result(record, diagnosis, observed, "".join(said) + printed.getvalue(), note), watched)
-
-
-def _parts(names):
-    from workbench import parts
-
-    return {name: getattr(parts, name) for name in names}
 
 
 def result(record, diagnosis: Diagnosis, observed, printed="", note=""):

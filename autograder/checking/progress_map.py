@@ -10,8 +10,8 @@ from workbench.map_boxes import LESSONS, PARTS
 from workbench.transformer_map import transformer_map
 
 from ..diagnosing import records
+from ..display import BOX, html_table
 from . import progress_file
-from .result import BOX, html_row
 
 MARKS = {"solved": "✓", "tried": "◐", "not yet": "·"}
 
@@ -82,16 +82,11 @@ class Progress:
         return f"{round(earned, 2):g} of {points:g} points"
 
     def _repr_html_(self):
-        rows = "".join(
-            html_row(
-                f"{MARKS[one.state]} {one.state}", _title(one.lesson), one.name, f"{one.earned:g} of {one.points:g}"
-            )
+        table = html_table(
+            (f"{MARKS[one.state]} {one.state}", _title(one.lesson), one.name, f"{one.earned:g} of {one.points:g}")
             for one in self.exercises
         )
-        return (
-            f'{self.map.html}<div style="{BOX}"><b>{escape(self._total())}</b>'
-            f'<table style="border-collapse:collapse;font-size:inherit">{rows}</table></div>'
-        )
+        return f'{self.map.html}<div style="{BOX}"><b>{escape(self._total())}</b>{table}</div>'
 
     def __repr__(self):
         lessons = {name: [] for row in ROWS for name in row}

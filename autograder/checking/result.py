@@ -5,16 +5,11 @@ import textwrap
 from dataclasses import dataclass, field
 from html import escape
 
+from ..display import BOX, SUMMARY, html_table, show
+
 MARKS = {"right": "✓", "differs": "✗", "not run": "·"}
 MIME_TYPE = "application/vnd.transformer-taxonomy.result+json"
 STEPS = ("What can be seen", "Why", "Where to look")
-BOX = (
-    "border:1px solid rgba(128,128,128,.45);border-left-width:4px;border-radius:4px;padding:.5em 1em;"
-    "max-width:56em;line-height:1.45"
-)
-# nbgrader's feedback pages take the triangle away from a summary.
-SUMMARY = '<summary style="display:list-item;cursor:pointer">'
-CELL = "text-align:left;vertical-align:top;padding:.1em .8em .1em 0;background:transparent;border:0;white-space:normal"
 
 
 @dataclass
@@ -84,8 +79,7 @@ class Result:
         head = f"<div><b>{mark} {escape(self._head())}</b></div>"
         if self.unsolved:
             return f'<div style="{BOX}">{head}{_next_hint(self.exercise, as_html=True)}</div>'
-        rows = "".join(html_row(f"{MARKS[state]} {state}", sentence) for sentence, state in self.rows)
-        table = f'<table style="border-collapse:collapse;margin:.4em 0;font-size:inherit">{rows}</table>'
+        table = html_table((f"{MARKS[state]} {state}", sentence) for sentence, state in self.rows)
         if self.passed:
             table = f"<details>{SUMMARY}{len(self.rows)} probes</summary>{table}</details>"
         parts = [head, table, *self._html_says()]
@@ -151,26 +145,6 @@ class Hint:
     def __repr__(self):
         hints = "\n".join(f"Hint {number} of {self.count}. {text}" for number, text in enumerate(self.opened, 1))
         return f"{hints}\n{self._rest()}"
-
-
-def show(thing):
-    """Show it where IPython displays rich output; print it elsewhere."""
-    try:
-        from IPython import get_ipython
-        from IPython.display import display
-    except ImportError:
-        print(thing)
-        return
-    if get_ipython() is None:
-        print(thing)
-    else:
-        display(thing)
-
-
-def html_row(*texts):
-    """Return a row of a table; its texts are escaped."""
-    cells = "".join(f'<td style="{CELL}">{escape(text)}</td>' for text in texts)
-    return f'<tr style="background:transparent">{cells}</tr>'
 
 
 def _next_hint(exercise, as_html=False):

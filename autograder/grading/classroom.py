@@ -1,5 +1,6 @@
 """A simulated class: submissions of every kind go through release, autograde, feedback and export."""
 
+import functools
 import json
 import os
 import shutil
@@ -14,8 +15,10 @@ from ..authoring.record import beside
 from ..course import CONFIG as CONFIG_FILE
 from ..course import CourseError, find_root, select, shown, with_programs
 from ..processes import cores
+from ..progress_bar import shown_progress
 from . import report
 from .log import logged
+from .submissions import Grading
 
 CONFIG = """\
 # A class that was simulated with `python -m autograder class`; everything but the folders comes from the course.
@@ -165,7 +168,7 @@ class Class:
         """Grade all submissions, as `python -m autograder grade` does."""
         from . import grade, workers
 
-        one = grade.Grading(self.folder, self.lesson.name)
+        one = Grading(self.folder, self.lesson.name)
         with one.alone(), workers.chosen(None, cores()) as pool:
             grade.grade(one, pool, progress=progress)
 
@@ -202,8 +205,6 @@ def play(one, console, only=None):
     one   the `Class`
     only  names of the learners who hand in; all if None
     """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     one.prepare()
     with logged(one.folder / "nbgrader.log"):
         console.print(f"Releasing {one.assignment} with nbgrader")
@@ -213,12 +214,12 @@ def play(one, console, only=None):
         for learner, content in submissions.items():
             if only is None or learner in only:
                 one.submit(learner, content)
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=console) as bar:
-            grade = bar.add_task("Autograding", total=None)
-            one.autograde(lambda done, every: bar.update(grade, completed=done, total=every))
-            for learner in bar.track(one.learners(), description="Feedback"):
+        with shown_progress(console) as progress:
+            one.autograde(functools.partial(progress, "Autograding"))
+            learners = one.learners()
+            for done, learner in enumerate(learners, 1):
                 one.feedback(learner)
+                progress("Feedback", done, len(learners))
         one.export()
     return one.graded()
 

@@ -9,9 +9,9 @@ import os
 from dataclasses import dataclass
 
 import nbformat
-import torch
 from traitlets.config import Config
 
+from ..processes import one_thread
 from .run import RunAnswers
 from .scores import Score
 
@@ -34,7 +34,7 @@ class Unit:
 
 def run(unit):
     """Return the notebook, run and judged, as JSON text."""
-    torch.set_num_threads(1)  # the tensors are tiny: more threads only wait for each other
+    one_thread()
     notebook = nbformat.reads(unit.notebook, 4)
     answers, score = _steps(unit.settings)
     resources = {"metadata": {"path": unit.data}}

@@ -14,7 +14,7 @@ import torch
 
 from ..processes import one_thread
 from . import wire
-from .limit import TimeUp, time_limit
+from .limit import TimeUp
 from .watched import Own, closed_boxes
 
 CALL, ANSWER = "judge_call", "judge_answer"
@@ -43,25 +43,26 @@ def answer(
     """Return (JSON, [buffer]): what one call of a component gave, or why there is nothing.
 
     names    of the notebook; the component is one of them
-    content  {"request": as `wire.pack` made it, "seconds": how long the call may take}
+    content  {"request": as `wire.pack` made it, "seconds": how long the call may compute, "wall": how long it may take}
     """
     printed = io.StringIO()
     try:
         request = wire.unpack(content["request"], buffers)
         if request.component not in names:
             return {"missing": True}, []
+        submission = Own({request.component: names[request.component]}, closed_boxes(request.parts))
         with (
-            time_limit(content["seconds"]),
+            submission.limit(content["seconds"], content["wall"]) as limit,
             contextlib.redirect_stdout(printed),
             contextlib.redirect_stderr(printed),
             warnings.catch_warnings(record=True) as warned,
         ):
             warnings.simplefilter("default")
-            submission = Own({request.component: names[request.component]}, closed_boxes(request.parts))
             about, sent = wire.pack_reply(submission.call(request))
-    except TimeUp:
-        return {"stopped": True, "printed": printed.getvalue()[:MOST_PRINTED]}, []
+    except TimeUp as reason:
+        return {"stopped": True, "burned": reason.burned, "printed": printed.getvalue()[:MOST_PRINTED]}, []
     except BaseException as error:  # SystemExit and KeyboardInterrupt, too: the kernel is needed for the next call
         return {"failed": f"{type(error).__name__}: {error}"[:MOST_PRINTED]}, []
     said = dict.fromkeys(f"{warning.category.__name__}: {warning.message}\n" for warning in warned)
-    return {"reply": about, "printed": ("".join(said) + printed.getvalue())[:MOST_PRINTED]}, sent
+    text = ("".join(said) + printed.getvalue())[:MOST_PRINTED]
+    return {"reply": about, "spent": content["seconds"] - limit.left, "printed": text}, sent

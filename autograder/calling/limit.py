@@ -1,57 +1,144 @@
-"""A limit on how long a learner's code may take."""
+"""A limit on how long a learner's code may compute, and a wide one on how long it may wait.
+
+What counts is the processor time of the learner's own call. By the clock alone a busy computer would turn right answers
+into loops without an end: on one, a second of computing takes many. So the clock has a limit of its own, for code that
+waits, which is `PATIENCE` times as wide.
+"""
 
 import ctypes
+import functools
+import os
 import signal
 import sys
+import sysconfig
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
+import time
+from collections.abc import Callable
+from types import FrameType, TracebackType
 from typing import Any
+
+import torch
+
+PATIENCE = 6.0
+TICK = 0.1  # seconds between two looks at what the code does
 
 
 class TimeUp(BaseException):
-    """The time is up. Not an `Exception`, so that `except Exception` in a learner's loop does not swallow it."""
+    """The time is up. Not an `Exception`, so that `except Exception` in a learner's loop does not swallow it.
 
-
-@contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
-    """Raise `TimeUp` in the block if it takes longer, again and again until it comes through.
-
-    In the main thread of a Unix process an alarm signal also ends a sleep; elsewhere the exception waits for
-    the next Python instruction. A single call of compiled code cannot be interrupted.
+    burned  True: the code computed for as long as it may. False: by the clock it took too long, but computed less:
+            it waited, or other programs kept the computer busy
     """
-    if threading.current_thread() is threading.main_thread() and hasattr(signal, "setitimer"):
-        yield from _by_signal(seconds)
-    else:
-        yield from _by_thread(seconds)
+
+    def __init__(self, burned: bool = True) -> None:
+        super().__init__("the code computed too long" if burned else "the code waited too long")
+        self.burned = burned
 
 
-def _by_signal(seconds: float) -> Iterator[None]:
+class Limit:
+    """How long all calls of a check may take together. Each call runs in a `with` block of this.
+
+    seconds  of a processor, for what the learner's code computes
+    wall     seconds by the clock; None: `PATIENCE` times as many
+
+    In a block `TimeUp` is raised if either is used up, again and again until it comes through; never where something
+    is being imported, which would leave a half-made module behind, nor in our own code. What an import takes is not
+    counted. In the main thread of a Unix process an alarm also ends a sleep; elsewhere the exception waits for the next
+    Python instruction. A single call of compiled code cannot be interrupted.
+    """
+
+    def __init__(self, seconds: float, wall: float | None = None) -> None:
+        self.left = seconds
+        self.wall_left = PATIENCE * seconds if wall is None else wall
+        self._entered: FrameType | None = None
+        self._stop: Callable[[], None] = lambda: None
+
+    def __enter__(self) -> None:
+        self._entered = sys._getframe(1)
+        self._raised = False
+        in_main = threading.current_thread() is threading.main_thread()
+        clock, self._stop = (_by_signal if in_main and hasattr(signal, "setitimer") else _by_thread)(self)
+        self._clock, self._last = clock, (clock(), time.monotonic())
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+        self._count(True)
+        self._entered = None
+
+    def due(self, frame: FrameType | None) -> TimeUp | None:
+        """Return what is to be raised in code that is at this frame; None if there is time, or for the moment."""
+        where = self._where(frame)
+        self._count(where != "import")
+        if where != "learner" or (self.left > 0 and self.wall_left > 0):
+            return None
+        return TimeUp(burned=self.left <= 0)
+
+    def _count(self, counts: bool) -> None:
+        """Take off the time since the last look, if it counts."""
+        now = self._clock(), time.monotonic()
+        if counts:
+            self.left -= now[0] - self._last[0]
+            self.wall_left -= now[1] - self._last[1]
+        self._last = now
+
+    def _where(self, frame: FrameType | None) -> str:
+        """Return what runs, the innermost of the call: "import", "learner" or, where neither is in it, "ours"."""
+        while frame is not None and frame is not self._entered:
+            if frame.f_code.co_filename.startswith("<frozen importlib"):
+                return "import"
+            if is_learners(frame.f_code.co_filename):
+                return "learner"
+            frame = frame.f_back
+        return "ours"
+
+
+_NOT_THE_LEARNERS = tuple(
+    os.path.realpath(folder) + os.sep
+    for folder in (
+        os.path.dirname(os.path.dirname(__file__)),
+        os.path.dirname(torch.__file__),
+        *map(sysconfig.get_path, ("stdlib", "purelib", "platlib")),
+    )
+)
+
+
+@functools.lru_cache(maxsize=4096)
+def is_learners(path: str) -> bool:
+    """Return True if code in a file of this name is a learner's: not ours, torch's, Python's or a package's."""
+    return not path.startswith("<frozen") and not os.path.realpath(path).startswith(_NOT_THE_LEARNERS)
+
+
+def _by_signal(limit: Limit) -> tuple[Callable[[], float], Callable[[], None]]:
+    """Look at the code by an alarm. Return (its clock of processor time, a function that ends this)."""
     rung = []
 
     def ring(number: int, frame: FrameType | None) -> None:
+        if (reason := limit.due(frame)) is None:
+            return
         rung.append(number)
         if len(rung) > 1:
-            _raise_at_next_line(frame)
-        raise TimeUp
+            _raise_at_next_line(frame, reason)
+        raise reason
 
     before, tracing = signal.signal(signal.SIGALRM, ring), sys.gettrace()
-    try:
-        signal.setitimer(signal.ITIMER_REAL, seconds, 0.2)
-        yield
-    finally:
+
+    def stop() -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
         sys.settrace(tracing)
 
+    signal.setitimer(signal.ITIMER_REAL, TICK, TICK)
+    return time.thread_time, stop
 
-def _raise_at_next_line(frame: FrameType | None) -> None:
-    """Raise `TimeUp` once more where a bare `except:` has swallowed it, so that it leaves the loop around that."""
+
+def _raise_at_next_line(frame: FrameType | None, reason: TimeUp) -> None:
+    """Raise it once more where a bare `except:` has swallowed it, so that it leaves the loop around that."""
 
     def trace(frame: FrameType, event: str, argument: Any) -> Any:
         if event == "line":  # an "exception" comes before the `except:` and would be swallowed, too
-            raise TimeUp
+            raise reason
         return trace
 
     while frame is not None:
@@ -60,19 +147,35 @@ def _raise_at_next_line(frame: FrameType | None) -> None:
     sys.settrace(trace)
 
 
-def _by_thread(seconds: float) -> Iterator[None]:
-    caller, done = ctypes.c_ulong(threading.get_ident()), threading.Event()
+def _by_thread(limit: Limit) -> tuple[Callable[[], float], Callable[[], None]]:
+    """Look at the code from a thread of its own, as `_by_signal` does by an alarm."""
+    caller, done = threading.get_ident(), threading.Event()
+    clock: Callable[[], float] = time.process_time
+    if hasattr(time, "pthread_getcpuclockid"):
+        clock = functools.partial(time.clock_gettime, time.pthread_getcpuclockid(caller))
 
     def watch() -> None:
-        wait = seconds
-        while not done.wait(wait):
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(caller, ctypes.py_object(TimeUp))
-            wait = 0.2
+        while not done.wait(TICK):
+            if reason := limit.due(sys._current_frames().get(caller)):
+                # It takes a class and makes the exception itself.
+                kind = _Burned if reason.burned else _Waited
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(caller), ctypes.py_object(kind))
 
     watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
+
+    def stop() -> None:
         done.set()
         watcher.join()
+
+    watcher.start()
+    return clock, stop
+
+
+class _Burned(TimeUp):
+    def __init__(self) -> None:
+        super().__init__(burned=True)
+
+
+class _Waited(TimeUp):
+    def __init__(self) -> None:
+        super().__init__(burned=False)

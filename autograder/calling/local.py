@@ -6,13 +6,11 @@ disk, or in another process: probes cannot tell, and need not.
 
 import inspect
 import linecache
-import os
 import sys
-import sysconfig
 import traceback
 import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
@@ -21,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
-from .limit import time_limit
+from .limit import Limit, is_learners
 from .numbers import Numbers
 
 UNSOLVED = "not solved yet"  # what the message of a skeleton's NotImplementedError contains
@@ -117,8 +115,8 @@ class Stub:
 class Source(Protocol):
     """What answers calls: components of this process, or of one that is not trusted."""
 
-    def limit(self, seconds: float) -> AbstractContextManager[None]:
-        """Let all calls of a block together take so many seconds, and raise `TimeUp` if they take more."""
+    def limit(self, seconds: float) -> AbstractContextManager[object]:
+        """Let the code compute for so many seconds in all calls of a block, and raise `TimeUp` if it takes more."""
 
     def call(self, request: Request) -> Reply:
         """Call a component and return its `Reply`."""
@@ -131,8 +129,19 @@ class Here:
         self, components: Mapping[str, Callable[..., Any]], parts: Mapping[str, Callable[..., Any]] | None = None
     ) -> None:
         self._components, self._parts = dict(components), parts or {}
+        self._limit: AbstractContextManager[None] = nullcontext()
 
-    limit = staticmethod(time_limit)  # how the time of several calls is limited
+    @contextmanager
+    def limit(self, seconds: float, wall: float | None = None) -> Iterator[Limit]:
+        """Let the learner's code compute for so many seconds in all calls of a block; see `Limit`.
+
+        `TimeUp` is raised by the call that takes more.
+        """
+        self._limit = limit = Limit(seconds, wall)
+        try:
+            yield limit
+        finally:
+            self._limit = nullcontext()
 
     def call(self, request: Request) -> Reply:
         """Call a component and return its `Reply`. Raises nothing that the component raises."""
@@ -149,14 +158,17 @@ class Here:
                 stack.enter_context(_replaced(component, parts))
                 if request.forbidden:
                     stack.enter_context(functions)
-                called = component if request.build is None else _module(component, request, reply)
+                with self._limit:
+                    called = component if request.build is None else _module(component, request, reply)
                 _seed(request)  # again: what building a module drew is nobody's business
                 if request.watch_memory:
                     stack.enter_context(memory)
-                output = (getattr(called, request.method) if request.method else called)(*arguments.values())
+                with self._limit:
+                    output = (getattr(called, request.method) if request.method else called)(*arguments.values())
             reply.output = _plain(output)
             if request.gradients:
-                reply.gradients = _gradients(output, _leaves(arguments, called))
+                with self._limit:
+                    reply.gradients = _gradients(output, _leaves(arguments, called))
         except Exception as error:
             reply.fault = fault(error)
         reply.changed = tuple(name for name in arguments if _differs(before[name], arguments[name]))
@@ -358,22 +370,12 @@ def _storage(tensor: torch.Tensor) -> int:
     return int(tensor.untyped_storage()._cdata)
 
 
-_NOT_THE_LEARNERS = tuple(
-    os.path.realpath(folder) + os.sep
-    for folder in (
-        os.path.dirname(os.path.dirname(__file__)),
-        os.path.dirname(torch.__file__),
-        *map(sysconfig.get_path, ("stdlib", "purelib", "platlib")),
-    )
-)
-
-
 def fault(error: BaseException) -> Fault:
     """Return the `Fault` of an exception, with the learner's own lines and none of ours or torch's."""
     lines = []
     for frame, number in traceback.walk_tb(error.__traceback__):
         path = frame.f_code.co_filename
-        if os.path.realpath(path).startswith(_NOT_THE_LEARNERS) or path.startswith("<frozen"):
+        if not is_learners(path):
             continue
         text = linecache.getline(path, number, frame.f_globals).strip()
         lines.append((frame.f_code.co_name, number, text))

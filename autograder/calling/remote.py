@@ -1,5 +1,6 @@
 """Components that live in a learner's kernel: each call is a message to that kernel, and its answer another one."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from queue import Empty
@@ -12,11 +13,13 @@ from nbclient.util import run_sync
 from torch.utils._pytree import tree_flatten
 
 from . import inside, wire
-from .limit import TimeUp
+from .limit import PATIENCE, TimeUp
 from .local import Fault, Reply, Request, describe
 
 MOST_NUMBERS = 3_000_000  # in the replies to all calls of a block; each is looked at several times
-GRACE = 2.0  # seconds that a kernel has to say that the time of a call was up
+GRACE = 2.0  # seconds that a kernel may compute to say that the time of a call was up
+GRACE_BY_THE_CLOCK = 30.0
+SECONDS_TO_INSTALL = 120
 
 
 class EndedError(Exception):
@@ -30,33 +33,46 @@ class MissingError(Exception):
 class Channel:
     """Asks one kernel, one question at a time.
 
-    client  a started client of the kernel
-    alive   function that tells whether the kernel's process still runs
+    client    a started client of the kernel
+    alive     function that tells whether the kernel's process still runs
+    computed  function that returns the seconds that a processor has spent on the kernel, as the system counts them
     """
 
-    def __init__(self, client: AsyncKernelClient, alive: Callable[[], bool]) -> None:
-        self.client, self.alive, self.ended = client, alive, ""
+    def __init__(
+        self, client: AsyncKernelClient, alive: Callable[[], bool], computed: Callable[[], float] = lambda: 0.0
+    ) -> None:
+        self.client, self.alive, self.computed, self.ended = client, alive, computed, ""
         self._receive = run_sync(client.get_shell_msg)
         # As an expression it gives no name to the notebook.
         self._execute("__import__('autograder.calling.inside').calling.inside.install()")
 
     def _execute(self, code: str) -> None:
         asked = self.client.execute(code, silent=True, store_history=False, allow_stdin=False, stop_on_error=False)
-        if self._wait(asked, "execute_reply", 60)[0].get("status") != "ok":
+        if self._wait(asked, "execute_reply", SECONDS_TO_INSTALL)[0].get("status") != "ok":
             raise EndedError("The process that runs your code could not be prepared for the checks.")
 
-    def ask(self, content: dict[str, Any], buffers: list[bytes], seconds: float) -> tuple[Any, list[wire.Buffer]]:
-        """Return (content, buffers) of the kernel's answer. Raises `EndedError` if there is none in time."""
+    def ask(self, content: dict[str, Any], buffers: list[bytes]) -> tuple[Any, list[wire.Buffer]]:
+        """Return (content, buffers) of the kernel's answer. Raises `EndedError` if there is none in time.
+
+        content  "seconds" and "wall" in it are how long the call may compute, and how long it may take
+        """
         if self.ended:
             raise EndedError(self.ended)
         session = self.client.session
         message = session.msg(inside.CALL, content)
         session.send(self.client.shell_channel.socket, message, buffers=buffers)
-        return self._wait(message["header"]["msg_id"], inside.ANSWER, seconds)
+        return self._wait(
+            message["header"]["msg_id"], inside.ANSWER, content["wall"] + GRACE_BY_THE_CLOCK, content["seconds"]
+        )
 
-    def _wait(self, asked: str, kind: str, seconds: float) -> tuple[Any, list[wire.Buffer]]:
-        end = monotonic() + seconds
-        while (left := end - monotonic()) > 0:
+    def _wait(self, asked: str, kind: str, wall: float, seconds: float = math.inf) -> tuple[Any, list[wire.Buffer]]:
+        """Return (content, buffers) of an answer.
+
+        wall     seconds by the clock
+        seconds  of a processor: a kernel that has used up `GRACE` more is in compiled code, which nothing interrupts
+        """
+        end, begun = monotonic() + wall, self.computed()
+        while (left := end - monotonic()) > 0 and self.computed() - begun < seconds + GRACE:
             try:
                 message = self._receive(timeout=min(left, 0.5))
             except Empty:
@@ -78,38 +94,36 @@ class Remote:
     """A submission in a kernel that is not trusted.
 
     connect   function that returns the `Channel` to a living kernel, or raises `EndedError`
-    patience  how many times longer than on a quiet machine calls may take
     printed   what the first call that printed something has printed
     """
 
-    def __init__(self, connect: Callable[[], Channel], patience: float = 1.0) -> None:
-        self.connect, self.patience, self.printed = connect, patience, ""
-        self._end: float | None = None
+    def __init__(self, connect: Callable[[], Channel]) -> None:
+        self.connect, self.printed = connect, ""
+        self._left, self._wall_left = 0.0, 0.0
         self._numbers = 0
 
     @contextmanager
     def limit(self, seconds: float) -> Iterator[None]:
-        """Let all calls of the block together take so many seconds; `TimeUp` is raised by the one that takes more.
+        """Let all calls of the block compute for so many seconds; `TimeUp` is raised by the one that takes more.
 
-        These are seconds of a quiet machine.
+        What a call has computed, its kernel tells. One that lies gains no more than the clock allows, see `Limit`.
         """
-        self._end, self._numbers = monotonic() + seconds * self.patience, 0
-        try:
-            yield
-        finally:
-            self._end = None
+        self._left, self._wall_left, self._numbers = seconds, PATIENCE * seconds, 0
+        yield
 
     def call(self, request: Request) -> Reply:
         """Call a component and return its `Reply`.
 
         Raises `TimeUp`, `EndedError`, `MissingError` or `wire.MalformedError`.
         """
-        assert self._end is not None, "calls stand in a block of `limit`"
-        left = self._end - monotonic()
-        if left <= 0:
-            raise TimeUp
+        if self._left <= 0 or self._wall_left <= 0:
+            raise TimeUp(burned=self._left <= 0)
         about, buffers = wire.pack(request)
-        content, sent = self.connect().ask({"request": about, "seconds": left}, buffers, left + GRACE)
+        asked = {"request": about, "seconds": self._left, "wall": self._wall_left}
+        channel, begun = self.connect(), monotonic()
+        content, sent = channel.ask(asked, buffers)
+        took = monotonic() - begun
+        self._wall_left -= took
         if not isinstance(content, dict):
             raise wire.MalformedError("an answer that is not a dictionary")
         printed = content.get("printed")
@@ -118,7 +132,10 @@ class Remote:
         if content.get("missing") is True:
             raise MissingError(request.component)
         if content.get("stopped") is True:
-            raise TimeUp
+            raise TimeUp(burned=content.get("burned") is not False)
+        spent = content.get("spent")
+        if isinstance(spent, float):
+            self._left -= min(max(spent, 0.0), took)
         if "failed" in content:
             kind, _, message = str(content["failed"])[: wire.MOST_TEXT].partition(": ")
             given = describe((request.build or {}) | request.arguments)

@@ -21,7 +21,7 @@ def check(component, exercise=None, *, seconds=SECONDS):
 
     component  the function or class that answers an exercise
     exercise   name of the exercise, if it is not the component's own name
-    seconds    how long all calls together may take before they are stopped
+    seconds    how long all calls together may compute before they are stopped
     Raises LookupError if there is no such exercise, TypeError if the component cannot be called.
     """
     name = exercise or getattr(component, "__name__", None)
@@ -67,6 +67,8 @@ def _examine(record, components, seconds, seed, printed):
             diagnosis, observed, note = settle(record, probe, watched)
         except Exception as error:
             diagnosis, observed, note = strange(record, error), {}, ""
+    if not diagnosis.conclusive:
+        note = "This does not count as a try: run the check again."
     said = dict.fromkeys(f"{warning.category.__name__}: {warning.message}\n" for warning in warned)
     return own(record, result(record, diagnosis, observed, "".join(said) + printed.getvalue(), note), watched)
 
@@ -86,6 +88,7 @@ def result(record, diagnosis: Diagnosis, observed, printed="", note=""):
         fault=fault,
         note=note,
         printed=printed[:2000],
+        conclusive=diagnosis.conclusive,
     )
 
 

@@ -50,8 +50,8 @@ def state(exercise):
 
 
 def remember(record, result):
-    """Keep the last result of an exercise. An unsolved one does not count as a try."""
-    if not result.unsolved:
+    """Keep the last result of an exercise. An unsolved one does not count as a try, nor one that says nothing."""
+    if not result.unsolved and result.conclusive:
         _write(
             record.exercise,
             tries=state(record.exercise).get("tries", 0) + 1,

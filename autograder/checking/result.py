@@ -27,6 +27,7 @@ class Result:
     fault     the first exception in the learner's code, or None
     note      a remark on how it was judged
     printed   what the learner's code printed and warned meanwhile
+    conclusive  False: the check was stopped before anything was known, and is no try
     """
 
     exercise: str
@@ -41,6 +42,7 @@ class Result:
     note: str = ""
     printed: str = ""
     opened: int = 1
+    conclusive: bool = True
 
     @property
     def mistake(self):

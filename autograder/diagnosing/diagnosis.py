@@ -13,6 +13,21 @@ from .observation import same
 from .records import Record
 
 
+@dataclass(frozen=True)
+class Stopped:
+    """Why not all probes were run.
+
+    why         a sentence; "" if they were
+    conclusive  False: it says nothing about the answer, as on a computer that was busy
+    """
+
+    why: str
+    conclusive: bool = True
+
+    def __bool__(self) -> bool:
+        return bool(self.why)
+
+
 @dataclass
 class Diagnosis:
     """What the observations of an answer mean.
@@ -22,6 +37,7 @@ class Diagnosis:
     credit    share of the points, from 0 to 1
     says      sentences, from symptom to cause to place
     rows      (sentence, "right" | "differs" | "not run") of each probe
+    conclusive  False: nothing is known about the answer, as the check was stopped on a busy computer
     """
 
     passed: bool
@@ -29,19 +45,20 @@ class Diagnosis:
     credit: float = 0.0
     says: list[str] = field(default_factory=list)
     rows: list[tuple[str, str]] = field(default_factory=list)
+    conclusive: bool = True
 
 
-def diagnose(record: Record, observed: Mapping[str, Observations], stopped: str = "") -> Diagnosis:
+def diagnose(record: Record, observed: Mapping[str, Observations], stopped: Stopped = Stopped("")) -> Diagnosis:
     """Compare {probe: Observations} with a record and return the `Diagnosis`.
 
-    stopped  why not all probes were run; empty if they were
+    stopped  why not all probes were run
     """
     seen = values(observed)
     expected = record.expected()
     differs = differences(expected, seen)
     rows = [(sentence, _state(name, seen, differs)) for name, sentence in record.probes]
     if stopped:
-        return Diagnosis(False, says=[stopped], rows=rows)
+        return Diagnosis(False, says=[stopped.why], rows=rows, conclusive=stopped.conclusive)
     if not differs or any(agree(differs, accepted) for accepted in record.accepted):
         return Diagnosis(True, credit=1.0, rows=[(sentence, "right") for sentence, _ in rows])
     found = next((known for known in record.behaviours if agree(differs, known["differs"])), None)

@@ -6,10 +6,10 @@ The local check, the judge, pytest and `assemble` all take this path.
 from collections.abc import Callable, Collection, Mapping
 
 from .. import probes
-from ..calling.limit import TimeUp
+from ..calling.limit import PATIENCE, TimeUp
 from ..calling.local import Source
 from ..calling.watched import Watched
-from .diagnosis import Diagnosis
+from .diagnosis import Diagnosis, Stopped
 from .records import Record
 
 SECONDS = 10.0  # a right answer takes a hundredth of one
@@ -40,10 +40,10 @@ def settle(
 
 def observe(
     record: Record, submission: Source, seconds: float, seed: str | int, parts: Collection[str] = ()
-) -> tuple[probes.Observed, str]:
-    """Run the probes of an exercise within the time allowed; return (observed, why not all were run or "")."""
+) -> tuple[probes.Observed, Stopped]:
+    """Run the probes of an exercise within the time allowed; return (observed, why not all were run)."""
     observed: probes.Observed = {}
-    stopped = ""
+    stopped = Stopped("")
     run = [name for name, _ in record.probes]
     try:
         with submission.limit(seconds):
@@ -53,15 +53,25 @@ def observe(
                 )
                 if unsolved(observed):
                     break
-    except TimeUp:
+    except TimeUp as reason:
         sentence = dict(record.probes)[run[len(observed)]]
-        stopped = (
-            f"Your code did not return within {seconds:g} seconds and was stopped. The probe was: "
-            f"{sentence}. Look for a loop whose end is never reached."
-        )
+        stopped = Stopped(f"{_why(seconds, reason)} The probe was: {sentence}.", conclusive=reason.burned)
     if unsolved(observed):
-        stopped = f"{record.exercise} is not solved yet."
+        stopped = Stopped(f"{record.exercise} is not solved yet.")
     return observed, stopped
+
+
+def _why(seconds: float, reason: TimeUp) -> str:
+    if reason.burned:
+        return (
+            f"Your code computed for {seconds:g} seconds, did not return, and was stopped. Look for a loop that never "
+            "ends."
+        )
+    return (
+        f"The check was stopped after {PATIENCE * seconds:g} seconds by the clock, before your code had computed for "
+        f"{seconds:g}: the computer was busy with something else, or your code waits for something (input, a sleep, a "
+        "lock)."
+    )
 
 
 def strange(record: Record, error: Exception) -> Diagnosis:

@@ -62,7 +62,7 @@ def judge(record, submission, reference, seed, seconds=SECONDS, reached=None):
     submission  a `Remote`
     reference   the `Reference`
     seed        which fresh numbers
-    seconds     how long all calls together may take
+    seconds     how long all calls together may compute
     reached     a `reach.Reach` where the notebook reaches into its interpreter, and may have forged what its
                 process tells of itself; None if it does not
     """
@@ -84,6 +84,8 @@ def _judge(record, submission, reference, seed, seconds):
         return result(record, strange(record, error), {})
     if not diagnosis.passed and not _ended_early(diagnosis):
         diagnosis, note = _named(record, diagnosis, note, submission, reference, seed, seconds)
+    if not diagnosis.conclusive:
+        note = "Nothing is known about this answer: it has to be graded again, when the computer is less busy."
     return result(record, diagnosis, observed, note=note)
 
 

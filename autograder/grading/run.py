@@ -1,7 +1,6 @@
 """Run a rebuilt submission: the learner's cells in a sandbox, the checks in the judge's own process."""
 
 import functools
-import os
 import secrets
 from dataclasses import replace
 from time import monotonic
@@ -150,7 +149,7 @@ class RunAnswers(Execute):
         record = _record(cell)
         if record is None or "stopped" in self.nb.metadata[NOTES]:
             return
-        submission = Remote(self._connect, patience())
+        submission = Remote(self._connect)
         found = judge.judge(
             record,
             submission,
@@ -170,7 +169,7 @@ class RunAnswers(Execute):
         if "stopped" in self.nb.metadata[NOTES]:
             raise EndedError(f"This check did not run: {self.nb.metadata[NOTES]['stopped']}.")
         if self.channel is None:
-            self.channel = Channel(self.kc, run_sync(self.km.is_alive))
+            self.channel = Channel(self.kc, run_sync(self.km.is_alive), self.km.computed)
         return self.channel
 
     def _as_written(self, record, found):
@@ -185,15 +184,6 @@ class RunAnswers(Execute):
             f"This exercise forbids a library call that its cell makes in line {mine[0].line}: "
             f"`{mine[0].what}`. Write it yourself.",
         )
-
-
-def patience():
-    """Return how many times longer than on a quiet machine a check may take now: a busy one must cost nobody points."""
-    try:
-        load = os.getloadavg()[0]
-    except OSError:
-        return 1.0
-    return min(8.0, max(1.0, load / (os.cpu_count() or 1)))
 
 
 def show(result, cell):

@@ -5,6 +5,7 @@ import time
 from contextlib import suppress
 from queue import Empty
 
+import psutil
 import zmq
 from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.kernelspec import KernelSpec
@@ -138,6 +139,12 @@ class IsolatedKernelManager(_Careful, SocketKernelManager):
 
     start_kernel = _async_start_kernel
 
+    def computed(self):
+        """Return the seconds that a processor has spent on the kernel and on what it started."""
+        process = None if self.without_sandbox else self.provisioner and self.provisioner.box
+        pids = process.pids() if process else [self.provisioner.pid] if getattr(self.provisioner, "pid", None) else []
+        return sum(map(_processor_seconds, pids))
+
     async def _async_interrupt_kernel(self):
         """Interrupt the kernel. One that is gone, or reads no more, is not waited for: it will be killed."""
         if await self._async_is_alive():
@@ -167,6 +174,15 @@ class IsolatedKernelManager(_Careful, SocketKernelManager):
         if self.without_sandbox:
             super().cleanup_ipc_files()
         self._remove_folder()
+
+
+def _processor_seconds(pid):
+    """Return the seconds that a processor has spent on a process and its children; 0 for one that is gone."""
+    try:
+        first = psutil.Process(pid)
+        return sum(sum(one.cpu_times()[:2]) for one in (first, *first.children(recursive=True)))
+    except psutil.Error:
+        return 0.0
 
 
 _warned = False

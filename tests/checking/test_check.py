@@ -13,7 +13,8 @@ import torch
 from lessons import REPOSITORY, reference
 
 from autograder import check, hint, progress
-from autograder.calling.limit import TimeUp, time_limit
+from autograder.calling.limit import Limit, TimeUp
+from autograder.checking import progress_file
 from autograder.checking.check import examine
 from autograder.checking.result import MIME_TYPE
 from autograder.diagnosing.records import read
@@ -118,8 +119,11 @@ def test_unknown_behaviour_is_described_and_no_cause_is_claimed():
     assert "scores[0, 0, 0] is" in result.says[0] and "query [2, 3, 7], key [2, 5, 7]" in result.says[0]
 
 
-@pytest.mark.parametrize("swallow", ["pass", "time.sleep(0.01)"])
-def test_a_call_that_never_returns_is_stopped(swallow):
+@pytest.mark.parametrize(
+    ("swallow", "why"),
+    [("pass", "computed for 0.5 seconds, did not return"), ("time.sleep(0.1)", "stopped after 3 seconds by the clock")],
+)
+def test_a_call_that_never_returns_is_stopped(swallow, why):
     names = {"time": time}
     exec(
         textwrap.dedent(f"""
@@ -136,24 +140,130 @@ def test_a_call_that_never_returns_is_stopped(swallow):
     result = check(names["attention_scores"], seconds=0.5)
     assert time.monotonic() - started < 20
     assert not result.passed and result.earned == 0
-    assert "did not return within 0.5 seconds" in result.says[0]
+    assert why in result.says[0]
 
 
 def test_the_time_limit_holds_in_another_thread_too():
     caught = []
 
+    def learners():
+        while True:
+            pass
+
     def work():
         try:
-            with time_limit(0.2):
-                while True:
-                    pass
-        except TimeUp:
-            caught.append("stopped")
+            with Limit(0.2):
+                learners()
+        except TimeUp as reason:
+            caught.append(reason.burned)
 
-    thread = threading.Thread(target=work)
+    thread = threading.Thread(target=work, daemon=True)
     thread.start()
     thread.join(20)
-    assert caught == ["stopped"]
+    assert caught == [True]
+
+
+def test_in_another_thread_waiting_ends_too():
+    caught = []
+
+    def learners():
+        while True:
+            time.sleep(0.05)
+
+    def work():
+        try:
+            with Limit(5, wall=0.3):
+                learners()
+        except TimeUp as reason:
+            caught.append(reason.burned)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert caught == [False]
+
+
+def test_what_other_programs_take_is_not_counted():
+    """By the clock every call takes longer than is allowed, as on a busy computer."""
+
+    def attention_scores(query, key):
+        time.sleep(0.05)
+        return query @ key.mT / query.shape[-1] ** 0.5
+
+    begun = time.monotonic()
+    assert check(attention_scores, seconds=0.2).passed
+    assert time.monotonic() - begun > 0.2
+
+
+def test_code_that_waits_is_stopped_and_that_is_no_try(monkeypatch):
+    def attention_scores(query, key):
+        while True:
+            time.sleep(60)
+
+    remembered = []
+    monkeypatch.setattr(progress_file, "_write", lambda exercise, **state: remembered.append(exercise))
+    result = check(attention_scores, seconds=0.1)
+    assert not result.passed and not result.conclusive and remembered == []
+    assert "stopped after 0.6 seconds by the clock, before your code had computed for 0.1" in result.says[0]
+    assert "does not count as a try" in repr(result) and "loop" not in repr(result)
+    assert check(lambda query, key: query, "attention_scores").conclusive and remembered == ["attention_scores"]
+
+
+FIRST_CHECK = """
+import sys
+from autograder import check
+
+def attention_scores(query, key):
+    import torch._dynamo  # takes seconds, and broken off it could not be imported any more
+    return query @ key.mT / query.shape[-1] ** 0.5
+
+assert "torch._dynamo" not in sys.modules
+result = check(attention_scores, seconds=0.3)
+assert result.passed, result
+assert sys.modules["torch._dynamo"].optimize
+"""
+
+
+def test_an_import_is_never_broken_off_and_costs_nobody_anything(tmp_path):
+    script = tmp_path / "first.py"
+    script.write_text(FIRST_CHECK)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_module_of_the_learners_own_that_never_ends_is_stopped(tmp_path, monkeypatch):
+    (tmp_path / "mine_that_never_ends.py").write_text("while True:\n    pass\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def attention_scores(query, key):
+        import mine_that_never_ends  # noqa: F401
+
+    assert "computed for 0.2 seconds" in check(attention_scores, seconds=0.2).says[0]
+
+
+RIGHT_AT_FIRST = """
+from autograder import check
+
+def attention_scores(query, key):
+    return query @ key.mT / query.shape[-1] ** 0.5
+
+result = check(attention_scores, seconds=1)
+assert result.passed, result
+"""
+BUSY = "while True:\n    pass"
+
+
+def test_a_right_answer_is_right_with_all_processors_busy(tmp_path):
+    script = tmp_path / "first.py"
+    script.write_text(RIGHT_AT_FIRST)
+    others = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(3 * (os.cpu_count() or 1))]
+    try:
+        done = subprocess.run([sys.executable, script], capture_output=True, text=True)
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_component_without_source_text_can_be_checked():

@@ -57,7 +57,7 @@ def observe(
         sentence = dict(record.probes)[run[len(observed)]]
         stopped = (
             f"Your code did not return within {seconds:g} seconds and was stopped. The probe was: "
-            f"{sentence}. Look for a loop whose end is never reached."
+            f"{sentence}. Look for a loop that never ends."
         )
     if unsolved(observed):
         stopped = f"{record.exercise} is not solved yet."

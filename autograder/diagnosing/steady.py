@@ -189,7 +189,7 @@ class Jump(NamedTuple):
 
     @property
     def remedy(self) -> str:
-        return "choose numbers without near ties, or observe what rounding leaves as it is"
+        return "choose numbers without near ties, or observe something that rounding does not change"
 
     def __str__(self) -> str:
         return f"{self.fact}; {self.remedy}"

@@ -15,7 +15,9 @@ from ..processes import kill, started
 from . import unit as units
 
 TRIES = 3
-GIVEN_UP = f"Grading this submission ended the grading process {TRIES} times. Your instructor will look into it."
+GIVEN_UP = (
+    f"The grading process ended {TRIES} times while it graded this submission. Your instructor will look into it."
+)
 
 
 class GivenUpError(Exception):

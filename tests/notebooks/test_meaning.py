@@ -103,7 +103,7 @@ def test_outputs_of_another_number_or_kind_are_another_output(fresh):
     assert differences(stored, stored) == []
     (fault,) = differences(stored, fresh)
     assert fault.startswith("the outputs are ") and fault.endswith(
-        "stored are stream stdout; display_data image/png text/plain"
+        "but the stored ones are stream stdout; display_data image/png text/plain"
     )
 
 

@@ -1,4 +1,4 @@
-"""Where things are in a course: its root, its lessons; and how what is not as it should be is told."""
+"""Where things are in a course: its root and its lessons; and the errors that name place, fact and remedy."""
 
 import difflib
 import os

@@ -1,4 +1,4 @@
-"""Make the record of an exercise: what its right and wrong answers show, each told from all others."""
+"""Make the record of an exercise: what its right and wrong answers show, so that each can be told apart."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Who does the units of work: processes of this machine, or the workers of a Dask cluster.
+"""Where the units of work are done: in processes of this machine, or by the workers of a Dask cluster.
 
 Both take units and give back (unit, notebook or reason) in the order in which they are done. A worker that dies is
 replaced, and its unit is done again; a unit during which three workers died is given up with its reason.

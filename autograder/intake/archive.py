@@ -1,4 +1,4 @@
-"""Archives that learners hand in: looked through before anything is unpacked, and unpacked within limits.
+"""Archives that learners hand in: inspected before anything is unpacked, and unpacked within limits.
 
 What an archive says about itself is not believed: a member ends where its announced size ends, a compressed
 tar is read through a counter, and nothing is written that was not counted before.

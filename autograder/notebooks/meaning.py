@@ -1,4 +1,4 @@
-"""Does an executed cell say the same as before, though another processor ran it?
+"""Do a cell's outputs mean the same as before, although another processor ran it?
 
 Every processor adds in an order of its own, and a training adds up what that rounds: another machine trains a model
 that is as good and has other numbers. A demo of a lesson whose output comes from a trained model is marked `trained`;

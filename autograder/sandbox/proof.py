@@ -1,4 +1,4 @@
-"""The proof that isolation holds on this machine, before anything of a learner runs."""
+"""The proof that isolation holds on this machine, made before any learner's code runs."""
 
 import json
 import os

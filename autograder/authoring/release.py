@@ -1,4 +1,4 @@
-"""Make the learner's notebook of a lesson with nbgrader's generate_assignment, and refuse one that contains an answer."""
+"""Make the learner's notebook of a lesson with nbgrader's generate_assignment; refuse one that holds an answer."""
 
 import ast
 import json

@@ -1,4 +1,4 @@
-"""Transformer Taxonomy's machine: checks that say which mistake it is.
+"""The autograder of Transformer Taxonomy: checks that say which mistake was made.
 
 >>> from autograder import check, hint, progress
 """

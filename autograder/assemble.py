@@ -101,7 +101,7 @@ def _paths(places):
         listed = [places] if isinstance(places, (str, Path)) else places
         found = [(_lesson_of(Path(path)), Path(path)) for path in listed]
     if not found:
-        raise AssemblyError(f"{places}: no lesson is here; give the folder that holds encoder.py or 01_encoder/")
+        raise AssemblyError(f"{places}: this folder holds no lesson; give the one that holds encoder.py or 01_encoder/")
     paths = {}
     for lesson, path in found:
         if lesson in paths:
@@ -120,7 +120,9 @@ def _lesson_of(path):
     if not path.is_file():
         raise AssemblyError(f"{path}: there is no such file or folder; give a folder of lessons, or the files")
     if path.suffix not in (".py", ".ipynb") or path.stem not in LESSONS:
-        raise AssemblyError(f"{path}: this is not a lesson with parts; those are {', '.join(LESSONS)} (.py or .ipynb)")
+        raise AssemblyError(
+            f"{path}: this is not a lesson with parts; choose from {', '.join(LESSONS)} (.py or .ipynb)"
+        )
     return path.stem
 
 
@@ -356,7 +358,7 @@ def _refuse_unknown(word, known, what):
         near = difflib.get_close_matches(str(word), list(known), 1)
         raise AssemblyError(
             f"there is no {what} {word!r}; "
-            + (f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}")
+            + (f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(known)}")
         )
 
 

@@ -1,4 +1,4 @@
-"""Where things are in a course: its root, its lessons; and how what is not as it should be is told."""
+"""Where things are in a course: its root and its lessons; and the errors that name place, fact and remedy."""
 
 import difflib
 import os
@@ -59,7 +59,9 @@ def select(root: Path | str, words: Iterable[str] = ()) -> list[Path]:
     """Return the paths of the lessons that the words name, by number, name or path; of all lessons without words."""
     known = texts(root)
     if not known:
-        raise CourseError(f"{Path(root) / 'solutions'}: no lesson text (*.py) is here; write one, or give --root")
+        raise CourseError(
+            f"{Path(root) / 'solutions'}: this folder holds no lesson text (*.py); write one, or give --root"
+        )
     return list(dict.fromkeys(path for word in words or known for path in one(word, known)))
 
 
@@ -83,7 +85,7 @@ def by_number(number: int, known: dict[str, Path]) -> list[Path]:
     if number in numbers:
         return numbers[number]
     have = ", ".join(str(key) for key in sorted(key for key in numbers if isinstance(key, int)))
-    raise CourseError(f"there is no lesson {number}; there are {have or 'none with a number'}")
+    raise CourseError(f"there is no lesson {number}; the course has {have or 'none with a number'}")
 
 
 def _number(text: str) -> int | None:

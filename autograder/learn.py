@@ -17,7 +17,7 @@ def run(args):
     first = notebooks(root / "course")
     if not first:
         print(
-            f"{root / 'course'}: no lesson is here; make them with `python -m autograder build` and `release`",
+            f"{root / 'course'}: this folder holds no lesson; run `python -m autograder build` and `release`",
             file=sys.stderr,
         )
         return 1

@@ -75,7 +75,7 @@ class Catalogue:
         def declare(written):
             if unknown := [step for step in steps if step not in self.steps]:
                 raise AuthorError(
-                    f"component {written.__name__!r} is made of the unknown step {unknown[0]!r}",
+                    f"component {written.__name__!r} uses the unknown step {unknown[0]!r}",
                     f"declare it above with @step, or {nearest(unknown[0], self.steps)}",
                 )
             own = tuple(_functions(written)) if inspect.isclass(written) else steps
@@ -116,7 +116,7 @@ class Catalogue:
         def declare(written):
             if name not in self.mistakes:
                 raise AuthorError(
-                    f"there is no mistake {name!r} to be made in another way",
+                    f"@also names the unknown mistake {name!r}",
                     f"declare it above with @mistake, or {nearest(name, self.mistakes)}",
                 )
             self._add(name, replaces, written, only)
@@ -134,12 +134,13 @@ class Catalogue:
         if unknown or not replaced:
             known = ", ".join([*self.steps, *self.components])
             raise AuthorError(
-                f"mistake {name!r} replaces {', '.join(map(repr, unknown)) or 'nothing'}", f"choose from {known}"
+                f"mistake {name!r} replaces {', '.join(f'the unknown step {part!r}' for part in unknown) or 'no step'}",
+                f"choose from {known}",
             )
         only = (only,) if isinstance(only, str) else tuple(only)
         if strange := [exercise for exercise in only if exercise not in self.components]:
             raise AuthorError(
-                f"mistake {name!r} is only for {strange[0]!r}, which is no component",
+                f"only= of mistake {name!r} names the unknown component {strange[0]!r}",
                 nearest(strange[0], self.components),
             )
         for part, function in replaced.items():
@@ -168,7 +169,7 @@ class Catalogue:
         if own_least > most or own_most < least:
             raise AuthorError(
                 f"mistake {name!r} takes {own} where {part} takes {right}",
-                "give it the arguments of what it replaces",
+                "give it the same arguments as what it replaces",
                 function,
             )
 

@@ -1,4 +1,4 @@
-"""Processes of this machine: how many are worth starting, and how they end with whoever started them."""
+"""Processes of this machine: how many are worth starting, and how they end with the process that started them."""
 
 import multiprocessing
 import os

@@ -1,4 +1,4 @@
-"""A bar for whoever waits for something that takes minutes."""
+"""A progress bar for commands that take minutes."""
 
 import time
 from collections.abc import Callable, Iterator

@@ -20,17 +20,17 @@ from nbgrader.utils import is_grade, is_locked, is_solution, is_task
 
 from .. import course
 
-REFUSED = """{folder}: this class has handed in {submissions}, graded on other cells than this text has ({change}).
-nbgrader neither adds nor removes a cell then, so nothing was changed: release, gradebook and grades are as they were.
+REFUSED = """{folder}: this class has handed in {submissions}, and the graded cells have changed since ({change}).
+nbgrader cannot add or remove graded cells after that, so nothing was changed: neither release, gradebook nor grades.
 To go on, choose one of these:
-- undo the change, until this class is done;
-- keep the grades and begin a new class: move the gradebook and the folders submitted, autograded and feedback of this \
+- undo the change until this class has finished;
+- keep the grades and start a new class: move the gradebook and the folders submitted, autograded and feedback of this \
 class elsewhere, and release again;
-- give up the grades of this lesson: `nbgrader db assignment remove {folder} --force`, and release again."""
-OTHER_POINTS = """{folder}: points have changed since {submissions} came in ({change}). nbgrader takes the new maximum \
-at once. Points already given stay until a submission is graded again, and the next `python -m autograder grade \
-{folder}` grades all of them again, as after any change of a lesson. To keep the old points for this class, undo the \
-change and release again."""
+- discard the grades of this lesson: `nbgrader db assignment remove {folder} --force`, and release again."""
+OTHER_POINTS = """{folder}: points have changed since this class handed in {submissions} ({change}). The new maximum \
+applies at once. Points already given stay until a submission is graded again; the next `python -m autograder grade \
+{folder}` grades all of them again, as it does after any change to a lesson. To keep the old points for this class, \
+undo the change and release again."""
 
 
 def load_config(root: Path | str) -> Any:
@@ -148,8 +148,8 @@ def change(folder: str, config: Any) -> Change | None:
             for cell in (*notebook.grade_cells, *notebook.task_cells):
                 before[notebook.name, cell.name] = cell.max_score
         submissions = len(assignment.submissions)
-        cells = [f"{name} is new" for _, name in now.keys() - before.keys()]
-        cells += [f"{name} is gone" for _, name in before.keys() - now.keys()]
+        cells = [f"{name} was added" for _, name in now.keys() - before.keys()]
+        cells += [f"{name} was removed" for _, name in before.keys() - now.keys()]
         points = [
             f"{name} had {before[notebook, name]:g} and has {now[notebook, name]:g}"
             for notebook, name in before.keys() & now.keys()

@@ -206,7 +206,9 @@ def failure(lesson, index, notebook, error):
     cell, node = expanded(lesson)[index]
     outputs = [output for output in notebook.cells[index].get("outputs", []) if output.output_type == "error"]
     if not outputs:
-        return Fault(str(lesson.path), cell.line, f"this cell did not end: {str(error).splitlines()[0]}", "correct it")
+        return Fault(
+            str(lesson.path), cell.line, f"this cell did not finish: {str(error).splitlines()[0]}", "correct it"
+        )
     last = outputs[-1]
     plain = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(last.traceback))
     inside = re.findall(r"Cell In\[\d+\], line (\d+)", plain)  # the first is this cell, later ones what it called
@@ -228,7 +230,7 @@ def unfit(lesson, pair, node):
     note = lambda fact, remedy: Fault(str(lesson.path), cell.line, f"this cell {fact}", remedy)  # noqa: E731
     text = [part for output in node.get("outputs", []) for part in strings(output)]
     if any(output.get("name") == "stderr" for output in node.get("outputs", [])):
-        yield note("writes on stderr", "prevent the warning, or print what learners should read")
+        yield note("writes to stderr", "prevent the warning, or print what learners should read")
     if any(ADDRESS.search(part) for part in text):
         yield note("shows a memory address, which differs every time", "print something else")
     for place in (str(lesson.path.resolve().parent.parent), sys.prefix):
@@ -238,7 +240,7 @@ def unfit(lesson, pair, node):
         try:
             earned, most = determine_grade(node)
         except ValueError:  # more than the cell's points, which nbgrader does not take
-            earned, most = "more than all", cell.points
+            earned, most = "more than the maximum", cell.points
         if earned != most:
             yield note(f"gives the solution {earned} of {most} points", "correct the solution or the check")
 
@@ -277,7 +279,7 @@ def arguments(parser):
     parser.add_argument(
         "--again",
         action="store_true",
-        help="also write a notebook that says the same as the one in place, with new pictures",
+        help="also rewrite notebooks whose outputs mean the same as before, with new pictures",
     )
 
 
@@ -321,7 +323,9 @@ def read_all(paths):
     for index, lesson in enumerate(lessons):
         if lesson.number in [other.number for other in lessons[:index] if other.number is not None]:
             line = lesson.cells[0].line
-            faults.append(Fault(str(lesson.path), line, f"there are two lessons {lesson.number}", "renumber one"))
+            faults.append(
+                Fault(str(lesson.path), line, f"another lesson is number {lesson.number}, too", "renumber one")
+            )
     if faults:
         raise LessonError(faults)
     return lessons

@@ -161,7 +161,7 @@ def compare(cell, seen):
     """Note the first line that jupytext would change on the way into the notebook."""
     for index, text in enumerate(cell.source.split("\n")):
         if [text.rstrip()] != [line.rstrip() for line in seen.split("\n")[index : index + 1]]:
-            fact = f"jupytext does not keep the line `{text.strip()}` (it takes some comments for commands)"
+            fact = f"jupytext does not keep the line `{text.strip()}` (it reads some comments as commands)"
             cell.faults.append((cell.first_line + index, fact, "write it in another way"))
             return
 
@@ -224,7 +224,9 @@ def unknown_role(word, note):
     near = nearest(word.split(" ")[0], ("demo", "[markdown]") + NAMED)
     write = f'{near}="..."' if near in NAMED else near
     remedy = (
-        f"write `# %% {write}`" if near else "a line that begins with `# %%` begins a cell: put a comment otherwise"
+        f"write `# %% {write}`"
+        if near
+        else "a line that begins with `# %%` begins a cell: begin a comment in another way"
     )
     note(f"unknown role `{word}`", remedy)
     return near

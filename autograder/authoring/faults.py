@@ -164,7 +164,7 @@ def _catalogue(lesson):
                 Fault(
                     _shown(path),
                     1,
-                    "the mistakes are in no catalogue",
+                    "the file declares no catalogue of mistakes",
                     "begin with `catalogue = Catalogue()` and take step, component, mistake from it",
                 )
             ]
@@ -197,8 +197,8 @@ class _Reference(Here):
             last = "".join(f", in line {line}: `{text}`" for _, line, text in reply.fault.lines[-1:])
             raise AuthorError(
                 f"called like this, the reference raises {reply.fault.type}: {reply.fault.message}{last}",
-                f"mend the solution, or the call: it may say {', '.join(sorted(probes.HOW))}, and all else are "
-                "arguments of the component, in its order",
+                f"correct the solution, or the call: besides {', '.join(sorted(probes.HOW))} it may only give the "
+                "arguments of the component, in their order",
             )
         return reply
 
@@ -238,7 +238,7 @@ def probed(found):
             yield Fault(
                 _shown(probes_path(lesson)),
                 where(one.observe)[1],
-                f"probe {one.name!r} is of the unknown exercise {exercise!r}",
+                f"probe {one.name!r} names the unknown exercise {exercise!r}",
                 nearest(exercise, lesson.exercises),
             )
 
@@ -252,7 +252,7 @@ def mistaken(found):
             yield Fault(
                 path,
                 1,
-                f"there is no component {name!r}, which is an exercise of the lesson",
+                f"no component is declared for the exercise {name!r}",
                 f"declare it with @component(...) above def {name}(step, ...), made of its right steps",
             )
         elif not catalogue.singles(name):
@@ -260,7 +260,7 @@ def mistaken(found):
                 path,
                 where(catalogue.components[name][0])[1],
                 f"exercise {name!r} has no mistake",
-                "write one with @mistake: what is a probe worth that nothing fails?",
+                "write one with @mistake: a probe that no mistake fails proves nothing",
             )
 
 

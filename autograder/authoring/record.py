@@ -139,7 +139,7 @@ def _at_work(count, found):
                     yield one.result()
                 except BrokenProcessPool:
                     raise course.CourseError(
-                        "a process that recorded has died; if memory is short, use fewer: --workers 1"
+                        "a recording process died; if memory is short, use fewer of them: --workers 1"
                     ) from None
 
         yield results

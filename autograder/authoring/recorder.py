@@ -1,4 +1,4 @@
-"""Make the record of an exercise: what its right and wrong answers show, each told from all others."""
+"""Make the record of an exercise: what its right and wrong answers show, so that each can be told apart."""
 
 import json
 import math
@@ -104,7 +104,7 @@ def record(
     if differs[right[1].name]:
         raise AuthorError(
             f"{exercise.name!r} made of the right steps in mistakes/ differs from the reference",
-            "mend the steps",
+            "correct the steps",
             catalogue.components[exercise.name][0],
         )
     for answer in right[2:]:
@@ -167,7 +167,7 @@ def _add_mistakes(
                 other = known["mistakes"][0]
                 raise AuthorError(
                     f"{found.exercise}: mistakes {written!r} and {other!r} look the same to all probes",
-                    "add a probe, or make them one",
+                    "add a probe that tells them apart, or merge them into one mistake",
                     next(iter(wrong.replaced.values())),
                 )
         about = asdict(catalogue.mistakes[name])

@@ -1,4 +1,4 @@
-"""Make the learner's notebook of a lesson, by nbgrader's generate_assignment, and refuse it if it tells an answer."""
+"""Make the learner's notebook of a lesson with nbgrader's generate_assignment; refuse one that holds an answer."""
 
 import ast
 import json

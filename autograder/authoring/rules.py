@@ -39,7 +39,7 @@ def head(found):
         number, title = cell.options.get("lesson"), cell.options.get("title")
         if "lesson" in cell.options and (type(number) is not int or number not in NUMBERS):
             remedy = f"choose a number from 1 to {NUMBERS[-1]}, or leave lesson= out"
-            yield cell.line, f"lesson={number} is not the number of a lesson", remedy
+            yield cell.line, f"lesson={number} is not a lesson number", remedy
         if "title" in cell.options and not (isinstance(title, str) and title.strip()):
             yield cell.line, "the title is empty", 'write title="..."'
 

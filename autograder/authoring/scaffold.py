@@ -53,7 +53,7 @@ def _names(root, name, title):
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name) or len(name) > 60:
         better = re.sub(r"\W+", "_", name.lower()).strip("_0123456789")[:60]
         yield (
-            f"new-lesson: {name!r} cannot be the name of a file that is imported; write small letters, digits and _"
+            f"new-lesson: {name!r} cannot be the name of a module; use lower-case letters, digits and _"
             + (f", such as {better}" if better and not keyword.iskeyword(better) else "")
         )
     for path in course.texts(root).values():
@@ -61,14 +61,14 @@ def _names(root, name, title):
         if name in exercises:
             yield f"new-lesson: {name!r} is an exercise of {path}; choose another name"
     if not title.strip() or set(title) & set('"\\\n') or not title.isprintable():
-        yield f'new-lesson: the title {title!r} cannot be used; write one line of text without " and \\'
+        yield f'new-lesson: the title {title!r} cannot be used; write one line of text without " or \\'
 
 
 def _numbers(root, number):
     if number is None:
         return
     if number not in NUMBERS:
-        yield f"new-lesson: {number} is not the number of a lesson; choose one from {NUMBERS[0]} to {NUMBERS[-1]}"
+        yield f"new-lesson: {number} is not a lesson number; choose one from {NUMBERS[0]} to {NUMBERS[-1]}"
     try:
         other, *_ = course.select(root, [str(number)])
     except course.CourseError:
@@ -80,13 +80,13 @@ def _taken(paths):
     """Yield the files that are there already."""
     for path in paths.values():
         if path.exists():
-            yield f"{course.shown(path)}: this file is there already; choose another name, or remove it"
+            yield f"{course.shown(path)}: this file exists already; choose another name, or remove it"
 
 
 def arguments(parser):
-    parser.add_argument("name", metavar="NAME", help="of its files: small letters, digits and _")
-    parser.add_argument("--title", required=True, help="as it is shown")
-    parser.add_argument("--lesson", type=int, metavar="N", help="its number, if it has a place in the order")
+    parser.add_argument("name", metavar="NAME", help="name of its files: lower-case letters, digits and _")
+    parser.add_argument("--title", required=True, help="title, as readers see it")
+    parser.add_argument("--lesson", type=int, metavar="N", help="number of the lesson, if it has a place in the order")
     parser.add_argument("--root", help="folder of the course (the nearest one, here or above, with nbgrader_config.py)")
 
 
@@ -101,7 +101,7 @@ def run(args):
     for path in begin(root, args.name, args.title, args.lesson):
         print(f"wrote {course.shown(path)}")
     print(
-        f"It works as it stands: make build LESSONS={args.name}\nThen replace it by yours; docs/write-a-lesson.md "
-        "shows how."
+        f"It can be built as it is: make build LESSONS={args.name}\nThen replace its content with your own; "
+        "docs/write-a-lesson.md shows how."
     )
     return 0

@@ -1,4 +1,4 @@
-"""Where a component comes from, and one narrow seam to call it: a request goes in, a reply comes out.
+"""Where a component comes from, and the only way to call it: a request goes in, a reply comes out.
 
 Both are plain data (names, tensors, strings), so the component may live in this kernel, in a notebook on
 disk, or in another process: probes cannot tell, and need not.

@@ -21,7 +21,7 @@ BELIEVED = (
     "this exercise also depends on which functions your code calls, how much memory it holds, how it uses its "
     "arguments and what its modules contain. Only its own process can report that, and "
 )
-UNCHANGED = "only its own process can report whether your code left its arguments as they were, and "
+UNCHANGED = "only its own process can report whether your code left its arguments unchanged, and "
 
 
 class Recorded(Protocol):
@@ -118,8 +118,8 @@ def own(record: Recorded, found: E, watched: Watched, reached: "Reach | None" = 
         return replace(
             capped,
             says=[
-                "Your code changes its arguments in place in some of the calls: "
-                f"{', '.join(sorted(watched.changed))}. Leave the arguments as they are."
+                "In some calls your code changes its arguments in place: "
+                f"{', '.join(sorted(watched.changed))}. Leave the arguments unchanged."
             ],
         )
     return replace(capped, says=[f"The numbers are right. But {UNCHANGED}{_where(reached)}"])
@@ -133,7 +133,7 @@ def withheld(found: E, reason: str) -> E:
 def _where(reached: "Reach") -> str:
     return (
         f"this notebook reaches into that process, in line {reached.line} of one of its cells: `{reached.what}`. "
-        "Take that out and hand in again, or ask your instructor."
+        "Remove that line and hand in again, or ask your instructor."
     )
 
 

@@ -75,7 +75,7 @@ def diagnose(record: Record, observed: Mapping[str, Observations], stopped: Stop
         for part in ("symptom", "cause", "place")
     ]
     if len(about) > 1:
-        says[0] = f"Two things at once. {says[0]}"
+        says[0] = f"Two mistakes at once. {says[0]}"
     return Diagnosis(False, tuple(found["mistakes"]), credit, says, rows)
 
 

@@ -1,4 +1,4 @@
-"""Is an observation steady: does it stay what it is where only the rounding is another?
+"""Is an observation steady: does it stay the same when only the rounding differs?
 
 Every processor adds in an order of its own, so the last digits of a sum differ from machine to machine. Here an answer
 is observed on this machine as others would observe it: with inputs that are moved by a millionth, with every operation
@@ -189,7 +189,7 @@ class Jump(NamedTuple):
 
     @property
     def remedy(self) -> str:
-        return "choose numbers without near ties, or observe what rounding leaves as it is"
+        return "choose numbers without near ties, or observe something that rounding does not change"
 
     def __str__(self) -> str:
         return f"{self.fact}; {self.remedy}"

@@ -1,1 +1,1 @@
-"""Pages that are clean whatever a learner wrote."""
+"""Feedback pages that are safe to open, whatever a learner wrote."""

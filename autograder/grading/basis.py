@@ -1,4 +1,4 @@
-"""What a grade depends on besides the submission: all that judges it, so that a change of any of it grades again."""
+"""What a grade depends on besides the submission: a change in any of it makes grading grade again."""
 
 import hashlib
 import json

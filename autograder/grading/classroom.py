@@ -109,7 +109,7 @@ class Class:
         """Make the folder, and copy the solved notebook into nbgrader's source folder."""
         if self.folder.exists():
             if not (self.folder / CONFIG_FILE).exists():
-                raise CourseError(f"{self.folder} exists and is not a class; choose another folder")
+                raise CourseError(f"{self.folder} exists and does not hold a simulated class; choose another folder")
             shutil.rmtree(self.folder)
         self.folder.mkdir(parents=True)
         (self.folder / CONFIG_FILE).write_text(CONFIG.format(root=str(self.root)), encoding="utf-8")
@@ -225,9 +225,11 @@ def play(one, console, only=None):
 
 
 def arguments(parser):
-    parser.add_argument("lesson", nargs="?", default="7", metavar="LESSON", help="number, name or path (7)")
+    parser.add_argument(
+        "lesson", nargs="?", default="7", metavar="LESSON", help="number, name or path of the lesson (7)"
+    )
     parser.add_argument("--root", help="folder of the course (the nearest one, here or above, with nbgrader_config.py)")
-    parser.add_argument("--folder", help="folder of the class, which is emptied first (classroom, in the course)")
+    parser.add_argument("--folder", help="folder for the class; it is emptied first (classroom, in the course)")
     parser.add_argument("--only", nargs="+", metavar="LEARNER", help="learners who hand in (all)")
 
 
@@ -239,7 +241,9 @@ def run(args):
     root = find_root(args.root)
     lesson = read(select(root, [args.lesson])[0])
     if not notebook_path(lesson).exists():
-        raise CourseError(f"{notebook_path(lesson)}: not built; run `python -m autograder build {lesson.name}`")
+        raise CourseError(
+            f"{notebook_path(lesson)}: this lesson is not built; run `python -m autograder build {lesson.name}`"
+        )
     one = Class(root, args.folder or root / "classroom", lesson)
     console = Console(width=None if sys.stdout.isatty() else 140)
     graded = play(one, console, args.only)

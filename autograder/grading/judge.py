@@ -164,7 +164,10 @@ def _named(record, diagnosis, note, submission, reference, seed, seconds):
     if known.passed:
         return replace(
             diagnosis,
-            says=[*diagnosis.says, "It is right for the numbers of the check in the notebook; for others it is not."],
+            says=[
+                *diagnosis.says,
+                "It is right for the numbers that the check in the notebook uses, and wrong for others.",
+            ],
         ), note
     if not known.mistakes:
         return diagnosis, note
@@ -203,5 +206,5 @@ def _why(record, reason):
             "Look at the error below the cell."
         )
     if isinstance(reason, MalformedError):
-        return f"Your code answered a check with something that a function cannot return: {reason}."
+        return f"The process that ran your code sent an invalid reply to a check: {reason}."
     return str(reason)

@@ -73,11 +73,13 @@ def _apply(grade, decision, refused):
         return None
     if decision == "unknown" and not refused:
         grade.needs_manual_grade = True
-        return f"{_points(grade)} were given to an earlier submission, and stay until a person looks at this one."
+        return (
+            f"{_points(grade)} were given to an earlier submission. They stay valid until a person looks at this one."
+        )
     remark = f"{_points(grade)} were given to an earlier submission and no longer count."
     grade.manual_score, grade.extra_credit = None, None
     grade.needs_manual_grade = not refused
-    return remark if refused else f"{remark} A person will look at the new one."
+    return remark if refused else f"{remark} A person will grade the new one."
 
 
 def _points(grade):

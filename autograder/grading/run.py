@@ -23,7 +23,7 @@ from ..notebooks.demos import unneeded
 from . import judge
 
 PROCESS_ENDED = "the Python process ended in it (a crash, an exit, or too little memory)"
-STUCK = "it did not end and could not be interrupted"
+STUCK = "it did not finish and could not be interrupted"
 OUTPUT_KINDS = {"stream", "display_data", "update_display_data", "execute_result"}
 CHECK = "check_"  # what the names of check cells begin with; the exercise follows
 
@@ -110,7 +110,9 @@ class RunAnswers(Execute):
         if self.output_size <= self.max_output:
             return False
         if before <= self.max_output:
-            cell.outputs.append(said("The rest of this cell's output was cut off, because there was too much of it.\n"))
+            cell.outputs.append(
+                said("The rest of this cell's output was left out, because there was too much of it.\n")
+            )
         return True
 
     def _restart(self, error=None):

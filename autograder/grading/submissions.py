@@ -215,5 +215,7 @@ class Grading:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                raise TakenError(f"{folder}: another run is grading this class; wait for it, or end it") from None
+                raise TakenError(
+                    f"{folder}: another run is grading this class; wait until it ends, or stop it"
+                ) from None
             yield

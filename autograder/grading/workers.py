@@ -1,4 +1,4 @@
-"""Who does the units of work: processes of this machine, or the workers of a Dask cluster.
+"""Where the units of work are done: in processes of this machine, or by the workers of a Dask cluster.
 
 Both take units and give back (unit, notebook or reason) in the order in which they are done. A worker that dies is
 replaced, and its unit is done again; a unit during which three workers died is given up with its reason.
@@ -15,7 +15,9 @@ from ..processes import kill, started
 from . import unit as units
 
 TRIES = 3
-GIVEN_UP = f"Grading this submission ended the grading process {TRIES} times. Your instructor will look into it."
+GIVEN_UP = (
+    f"The grading process ended {TRIES} times while it graded this submission. Your instructor will look into it."
+)
 
 
 class GivenUpError(Exception):

@@ -1,4 +1,4 @@
-"""Archives that learners hand in: looked through before anything is unpacked, and unpacked within limits.
+"""Archives that learners hand in: inspected before anything is unpacked, and unpacked within limits.
 
 What an archive says about itself is not believed: a member ends where its announced size ends, a compressed
 tar is read through a counter, and nothing is written that was not counted before.
@@ -45,7 +45,9 @@ def unpack(path, folder, limits=None):
     limits = limits or Limits()
     examine_archive(path, limits)
     if os.path.lexists(folder):
-        raise RefusedError(f"{shown(os.path.basename(path))} would overwrite what another file or archive unpacked to.")
+        raise RefusedError(
+            f"{shown(os.path.basename(path))} has the same name as another file or archive, which it would overwrite."
+        )
     beside = tempfile.mkdtemp(dir=os.path.dirname(folder), prefix=".unpacking-")
     try:
         with _readable(path), _opened(path, limits) as members:
@@ -89,11 +91,11 @@ def _too_much(limits):
 def _examine_name(name, limits):
     parts = name.rstrip("/").split("/")
     if name.startswith("/") or ".." in parts or "\\" in name or ":" in parts[0]:
-        raise RefusedError(f"The path {shown(name)} in it leads out of its folder.")
+        raise RefusedError(f"The path {shown(name)} in it leads outside the archive.")
     if len(parts) > limits.depth or len(name) > 1_000:
         raise RefusedError(f"The path {shown(name)} in it is too long.")
     for part in parts:
-        if why := strange(part) or ("" if part else "has a part without a name"):
+        if why := strange(part) or ("" if part else "has an empty part"):
             raise RefusedError(f"The name {shown(name)} in it {why}.")
 
 
@@ -144,7 +146,7 @@ def _zip_member(info):
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         raise RefusedError(f"{shown(info.filename)} in it is a link or a special file.")
     if info.flag_bits & 1:
-        raise RefusedError("It is locked with a password.")
+        raise RefusedError("It is protected by a password.")
     if "\0" in info.orig_filename:
         raise RefusedError(f"The name {shown(info.orig_filename)} in it has control characters.")
     return Member(info.filename, info.file_size, info.is_dir())

@@ -58,7 +58,7 @@ def _missing(path, limits):
         reason += f" Handed in instead: {', '.join(shown(other.name) for other in others[:5])}."
     for other in others:
         if skeleton(other.name) == skeleton(path.name):
-            return f"{reason} Its name only looks the same; rename it."
+            return f"{reason} {shown(other.name)} only looks like that name; rename it."
         if is_archive(other.name):
             return f"{reason} {_about_archive(other, limits)}"
     return reason
@@ -69,7 +69,7 @@ def _about_archive(path, limits):
         examine_archive(path, limits)
     except RefusedError as problem:
         return f"{shown(path.name)} was not unpacked: {problem}"
-    return "It is not unpacked; hand in the notebook itself."
+    return "Archives are not unpacked here; hand in the notebook itself."
 
 
 class SubmissionExporter(NotebookExporter):

@@ -102,15 +102,15 @@ class CheckedCollector(FileNameCollectorPlugin):
                 "(to trust it: --CheckedCollector.many=True)"
             )
         if not _is_name(learner):
-            return f"gives {shown(learner)!r} for its learner"
+            return f"names the learner {shown(learner)!r}, which is not a valid name"
         if not file or not all(map(_is_name, file.split("/"))):
-            return f"gives {shown(file)!r} for its name"
+            return f"names the file {shown(file)!r}, which is not a valid name"
         key = learner, os.path.splitext(file)[0] + os.path.splitext(path)[1]
         times = self.collected.setdefault(key, [])
         times.append(found.get("timestamp"))
         if len(times) > 1 and None in times:
             times.pop()
-            return "is a second file of that name from one learner, and without times it is not known which is newer"
+            return "is a second file of that name from the same learner, and without times nothing says which is newer"
         return None
 
     def _first_inside(self, path):

@@ -1,4 +1,4 @@
-"""What a learner has handed in, as a graded notebook tells it: now, and at an earlier time."""
+"""What a learner has handed in, now and earlier, as read from a graded notebook."""
 
 import json
 import os

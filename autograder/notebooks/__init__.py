@@ -1,1 +1,1 @@
-"""What code in a notebook means: definitions, magics, demonstrations, what it reaches, what it shows."""
+"""What code in a notebook means: definitions, magics, demonstrations, what it reaches for, what it shows."""

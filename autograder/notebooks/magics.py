@@ -1,4 +1,4 @@
-"""The code of a notebook's cell as IPython would run it: with the bodies of its magics, and with what is odd in it.
+"""The code of a notebook's cell as IPython would run it, with the bodies of its magics and what cannot be analysed.
 
 Whoever looks for something in a learner's code has to see all code that runs. A cell that is not Python does not run,
 so there is nothing to see in it; one that may run in another way than is seen here is told as odd.

@@ -1,4 +1,4 @@
-"""Does an executed cell say the same as before, though another processor ran it?
+"""Do a cell's outputs mean the same as before, although another processor ran it?
 
 Every processor adds in an order of its own, and a training adds up what that rounds: another machine trains a model
 that is as good and has other numbers. A demo of a lesson whose output comes from a trained model is marked `trained`;
@@ -64,7 +64,7 @@ def differences(
     """Return how the fresh outputs of a cell differ from the stored ones, in sentences; none if they say the same."""
     kinds, others = ([_kind(output) for output in outputs] for outputs in (stored, fresh))
     if kinds != others:
-        return [f"the outputs are {_listed(others)}, and stored are {_listed(kinds)}"]
+        return [f"the outputs are {_listed(others)}, but the stored ones are {_listed(kinds)}"]
     return [text for old, new in zip(stored, fresh, strict=True) for text in _output(cell, old, new)]
 
 
@@ -102,7 +102,7 @@ def _text(value: object) -> str:
 
 
 def _letters_differ(stored: str, fresh: str) -> str:
-    return "" if stored == fresh else f"now {fresh!r:.300}, and stored is {stored!r:.300}"
+    return "" if stored == fresh else f"now {fresh!r:.300}, but stored {stored!r:.300}"
 
 
 def text_differs(stored: str, fresh: str, varies: str | None = None) -> str:
@@ -113,10 +113,10 @@ def text_differs(stored: str, fresh: str, varies: str | None = None) -> str:
     """
     blobs, others = PACKED.findall(stored), PACKED.findall(fresh)
     if len(blobs) != len(others):
-        return f"{len(others)} packed parts, and stored are {len(blobs)}"
+        return f"{len(others)} packed parts, but {len(blobs)} stored"
     lines, new_lines = (PACKED.sub("…", text).splitlines() for text in (stored, fresh))
     if len(lines) != len(new_lines):
-        return f"{len(new_lines)} lines, and stored are {len(lines)}"
+        return f"{len(new_lines)} lines, but {len(lines)} stored"
     for old, new in zip(lines, new_lines, strict=True):
         if not _line_says(old, new, varies):
             return _letters_differ(old, new)
@@ -161,7 +161,7 @@ def _packed_differs(stored: str, fresh: str, varies: str | None) -> str:
 def _size_differs(stored: str, fresh: str) -> str:
     """Compare two pictures by their size: what they draw is another model."""
     size, other = (_pixels(picture).shape[:2] for picture in (stored, fresh))
-    return "" if size == other else f"a picture of {other} pixels, and stored is one of {size}"
+    return "" if size == other else f"a picture of {other} pixels, but the stored one has {size}"
 
 
 def _picture_differs(stored: str, fresh: str) -> str:

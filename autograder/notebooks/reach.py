@@ -136,7 +136,7 @@ class _Watch(ast.NodeVisitor):
         if node.id in CALLS or node.id.startswith("__") and node.id not in ORDINARY:
             self.note(node)
         elif node.id in self.names.modules and isinstance(node.ctx, ast.Load) and node not in self.owned:
-            self.note(node, f"the module {node.id} given away")
+            self.note(node, f"the module {node.id}, passed on as a value")
         elif is_self(node) and isinstance(node.ctx, ast.Store):
             self.note(node)
 

@@ -1,4 +1,4 @@
-"""What notebooks need, and what of Python and torch leads into the interpreter: the lists that `reach` goes by."""
+"""The lists that `reach` uses: what notebooks need, and which parts of Python and torch lead into the interpreter."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""What stands in a notebook's code, as far as that can be read off without running it: modules, and constant texts."""
+"""Which modules and constant texts a notebook's code uses, as far as can be seen without running it."""
 
 import ast
 import sys

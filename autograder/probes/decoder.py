@@ -76,7 +76,7 @@ def window_takes_the_last_queries(component, numbers, seen):
         )
 
 
-@probe("sliding_window_mask", "a window of 1 shows each query itself, and a wide one everything up to it")
+@probe("sliding_window_mask", "with a window of 1 a query sees only itself, with a wide one everything up to itself")
 def window_may_be_narrow_or_wide(component, numbers, seen):
     for window in (1, 5, 11):
         see_mask(seen, component(queries=5, window=window), f"5 queries, window {window}")
@@ -106,7 +106,7 @@ def decoder_layer_has_its_parameters(component, numbers, seen):
     see_parameters(seen, reply, weights)
 
 
-@probe("DecoderLayer", "with silent sublayers the residual path alone is left")
+@probe("DecoderLayer", "if all sublayers return 0, only the residual path is left")
 def decoder_layer_keeps_the_residual_path(component, numbers, seen):
     silent = ("self_attention.out_proj", "cross_attention.out_proj", "feed_forward.down_proj")
     weights = {
@@ -120,19 +120,19 @@ def decoder_layer_keeps_the_residual_path(component, numbers, seen):
         see_all(seen, reply, *NAMES, label=label)
 
 
-@probe("DecoderLayer", "post-norm: attention to itself, to the memory, feed-forward, each added and normalised")
+@probe("DecoderLayer", "post-norm: self-attention, cross-attention, feed-forward, each added and normalised")
 def decoder_layer_in_post_norm_form(component, numbers, seen):
     weights = layer(numbers, **DECODER, **SIZES)
     see_all(seen, component(x=target(numbers), memory=source(numbers), build=SIZES, weights=weights), *NAMES)
 
 
-@probe("DecoderLayer", "pre-norm: each sublayer gets its input normalised, and the memory as it is")
+@probe("DecoderLayer", "pre-norm: each sublayer gets its input normalised, but the memory unchanged")
 def decoder_layer_in_pre_norm_form(component, numbers, seen):
     weights, build = layer(numbers, **DECODER, **SIZES), SIZES | dict(norm_first=True)
     see_all(seen, component(x=target(numbers), memory=source(numbers), build=build, weights=weights), *NAMES)
 
 
-@probe("DecoderLayer", "a target as long as the source is nothing special")
+@probe("DecoderLayer", "the target may be as long as the source")
 def decoder_layer_with_equal_lengths(component, numbers, seen):
     weights = layer(numbers, **DECODER, **SIZES)
     for label, norm_first in FORMS.items():
@@ -148,7 +148,7 @@ def decoder_layer_with_equal_lengths(component, numbers, seen):
         see_all(seen, reply, *NAMES, label=label, mask=dict(self_weights=causal(KEYS), cross_weights=memory_mask))
 
 
-@probe("DecoderLayer", "what self_mask hides is not seen: the past does not move when the future does")
+@probe("DecoderLayer", "what self_mask hides has no influence, so the past does not depend on the future")
 def decoder_layer_obeys_the_self_mask(component, numbers, seen):
     weights, memory, x = layer(numbers, **DECODER, **SIZES), source(numbers), target(numbers)
     before, after = (
@@ -161,7 +161,7 @@ def decoder_layer_obeys_the_self_mask(component, numbers, seen):
         see_all(seen, reply, *NAMES, label=f"self_mask {list(mask.shape)}", mask=dict(self_weights=mask))
 
 
-@probe("DecoderLayer", "what memory_mask hides is not seen: padding of the source has no influence")
+@probe("DecoderLayer", "what memory_mask hides has no influence, such as padding of the source")
 def decoder_layer_obeys_the_memory_mask(component, numbers, seen):
     weights, memory, x = layer(numbers, **DECODER, **SIZES), source(numbers), target(numbers)
     tokens = torch.arange(KEYS).expand(BATCH, 1, KEYS) < 5
@@ -210,7 +210,7 @@ def decoder_layer_passes_the_activation(component, numbers, seen):
     see_all(seen, component(x=target(numbers), memory=source(numbers), build=build, weights=weights), *NAMES)
 
 
-@probe("DecoderLayer", "dropout takes the sublayers' outputs, in training only")
+@probe("DecoderLayer", "dropout acts on the sublayers' outputs, in training only")
 def decoder_layer_drops_outputs(component, numbers, seen):
     weights, x, memory = layer(numbers, **DECODER, **SIZES), target(numbers), source(numbers)
     for label, norm_first in FORMS.items():
@@ -250,7 +250,7 @@ def decoder_layer_passes_gradients(component, numbers, seen):
         see_gradients(seen, reply, label)
 
 
-@probe("DecoderLayer", "the arguments stay as they were")
+@probe("DecoderLayer", "the arguments are not changed")
 def decoder_layer_changes_nothing(component, numbers, seen):
     weights = layer(numbers, **DECODER, **SIZES)
     for label, norm_first in FORMS.items():
@@ -300,7 +300,7 @@ def decoder_in_pre_norm_form(component, numbers, seen):
     see_stack(seen, component(x=target(numbers), memory=source(numbers), build=build, weights=weights), *NAMES)
 
 
-@probe("Decoder", "one layer is a stack, too")
+@probe("Decoder", "a stack may have a single layer")
 def decoder_of_one_layer(component, numbers, seen):
     weights, build = stack(numbers, 1), SIZES | dict(num_layers=1)
     see_stack(seen, component(x=target(numbers), memory=source(numbers), build=build, weights=weights), *NAMES)
@@ -329,7 +329,7 @@ def decoder_obeys_the_masks(component, numbers, seen):
         )
 
 
-@probe("Decoder", "with a causal mask the past does not move when the future does, without one it may")
+@probe("Decoder", "with a causal mask the past does not depend on the future, without one it may")
 def decoder_adds_no_mask(component, numbers, seen):
     weights, build = stack(numbers, 2), SIZES | dict(num_layers=2)
     x, memory = target(numbers), source(numbers)
@@ -377,7 +377,7 @@ def decoder_passes_gradients(component, numbers, seen):
     see_gradients(seen, reply)
 
 
-@probe("Decoder", "the arguments stay as they were")
+@probe("Decoder", "the arguments are not changed")
 def decoder_changes_nothing(component, numbers, seen):
     weights = stack(numbers, 2)
     reply = component(

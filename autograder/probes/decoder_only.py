@@ -22,12 +22,12 @@ from .weights import doubled, of_model
 # next_token_loss
 
 
-@probe("next_token_loss", "each position is asked for the token that follows, and the mean is taken")
+@probe("next_token_loss", "each position predicts the token that follows, and the loss is the mean")
 def loss_looks_one_token_ahead(component, numbers, seen):
     see_loss(seen, component(logits=numbers.tensor(3, 7, 11), tokens=token_ids(numbers, 3, 7, high=11), gradients=True))
 
 
-@probe("next_token_loss", "as many positions or targets as tokens in the vocabulary is nothing special")
+@probe("next_token_loss", "there may be as many positions, or targets, as tokens in the vocabulary")
 def loss_with_equal_sizes(component, numbers, seen):
     for vocab_size in (6, 7):
         reply = component(
@@ -36,7 +36,7 @@ def loss_with_equal_sizes(component, numbers, seen):
         see_loss(seen, reply, f"7 positions, vocabulary of {vocab_size}")
 
 
-@probe("next_token_loss", "sure and right costs nothing")
+@probe("next_token_loss", "a prediction that is certain and right has a loss of 0")
 def loss_of_a_sure_model(component, numbers, seen):
     tokens = token_ids(numbers, 2, 5, high=7)
     following = torch.cat([tokens[:, 1:], tokens[:, :1]], dim=1)
@@ -54,19 +54,19 @@ def loss_leaves_padding_out(component, numbers, seen):
         see_loss(seen, reply, f"pad_id {pad_id}")
 
 
-@probe("next_token_loss", "without a pad_id every token counts, 0 too")
+@probe("next_token_loss", "without a pad_id every token counts, including token 0")
 def loss_without_padding_counts_all(component, numbers, seen):
     tokens = token_ids(numbers, 3, 7, high=11)
     tokens[:, 2::2] = 0
     see_loss(seen, component(logits=numbers.tensor(3, 7, 11), tokens=tokens, gradients=True))
 
 
-@probe("next_token_loss", "the arguments stay as they were")
+@probe("next_token_loss", "the arguments are not changed")
 def loss_changes_nothing(component, numbers, seen):
     unchanged(seen, component(logits=numbers.tensor(3, 7, 11), tokens=token_ids(numbers, 3, 7, high=3), pad_id=2))
 
 
-@probe("next_token_loss", "it works where the inputs are")
+@probe("next_token_loss", "it works on the device of the inputs")
 def loss_follows_the_inputs(component, numbers, seen):
     on_their_device(
         seen,
@@ -160,7 +160,7 @@ def model_refuses_long_sequences(component, numbers, seen):
     seen.note("answer", kind(reply), reply.given)
 
 
-@probe("LanguageModel", "it works where it was moved to")
+@probe("LanguageModel", "it works on the device that it was moved to")
 def model_follows_its_device(component, numbers, seen):
     reply = component(tokens=token_ids(numbers, 2, 5, high=11), build=SIZES, device="meta")
     on_their_device(seen, reply)
@@ -193,7 +193,7 @@ def settings(temperature=1.0, top_k=None, top_p=None):
     return dict(temperature=temperature, top_k=top_k, top_p=top_p)
 
 
-@probe("filter_logits", "nothing asked for, nothing changed")
+@probe("filter_logits", "settings that filter nothing leave the logits unchanged")
 def filter_keeps_all(component, numbers, seen):
     see_filtered(seen, component(logits=rows_of_logits(numbers, 3), **settings()), "defaults")
     # Eight equal probabilities add up to 1 exactly; of others, rounding decides whether their sum is beyond 1.
@@ -220,14 +220,14 @@ def filter_with_a_large_top_k(component, numbers, seen):
         see_filtered(seen, component(logits=rows_of_logits(numbers, 3), **settings(top_k=top_k)), f"top_k {top_k}")
 
 
-@probe("filter_logits", "what equals the k-th largest logit stays")
+@probe("filter_logits", "logits equal to the k-th largest are kept")
 def filter_keeps_equals(component, numbers, seen):
     logits = torch.stack([torch.tensor([3.0, 2.0, 2.0, 2.0, 1.0, 0.0, -1.0])[numbers.permutation(7)] for _ in range(3)])
     for top_k in (2, 3):
         see_filtered(seen, component(logits=logits, **settings(top_k=top_k)), f"top_k {top_k}")
 
 
-@probe("filter_logits", "top_p keeps the likeliest, the one that reaches the limit included")
+@probe("filter_logits", "top_p keeps the likeliest tokens, including the one that reaches the limit")
 def filter_keeps_the_top_p(component, numbers, seen):
     for top_p in (0.2, 0.5, 0.7, 0.9, 0.97):
         see_filtered(seen, component(logits=rows_of_logits(numbers, 3), **settings(top_p=top_p)), f"top_p {top_p}")
@@ -240,7 +240,7 @@ def filter_in_order(component, numbers, seen):
         see_filtered(seen, reply, ", ".join(f"{name} {value}" for name, value in given.items() if value is not None))
 
 
-@probe("filter_logits", "rows that are spread widely, and any leading axes")
+@probe("filter_logits", "rows may be spread widely, and may have any leading axes")
 def filter_takes_leading_axes(component, numbers, seen):
     # In float32 the first probability is 1, and none is 0.
     spread = torch.tensor([70.0, 9.0, 5.0, 0.0, -3.0, -6.0, -9.0])
@@ -261,7 +261,7 @@ def filter_refuses_cold(component, numbers, seen):
             seen.note(f"temperature {temperature}: message names it", "yes" if named else "no", reply.given)
 
 
-@probe("filter_logits", "the argument stays as it was")
+@probe("filter_logits", "the argument is not changed")
 def filter_changes_nothing(component, numbers, seen):
     for name, given in (("temperature", settings(0.5)), ("top_k", settings(top_k=2)), ("top_p", settings(top_p=0.5))):
         reply = component(logits=rows_of_logits(numbers, 3), **given)
@@ -296,7 +296,7 @@ def see_text(seen, reply, tokens, label=""):
         seen.note("text", value, reply.given, label)
 
 
-@probe("generate", "greedy: the likeliest token after the last one is appended, again and again", chooses=True)
+@probe("generate", "greedy: each new token is the likeliest one after the text so far", chooses=True)
 def text_is_greedy(component, numbers, seen):
     for batch, time, new in ((3, 2, 4), (1, 1, 5), (5, 3, 1)):
         tokens = token_ids(numbers, batch, time, high=VOCAB)
@@ -396,7 +396,7 @@ def text_is_drawn_with_the_generator(component, numbers, seen):
         seen.note("text is that of torch.multinomial", drawn, reply.given, label)
 
 
-@probe("generate", "the argument stays as it was", chooses=True)
+@probe("generate", "the argument is not changed", chooses=True)
 def text_changes_nothing(component, numbers, seen):
     unchanged(
         seen,
@@ -418,7 +418,7 @@ def gpt(numbers):
     return Gpt(GPT, weights)
 
 
-@probe("generate_with_cache", "the text is that of the whole model", chooses=True)
+@probe("generate_with_cache", "the text is the one that the model writes without a cache", chooses=True)
 def cached_text_is_the_same(component, numbers, seen):
     for batch, time, new in ((7, 3, 10), (2, 1, 9), (5, 9, 1)):
         tokens = token_ids(numbers, batch, time, high=31)
@@ -443,7 +443,7 @@ def cached_text_outgrows_the_context(component, numbers, seen):
         see_text(seen, reply, tokens, f"{time} tokens, {new} more, max_len 13")
 
 
-@probe("generate_with_cache", "drawn text is that of generate", chooses=True)
+@probe("generate_with_cache", "drawn text is the same as that of generate", chooses=True)
 def cached_text_is_drawn(component, numbers, seen):
     tokens, model = token_ids(numbers, 7, 3, high=31), gpt(numbers)
     for label, given in (("plain", {}), ("filtered", dict(temperature=1.5, top_k=20, top_p=0.95))):
@@ -456,7 +456,7 @@ def cached_text_is_drawn(component, numbers, seen):
             seen.note("text is that of generate", same, reply.given, label)
 
 
-@probe("generate_with_cache", "the argument stays as it was", chooses=True)
+@probe("generate_with_cache", "the argument is not changed", chooses=True)
 def cached_text_changes_nothing(component, numbers, seen):
     unchanged(seen, component(model=gpt(numbers), tokens=token_ids(numbers, 2, 5, high=31), max_new_tokens=3, **how()))
 

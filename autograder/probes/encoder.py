@@ -92,7 +92,7 @@ def feed_forward_passes_gradients(component, numbers, seen):
     )
 
 
-@probe("FeedForward", "the argument stays as it was")
+@probe("FeedForward", "the argument is not changed")
 def feed_forward_changes_nothing(component, numbers, seen):
     weights = feed_forward(numbers, "", **FEED_FORWARD)
     reply = component(x=numbers.tensor(BATCH, TIME, 5), build=FEED_FORWARD, weights=weights)
@@ -163,7 +163,7 @@ def gated_passes_gradients(component, numbers, seen):
     )
 
 
-@probe("GatedFeedForward", "the argument stays as it was")
+@probe("GatedFeedForward", "the argument is not changed")
 def gated_changes_nothing(component, numbers, seen):
     weights = gated(numbers, **FEED_FORWARD)
     reply = component(x=numbers.tensor(BATCH, TIME, 5), build=FEED_FORWARD, weights=weights)
@@ -181,7 +181,7 @@ def encoder_layer_has_its_parameters(component, numbers, seen):
     see_parameters(seen, reply, weights)
 
 
-@probe("EncoderLayer", "with silent sublayers the residual path alone is left")
+@probe("EncoderLayer", "if all sublayers return 0, only the residual path is left")
 def encoder_layer_keeps_the_residual_path(component, numbers, seen):
     silent = ("self_attention.out_proj", "feed_forward.down_proj")
     weights = {
@@ -240,7 +240,7 @@ def encoder_layer_ignores_padding(component, numbers, seen):
     see_all(seen, padded, "x", "weights", label="padded", mask=dict(weights=tokens))
 
 
-@probe("EncoderLayer", "as many positions as sequences, heads and features is nothing special")
+@probe("EncoderLayer", "positions, sequences, heads and features may be equally many")
 def encoder_layer_with_equal_sizes(component, numbers, seen):
     sizes = dict(embed_dim=4, num_heads=4, ff_dim=4)
     mask = numbers.mask(4, 4, 4)
@@ -254,7 +254,7 @@ def encoder_layer_passes_the_activation(component, numbers, seen):
     see_all(seen, component(x=numbers.tensor(BATCH, TIME, 10), build=build, weights=weights), "x", "weights")
 
 
-@probe("EncoderLayer", "dropout takes the sublayers' outputs, in training only")
+@probe("EncoderLayer", "dropout acts on the sublayers' outputs, in training only")
 def encoder_layer_drops_outputs(component, numbers, seen):
     weights, x = layer(numbers, **SIZES), numbers.tensor(BATCH, TIME, 10)
     for label, norm_first in FORMS.items():
@@ -286,7 +286,7 @@ def encoder_layer_passes_gradients(component, numbers, seen):
         see_gradients(seen, reply, label)
 
 
-@probe("EncoderLayer", "the arguments stay as they were")
+@probe("EncoderLayer", "the arguments are not changed")
 def encoder_layer_changes_nothing(component, numbers, seen):
     weights = layer(numbers, **SIZES)
     for label, norm_first in FORMS.items():
@@ -328,7 +328,7 @@ def encoder_in_pre_norm_form(component, numbers, seen):
     see_stack(seen, component(x=numbers.tensor(BATCH, TIME, 10), build=build, weights=weights), "x", "weights")
 
 
-@probe("Encoder", "one layer is a stack, too")
+@probe("Encoder", "a stack may have a single layer")
 def encoder_of_one_layer(component, numbers, seen):
     weights, build = stack(numbers, 1, **SIZES), SIZES | dict(num_layers=1)
     see_stack(seen, component(x=numbers.tensor(BATCH, TIME, 10), build=build, weights=weights), "x", "weights")
@@ -378,7 +378,7 @@ def encoder_passes_gradients(component, numbers, seen):
     see_gradients(seen, reply)
 
 
-@probe("Encoder", "the arguments stay as they were")
+@probe("Encoder", "the arguments are not changed")
 def encoder_changes_nothing(component, numbers, seen):
     weights = stack(numbers, 2, **SIZES)
     reply = component(

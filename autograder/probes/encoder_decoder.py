@@ -30,14 +30,14 @@ def tokens_move_one_place(component, numbers, seen):
         see_output(seen, reply, f"bos_id {bos_id}", "tokens")
 
 
-@probe("shift_right", "one token in a row, and as many rows as tokens, are nothing special")
+@probe("shift_right", "a row may hold a single token, and there may be as many rows as tokens")
 def any_shape_is_shifted(component, numbers, seen):
     for shape in ((5, 1), (1, 5), (5, 5)):
         reply = component(tokens=integers(numbers, *shape, below=11), bos_id=13)
         see_output(seen, reply, f"tokens {list(shape)}", "tokens")
 
 
-@probe("shift_right", "the tokens that are given stay as they were")
+@probe("shift_right", "the given tokens are not changed")
 def shift_changes_nothing(component, numbers, seen):
     reply = component(tokens=integers(numbers, 3, 7, below=11), bos_id=13)
     unchanged(seen, reply)
@@ -94,7 +94,7 @@ def encode_reads_the_source(component, numbers, seen):
     see_all(seen, reply, "memory", "weights", mask={"weights": (given["source"] != PAD)[:, None, :]})
 
 
-@probe("EncoderDecoder", "decode takes its tokens as they are, looks at none ahead, and at no padding of the source")
+@probe("EncoderDecoder", "decode does not shift its tokens, and attends to no later token and no source padding")
 def decode_reads_tokens_and_memory(component, numbers, seen):
     given = source_and_target(numbers, SIZES)
     tokens = integers(numbers, 3, 5, below=13, without=(PAD,))
@@ -126,7 +126,7 @@ def moved_logits(before, after):
     return moved(before, after, axes=3) if alone else "cannot be told"
 
 
-@probe("EncoderDecoder", "the logits at each place are for the target's token there, and see only those before it")
+@probe("EncoderDecoder", "the logits at each place predict the target's token there from those before it")
 def logits_do_not_see_their_token(component, numbers, seen):
     given = source_and_target(numbers, SIZES, padded=False)
     how = dict(build=SIZES, weights=encoder_decoder(numbers, SIZES))
@@ -138,7 +138,7 @@ def logits_do_not_see_their_token(component, numbers, seen):
     see_logits(seen, before)
 
 
-@probe("EncoderDecoder", "a source means the same with and without padding behind it")
+@probe("EncoderDecoder", "padding behind a source does not change the logits")
 def padding_means_nothing(component, numbers, seen):
     given = source_and_target(numbers, SIZES, padded=False)
     how = dict(build=SIZES, weights=encoder_decoder(numbers, SIZES))
@@ -150,14 +150,14 @@ def padding_means_nothing(component, numbers, seen):
     see_logits(seen, longer)
 
 
-@probe("EncoderDecoder", "logits are those of the transformer, for a padded batch")
+@probe("EncoderDecoder", "the logits of a padded batch are those of the transformer")
 def logits_of_a_padded_batch(component, numbers, seen):
     given = source_and_target(numbers, SIZES)
     reply = component(build=SIZES, weights=encoder_decoder(numbers, SIZES), **given)
     see_logits(seen, reply, given["target"])
 
 
-@probe("EncoderDecoder", "a source as long as the target, in a vocabulary of the same size, is nothing special")
+@probe("EncoderDecoder", "source and target may have the same length, and vocabularies of the same size")
 def equal_sizes_are_nothing_special(component, numbers, seen):
     build = SIZES | dict(source_vocab_size=13, encoder_layers=1, decoder_layers=1)
     given = source_and_target(numbers, build, batch=5, keys=5, queries=5)
@@ -186,7 +186,7 @@ def norm_first_reaches_both_stacks(component, numbers, seen):
     see_logits(seen, reply)
 
 
-@probe("EncoderDecoder", "other ids for padding and begin are respected")
+@probe("EncoderDecoder", "other values of pad_id and bos_id are used")
 def ids_are_respected(component, numbers, seen):
     for pad_id, bos_id in ((0, 1), (7, 0)):
         build = SIZES | dict(pad_id=pad_id, bos_id=bos_id, encoder_layers=1, decoder_layers=1)
@@ -235,7 +235,7 @@ def gradients_reach_all_parameters(component, numbers, seen):
     seen.note("length of the gradient of each parameter", torch.stack(sizes), reply.given)
 
 
-@probe("EncoderDecoder", "source and target stay as they were, and the model works where they are")
+@probe("EncoderDecoder", "source and target are not changed, and the model works on their device")
 def model_follows_its_inputs(component, numbers, seen):
     build = SIZES | dict(decoder_layers=1)
     given = source_and_target(numbers, build)
@@ -281,19 +281,19 @@ def see_tokens(seen, reply, label=""):
     see_output(seen, reply, label, "tokens")
 
 
-@probe("greedy_decode", "each token is the most probable one after all that was written before", chooses=True)
+@probe("greedy_decode", "each token is the most probable one after the text so far", chooses=True)
 def greedy_takes_the_most_probable(component, numbers, seen):
     model = translator(numbers, lengths=[5])
     see_tokens(seen, component(model=model, source=sources(numbers, 1), **IDS, max_len=7))
 
 
-@probe("greedy_decode", "each row of a batch ends by itself, and padding follows its end", chooses=True)
+@probe("greedy_decode", "each row of a batch ends on its own, and padding follows its end", chooses=True)
 def greedy_rows_end_by_themselves(component, numbers, seen):
     model = translator(numbers, lengths=[3, 6, 2, 5, 1])
     see_tokens(seen, component(model=model, source=sources(numbers, 5), **IDS, max_len=11))
 
 
-@probe("greedy_decode", "writing stops after max_len tokens, whether the texts are at their end or not", chooses=True)
+@probe("greedy_decode", "decoding stops after max_len tokens, whether or not the texts have ended", chooses=True)
 def greedy_stops_at_max_len(component, numbers, seen):
     model = translator(numbers, lengths=[3, 9, 5])
     for max_len in (1, 5, 7):
@@ -301,7 +301,7 @@ def greedy_stops_at_max_len(component, numbers, seen):
         see_tokens(seen, reply, f"max_len {max_len}")
 
 
-@probe("greedy_decode", "other ids are respected", chooses=True)
+@probe("greedy_decode", "other values of bos_id and pad_id are used", chooses=True)
 def greedy_respects_ids(component, numbers, seen):
     model = translator(numbers, lengths=[3, 5])
     ids = dict(bos_id=0, eos_id=IDS["eos_id"], pad_id=1)
@@ -322,7 +322,7 @@ def _encoded(seen, reply, batch, beams=0):
     seen.note("each source is encoded", words.get(rows, "again and again"), reply.given)
 
 
-@probe("greedy_decode", "the source stays as it was", chooses=True)
+@probe("greedy_decode", "the source is not changed", chooses=True)
 def greedy_changes_nothing(component, numbers, seen):
     model = translator(numbers, lengths=[3, 6, 2])
     reply = component(model=model, source=sources(numbers, 3), **IDS, max_len=7)
@@ -339,7 +339,7 @@ def see_texts(seen, reply, label=""):
         seen.note(name, found[name], reply.given, label)
 
 
-@probe("beam_search", "the best text of two beams, by its sum of log-probabilities", chooses=True)
+@probe("beam_search", "two beams find the text with the largest sum of log-probabilities", chooses=True)
 def two_beams_find_the_best_text(component, numbers, seen):
     for batch in (1, 5):
         model = translator(numbers, eos=0.75)
@@ -349,7 +349,7 @@ def two_beams_find_the_best_text(component, numbers, seen):
         see_texts(seen, reply, f"a batch of {batch}")
 
 
-@probe("beam_search", "sums are compared per token, to the power of length_penalty", chooses=True)
+@probe("beam_search", "sums are divided by the number of tokens to the power of length_penalty", chooses=True)
 def length_penalty_is_an_exponent(component, numbers, seen):
     for length_penalty in (1.0, 0.5, 2.0):
         model = translator(numbers, eos=0.5)
@@ -365,7 +365,7 @@ def default_compares_means(component, numbers, seen):
     see_texts(seen, component(model=model, source=sources(numbers, 5), **IDS, max_len=5, num_beams=2))
 
 
-@probe("beam_search", "texts that end leave their places to others, and padding follows their end", chooses=True)
+@probe("beam_search", "texts that end make room for others, and padding follows their end", chooses=True)
 def finished_texts_are_set_aside(component, numbers, seen):
     # The end is probable everywhere; with a large penalty only a text that never ends can win.
     model = translator(numbers, eos=2.5)
@@ -376,7 +376,7 @@ def finished_texts_are_set_aside(component, numbers, seen):
         see_texts(seen, reply, f"length_penalty {length_penalty:g}")
 
 
-@probe("beam_search", "each row of the batch is a search of its own, and ends by itself", chooses=True)
+@probe("beam_search", "each row of the batch is searched on its own, and ends on its own", chooses=True)
 def rows_are_searches_of_their_own(component, numbers, seen):
     model = translator(numbers, lengths=[3, 6, 2, 5, 1])
     reply = component(model=model, source=sources(numbers, 5), **IDS, max_len=11, num_beams=3, length_penalty=0.0)
@@ -408,7 +408,7 @@ def beams_encode_once(component, numbers, seen):
     _encoded(seen, reply, 3, beams=2)
 
 
-@probe("beam_search", "the source stays as it was", chooses=True)
+@probe("beam_search", "the source is not changed", chooses=True)
 def beams_change_nothing(component, numbers, seen):
     model = translator(numbers, eos=0.5)
     reply = component(model=model, source=sources(numbers, 3), **IDS, max_len=5, num_beams=2, length_penalty=1.0)
@@ -418,7 +418,7 @@ def beams_change_nothing(component, numbers, seen):
 # translator_bug_input: the learner supplies a source, the probe lets a model that copies be decoded in both ways
 
 
-@probe("translator_bug_input", "what you return is source tokens, [batch, keys]")
+@probe("translator_bug_input", "you return source tokens of shape [batch, keys]")
 def bug_source_fits(component, numbers, seen):
     see_fit(seen, component(), _misfit)
 

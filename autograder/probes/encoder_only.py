@@ -58,7 +58,7 @@ def classifier_has_its_parameters(component, numbers, seen):
     see_names(seen, reply, weights)
 
 
-@probe("SequenceClassifier", "the head reads the first token alone")
+@probe("SequenceClassifier", "the head reads only the first token")
 def classifier_reads_the_first_token(component, numbers, seen):
     # With silent attention no position learns anything of another one.
     weights, tokens = model_weights(numbers, SIZES), texts(numbers, 5, 3, 5, time=5)
@@ -74,7 +74,7 @@ def classifier_reads_the_first_token(component, numbers, seen):
     seen.note("places that the logits are read from", listed(moving), before.given)
 
 
-@probe("SequenceClassifier", "through attention every token has a say")
+@probe("SequenceClassifier", "through attention every token has an influence on the logits")
 def classifier_sees_all_tokens(component, numbers, seen):
     weights, tokens = model_weights(numbers, SIZES), texts(numbers, 7, 7)
     other = tokens.clone()
@@ -101,7 +101,7 @@ def classifier_hides_padding(component, numbers, seen):
         seen.note("logits of a text change if padding follows", "no" if same else "yes", padded.given)
 
 
-@probe("SequenceClassifier", "padding is whatever pad_id says")
+@probe("SequenceClassifier", "padding is the token that pad_id names")
 def classifier_takes_a_pad_id(component, numbers, seen):
     for pad_id in (0, 15):
         build = SIZES | dict(pad_id=pad_id)
@@ -112,7 +112,7 @@ def classifier_takes_a_pad_id(component, numbers, seen):
         see_model(seen, reply, f"pad_id {pad_id}", padding=tokens == pad_id)
 
 
-@probe("SequenceClassifier", "as many texts as tokens, heads and classes is nothing special")
+@probe("SequenceClassifier", "texts, tokens, heads and classes may be equally many")
 def classifier_with_equal_sizes(component, numbers, seen):
     build = SIZES | dict(embed_dim=4, num_heads=4, ff_dim=4, num_classes=4, max_len=4, num_layers=1)
     tokens = texts(numbers, 4, 3, 2, 4, time=4)
@@ -239,7 +239,7 @@ def masking_takes_a_probability(component, numbers, seen):
         see_masked(seen, reply, tokens, f"probability {probability}")
 
 
-@probe("mask_tokens", "only what special_ids names is special")
+@probe("mask_tokens", "only the tokens in special_ids are special")
 def masking_takes_special_ids(component, numbers, seen):
     tokens = long_texts(numbers)
     for special in ((3,), (0, 5)):
@@ -271,12 +271,12 @@ def equal(one, other, index):
     return "yes" if torch.equal(*pair) else "no"
 
 
-@probe("mask_tokens", "the argument stays as it was")
+@probe("mask_tokens", "the argument is not changed")
 def masking_changes_nothing(component, numbers, seen):
     unchanged(seen, component(tokens=long_texts(numbers, 7, 211), **how()))
 
 
-@probe("mask_tokens", "it works where the tokens are")
+@probe("mask_tokens", "it works on the device of the tokens")
 def masking_follows_the_tokens(component, numbers, seen):
     on_their_device(seen, component(tokens=long_texts(numbers, 7, 211), **how(generator=None), device="meta"))
 
@@ -294,12 +294,12 @@ def some_labels(numbers, batch, time, vocab_size):
     return labels
 
 
-@probe("masked_language_model_loss", "the mean over all places with a label, and no others")
+@probe("masked_language_model_loss", "the loss is the mean over the places with a label, and no others")
 def guesses_cost_where_they_were_asked(component, numbers, seen):
     see_guesses(seen, component(logits=numbers.tensor(3, 7, 11), labels=some_labels(numbers, 3, 7, 11), gradients=True))
 
 
-@probe("masked_language_model_loss", "as many places as tokens in the vocabulary is nothing special")
+@probe("masked_language_model_loss", "there may be as many places as tokens in the vocabulary")
 def guesses_with_equal_sizes(component, numbers, seen):
     for vocab_size in (6, 7):
         reply = component(
@@ -308,7 +308,7 @@ def guesses_with_equal_sizes(component, numbers, seen):
         see_guesses(seen, reply, f"7 places, vocabulary of {vocab_size}")
 
 
-@probe("masked_language_model_loss", "sure and right costs nothing")
+@probe("masked_language_model_loss", "a prediction that is certain and right has a loss of 0")
 def guesses_of_a_sure_model(component, numbers, seen):
     labels = some_labels(numbers, 2, 5, 7)
     logits = 40.0 * torch.nn.functional.one_hot(labels.clamp(min=0), 7)
@@ -326,12 +326,12 @@ def guesses_of_token_0(component, numbers, seen):
     see_guesses(seen, reply, "labels everywhere")
 
 
-@probe("masked_language_model_loss", "the arguments stay as they were")
+@probe("masked_language_model_loss", "the arguments are not changed")
 def guesses_change_nothing(component, numbers, seen):
     unchanged(seen, component(logits=numbers.tensor(3, 7, 11), labels=some_labels(numbers, 3, 7, 11)))
 
 
-@probe("masked_language_model_loss", "it works where the inputs are")
+@probe("masked_language_model_loss", "it works on the device of the inputs")
 def guesses_follow_the_inputs(component, numbers, seen):
     on_their_device(
         seen, component(logits=numbers.tensor(3, 7, 11), labels=some_labels(numbers, 3, 7, 11), device="meta")
@@ -353,18 +353,18 @@ def see_vectors(seen, reply, label):
         seen.note("vectors", value, reply.given, label)
 
 
-@probe("sentence_embedding", "the mean of all states, scaled to length 1")
+@probe("sentence_embedding", "the vector is the mean of all states, scaled to length 1")
 def vectors_are_means(component, numbers, seen):
     see_vectors(seen, component(states=numbers.tensor(3, 7, 5), mask=kept(7, 7, 7)), "no padding")
 
 
-@probe("sentence_embedding", "padding is no part of the mean")
+@probe("sentence_embedding", "padding does not count in the mean")
 def vectors_leave_padding_out(component, numbers, seen):
     see_vectors(seen, component(states=numbers.tensor(3, 7, 5), mask=kept(7, 4, 1)), "padding behind")
     see_vectors(seen, component(states=numbers.tensor(3, 7, 5), mask=numbers.mask(3, 7)), "padding anywhere")
 
 
-@probe("sentence_embedding", "as many texts as tokens and features is nothing special")
+@probe("sentence_embedding", "texts, tokens and features may be equally many")
 def vectors_with_equal_sizes(component, numbers, seen):
     see_vectors(seen, component(states=numbers.tensor(5, 5, 5), mask=kept(5, 4, 3, 2, 1, time=5)), "5 of each")
 
@@ -374,12 +374,12 @@ def vectors_pass_gradients(component, numbers, seen):
     seen.gradients(component(states=numbers.tensor(3, 7, 5), mask=kept(7, 4, 1), gradients=True))
 
 
-@probe("sentence_embedding", "the arguments stay as they were")
+@probe("sentence_embedding", "the arguments are not changed")
 def vectors_change_nothing(component, numbers, seen):
     unchanged(seen, component(states=numbers.tensor(3, 7, 5), mask=kept(7, 4, 1)))
 
 
-@probe("sentence_embedding", "it works where the states are")
+@probe("sentence_embedding", "it works on the device of the states")
 def vectors_follow_the_states(component, numbers, seen):
     on_their_device(seen, component(states=numbers.tensor(3, 7, 5), mask=kept(7, 4, 1), device="meta"))
 
@@ -398,7 +398,7 @@ BUG_SIZES = dict(
 )
 
 
-@probe("classifier_bug_input", "the tokens are texts: [CLS] first, then known tokens, padding at the end only")
+@probe("classifier_bug_input", "each row is a text: [CLS] first, then known tokens, padding at the end only")
 def bug_input_fits(component, numbers, seen):
     see_fit(seen, component(), _misfit, given="nothing")
 

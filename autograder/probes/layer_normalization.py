@@ -58,9 +58,9 @@ def parameters_have_their_names(component, numbers, seen):
     see_each_parameter(seen, reply, {"weight": [5]} if component.name == "RMSNorm" else {"weight": [5], "bias": [5]})
 
 
-@probe("layer_norm", "the features of each position come to mean 0 and variance 1")
-@probe("LayerNorm", "with weight 1 and bias 0, the features of each position come to mean 0 and variance 1")
-@probe("RMSNorm", "with weight 1, the features of each position come to a mean square of 1")
+@probe("layer_norm", "the features of each position get mean 0 and variance 1")
+@probe("LayerNorm", "with weight 1 and bias 0, the features of each position get mean 0 and variance 1")
+@probe("RMSNorm", "with weight 1, the features of each position get a mean square of 1")
 def positions_are_normalised(component, numbers, seen):
     reply = norm(component, numbers.tensor(2, 3, 5), torch.ones(5), torch.zeros(5))
     output = seen.see(reply, "output").get("output")
@@ -87,7 +87,7 @@ def eps_stands_under_the_root(component, numbers, seen):
         see_output(seen, norm(component, x, weight, bias, eps=eps), label=f"eps {eps}")
 
 
-@probe(NORMS, "without a word, eps is 1e-5")
+@probe(NORMS, "the default of eps is 1e-5")
 def eps_has_its_default(component, numbers, seen):
     # Features this close to each other have a variance of about 1e-5 themselves.
     see_output(seen, norm(component, numbers.tensor(2, 3, 5) / 256, *affine(numbers, 5)))
@@ -101,7 +101,7 @@ def equal_features_give_no_nan(component, numbers, seen):
     see_output(seen, norm(component, x, *affine(numbers, 4)))
 
 
-@probe(NORMS, "a position is not changed by the others, whatever the leading axes")
+@probe(NORMS, "each position is normalised on its own, whatever the leading axes")
 def leading_axes_are_welcome(component, numbers, seen):
     for shape in ((7,), (2, 7), (3, 2, 5, 7), (5, 5, 5)):
         reply = norm(component, numbers.tensor(*shape), *affine(numbers, shape[-1]))
@@ -132,8 +132,8 @@ def gradients_reach_everything(component, numbers, seen):
     seen.gradients(norm(component, numbers.tensor(2, 3, 5), *affine(numbers, 5), gradients=True))
 
 
-@probe("layer_norm", "the arguments stay as they were")
-@probe(("LayerNorm", "RMSNorm"), "x stays as it was")
+@probe("layer_norm", "the arguments are not changed")
+@probe(("LayerNorm", "RMSNorm"), "x is not changed")
 def norms_change_nothing(component, numbers, seen):
     unchanged(seen, norm(component, numbers.tensor(2, 3, 5), *affine(numbers, 5)))
 
@@ -152,7 +152,7 @@ def norms_follow_the_inputs(component, numbers, seen):
     )
 
 
-@probe(NORMS, "the work is your own")
+@probe(NORMS, "it makes no library call that the exercise forbids")
 def norms_call_no_library_norm(component, numbers, seen):
     weight, bias = affine(numbers, 5)
     library_calls(seen, lambda **given: norm(component, **given), x=numbers.tensor(2, 3, 5), weight=weight, bias=bias)
@@ -190,7 +190,7 @@ def residual_calls_the_sublayer_once(component, numbers, seen):
         seen.note("what the sublayer is given", calls.get("input"), reply.given, form)
 
 
-@probe("ResidualConnection", "around a silent sublayer, post-norm is the norm of x and pre-norm is x itself")
+@probe("ResidualConnection", "around a sublayer that returns 0, post-norm is the norm of x and pre-norm is x itself")
 def residual_lets_the_input_pass(component, numbers, seen):
     for form, norm_first in FORMS.items():
         see_output(seen, residual(component, numbers, norm_first, matrix=torch.zeros(5, 5)), label=form)
@@ -202,7 +202,7 @@ def residual_has_two_forms(component, numbers, seen):
         see_output(seen, residual(component, numbers, norm_first), label=form)
 
 
-@probe("ResidualConnection", "the norm has the default eps of LayerNorm, and looks at one position at a time")
+@probe("ResidualConnection", "the norm has the default eps of LayerNorm, and normalises each position on its own")
 def residual_normalises_as_layer_norm_does(component, numbers, seen):
     # As many positions as features, and numbers so small that eps counts.
     for form, norm_first in FORMS.items():
@@ -229,13 +229,13 @@ def residual_has_no_dropout(component, numbers, seen):
         seen.note("training differs from evaluation", _differs(training, evaluation), training.given, form)
 
 
-@probe("ResidualConnection", "gradients reach x on both ways, and the norm's parameters")
+@probe("ResidualConnection", "gradients reach x on both paths, and the norm's parameters")
 def residual_passes_gradients(component, numbers, seen):
     for form, norm_first in FORMS.items():
         seen.gradients(residual(component, numbers, norm_first, gradients=True), label=form)
 
 
-@probe("ResidualConnection", "x stays as it was")
+@probe("ResidualConnection", "x is not changed")
 def residual_changes_nothing(component, numbers, seen):
     for form, norm_first in FORMS.items():
         reply = residual(component, numbers, norm_first)

@@ -56,7 +56,7 @@ def split_into_one_and_into_all(component, numbers, seen):
         see_output(seen, reply, label, "split x")
 
 
-@probe("split_heads", "a number of heads that does not divide embed_dim is a ValueError that names both")
+@probe("split_heads", "a number of heads that does not divide embed_dim causes a ValueError that names both")
 def split_refuses_what_does_not_divide(component, numbers, seen):
     for embed_dim, num_heads in ((10, 3), (5, 7)):
         # As many positions as heads: then a reshape of all numbers at once would fit.
@@ -69,7 +69,7 @@ def split_passes_gradients(component, numbers, seen):
     seen.gradients(component(x=numbers.tensor(2, 5, 21), num_heads=3, gradients=True))
 
 
-@probe("split_heads", "x stays as it was")
+@probe("split_heads", "x is not changed")
 def split_changes_nothing(component, numbers, seen):
     unchanged(seen, component(x=numbers.tensor(2, 5, 21), num_heads=3))
 
@@ -90,7 +90,7 @@ def merge_joins_the_features(component, numbers, seen):
         see_output(seen, reply, label, "merged x")
 
 
-@probe("merge_heads", "one head, and one position, are nothing special")
+@probe("merge_heads", "a single head, or a single position, works as well")
 def merge_of_one(component, numbers, seen):
     for shape in ((2, 1, 5, 7), (2, 3, 1, 7)):
         reply = component(x=numbers.tensor(*shape))
@@ -103,7 +103,7 @@ def merge_passes_gradients(component, numbers, seen):
     seen.gradients(component(x=numbers.tensor(2, 3, 5, 7), gradients=True))
 
 
-@probe("merge_heads", "x stays as it was")
+@probe("merge_heads", "x is not changed")
 def merge_changes_nothing(component, numbers, seen):
     unchanged(seen, component(x=numbers.tensor(2, 3, 5, 7)))
 
@@ -191,7 +191,7 @@ def empty_rows_get_zero_weights(component, numbers, seen):
         seen.gradient(f"gradient of {name}", reply.gradients.get(name), reply.given)
 
 
-@probe("MultiHeadAttention", "one head, and heads of a single feature, are nothing special")
+@probe("MultiHeadAttention", "a single head works, and so do heads of a single feature")
 def one_head_and_single_features(component, numbers, seen):
     for embed_dim, num_heads in ((7, 1), (5, 5)):
         build = dict(embed_dim=embed_dim, num_heads=num_heads)
@@ -238,7 +238,7 @@ def dropout_acts_on_the_weights_in_training(component, numbers, seen):
         seen.note("dropout changes the output", "yes" if acts else "no", reply.given, label)
 
 
-@probe(BOTH, "sizes that do not divide are a ValueError that names both")
+@probe(BOTH, "sizes that do not divide cause a ValueError that names both")
 def indivisible_sizes_are_refused(component, numbers, seen):
     if component.name == "MultiHeadAttention":
         cases = [((10, 3), dict(embed_dim=10, num_heads=3)), ((5, 7), dict(embed_dim=5, num_heads=7))]
@@ -252,7 +252,7 @@ def indivisible_sizes_are_refused(component, numbers, seen):
         refusal(seen, reply, sizes, " and ".join(map(str, sizes)))
 
 
-@probe(BOTH, "the arguments stay as they were")
+@probe(BOTH, "the arguments are not changed")
 def modules_change_nothing(component, numbers, seen):
     build = SIZES[component.name]
     unchanged(seen, component(**module(numbers, build), **inputs(numbers, build), mask=numbers.mask(5, 3, 7)))
@@ -264,7 +264,7 @@ def modules_follow_the_inputs(component, numbers, seen):
     device_and_dtype(seen, component, **module(numbers, build), **inputs(numbers, build), mask=numbers.mask(3, 7))
 
 
-@probe(BOTH, "the work is your own")
+@probe(BOTH, "it makes no library call that the exercise forbids")
 def modules_call_no_library_attention(component, numbers, seen):
     build = SIZES[component.name]
     library_calls(seen, component, **module(numbers, build), **inputs(numbers, build), mask=numbers.mask(3, 7))

@@ -46,7 +46,7 @@ def waves_begin_at_position_zero(component, numbers, seen):
     see_output(seen, reply)
 
 
-@probe("sinusoidal_encoding", "as many positions as features is nothing special")
+@probe("sinusoidal_encoding", "there may be as many positions as features")
 def square_tables_are_nothing_special(component, numbers, seen):
     see_output(seen, component(max_len=6, embed_dim=6))
 
@@ -62,7 +62,7 @@ def waves_know_distances(component, numbers, seen):
             seen.note(f"dot products at distance {distance}", products, reply.given)
 
 
-@probe("sinusoidal_encoding", "an odd embed_dim is refused by a ValueError that names it")
+@probe("sinusoidal_encoding", "an odd embed_dim causes a ValueError that names it")
 def odd_width_of_waves_is_refused(component, numbers, seen):
     for embed_dim in (7, 13):
         see_refusal(seen, component(max_len=5, embed_dim=embed_dim), embed_dim, label=f"embed_dim {embed_dim}")
@@ -98,14 +98,14 @@ def learned_rows_are_added(component, numbers, seen):
     see_output(seen, learned(component, numbers))
 
 
-@probe("LearnedPositionalEmbedding", "any batch and any length up to max_len are welcome")
+@probe("LearnedPositionalEmbedding", "any batch and any length up to max_len are accepted")
 def learned_rows_fit_every_length(component, numbers, seen):
     for batch, time in ((1, 5), (5, 2), (3, 7), (11, 1)):
         see_output(seen, learned(component, numbers, batch, time), label=f"batch {batch}, time {time}")
     see_output(seen, learned(component, numbers, 5, 5, 5, 5), label="all sizes equal")
 
 
-@probe("LearnedPositionalEmbedding", "a sequence longer than max_len is refused by a ValueError that names both")
+@probe("LearnedPositionalEmbedding", "a sequence longer than max_len causes a ValueError that names both lengths")
 def learned_table_has_an_end(component, numbers, seen):
     for time in (8, 14):
         see_refusal(seen, learned(component, numbers, time=time), time, 7, label=f"time {time}, max_len 7")
@@ -116,7 +116,7 @@ def learned_rows_get_gradients(component, numbers, seen):
     seen.gradients(learned(component, numbers, gradients=True))
 
 
-@probe("LearnedPositionalEmbedding", "x stays as it was")
+@probe("LearnedPositionalEmbedding", "x is not changed")
 def learned_rows_change_nothing(component, numbers, seen):
     unchanged(seen, learned(component, numbers))
 
@@ -216,7 +216,7 @@ def embedding_is_a_sum(component, numbers, seen):
         see_sum(seen, embedding(component, **some), label=positions, **some)
 
 
-@probe("TransformerEmbedding", "positions are sinusoidal unless told otherwise")
+@probe("TransformerEmbedding", "positions are sinusoidal by default")
 def embedding_has_its_defaults(component, numbers, seen):
     tokens, table = some_tokens(numbers), numbers.tensor(VOCAB, WIDTH)
     reply = component(
@@ -228,7 +228,7 @@ def embedding_has_its_defaults(component, numbers, seen):
     see_sum(seen, reply, tokens, table, label="training mode")
 
 
-@probe("TransformerEmbedding", "any batch and any length up to max_len are welcome")
+@probe("TransformerEmbedding", "any batch and any length up to max_len are accepted")
 def embedding_fits_every_length(component, numbers, seen):
     for positions in KINDS:
         for batch, time in ((1, 5), (5, 5), (3, 7), (11, 1)):
@@ -236,7 +236,7 @@ def embedding_fits_every_length(component, numbers, seen):
             see_output(seen, embedding(component, **some), label=f"{positions}, batch {batch}, time {time}")
 
 
-@probe("TransformerEmbedding", "a sequence longer than max_len is refused by a ValueError that names both")
+@probe("TransformerEmbedding", "a sequence longer than max_len causes a ValueError that names both lengths")
 def embedding_has_an_end(component, numbers, seen):
     for positions in KINDS:
         for time in (8, 14):
@@ -265,7 +265,7 @@ def embedding_passes_gradients(component, numbers, seen):
             )
 
 
-@probe("TransformerEmbedding", "tokens stay as they were")
+@probe("TransformerEmbedding", "the tokens are not changed")
 def embedding_changes_nothing(component, numbers, seen):
     for positions in KINDS:
         reply = embedding(component, some_tokens(numbers), numbers.tensor(VOCAB, WIDTH), positions)
@@ -333,14 +333,14 @@ def rotary_uses_its_base(component, numbers, seen):
     see_turned(seen, component(x=x, positions=torch.arange(7), base=100.0), x, "base 100")
 
 
-@probe("rotary_embedding", "any leading axes and any sizes are welcome")
+@probe("rotary_embedding", "any leading axes and any sizes are accepted")
 def rotary_takes_leading_axes(component, numbers, seen):
     for shape in ((5, 6), (3, 7, 2), (2, 3, 1, 5, 4), (4, 4, 4, 4)):
         x = numbers.tensor(*shape)
         see_turned(seen, component(x=x), x, f"x {list(shape)}")
 
 
-@probe("rotary_embedding", "an odd head_dim is refused by a ValueError that names it")
+@probe("rotary_embedding", "an odd head_dim causes a ValueError that names it")
 def odd_head_dim_is_refused(component, numbers, seen):
     for head_dim in (7, 13):
         see_refusal(seen, component(x=numbers.tensor(2, 5, head_dim)), head_dim, label=f"head_dim {head_dim}")
@@ -351,7 +351,7 @@ def rotary_passes_gradients(component, numbers, seen):
     seen.gradients(component(x=numbers.tensor(2, 3, 5, 6), gradients=True))
 
 
-@probe("rotary_embedding", "the arguments stay as they were")
+@probe("rotary_embedding", "the arguments are not changed")
 def rotary_changes_nothing(component, numbers, seen):
     unchanged(seen, component(x=numbers.tensor(2, 3, 5, 6), positions=torch.arange(5)))
 

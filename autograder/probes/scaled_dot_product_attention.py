@@ -30,7 +30,7 @@ def scores_are_scaled_dot_products(component, numbers, seen):
     see_output(seen, reply, name="scores")
 
 
-@probe("attention_scores", "any leading axes and any sizes are welcome")
+@probe("attention_scores", "any leading axes and any sizes are accepted")
 def scores_take_leading_axes(component, numbers, seen):
     for leading in ((), (2, 5), (3, 2, 1)):
         reply = component(query=numbers.tensor(*leading, 3, 11), key=numbers.tensor(*leading, 7, 11))
@@ -43,7 +43,7 @@ def scores_pass_gradients(component, numbers, seen):
     seen.gradients(component(query=numbers.tensor(2, 3, 7), key=numbers.tensor(2, 5, 7), gradients=True))
 
 
-@probe("attention_scores", "the arguments stay as they were")
+@probe("attention_scores", "the arguments are not changed")
 def scores_change_nothing(component, numbers, seen):
     unchanged(seen, component(query=numbers.tensor(2, 3, 7), key=numbers.tensor(2, 5, 7)))
 
@@ -117,7 +117,7 @@ def ranks(numbers, mask):
     return torch.tensor(rows, dtype=torch.float32).reshape(mask.shape)
 
 
-@probe("attention_weights", "any leading axes and any sizes are welcome")
+@probe("attention_weights", "any leading axes and any sizes are accepted")
 def weights_take_leading_axes(component, numbers, seen):
     for leading in ((), (2, 5), (3, 2, 1)):
         mask = numbers.mask(3, 7)
@@ -133,7 +133,7 @@ def weights_pass_gradients(component, numbers, seen):
     seen.gradients(component(scores=numbers.tensor(2, 3, 5), mask=numbers.mask(3, 5), gradients=True), label="mask")
 
 
-@probe("attention_weights", "the arguments stay as they were")
+@probe("attention_weights", "the arguments are not changed")
 def weights_change_nothing(component, numbers, seen):
     unchanged(seen, component(scores=numbers.tensor(2, 3, 5), mask=numbers.mask(2, 3, 5)))
 
@@ -143,7 +143,7 @@ def weights_follow_the_inputs(component, numbers, seen):
     device_and_dtype(seen, component, scores=numbers.tensor(2, 3, 5), mask=numbers.mask(3, 5))
 
 
-@probe("attention_weights", "the work is your own")
+@probe("attention_weights", "it makes no library call that the exercise forbids")
 def weights_call_no_library_attention(component, numbers, seen):
     library_calls(seen, component, scores=numbers.tensor(2, 3, 5), mask=numbers.mask(3, 5))
 
@@ -185,7 +185,7 @@ def empty_rows_give_zero_output(component, numbers, seen):
         seen.gradient(f"gradient of {name}", gradient, reply.given)
 
 
-@probe("scaled_dot_product_attention", "as many queries as keys is nothing special")
+@probe("scaled_dot_product_attention", "there may be as many queries as keys")
 def square_inputs_are_nothing_special(component, numbers, seen):
     see_attention(seen, component(**inputs(numbers, 5, queries=5, keys=5, head_dim=5, value_dim=5)))
 
@@ -214,7 +214,7 @@ def far_apart(numbers, mask, shift, step, queries=3, head_dim=7):
     return dict(query=query, key=key)
 
 
-@probe("scaled_dot_product_attention", "any leading axes and any sizes are welcome")
+@probe("scaled_dot_product_attention", "any leading axes and any sizes are accepted")
 def attention_takes_leading_axes(component, numbers, seen):
     for leading in ((), (2, 5), (3, 2, 1)):
         mask = numbers.mask(3, 7)
@@ -228,7 +228,7 @@ def attention_passes_gradients(component, numbers, seen):
     seen.gradients(component(**inputs(numbers, 2), mask=numbers.mask(3, 5), gradients=True), label="mask")
 
 
-@probe("scaled_dot_product_attention", "the arguments stay as they were")
+@probe("scaled_dot_product_attention", "the arguments are not changed")
 def attention_changes_nothing(component, numbers, seen):
     unchanged(seen, component(**inputs(numbers, 2), mask=numbers.mask(2, 3, 5)))
 
@@ -238,7 +238,7 @@ def attention_follows_the_inputs(component, numbers, seen):
     device_and_dtype(seen, component, **inputs(numbers, 2), mask=numbers.mask(3, 5))
 
 
-@probe("scaled_dot_product_attention", "the work is your own")
+@probe("scaled_dot_product_attention", "it makes no library call that the exercise forbids")
 def attention_calls_no_library_attention(component, numbers, seen):
     library_calls(seen, component, **inputs(numbers, 2), mask=numbers.mask(3, 5))
 
@@ -255,7 +255,7 @@ def streaming_equals_full_attention(component, numbers, seen):
         see_output(seen, reply, label)
 
 
-@probe("streaming_attention", "the whole score matrix is never held")
+@probe("streaming_attention", "the whole score matrix is never held in memory")
 def streaming_never_holds_all_scores(component, numbers, seen):
     # Copies of key and value hold 4 x 499 numbers, one block of scores 11 x 7, the score matrix 11 x 499.
     # Seven rows of scores are too many already: blocks run over the keys, not over the queries.
@@ -267,7 +267,7 @@ def streaming_never_holds_all_scores(component, numbers, seen):
     seen.note("rows of scores over all keys are held at once", "yes" if whole else "no", reply.given)
 
 
-@probe("streaming_attention", "large scores do not overflow, in whatever block they come")
+@probe("streaming_attention", "large scores do not overflow, whichever block they are in")
 def streaming_is_stable(component, numbers, seen):
     given = inputs(numbers, 2, keys=13)
     for shift in (0.0, 1e5):
@@ -277,7 +277,7 @@ def streaming_is_stable(component, numbers, seen):
         see_output(seen, reply, label)
 
 
-@probe("streaming_attention", "scores far below zero are as good as others")
+@probe("streaming_attention", "scores far below zero are treated like others")
 def streaming_starts_below_every_score(component, numbers, seen):
     # Every score lies near -150, where a running maximum that starts at 0 makes every exp vanish in float32.
     given = inputs(numbers, 2, keys=13)
@@ -286,7 +286,7 @@ def streaming_starts_below_every_score(component, numbers, seen):
     see_output(seen, reply)
 
 
-@probe("streaming_attention", "any leading axes and any sizes are welcome")
+@probe("streaming_attention", "any leading axes and any sizes are accepted")
 def streaming_takes_leading_axes(component, numbers, seen):
     for leading in ((), (2, 5), (3, 2, 1)):
         reply = component(**inputs(numbers, *leading, keys=7, head_dim=11, value_dim=5), block_size=3)
@@ -294,7 +294,7 @@ def streaming_takes_leading_axes(component, numbers, seen):
         see_output(seen, reply, label)
 
 
-@probe("streaming_attention", "the arguments stay as they were")
+@probe("streaming_attention", "the arguments are not changed")
 def streaming_changes_nothing(component, numbers, seen):
     unchanged(seen, component(**inputs(numbers, 2, keys=13), block_size=5))
 
@@ -304,7 +304,7 @@ def streaming_follows_the_inputs(component, numbers, seen):
     device_and_dtype(seen, component, **inputs(numbers, 2, keys=13), block_size=5)
 
 
-@probe("streaming_attention", "the work is your own")
+@probe("streaming_attention", "it makes no library call that the exercise forbids")
 def streaming_calls_no_library_attention(component, numbers, seen):
     library_calls(seen, component, **inputs(numbers, 2, keys=13), block_size=5)
 

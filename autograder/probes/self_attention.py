@@ -58,7 +58,7 @@ def parameters_are_as_agreed(component, numbers, seen):
     see_each_projection(seen, component(**given), given["weights"])
 
 
-@probe("SelfAttention", "no sequence of the batch looks into another one")
+@probe("SelfAttention", "no sequence of the batch sees another one")
 def sequences_do_not_meet(component, numbers, seen):
     given = call(numbers, SIZES["SelfAttention"])
     before = component(**given)
@@ -127,7 +127,7 @@ def gradients_reach_everything(component, numbers, seen):
     see_gradients_of_projections(seen, component(**call(numbers, SIZES[component.name]), gradients=True))
 
 
-@probe(BOTH, "the arguments stay as they were")
+@probe(BOTH, "the arguments are not changed")
 def modules_change_nothing(component, numbers, seen):
     unchanged(seen, component(**call(numbers, SIZES[component.name]), mask=numbers.mask(3, 5, 5)))
 
@@ -137,7 +137,7 @@ def modules_follow_x(component, numbers, seen):
     device_and_dtype(seen, component, **call(numbers, SIZES[component.name]), mask=numbers.mask(5, 5))
 
 
-@probe(BOTH, "the work is your own")
+@probe(BOTH, "it makes no library call that the exercise forbids")
 def modules_call_no_library_attention(component, numbers, seen):
     library_calls(seen, component, **call(numbers, SIZES[component.name]), mask=numbers.mask(5, 5))
 
@@ -145,7 +145,7 @@ def modules_call_no_library_attention(component, numbers, seen):
 # RelativeSelfAttention
 
 
-@probe("RelativeSelfAttention", "where query and key say nothing, the distance alone decides")
+@probe("RelativeSelfAttention", "if all queries are 0, the distance alone decides the weights")
 def distance_alone(component, numbers, seen):
     for max_distance in (1, 3):
         build = dict(embed_dim=3, head_dim=2, max_distance=max_distance)
@@ -208,14 +208,14 @@ def all_padding_or_none(component, numbers, seen):
     see_mask(seen, component(tokens=token_ids(numbers, (7, 7), 3), pad_id=3), "no padding")
 
 
-@probe("padding_mask", "as many sequences as keys, and a single one, are nothing special")
+@probe("padding_mask", "there may be as many sequences as keys, or a single sequence")
 def other_batches(component, numbers, seen):
     for lengths in ((7, 6, 5, 4, 3, 2, 1), (5,)):
         reply = component(tokens=token_ids(numbers, lengths, 2), pad_id=2)
         see_mask(seen, reply, f"batch {len(lengths)}")
 
 
-@probe("padding_mask", "the tokens stay as they were, and the mask is made where they are")
+@probe("padding_mask", "the tokens are not changed, and the mask is made on their device")
 def mask_follows_the_tokens(component, numbers, seen):
     given = dict(tokens=token_ids(numbers, (5, 2, 7), 4), pad_id=4)
     unchanged(seen, component(**given))
@@ -229,7 +229,7 @@ def mask_follows_the_tokens(component, numbers, seen):
 IDS = 10  # token ids from 0, which is padding, to 9
 
 
-@probe("self_attention_bug_input", "what you return is token ids, [batch, time]")
+@probe("self_attention_bug_input", "you return token ids of shape [batch, time]")
 def bug_tokens_fit(component, numbers, seen):
     see_fit(seen, component(), _misfit)
 

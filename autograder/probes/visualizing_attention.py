@@ -55,7 +55,7 @@ def collect(component, numbers, build, batch=3, row=None, **how):
     return component(model=model, **given, **({} if row is None else {"row": row}), **how)
 
 
-@probe("collect_attention", "all weights of one sentence come out, without dropout, a tensor per layer")
+@probe("collect_attention", "it returns all weights of one sentence, without dropout, one tensor per layer")
 def weights_of_a_sentence_come_out(component, numbers, seen):
     see_collected(seen, collect(component, numbers, SIZES, batch=1))
 
@@ -67,14 +67,14 @@ def depths_may_differ(component, numbers, seen):
         see_collected(seen, collect(component, numbers, build, batch=1), f"{depths[0]} and {depths[1]} layers")
 
 
-@probe("collect_attention", "of a batch, one sentence is taken")
+@probe("collect_attention", "one sentence of a batch is taken")
 def one_sentence_is_taken(component, numbers, seen):
     for row in (None, 0, 1, 2):
         label = "no row given" if row is None else f"row {row}"
         see_collected(seen, collect(component, numbers, SIZES, row=row), label)
 
 
-@probe("collect_attention", "the tokens that are given stay as they were")
+@probe("collect_attention", "the given tokens are not changed")
 def collecting_changes_nothing(component, numbers, seen):
     unchanged(seen, collect(component, numbers, SIZES))
 
@@ -103,7 +103,7 @@ def self_attention_is_shown(component, numbers, seen):
         see_shown(seen, reply, f"{layers} layers")
 
 
-@probe("show_self_attention", "of a batch, one sentence is shown")
+@probe("show_self_attention", "one sentence of a batch is shown")
 def one_sentence_is_shown(component, numbers, seen):
     for row in (None, 0, 1, 2):
         row_given = {} if row is None else {"row": row}
@@ -111,7 +111,7 @@ def one_sentence_is_shown(component, numbers, seen):
         see_shown(seen, reply, "no row given" if row is None else f"row {row}")
 
 
-@probe("show_self_attention", "too few or too many tokens are a ValueError that names both numbers")
+@probe("show_self_attention", "too few or too many tokens cause a ValueError that names both numbers")
 def tokens_have_to_fit(component, numbers, seen):
     for count in (5, 6, 8, 9):
         words = [*WORDS, "[PAD]", "[PAD]"][:count]
@@ -125,7 +125,7 @@ def tokens_have_to_fit(component, numbers, seen):
         )
 
 
-@probe("show_self_attention", "the weights and tokens that are given stay as they were")
+@probe("show_self_attention", "the given weights and tokens are not changed")
 def showing_changes_nothing(component, numbers, seen):
     reply = component(view=View(), attention=stack_of(numbers, 2, 3, 5, 7, 7), tokens=Words(WORDS), row=1)
     for name in ("attention", "tokens"):
@@ -156,19 +156,19 @@ def three_kinds_are_shown(component, numbers, seen):
     see_shown(seen, show_all(component, numbers, 2, 2))
 
 
-@probe("show_encoder_decoder", "all layers are shown where encoder and decoder have different numbers of them")
+@probe("show_encoder_decoder", "all layers are shown, even if encoder and decoder have different numbers of layers")
 def all_layers_are_shown(component, numbers, seen):
     for depths in ((1, 3), (3, 1), (2, 3)):
         see_shown(seen, show_all(component, numbers, *depths), f"{depths[0]} and {depths[1]} layers")
 
 
-@probe("show_encoder_decoder", "a source as long as the target, and a target of one token, are nothing special")
+@probe("show_encoder_decoder", "the target may be as long as the source, or a single token")
 def any_lengths_are_shown(component, numbers, seen):
     see_shown(seen, show_all(component, numbers, 1, 1, target=TARGET[-5:]), "equal lengths")
     see_shown(seen, show_all(component, numbers, 1, 1, target=TARGET[-1:]), "a target of one token")
 
 
-@probe("show_encoder_decoder", "the weights and tokens that are given stay as they were")
+@probe("show_encoder_decoder", "the given weights and tokens are not changed")
 def showing_all_changes_nothing(component, numbers, seen):
     reply = show_all(component, numbers, 2, 2)
     for name in (*NAMES, "source_tokens", "target_tokens"):
@@ -202,7 +202,7 @@ def leading_axes_stay(component, numbers, seen):
         see_numbers(seen, component(attention=weights), f"{len(leading) + 2} axes")
 
 
-@probe(MEASURES, "keys without any weight are nothing special")
+@probe(MEASURES, "keys with a weight of 0 do no harm")
 def zeros_are_nothing_special(component, numbers, seen):
     keys = keys_of(component)
     see_numbers(seen, component(attention=table(numbers, 2, 3, keys, keys, causal=True)), "causal")
@@ -215,13 +215,13 @@ def zeros_are_nothing_special(component, numbers, seen):
         see_numbers(seen, component(attention=sharp.expand(2, 7, 5)), "all on one key but for a row")
 
 
-@probe(MEASURES, "two positions, or as many heads as positions, are nothing special")
+@probe(MEASURES, "there may be only two positions, or as many heads as positions")
 def sizes_are_nothing_special(component, numbers, seen):
     for shape in ((3, 2, 2), (5, 5, 5), (5, 5, 5, 5)):
         see_numbers(seen, component(attention=table(numbers, *shape)), f"weights {list(shape)}")
 
 
-@probe(MEASURES, "the weights that are given stay as they were")
+@probe(MEASURES, "the given weights are not changed")
 def measuring_changes_nothing(component, numbers, seen):
     unchanged(seen, component(attention=table(numbers, 2, 3, 7, keys_of(component), causal=True)))
 
@@ -273,14 +273,14 @@ def the_largest_is_found(component, numbers, seen):
         see_heads(seen, reply, f"{sizes[0]} layers, batch {sizes[1]}, {sizes[2]} heads")
 
 
-@probe("find_heads", "several heads come from the largest measure to the smallest")
+@probe("find_heads", "several heads are sorted from the largest measure to the smallest")
 def several_come_in_order(component, numbers, seen):
     for count in (1, 4, 15):
         reply = component(attention=ranked(numbers, 3, 1, 5), measure=Measure(), count=count)
         see_heads(seen, reply, f"count {count}")
 
 
-@probe("find_heads", "a head's number is the mean over the sentences of its measure in each")
+@probe("find_heads", "a head is measured in each sentence, and the mean over the sentences counts")
 def each_sentence_is_measured(component, numbers, seen):
     # Head 0 is sharp in each sentence, but at other keys: the mean of its tables is flat. Head 1 is sharp in
     # the first sentence only, head 2 fairly sharp in the second, head 3 is never sharp.
@@ -295,7 +295,7 @@ def each_sentence_is_measured(component, numbers, seen):
     see_heads(seen, reply, "two sentences")
 
 
-@probe("find_heads", "the weights that are given stay as they were")
+@probe("find_heads", "the given weights are not changed")
 def finding_changes_nothing(component, numbers, seen):
     reply = component(attention=ranked(numbers, 3, 1, 5), measure=Measure(), count=2)
     seen.note("weights changed in place", reply.reports["attention"]["changed"], reply.given)
@@ -306,7 +306,7 @@ def finding_changes_nothing(component, numbers, seen):
 LONGEST = 20
 
 
-@probe("view_bug_input", "what you return is cross-attention of one sentence, [1, heads, queries, keys]")
+@probe("view_bug_input", "you return cross-attention of one sentence, of shape [1, heads, queries, keys]")
 def bug_weights_fit(component, numbers, seen):
     see_fit(seen, component(), _misfit)
 

@@ -1,4 +1,4 @@
-"""The proof that isolation holds on this machine, before anything of a learner runs."""
+"""The proof that isolation holds on this machine, made before any learner's code runs."""
 
 import json
 import os
@@ -163,7 +163,7 @@ async def _ask(question, config):
             client.stop_channels()
         text = "".join(content.get("text", "") for content in said if content.get("name") == "stdout")
         if not text:
-            raise SandboxUnavailable(f"sandbox: the proof did not run to its end: {str(said)[-500:]}")
+            raise SandboxUnavailable(f"sandbox: the proof did not finish: {str(said)[-500:]}")
         return json.loads(text), manager.provisioner.box.cgroup.limits, settings
     finally:
         await manager.shutdown_kernel(now=True)
@@ -180,7 +180,10 @@ def _must_hold(question, seen, cgroup_limits):
         yield f"process {pid} inside may gain privileges", status["NoNewPrivs"] == 1
         if seccomp.program():
             yield f"process {pid} inside may make every system call", status.get("Seccomp") == 2
-    yield f"there are processes of others inside ({len(seen['status'])})", len(seen["status"]) <= 3
+    yield (
+        f"processes that do not belong to the sandbox are visible inside ({len(seen['status'])})",
+        len(seen["status"]) <= 3,
+    )
     yield f"there is a network ({', '.join(seen['interfaces'])})", seen["interfaces"] == ["lo"]
     yield f"something outside was reached ({seen['reached']})", not seen["reached"]
     yield f"secrets were read ({', '.join(seen['read'][:5])})", not seen["read"]
@@ -192,7 +195,7 @@ def _must_hold(question, seen, cgroup_limits):
         seen["largest_file"] is not None and seen["largest_file"] <= question["file_size"],
     )
     yield (
-        "a process took more address space than its limit, or none",
+        "the limit on the address space of a process does not hold",
         seen["largest_memory"] is not None and 0 < seen["largest_memory"] <= question["address_space"],
     )
     yield (
@@ -225,5 +228,5 @@ def _report(seen, cgroup_limits, settings):
     else:
         lacks.append(f"system calls: not filtered on {os.uname().machine}; namespaces alone isolate")
     if os.getuid() == 0:
-        lacks.append("grading runs as root, so code that broke out would be root; grade as an ordinary user")
+        lacks.append("grading runs as root, so code that breaks out would be root; grade as an ordinary user")
     return tuple(holds), tuple(lacks)

@@ -102,7 +102,7 @@ def _start(address, folder, imports):
         process.kill()
         process.wait()
         process.stdout.close()
-        raise RuntimeError(f"zygote: it did not start (exit code {process.returncode}), and says why above")
+        raise RuntimeError(f"zygote: it did not start (exit code {process.returncode}); the reason is printed above")
     return process
 
 
@@ -140,7 +140,7 @@ def ask(address, sandbox, report, cgroups, hidden):
             text, files, _, _ = socket.recv_fds(connection, zygote.LONGEST_REQUEST, 1)
     except OSError as error:
         raise NoZygoteError(f"{address}: {error}") from error
-    said = json.loads(text or '{"error": "it ended"}')
+    said = json.loads(text or '{"error": "the zygote ended"}')
     if "error" in said:
         raise NoZygoteError(said["error"])
     return files[0]

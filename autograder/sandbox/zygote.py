@@ -68,11 +68,14 @@ def load(names, folder):
     wrong = [name for name in sys.modules if name.startswith(NEVER_LOADED)]
     if wrong:
         raise RuntimeError(
-            f"zygote: {wrong[0]} was imported, and kernels would inherit it; take what imports it out of the list"
+            f"zygote: {wrong[0]} was imported, and kernels would inherit it; "
+            "remove the module that imports it from the list"
         )
     threads = len(os.listdir("/proc/self/task"))
     if threads != 1:
-        raise RuntimeError(f"zygote: the imports have started {threads - 1} threads, which no fork would have")
+        raise RuntimeError(
+            f"zygote: the imports started {threads - 1} threads, which would be missing in a forked kernel"
+        )
     # What is frozen is not looked at when a kernel collects garbage, so its pages stay shared.
     _loaded_files.update(
         os.path.realpath(module.__file__) for module in list(sys.modules.values()) if getattr(module, "__file__", None)
@@ -185,7 +188,7 @@ def answer(connection):
 def _refuse_what_is_loaded(hidden):
     for place in map(os.path.realpath, hidden):
         if any(file == place or file.startswith(f"{place}/") for file in _loaded_files):
-            raise RuntimeError(f"{place} is to be hidden, and the zygote has loaded it")
+            raise RuntimeError(f"{place} must be hidden, but the zygote has loaded it")
 
 
 def _be_kernel(report):

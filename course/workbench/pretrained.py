@@ -144,7 +144,7 @@ def minilm():
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != MINILM["sha256"]:
         raise PretrainedError(
-            f"{weights}: these are other weights than published (sha256 {found}, not "
+            f"{weights}: these are not the published weights (sha256 {found}, not "
             f"{MINILM['sha256']}); reinstall the package: {MINILM['install']}"
         )
     return folder
@@ -250,7 +250,7 @@ def _bert_tensors(tensors, config, name):
     positions = tensors.pop("embeddings.position_ids", None)
     if positions is not None and positions.flatten().tolist() != list(range(config.max_position_embeddings)):
         raise PretrainedError(
-            f"{name}: embeddings.position_ids are not 0, 1, 2 ..., as our positions are; choose another checkpoint"
+            f"{name}: embeddings.position_ids are not 0, 1, 2 ..., as our parts need them; choose another checkpoint"
         )
     return tensors
 
@@ -283,7 +283,7 @@ def _gpt2_tensors(tensors, config, name):
     head = tensors.pop("lm_head.weight", None)
     if head is not None and not torch.equal(head, tensors.get("wte.weight", torch.empty(0))):
         raise PretrainedError(
-            f"{name}: lm_head.weight is not wte.weight, and our head is tied; choose a checkpoint whose head is"
+            f"{name}: lm_head.weight is not wte.weight, but our head is tied; choose a checkpoint with a tied head"
         )
     for key in [key for key in tensors if re.fullmatch(r"h\.\d+\.attn\.(masked_)?bias", key)]:
         mask = tensors.pop(key).squeeze()
@@ -329,7 +329,7 @@ def _marian_tensors(tensors, config, name):
         for key in (*tables, "lm_head.weight"):
             if not torch.equal(tensors.setdefault(key, shared), shared):
                 raise PretrainedError(
-                    f"{name}: {key} is not model.shared.weight, which the configuration says it is; "
+                    f"{name}: {key} differs from model.shared.weight, but the configuration says that it is shared; "
                     "save the checkpoint again"
                 )
     elif tables[1] in tensors:
@@ -366,15 +366,16 @@ def _require(config, name, **settings):
         found = getattr(config, key, wanted)
         if found != wanted:
             raise PretrainedError(
-                f"{name}: {key} is {found!r} in its configuration, and our parts are made for "
-                f"{wanted!r} only; choose another checkpoint"
+                f"{name}: {key} is {found!r} in its configuration, but our parts support only "
+                f"{wanted!r}; choose another checkpoint"
             )
 
 
 def _activation(word, name):
     if word not in ACTIVATIONS:
         raise PretrainedError(
-            f"{name}: its activation is {word!r}, which is none of {', '.join(ACTIVATIONS)}; choose another checkpoint"
+            f"{name}: its activation is {word!r}, but our parts know only {', '.join(ACTIVATIONS)}; "
+            "choose another checkpoint"
         )
     return ACTIVATIONS[word]
 
@@ -392,15 +393,15 @@ def _renamed(tensors, table, name):
         several = [ours] if isinstance(ours, str) else ours
         if tensor.dim() == 0 or len(tensor) % len(several):
             raise PretrainedError(
-                f"{name}: {key} is {list(tensor.shape)}, which {len(several)} layers cannot share; "
+                f"{name}: {key} is {list(tensor.shape)}, which cannot be divided among {len(several)} layers; "
                 "the checkpoint is damaged, download it again"
             )
         for one, piece in zip(several, tensor.chunk(len(several)), strict=True):
             found[f"{one.format(number and number[0])}.{kind}"] = key, piece
     if extra:
         raise PretrainedError(
-            f"{name}: no part of ours takes {_listed(extra)}; the checkpoint is of another "
-            "architecture than its configuration says"
+            f"{name}: none of our parts takes {_listed(extra)}; the checkpoint does not have the "
+            "architecture that its configuration names, choose another one"
         )
     return found
 
@@ -420,19 +421,19 @@ def _fill(model, found, idle, name):
     ]
     if missing:
         raise PretrainedError(
-            f"{name}: it has no weights for our {_listed(missing)}; the checkpoint is not complete, "
-            "or a part has a parameter too many"
+            f"{name}: it has no weights for our {_listed(missing)}; complete the checkpoint, "
+            "or remove these parameters from the part"
         )
     for key, (theirs, tensor) in found.items():
         if key not in wanted:
             raise PretrainedError(
-                f"{name}: {theirs} has no place, because our model has no {key}; switch the part "
-                "that should have it to another, or take another checkpoint"
+                f"{name}: {theirs} cannot be loaded, because our model has no {key}; switch the part "
+                "that should have it to another one, or choose another checkpoint"
             )
         if wanted[key].shape != tensor.shape:
             raise PretrainedError(
-                f"{name}: {theirs} is {list(tensor.shape)} where our {key} is "
-                f"{list(wanted[key].shape)}; the configuration or the part is another"
+                f"{name}: {theirs} has shape {list(tensor.shape)}, but our {key} has "
+                f"{list(wanted[key].shape)}; correct the part, or the sizes in the configuration"
             )
     with torch.no_grad():
         for key, (_, tensor) in found.items():
@@ -458,7 +459,7 @@ def _config(name):
     except (OSError, ValueError) as error:
         raise PretrainedError(
             f"{name}: its configuration cannot be read ({_first_line(error)}); "
-            "give a folder, or a name on the hub while there is a network"
+            "give a folder, or connect to the network and give a name on the hub"
         ) from error
 
 

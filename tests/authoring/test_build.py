@@ -236,8 +236,8 @@ def test_the_progress_of_whoever_builds_stays_untouched_and_hashes_are_the_same(
 FAILING = {
     "an error": ("    1 / 0  # here", "ZeroDivisionError: division by zero; correct the demo cell of line"),
     "a deeper error": ("    # twice\n    double(object())  # here", "TypeError: unsupported operand"),
-    "a kernel that ends": ("    import os  # here\n    os._exit(3)", "this cell did not end"),
-    "a warning": ("    import warnings  # here\n    warnings.warn('careful')", "writes on stderr"),
+    "a kernel that ends": ("    import os  # here\n    os._exit(3)", "this cell did not finish"),
+    "a warning": ("    import warnings  # here\n    warnings.warn('careful')", "writes to stderr"),
     "an address": ("    print(object())  # here", "shows a memory address"),
     "a path": ("    import sys  # here\n    print(sys.prefix)", "of this machine"),
 }
@@ -270,7 +270,7 @@ def test_outputs_that_would_differ_elsewhere_are_refused(course):
     assert (course / SOLVED).read_bytes() == before
 
 
-@pytest.mark.parametrize(("most", "earned"), [("1.25", "more than all"), ("3", "1.5")])
+@pytest.mark.parametrize(("most", "earned"), [("1.25", "more than the maximum"), ("3", "1.5")])
 def test_a_solution_that_does_not_earn_its_points_is_refused(most, earned, tmp_path):
     root = make_course(tmp_path, SMALL.replace("points=1.5", f"points={most}"))
     with pytest.raises(lesson.LessonError, match=f"gives the solution {earned} of {most}.* points"):
@@ -395,7 +395,9 @@ def test_the_command_builds_nothing_if_any_lesson_has_a_fault(course, capsys):
     before = files(course)
     assert run("build") == 1
     said = capsys.readouterr()
-    assert "solutions/other.py:1: lesson=0 is not the number" in said.err and "points=x is not a number" in said.err
+    assert (
+        "solutions/other.py:1: lesson=0 is not a lesson number" in said.err and "points=x is not a number" in said.err
+    )
     assert "Traceback" not in said.err and said.out == ""
     assert files(course) == before
 
@@ -403,7 +405,7 @@ def test_the_command_builds_nothing_if_any_lesson_has_a_fault(course, capsys):
 def test_two_lessons_of_one_number_are_refused(course, capsys):
     (course / "solutions" / "twin.py").write_text(SMALL)
     assert run("release") == 1
-    assert "solutions/twin.py:1: there are two lessons 7; renumber one" in capsys.readouterr().err
+    assert "solutions/twin.py:1: another lesson is number 7, too; renumber one" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("word", ["7", "07", "small", "solutions/small.py", "solutions/notebooks/07_small", "07_small"])

@@ -82,7 +82,7 @@ FAULTY = {
         '@probe("EXERCISE", "gradients',
         '@probe("EXERCSE", "gradients',
         '@probe("EXERCSE"',
-        "probe 'gradients_arrive' is of the unknown exercise",
+        "probe 'gradients_arrive' names the unknown exercise",
     ),
     "probes: arguments": (
         "probes",
@@ -125,14 +125,14 @@ FAULTY = {
         '@mistake("subtract",',
         '@mistake("subtrcat",',
         '@mistake("subtrcat"',
-        "'subtracted_in_place' replaces 'subtrcat'; choose from mean, subtract, EXERCISE",
+        "'subtracted_in_place' replaces the unknown step 'subtrcat'; choose from mean, subtract, EXERCISE",
     ),
     "mistakes: unknown step of a component": (
         "mistakes",
         '@component("mean", "subtract")',
         '@component("mean", "sub")',
         '@component("mean", "sub")',
-        "made of the unknown step 'sub'",
+        "uses the unknown step 'sub'",
     ),
     "mistakes: an argument": (
         "mistakes",
@@ -167,21 +167,21 @@ FAULTY = {
         '@mistake("subtract",',
         '@mistake("subtract", only="own",',
         'only="own"',
-        "only for 'own', which is no component",
+        "names the unknown component 'own'",
     ),
     "mistakes: arguments": (
         "mistakes",
         "def one_mean_for_everything(x)",
         "def one_mean_for_everything(x, dim)",
         '@mistake("mean"',
-        "takes (x, dim) where mean takes (x); give it the arguments",
+        "takes (x, dim) where mean takes (x); give it the same arguments",
     ),
     "mistakes: another way of nothing": (
         "mistakes",
         LAST,
         LAST + '\n\n@also("one_mean", "mean")\ndef a(x): pass\n',
         '@also("one_mean"',
-        "there is no mistake 'one_mean' to be made in another",
+        "@also names the unknown mistake 'one_mean'",
     ),
     "mistakes: twice": (
         "mistakes",
@@ -195,7 +195,7 @@ FAULTY = {
         "def EXERCISE(step, x)",
         "def EXERCIS(step, x)",
         "Wrong answers",
-        "there is no component 'EXERCISE', which is an exercise of the lesson; declare it",
+        "no component is declared for the exercise 'EXERCISE'; declare it",
     ),
     "mistakes: it looks right": (
         "mistakes",
@@ -209,7 +209,7 @@ FAULTY = {
         LAST,
         LAST + TWICE,
         '@mistake("mean", symptom="S."',
-        "look the same to all probes; add a probe, or make them one",
+        "look the same to all probes; add a probe that tells them apart, or merge them into one mistake",
     ),
     "mistakes: the right steps are wrong": (
         "mistakes",
@@ -312,7 +312,7 @@ def test_an_exercise_without_probe_or_mistake_is_told(own):
     faults = refused(own)
     facts = [fault.fact for fault in faults]
     assert f"exercise '{own.name}' has no probe" in facts and f"exercise '{own.name}' has no mistake" in facts
-    assert sum("is of the unknown exercise 'another'" in fact for fact in facts) == 3
+    assert sum("names the unknown exercise 'another'" in fact for fact in facts) == 3
 
 
 def test_faults_of_several_files_are_told_together(own):

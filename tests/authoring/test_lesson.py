@@ -205,7 +205,7 @@ FAULTY = {
     "second head": ('hint="triple"\nr"""One', 'lesson=8 title="x"\nr"""One', "lesson=8", "a second cell"),
     "title": (' title="Small numbers"', "", "lesson=7", "has no title"),
     "empty title": ('"Small numbers"', '" "', "lesson=7", "title is empty"),
-    "number": ("lesson=7", "lesson=0", "lesson=0", "lesson=0 is not the number of a lesson; choose a number from 1 to"),
+    "number": ("lesson=7", "lesson=0", "lesson=0", "lesson=0 is not a lesson number; choose a number from 1 to"),
     "number as text": ("lesson=7", 'lesson="7"', 'lesson="7"', "lesson=7 is not the number"),
     "half a lesson": ("lesson=7", "lesson=7.5", "lesson=7.5", "lesson=7.5 is not the number"),
     "true lesson": ("lesson=7", "lesson=true", "lesson=true", "lesson=True is not the number"),

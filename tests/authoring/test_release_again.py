@@ -69,7 +69,7 @@ def test_an_added_question_is_refused_with_a_way_on_and_nothing_is_lost(course, 
     with_a_question(course)
     said = way(course)
     assert state(course) == before
-    assert f"{LESSON}: this class has handed in 1 submission" in said and "why_else is new" in said
+    assert f"{LESSON}: this class has handed in 1 submission" in said and "why_else was added" in said
     assert "undo the change" in said and f"nbgrader db assignment remove {LESSON} --force" in said
     assert "Traceback" not in said
 
@@ -99,7 +99,7 @@ def test_other_points_are_taken_and_said_and_grades_stay(course):
     grades = state(course)[1]
     with_other_points(course)
     said = by_command(course)
-    assert "points have changed since 1 submission came in (check_merge_heads had 2 and has 5)" in said
+    assert "points have changed since this class handed in 1 submission (check_merge_heads had 2 and has 5)" in said
     assert state(course)[1] == grades
     assert cell_of(course.released(), "check_merge_heads").metadata.nbgrader["points"] == 5
 

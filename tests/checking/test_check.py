@@ -438,7 +438,7 @@ def test_an_argument_that_changes_in_some_calls_only_costs_what_the_mistake_cost
     result = check(attends, "scaled_dot_product_attention")
     assert not result.passed and result.earned < result.points
     assert result.says == [
-        "Your code changes its arguments in place in some of the calls: query. Leave the arguments as they are."
+        "In some calls your code changes its arguments in place: query. Leave the arguments unchanged."
     ]
 
 

@@ -238,10 +238,10 @@ def test_every_tensor_that_is_missing_left_over_or_of_another_shape_is_named(mod
             pretrained.load(tmp_path)
         rewritten(tmp_path, lambda _, name=name: whole | {name: torch.cat([whole[name], whole[name][-1:]])})
         known_as = name.removeprefix("transformer.") if "shared" not in name and "final" not in name else ""
-        with pytest.raises(PretrainedError, match=rf"{known_as}.* is \[.*\]"):
+        with pytest.raises(PretrainedError, match=rf"{known_as}.* (is|has shape) \[.*\]"):
             pretrained.load(tmp_path)
     rewritten(tmp_path, lambda _: whole | {"encoder.extra.weight": torch.zeros(3)})
-    with pytest.raises(PretrainedError, match="no part of ours takes encoder.extra.weight"):
+    with pytest.raises(PretrainedError, match="none of our parts takes encoder.extra.weight"):
         pretrained.load(tmp_path)
 
 
@@ -251,7 +251,7 @@ def test_a_part_that_lacks_a_parameter_or_has_one_too_many_is_named(tmp_path):
 
     bert().save_pretrained(tmp_path)
     assembly = assemble(SOLUTIONS, {"LayerNorm": Biased}, check=False)
-    with pytest.raises(PretrainedError, match=r"embeddings\.LayerNorm\.bias has no place.*no norm\.bias; switch"):
+    with pytest.raises(PretrainedError, match=r"embeddings\.LayerNorm\.bias cannot be loaded.*no norm\.bias; switch"):
         pretrained.load(tmp_path, assembly)
 
     class More(boxes.FeedForward):
@@ -351,7 +351,7 @@ def test_a_minilm_that_is_missing_or_altered_is_named_with_its_remedy(tmp_path, 
     with pytest.raises(PretrainedError, match="model.safetensors: there is no such file"):
         pretrained.minilm()
     (tmp_path / "altered_minilm" / "model" / "model.safetensors").write_bytes(b"other weights")
-    with pytest.raises(PretrainedError, match="these are other weights than published"):
+    with pytest.raises(PretrainedError, match="these are not the published weights"):
         pretrained.minilm()
 
 

@@ -178,13 +178,16 @@ def test_weights_that_do_not_come_from_queries_and_keys_are_told():
         (lambda: views.collect(nn.Linear(3, 3), torch.ones(1, 3)), "Linear called no attention module.*give the model"),
         (
             lambda: views.collect(translator(), SOURCE, TARGET, row=2),
-            "row is 2, and the batch has 2 texts; count from 0",
+            "row is 2, but the batch has 2 texts; count from 0",
         ),
         (
             lambda: views.collect(translator(), SOURCE, TARGET, encoder_tokens=["a"]),
-            "1 tokens do not name the 7 queries",
+            "1 tokens for the 7 queries",
         ),
-        (lambda: views.collect(LanguageModel(23, 30, 5, 17, 3, 11), SOURCE)["cross"], "no 'cross' attention; there is"),
+        (
+            lambda: views.collect(LanguageModel(23, 30, 5, 17, 3, 11), SOURCE)["cross"],
+            "no 'cross' attention; choose from",
+        ),
         (
             lambda: views.neuron_view(views.collect(Silent(6, 2), *[torch.ones(1, 5, 6)] * 3)),
             "q_proj or k_proj.*head_view",
@@ -306,7 +309,7 @@ A, B = weights(2, 3, 5, 5), list("abcde")
         (dict(cross_attention=A, decoder_tokens=B), "cross attention has no words; give `encoder_tokens`"),
         (
             dict(attention=A, tokens=B[:3]),
-            "3 tokens do not name the 5 queries of the self attention; give one for each",
+            "3 tokens for the 5 queries of the self attention; give one for each",
         ),
         (
             dict(attention=[torch.ones(2, 3, 5, 5)], tokens=B),
@@ -320,11 +323,11 @@ A, B = weights(2, 3, 5, 5), list("abcde")
         (dict(attention=[], tokens=B), "has no layers; give one tensor per layer"),
         (
             dict(attention=A, tokens=B, include_layers=[2]),
-            r"include_layers is \[2\], and no attention has such a layer",
+            r"include_layers is \[2\], but no attention has such a layer",
         ),
         (
             dict(attention=A, tokens=B, include_heads=[3]),
-            "no head of the self attention with the number 3; there are 0, 1",
+            "no head of the self attention with the number 3; choose from 0, 1",
         ),
         (dict(attention=A, tokens=B, sentence_b_start=5), "sentence_b_start is 5.*choose a number between 1 and 4"),
         (dict(attention=A, tokens=B, layer=2), "layer 2 is not shown; choose one of 0, 1"),
@@ -555,11 +558,8 @@ def test_a_still_picture_shows_the_weights(view):
 def test_numbers_that_are_not_finite_are_told():
     given = [torch.full((1, 2, 3, 3), torch.nan)]
     for view in (views.head_view, views.model_view):
-        assert (
-            "18 weights are no finite numbers and are drawn as 0"
-            in view(given, list("abc"), html_action="return").sentence
-        )
-    assert "9 weights are no finite numbers" in views.heat_map(given, list("abc"), html_action="return").sentence
+        assert "18 weights are not finite and are drawn as 0" in view(given, list("abc"), html_action="return").sentence
+    assert "9 weights are not finite" in views.heat_map(given, list("abc"), html_action="return").sentence
 
 
 # Colours

@@ -61,7 +61,7 @@ def test_two_mistakes_at_once_are_named_together(lesson, exercise):
     for one in pairs[:: max(1, len(pairs) // 25)]:  # each costs as much as a check, and there are hundreds
         result = examined(exercise, one.call)
         assert result.mistakes == one.mistakes
-        assert result.says[0].startswith("Two things at once.")
+        assert result.says[0].startswith("Two mistakes at once.")
 
 
 @pytest.mark.parametrize(("lesson", "exercise"), EXERCISES)

@@ -103,7 +103,7 @@ def test_a_near_tie_is_found_and_named(probe):
     assert jumps["the reference"].observation == "chosen" and jumps["the reference"].how.startswith("its inputs move")
     assert str(jumps["the reference"]).startswith("probe chooses, observation 'chosen' of the reference: ")
     assert str(jumps["the reference"]).endswith(
-        "; choose numbers without near ties, or observe what rounding leaves as it is"
+        "; choose numbers without near ties, or observe something that rounding does not change"
     )
 
 

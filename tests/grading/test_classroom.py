@@ -123,6 +123,6 @@ def test_the_whole_class_has_every_mistake_and_every_style():
 
 def test_a_folder_that_is_no_class_is_not_removed(tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(classroom.CourseError, match="exists and is not a class"):
+    with pytest.raises(classroom.CourseError, match="exists and does not hold a simulated class"):
         classroom.Class(REPOSITORY, tmp_path, LESSON).prepare()
     assert (tmp_path / "thesis.txt").read_text() == "years of work"

@@ -127,7 +127,7 @@ def test_a_check_without_points_says_why(course, learner, check, reason):
 @pytest.mark.parametrize(
     ("learner", "source", "reason"),
     [
-        ("stubborn", "sum(range", "left out of the rest of the run: it did not end and could not be interrupted"),
+        ("stubborn", "sum(range", "left out of the rest of the run: it did not finish and could not be interrupted"),
         ("dies_in_a_cell", "filter(None", "left out of the rest of the run: the Python process ended in it"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Grading again resets what a new submission replaces, and keeps what people gave to an answer that is as it was."""
+"""Grading again resets what a new submission replaces, and keeps what people gave to an answer that did not change."""
 
 import json
 import shutil

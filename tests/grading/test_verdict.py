@@ -95,7 +95,7 @@ def test_an_answer_that_is_right_for_the_recorded_numbers_only_earns_nothing():
     assert examine(records.read("attention_scores"), {"attention_scores": cheat}).passed
     result = judged("attention_scores", remote({"attention_scores": cheat}))
     assert not result.passed and result.earned == 0
-    assert "for others it is not" in result.says[-1]
+    assert "and wrong for others" in result.says[-1]
 
 
 def test_a_mistake_that_keeps_points_keeps_them_only_where_it_is_made_with_fresh_numbers_too():

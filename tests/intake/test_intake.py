@@ -165,7 +165,7 @@ def test_a_look_alike_alone_is_named(tmp_path):
     folder = submission(tmp_path)
     (folder / FILE).rename(folder / "\u0430ttention.ipynb")
     refused = read_arrival(folder / FILE, SMALL, tmp_path / "submitted").refused
-    assert f"No file named {FILE} was handed in." in refused and "only looks the same" in refused
+    assert f"No file named {FILE} was handed in." in refused and "only looks like that name" in refused
 
 
 def test_a_reason_can_be_printed_whatever_the_name_is():

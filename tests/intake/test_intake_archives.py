@@ -32,11 +32,11 @@ ZIPS = [
     ([("a.bin", b"\0" * 13_001)], "unpacks to more than"),
     ([(f"{n}.bin", b"\0" * 6_000) for n in range(3)], "unpacks to more than"),
     ([(f"{n}.txt", b"") for n in range(12)], "more than 11 files"),
-    ([("../evil.ipynb", b"{}")], "leads out of its folder"),
-    ([("a/../../evil.ipynb", b"{}")], "leads out of its folder"),
-    ([("/etc/evil", b"{}")], "leads out of its folder"),
-    ([("C:/evil", b"{}")], "leads out of its folder"),
-    ([("a\\..\\evil", b"{}")], "leads out of its folder"),
+    ([("../evil.ipynb", b"{}")], "leads outside the archive"),
+    ([("a/../../evil.ipynb", b"{}")], "leads outside the archive"),
+    ([("/etc/evil", b"{}")], "leads outside the archive"),
+    ([("C:/evil", b"{}")], "leads outside the archive"),
+    ([("a\\..\\evil", b"{}")], "leads outside the archive"),
     ([("a.ipynb", b"{}"), ("A.ipynb", b"{}")], "more than once"),
     ([("a.ipynb", b"{}"), ("inner.zip", b"PK")], "inner.zip in it is an archive, too"),
     ([("a\x1b.ipynb", b"{}")], "has control characters"),
@@ -45,7 +45,7 @@ ZIPS = [
 ]
 TARS = [
     ([("a.bin", b"\0" * 13_001)], "unpacks to more than"),
-    ([("../evil.ipynb", b"{}")], "leads out of its folder"),
+    ([("../evil.ipynb", b"{}")], "leads outside the archive"),
     ([(special("a.ipynb", tarfile.SYMTYPE, "/etc/passwd"), b"")], "is a link or a special file"),
     ([(special("a.ipynb", tarfile.LNKTYPE, "/etc/passwd"), b"")], "is a link or a special file"),
     ([(special("a", tarfile.FIFOTYPE), b"")], "is a link or a special file"),
@@ -93,7 +93,7 @@ def long_list(path):
     ("make", "reason"),
     [
         (damaged_zip, "cannot be read"),
-        (locked_zip, "locked with a password"),
+        (locked_zip, "protected by a password"),
         (long_list, "more than 11 files"),
         (lambda path: path.write_bytes(b"PK\x05\x06"), "neither a zip nor a tar"),
         (lambda path: path.write_bytes(b"not an archive"), "neither a zip nor a tar"),
@@ -184,7 +184,7 @@ def test_one_bad_archive_stops_no_other_and_its_learner_gets_a_recorded_refusal(
     ]
     assert "?.zip: It is neither a zip nor a tar" in log
     for learner, reason in {
-        "leaves": "leads out of its folder",
+        "leaves": "leads outside the archive",
         "linked": "is a link or a special file",
         "nested": "is an archive, too",
         "broken": "neither a zip nor a tar",

@@ -332,12 +332,12 @@ def test_a_lesson_that_cannot_be_loaded_gives_way_to_the_boxes(tmp_path):
 
 
 def test_an_error_names_the_place_the_fact_and_the_remedy(tmp_path, reference):
-    with pytest.raises(AssemblyError, match="no lesson is here; give the folder"):
+    with pytest.raises(AssemblyError, match="this folder holds no lesson; give the one"):
         assemble(tmp_path)
     with pytest.raises(AssemblyError, match="there is no such file or folder; give"):
         assemble(tmp_path / "nowhere")
     (tmp_path / "poem.py").write_text("")
-    with pytest.raises(AssemblyError, match="this is not a lesson with parts; those are"):
+    with pytest.raises(AssemblyError, match="this is not a lesson with parts; choose from"):
         assemble([tmp_path / "poem.py"])
     with pytest.raises(AssemblyError, match="there is no part 'Layernorm'; did you mean 'LayerNorm'"):
         reference.switch("Layernorm", "box")

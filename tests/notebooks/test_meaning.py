@@ -103,14 +103,14 @@ def test_outputs_of_another_number_or_kind_are_another_output(fresh):
     assert differences(stored, stored) == []
     (fault,) = differences(stored, fresh)
     assert fault.startswith("the outputs are ") and fault.endswith(
-        "stored are stream stdout; display_data image/png text/plain"
+        "but the stored ones are stream stdout; display_data image/png text/plain"
     )
 
 
 def test_a_picture_of_a_trained_model_may_show_other_numbers_in_the_same_size():
     assert differences([drawn("white")], [drawn("black")]) == []
     assert differences([drawn()], [drawn(size=(2, 2))]) == [
-        "image/png: a picture of (200, 200) pixels, and stored is one of (100, 200)"
+        "image/png: a picture of (200, 200) pixels, but the stored one has (100, 200)"
     ]
     (fault,) = differences([drawn(alt="Loss falls.")], [drawn(alt="Loss rises.")])
     assert fault.startswith("metadata: ")
@@ -136,7 +136,7 @@ def test_a_view_may_hold_other_weights_of_the_same_heads_and_words():
 def test_what_may_be_anything_hides_no_picture_that_is_missing():
     picture = f'<img src="data:image/png;base64,{drawn().data["image/png"]}">'
     assert meaning.text_differs(f"drawn: {picture}", f"drawn: {picture}", "drawn: .*") == ""
-    assert meaning.text_differs(f"drawn: {picture}", "drawn: none", "drawn: .*") == "0 packed parts, and stored are 1"
+    assert meaning.text_differs(f"drawn: {picture}", "drawn: none", "drawn: .*") == "0 packed parts, but 1 stored"
 
 
 def test_another_script_makes_another_view(monkeypatch):

@@ -81,7 +81,7 @@ def _places(numbers, known, what):
     if unknown or not numbers:
         raise ViewError(
             f"there is no {what} with the number {unknown[0] if unknown else 'of an empty list'}; "
-            f"there are {', '.join(map(str, known))}"
+            f"choose from {', '.join(map(str, known))}"
         )
     return [known.index(number) for number in numbers]
 
@@ -100,7 +100,7 @@ class Attention:
         for kind in self.kinds:
             if kind.name == name:
                 return kind
-        raise ViewError(f"there is no {name!r} attention; there is {', '.join(kind.name for kind in self.kinds)}")
+        raise ViewError(f"there is no {name!r} attention; choose from {', '.join(kind.name for kind in self.kinds)}")
 
     def __repr__(self):
         return "\n".join(
@@ -151,7 +151,7 @@ def read(
         kinds = [_kind(name, *parts) for name, parts in given.items()]
     kinds = [_part(kind, include_layers, include_heads) for kind in kinds]
     if not any(kind.layers for kind in kinds):
-        raise ViewError(f"include_layers is {list(include_layers)}, and no attention has such a layer; count from 0")
+        raise ViewError(f"include_layers is {list(include_layers)}, but no attention has such a layer; count from 0")
     kinds = [kind for kind in kinds if kind.layers]
     if prettify_tokens:
         kinds = [
@@ -167,7 +167,7 @@ def _kind(name, weights, rows, columns):
     words = {"self": "tokens", "encoder": "encoder_tokens", "decoder": "decoder_tokens"}
     for tokens, which in ((rows, words.get(name, "decoder_tokens")), (columns, words.get(name, "encoder_tokens"))):
         if tokens is None:
-            raise ViewError(f"{name} attention has no words; give `{which}`, one for each position")
+            raise ViewError(f"{name} attention has no words; give `{which}`, one word for each position")
     layers = [_table(name, number, layer) for number, layer in enumerate(weights)]
     if not layers:
         raise ViewError(f"the {name} attention has no layers; give one tensor per layer")
@@ -201,8 +201,8 @@ def checked(kind):
     for words, size, what in ((kind.rows, queries, "queries"), (kind.columns, keys, "keys")):
         if len(words) != size:
             raise ViewError(
-                f"{len(words)} tokens do not name the {size} {what} of the {kind.name} attention; give "
-                "one for each, special ones too"
+                f"{len(words)} tokens for the {size} {what} of the {kind.name} attention; give "
+                "one for each, including special tokens"
             )
     return kind
 
@@ -232,7 +232,7 @@ def _part(kind, layers, heads):
 def _two_sentences(kind, start):
     if not 0 < start < len(kind.rows):
         raise ViewError(
-            f"sentence_b_start is {start}, and there are {len(kind.rows)} tokens; choose a number between "
+            f"sentence_b_start is {start}, but there are {len(kind.rows)} tokens; choose a number between "
             f"1 and {len(kind.rows) - 1}"
         )
     first, second, whole = slice(0, start), slice(start, None), slice(None)

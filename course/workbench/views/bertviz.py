@@ -45,7 +45,7 @@ def scripts(view):
         if script.count(old) != 1:
             raise ViewError(
                 f"bertviz {version('bertviz')}: {view}_view.js has {script.count(old)} lines "
-                f"{old!r}, where one is wanted; install the version that was tested: "
+                f"{old!r}, where one is expected; install the version that was tested: "
                 "pip install bertviz==1.4.1"
             )
         script = script.replace(old, new)

@@ -98,10 +98,10 @@ def _of_one_text(name, row, weights, queries, keys):
     if not isinstance(weights, torch.Tensor) or weights.dim() not in (3, 4):
         raise ViewError(
             f"{name or 'the model'} returned {shape} for its weights, where [batch, heads, queries, keys] "
-            "is wanted; return (output, weights) from its forward"
+            "is expected; return (output, weights) from its forward"
         )
     if not 0 <= row < len(weights):
-        raise ViewError(f"row is {row}, and the batch has {len(weights)} texts; count from 0")
+        raise ViewError(f"row is {row}, but the batch has {len(weights)} texts; count from 0")
     weights = weights[row] if weights.dim() == 4 else weights[row, None]
     heads = len(weights)
     queries = _split(queries, row, weights.shape[1], lambda vectors: vectors.unflatten(-1, (heads, -1)))

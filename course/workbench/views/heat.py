@@ -157,7 +157,7 @@ class Table:
 
     def _remark(self):
         wrong = int((~self.weights.isfinite()).sum())
-        return f" {wrong} weights are no finite numbers." if wrong else ""
+        return f" {wrong} weights are not finite." if wrong else ""
 
 
 def _shown(tables, columns, html_action):

@@ -147,8 +147,7 @@ def neuron_view(
     """
     if not isinstance(attention, reading.Attention):
         raise ViewError(
-            "neuron_view needs queries and keys, which cannot be told from weights; give what "
-            "collect(model, ...) returns"
+            "neuron_view needs queries and keys, which weights do not contain; give what collect(model, ...) returns"
         )
     kinds = reading.read(
         attention,
@@ -265,7 +264,7 @@ def _kind_in_words(kind):
         f"strongest: in layer {kind.layers[layer]}, head {kind.heads[head]}, “{kind.rows[query]}” ({query}) gives "
         f"“{kind.columns[key]}” ({key}) {float(weights[layer, head, query, key]):.2f}."
     )
-    return text + (f" {infinite} weights are no finite numbers and are drawn as 0." if infinite else "")
+    return text + (f" {infinite} weights are not finite and are drawn as 0." if infinite else "")
 
 
 def _shown(view, kinds, png, html_action, remark="", **settings):

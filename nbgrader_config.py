@@ -56,6 +56,7 @@ c.Autograde.autograde_preprocessors = [
     "nbgrader.preprocessors.SaveAutoGrades",
     "autograder.grading.scores.SaveReasons",
     "autograder.grading.manual.KeepGrades",
+    "autograder.grading.scores.SaveFlags",
     "nbgrader.preprocessors.AssignLatePenalties",
     "nbgrader.preprocessors.CheckCellMetadata",
 ]

@@ -16,12 +16,12 @@ from .local import Here, Reply, Request, Source, Stub
 if TYPE_CHECKING:
     from ..notebooks.reach import Reach
 
-IN_PLACE = "arguments changed in place"  # the observation of the probes that ask for it
-BELIEVED = (
-    "this exercise also depends on which functions your code calls, how much memory it holds, how it uses its "
-    "arguments and what its modules contain. Only its own process can report that, and "
+FLAG = (
+    "A person will look at this answer; until then its points stand. Only its own process can report which functions "
+    "it calls, how much memory it holds and whether it leaves its arguments unchanged, and one of the notebook's cells "
+    "reaches into that process, in line {line}: `{what}`."
 )
-UNCHANGED = "only its own process can report whether your code left its arguments unchanged, and "
+IN_PLACE = "arguments changed in place"  # the observation of the probes that ask for it
 
 
 class Recorded(Protocol):
@@ -97,8 +97,8 @@ class Watched:
 def own(record: Recorded, found: E, watched: Watched, reached: "Reach | None" = None) -> E:
     """Return the result, with no more points than the answer's own work is worth.
 
-    reached  where the notebook reaches into the interpreter, a `reach.Reach`: then its process is not believed
-             what it tells of itself
+    reached  where the notebook reaches into the interpreter, a `reach.Reach`: then what its process tells of itself
+             may be forged. That is no reason to take points from anybody; a person is asked to look
     """
     if not found.earned:
         return found
@@ -108,33 +108,25 @@ def own(record: Recorded, found: E, watched: Watched, reached: "Reach | None" = 
             "This exercise forbids a library call that your code made while it ran: "
             f"`{sorted(watched.used)[0]}`. Write it yourself.",
         )
-    if reached and watched.self_reported:
-        return withheld(found, f"The numbers are right. But {BELIEVED}{_where(reached)}")
     credit = credit_in_place(record, found.mistakes)
-    if credit is None or not (watched.changed or reached):
-        return found
-    capped = replace(found, earned=round(found.earned * credit, 2), passed=False)
-    if watched.changed or not reached:
+    if credit is not None and watched.changed:
         return replace(
-            capped,
+            found,
+            earned=round(found.earned * credit, 2),
+            passed=False,
             says=[
                 "In some calls your code changes its arguments in place: "
                 f"{', '.join(sorted(watched.changed))}. Leave the arguments unchanged."
             ],
         )
-    return replace(capped, says=[f"The numbers are right. But {UNCHANGED}{_where(reached)}"])
+    if reached and (watched.self_reported or credit is not None):
+        return replace(found, flag=FLAG.format(line=reached.line, what=reached.what))
+    return found
 
 
 def withheld(found: E, reason: str) -> E:
     """Return a result without its points, for a reason."""
     return replace(found, earned=0.0, passed=False, mistakes=(), says=[reason])
-
-
-def _where(reached: "Reach") -> str:
-    return (
-        f"this notebook reaches into that process, in line {reached.line} of one of its cells: `{reached.what}`. "
-        "Remove that line and hand in again, or ask your instructor."
-    )
 
 
 def credit_in_place(record: Recorded, mistakes: Collection[str] = ()) -> float | None:

@@ -28,6 +28,7 @@ class Result:
     note      a remark on how it was judged
     printed   what the learner's code printed and warned meanwhile
     conclusive  False: the check was stopped before anything was known, and is no try
+    flag        why a person should look at the answer, although its points stand; "" if nobody need
     """
 
     exercise: str
@@ -43,6 +44,7 @@ class Result:
     printed: str = ""
     opened: int = 1
     conclusive: bool = True
+    flag: str = ""
 
     @property
     def mistake(self):
@@ -71,6 +73,7 @@ class Result:
             "earned": self.earned,
             "passed": self.passed,
             "unsolved": self.unsolved,
+            "flag": self.flag,
             "mistakes": list(self.mistakes),
             "says": self.says,
         }
@@ -85,8 +88,8 @@ class Result:
         if self.passed:
             table = f"<details>{SUMMARY}{len(self.rows)} probes</summary>{table}</details>"
         parts = [head, table, *self._html_says()]
-        if self.note:
-            parts.append(f"<p>{escape(self.note)}</p>")
+        for remark in filter(None, (self.note, self.flag)):
+            parts.append(f"<p>{escape(remark)}</p>")
         if self.printed.strip():
             parts.append(
                 f"<details>{SUMMARY}Your code printed</summary>"
@@ -121,8 +124,8 @@ class Result:
                 lines.append(f"(.more() opens the next step: {STEPS[self.opened].lower()})")
         else:
             lines += [_wrapped("- ", sentence) for sentence in self.says]
-        if self.note:
-            lines.append(_wrapped("", self.note))
+        for remark in filter(None, (self.note, self.flag)):
+            lines.append(_wrapped("", remark))
         if self.printed.strip() and not self.passed:
             lines.append("Your code printed:\n" + textwrap.indent(_first_lines(self.printed), "  "))
         return "\n".join(lines)

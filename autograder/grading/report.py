@@ -16,6 +16,7 @@ class Graded:
     earned     points earned, of `points`
     diagnosis  "right", "unsolved", names of mistakes, the first symptom, or the reason why it did not run
     mistakes   names of the mistakes, if it has any
+    flag       why a person should look at the answer; "" if nobody need
     """
 
     exercise: str
@@ -23,6 +24,7 @@ class Graded:
     points: float
     diagnosis: str
     mistakes: tuple = ()
+    flag: str = ""
 
 
 def read(notebook):
@@ -47,7 +49,8 @@ def _graded(cell):
     said = "".join("".join(output["text"]) for output in outputs if output["output_type"] == "stream")
     mistakes = tuple(shown[-1]["mistakes"]) if shown else ()
     exercise = about["grade_id"].removeprefix("check_")
-    return Graded(exercise, earned[-1] if earned else 0.0, about["points"], _diagnosis(shown, said), mistakes)
+    points, flag = earned[-1] if earned else 0.0, shown[-1].get("flag", "") if shown else ""
+    return Graded(exercise, points, about["points"], _diagnosis(shown, said), mistakes, flag)
 
 
 def _diagnosis(shown, said):
@@ -78,6 +81,7 @@ def show(graded, console, most=10):
     graded   {learner: [Graded]}
     console  a `rich.console.Console`
     """
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table("learner", "score", "diagnosis", title="The class", show_lines=False)
@@ -89,6 +93,13 @@ def show(graded, console, most=10):
     for exercise, mistake, count in misconceptions(graded)[:most]:
         frequent.add_row(str(count), exercise, mistake)
     console.print(frequent)
+    flagged = Table("learner", "exercise", "why", title="To be looked at by a person; the points stand")
+    for learner, checks in graded.items():
+        for check in checks:
+            if check.flag:
+                flagged.add_row(escape(learner), escape(check.exercise), escape(check.flag))
+    if flagged.row_count:
+        console.print(flagged)
 
 
 def _summary(checks):

@@ -2,6 +2,7 @@
 
 import functools
 import secrets
+from contextlib import contextmanager
 from dataclasses import replace
 from time import monotonic
 
@@ -20,6 +21,7 @@ from ..diagnosing import records
 from ..intake.rebuild import NOTES
 from ..notebooks import reach
 from ..notebooks.demos import unneeded
+from ..notebooks.needed import needed
 from . import judge
 
 PROCESS_ENDED = "the Python process ended in it (a crash, an exit, or too little memory)"
@@ -151,18 +153,61 @@ class RunAnswers(Execute):
         record = _record(cell)
         if record is None or "stopped" in self.nb.metadata[NOTES]:
             return
-        submission = Remote(self._connect)
-        found = judge.judge(
-            record,
-            submission,
-            reference_in(self.solutions),
-            secrets.token_hex(16),
-            self.check_seconds,
-            next(iter(self.reached), None),
-        )
+        found = self._judged(record, self._connect, next(iter(self.reached), None))
+        if found.flag and (alone := self._alone(record, found)):
+            found = alone
+        if found.flag:
+            self.nb.metadata[NOTES].setdefault("flags", {})[cell.metadata.nbgrader.grade_id] = found.flag
         show(self._as_written(record, found), cell)
         self.counted += 1
         cell.execution_count = self.counted
+
+    def _judged(self, record, connect, reached):
+        return judge.judge(
+            record, Remote(connect), reference_in(self.solutions), secrets.token_hex(16), self.check_seconds, reached
+        )
+
+    def _alone(self, record, found):
+        """Judge an answer in a process that has nothing of the notebook but what the answer needs.
+
+        Returns its result, which no other cell can have forged; None where what it needs reaches into the interpreter
+        itself, or where it is not the same answer there.
+        """
+        code = needed([cell.source for cell in self.nb.cells if cell.cell_type == "code"], [record.exercise])
+        if reach.into_the_interpreter([code]):
+            return None
+        with self._fresh_kernel(code) as connect:
+            alone = self._judged(record, connect, None)
+        return alone if alone.earned == found.earned else None
+
+    @contextmanager
+    def _fresh_kernel(self, code):
+        """Yield a function that returns the `Channel` to a new kernel that has run this code."""
+        manager = self.kernel_manager_class(config=self.config)
+        folder = self.resources.get("metadata", {}).get("path")
+        try:
+            run_sync(manager.start_kernel)(extra_arguments=self.extra_arguments, **({"cwd": folder} if folder else {}))
+            client = manager.client()
+            client.start_channels()
+            try:
+                run_sync(client.wait_for_ready)(timeout=self.startup_timeout)
+                run_sync(client.execute_interactive)(
+                    code,
+                    silent=True,
+                    store_history=False,
+                    allow_stdin=False,
+                    output_hook=lambda message: None,
+                    timeout=self.timeout or self.budget,
+                )
+                channel = Channel(client, run_sync(manager.is_alive), manager.computed)
+                yield lambda: channel
+            finally:
+                client.stop_channels()
+        finally:
+            if manager.has_kernel:
+                run_sync(manager.shutdown_kernel)(now=True)
+            else:
+                run_sync(manager.cleanup_resources)()
 
     def _connect(self):
         """Return the channel to a living kernel. Raises `EndedError` where there will be none."""

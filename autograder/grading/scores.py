@@ -43,6 +43,30 @@ def read_score(cell, most, why_not_run=None):
     return 0.0, f"this check did not run: {why_not_run}" if why_not_run else "this check did not run."
 
 
+class SaveFlags(NbGraderPreprocessor):
+    """Puts answers before a person: nbgrader's own mark, and the reason as a comment. Their points stand meanwhile.
+
+    A person who gives points, be it the same, has looked.
+    """
+
+    def preprocess(self, nb, resources):
+        flags, names, answer = nb.metadata[NOTES].get("flags", {}), resources["nbgrader"], None
+        where = names["notebook"], names["assignment"], names["student"]
+        with Gradebook(names["db_url"]) as gradebook:
+            for cell in nb.cells:
+                answer = cell.metadata.nbgrader.grade_id if is_solution(cell) else answer
+                if not is_check(cell) or cell.metadata.nbgrader.grade_id not in flags:
+                    continue
+                grade = gradebook.find_grade(cell.metadata.nbgrader.grade_id, *where)
+                grade.needs_manual_grade = grade.manual_score is None
+                if answer:
+                    comment = gradebook.find_comment(answer, *where)
+                    reason = escape(flags[cell.metadata.nbgrader.grade_id], quote=False)
+                    comment.auto_comment = f"{comment.auto_comment or ''}\n\n{reason}".strip()
+            gradebook.db.commit()
+        return nb, resources
+
+
 class SaveReasons(NbGraderPreprocessor):
     """Writes into the gradebook, as comments on the answers, what happened to a submission as a whole."""
 

@@ -39,22 +39,27 @@ def is_demo(cell: NotebookNode) -> bool:
 
 def _names(cell: Cell) -> tuple[set[str], set[str]]:
     """Return (names of the notebook that a cell looks up, names that it gives to the notebook)."""
+    found = [names_of(tree) for tree in cell.trees]
+    return set().union(*(used for used, _ in found)), set().union(*(given for _, given in found))
+
+
+def names_of(tree: ast.Module) -> tuple[set[str], set[str]]:
+    """Return (names of the notebook that code looks up, names that it gives to the notebook)."""
     used: set[str] = set()
     given: set[str] = set()
-    for tree in cell.trees:
-        try:
-            module = symtable.symtable(ast.unparse(tree), "cell", "exec")
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            continue  # Python refuses to run it
-        given |= {symbol.get_name() for symbol in module.get_symbols() if symbol.is_assigned() or symbol.is_imported()}
-        waiting = [module]
-        while waiting:
-            table = waiting.pop()
-            waiting += table.get_children()
-            used |= {
-                symbol.get_name()
-                for symbol in table.get_symbols()
-                if symbol.is_referenced() and (symbol.is_global() or table is module)
-            }
-            given |= {symbol.get_name() for symbol in table.get_symbols() if symbol.is_declared_global()}
+    try:
+        module = symtable.symtable(ast.unparse(tree), "cell", "exec")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return used, given  # Python refuses to run it
+    given |= {symbol.get_name() for symbol in module.get_symbols() if symbol.is_assigned() or symbol.is_imported()}
+    waiting = [module]
+    while waiting:
+        table = waiting.pop()
+        waiting += table.get_children()
+        used |= {
+            symbol.get_name()
+            for symbol in table.get_symbols()
+            if symbol.is_referenced() and (symbol.is_global() or table is module)
+        }
+        given |= {symbol.get_name() for symbol in table.get_symbols() if symbol.is_declared_global()}
     return used, given

@@ -136,6 +136,10 @@ class Class:
         """Return {exercise: points} as nbgrader reads them."""
         return scores(self.found[name])
 
+    def flags(self, name):
+        """Return the exercises whose answers are put before a person."""
+        return {check.removeprefix("check_") for check in self.found[name].metadata[NOTES].get("flags", {})}
+
     def text(self, name):
         return json.dumps(self.found[name], ensure_ascii=False)
 
@@ -349,12 +353,14 @@ def test_no_attack_gains_a_point_reads_a_secret_or_harms_a_neighbour(graded_clas
     rows, gained, told, harmed = {}, [], [], []
     for name, (attacks, plain) in graded_class.runs.items():
         earned, worth = graded_class.scores(name), graded_class.scores(plain)
-        more = sum(max(0.0, earned[exercise] - worth[exercise]) for exercise in worth)
+        flags = graded_class.flags(name)
+        more = sum(max(0.0, earned[exercise] - worth[exercise]) for exercise in worth if exercise not in flags)
         secrets = sum(f"{TOKEN}{secret}" in graded_class.text(name) for secret in SECRETS)
         for one in attacks:
-            row = rows.setdefault(one.kind, [0, 0.0, 0, 0])
+            row = rows.setdefault(one.kind, [0, 0.0, 0, 0, 0])
             row[0] += 1
         row[1] += more
+        row[4] += bool(flags)
         row[2] += secrets
         gained += [(name, [one.says for one in attacks], earned, worth)] if more else []
         told += [(name, [one.says for one in attacks])] if secrets else []
@@ -362,12 +368,13 @@ def test_no_attack_gains_a_point_reads_a_secret_or_harms_a_neighbour(graded_clas
         if graded_class.scores(name) != POINTS:
             harmed.append((name, kind, graded_class.scores(name)))
             rows[kind][3] += 1
-    for kind, (tried, points, secrets, neighbours) in rows.items():
+    for kind, (tried, points, secrets, neighbours, flagged) in rows.items():
         tables.row(
             TITLE,
             attack=kind,
             tried=tried,
-            gained_points=int(points) if points == int(points) else points,
+            flagged=flagged,
+            gained_points_without_a_flag=int(points) if points == int(points) else points,
             read_secrets=secrets,
             neighbours_harmed=neighbours,
         )

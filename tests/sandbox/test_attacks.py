@@ -10,7 +10,10 @@ import tables
 from attacked import LESSON, Host
 from attacks import ATTACKS, WRONG, Attack
 
+from autograder.intake.rebuild import NOTES
+
 RIGHT = {name: LESSON.exercises[name].source for name in WRONG}
+
 TITLE = "The red team"
 
 
@@ -53,10 +56,13 @@ def keep(attack, gained, known, harmed):
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: f"{attack.kind}: {attack.name}".replace(" ", "_"))
 def test_an_attack_gains_nothing_reads_nothing_and_harms_nobody(host, honest, attack: Attack):
     points, text = host.run(attack.answers, attack.code)
-    gained = sum(points.values()) - sum(honest.values())
+    flagged = {check.removeprefix("check_") for check in json.loads(text)["metadata"][NOTES].get("flags", {})}
+    gained = sum(points[name] - honest[name] for name in points if name not in flagged)
     known, harmed = host.secrets_in(text), host.harmed()
     keep(attack, gained, known, harmed)
-    assert points == honest
+    assert {name: points[name] for name in points if name not in flagged} == {
+        name: honest[name] for name in honest if name not in flagged
+    }
     assert not known
     assert harmed == []
     first = "".join(

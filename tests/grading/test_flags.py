@@ -61,7 +61,9 @@ def test_an_ordinary_magic_costs_no_point_and_raises_no_flag(host, line):
 
 
 def test_a_right_answer_that_itself_reaches_keeps_its_points_and_waits_for_a_person(host):
-    reaching = "import gc\n\n" + RIGHT["attention_weights"].replace("    return", "    gc.collect()\n    return")
+    reaching = RIGHT["attention_weights"].replace("def attention_weights", "def right") + (
+        "\n\nimport gc\n\ndef attention_weights(scores, mask=None):\n    gc.collect()\n    return right(scores, mask)\n"
+    )
     points, flags = graded(host, RIGHT | {"attention_weights": reaching})
     assert points["attention_weights"] == LESSON.exercises["attention_weights"].points
     assert "gc" in flags["check_attention_weights"] and "its points stand" in flags["check_attention_weights"]

@@ -269,7 +269,7 @@ def test_an_example_is_what_stands_in_the_course(mark, folder):
     (example,) = [block for block in DOCS["add-a-mistake"].blocks("python") if block.startswith(mark)]
     text = (REPOSITORY / "solutions" / folder / "scaled_dot_product_attention.py").read_text(encoding="utf-8")
     # Three dots stand for a right answer, which a site that may be published must not tell.
-    assert example.removesuffix("    ...\n") in text
+    assert example.removesuffix(" ...\n") in text
 
 
 def test_the_example_of_a_wrong_answer_is_what_the_check_really_says(capsys, monkeypatch):

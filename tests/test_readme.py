@@ -118,7 +118,7 @@ def test_a_command_can_be_given_as_it_stands(line):
         parser = argparse.ArgumentParser()
         importlib.import_module(COMMANDS[rest[0]][0]).arguments(parser)
         given = parser.parse_args(rest[1:])
-        named = [given.lesson] if "lesson" in given else getattr(given, "lessons", [])
+        named = getattr(given, "lessons", []) or [word for word in [getattr(given, "lesson", None)] if word]
         assert not named or course.select(REPOSITORY, named)
     elif program == "bench.grading":
         bench.grading.parser().parse_args(rest)
@@ -278,6 +278,11 @@ def test_the_example_of_a_wrong_answer_is_what_the_check_really_says(capsys, mon
     (said,) = README.blocks("text")
     exec(code, {})
     assert capsys.readouterr().out == said
+
+
+def test_the_example_of_a_mistake_that_is_named_holds():
+    (code,) = DOCS["write-a-lesson"].blocks("python")
+    exec(code, {})
 
 
 def test_the_picture_shows_what_the_check_really_says():

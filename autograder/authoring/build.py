@@ -214,6 +214,10 @@ def failure(lesson, index, notebook, error):
     inside = re.findall(r"Cell In\[\d+\], line (\d+)", plain)  # the first is this cell, later ones what it called
     offset = int(inside[0]) - 1 + (cell.role == "demo") if inside else 0
     line = cell.line if cell.role == "check" else cell.first_line + offset
+    for name in lesson.exercises if last.ename == "LookupError" else ():
+        if last.evalue.startswith(f"there is no exercise {name!r}"):
+            record = f"run python -m autograder record {lesson.name}"
+            return Fault(str(lesson.path), line, f"exercise {name!r} is not recorded", record)
     return Fault(
         str(lesson.path),
         line,
@@ -242,7 +246,8 @@ def unfit(lesson, pair, node):
         except ValueError:  # more than the cell's points, which nbgrader does not take
             earned, most = "more than the maximum", cell.points
         if earned != most:
-            yield note(f"gives the solution {earned} of {most} points", "correct the solution or the check")
+            record = f"if the probes have changed, run python -m autograder record {lesson.name}"
+            yield note(f"gives the solution {earned} of {most} points", f"correct the solution or the check; {record}")
 
 
 def strings(value):

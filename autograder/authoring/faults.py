@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from .. import course, mistakes, probes
 from ..calling.local import Here
 from ..course import AuthorError, nearest
@@ -184,8 +186,21 @@ def examine(lesson):
     for exercise in lesson.exercises.values():
         with told(lesson):
             reference = getattr(found.reference, exercise.name)
-            probes.observe(lesson.name, exercise.name, _Reference({exercise.name: reference}), records.SEED)
+            seen = probes.observe(lesson.name, exercise.name, _Reference({exercise.name: reference}), records.SEED)
+            for one in probes.probes_of(lesson.name, exercise.name):
+                _refuse_strange(one, seen[one.name])
     return found
+
+
+def _refuse_strange(probe, seen):
+    """Raise AuthorError if the reference shows something that no record can hold."""
+    for name, value in seen.values.items():
+        if not isinstance(value, (str, torch.Tensor)):
+            raise AuthorError(
+                f"probe {probe.name!r} notes a value of type {type(value).__name__} as {name!r}",
+                "note a tensor, or a string such as str(...) of it",
+                probe.observe,
+            )
 
 
 class _Reference(Here):
@@ -286,7 +301,16 @@ def first(found, exercise, **how):
 
     A mistake has to show whatever the numbers are, so the first ones that are drawn will do.
     """
-    return recorded(found, exercise, pairs=False, draws={}, **how)
+    made = recorded(found, exercise, pairs=False, draws={}, **how)
+    failed = {probe for known in made.behaviours for probe in known["differs"]}
+    if idle := [one for one in probes.probes_of(found.lesson.name, exercise) if one.name not in failed]:
+        path = _shown(probes_path(found.lesson))
+        remedy = "write one that it shows, or remove the probe"
+        raise LessonError(
+            Fault(path, where(one.observe)[1], f"probe {one.name!r} is failed by no mistake of {exercise!r}", remedy)
+            for one in idle
+        )
+    return made
 
 
 def recorded(found, exercise, **how):

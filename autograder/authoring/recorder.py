@@ -17,6 +17,8 @@ from ..diagnosing.steady import Answer, Jump, draw, observe
 if TYPE_CHECKING:
     from ..mistakes import Catalogue, Wrong
 
+# What an answer raises only if its author forgot something: people make mistakes that run.
+FORGOTTEN = ("ImportError", "ModuleNotFoundError", "NameError", "UnboundLocalError")
 APART = 3.0  # how many times the tolerance two mistakes have to be apart: neither may become the other by rounding
 
 
@@ -101,11 +103,18 @@ def record(
         [],
     )
     differs = {name: differences(expected, values(observed)) for name, observed in seen.items()}
+    steps = catalogue.components[exercise.name][0]
+    _refuse_raising(f"{exercise.name!r} made of the right steps in mistakes/", steps, seen[right[1].name], first)
+    for answer in right[2:]:
+        _refuse_raising(f"{exercise.name}: {answer.name}", answer.call, seen[answer.name], first)
+    for name, wrong in singles.items():
+        about = next(iter(wrong.replaced.values()))
+        _refuse_raising(f"{exercise.name}: mistake {name!r}", about, seen[name], first, FORGOTTEN)
     if differs[right[1].name]:
         raise AuthorError(
             f"{exercise.name!r} made of the right steps in mistakes/ differs from the reference",
             "correct the steps",
-            catalogue.components[exercise.name][0],
+            steps,
         )
     for answer in right[2:]:
         if differs[answer.name] and not any(agree(differs[answer.name], known) for known in found.accepted):
@@ -146,6 +155,21 @@ def _observed(
         for name, observations in observed.items():
             seen[name][probe.name] = observations
     return seen, draws, unsteady
+
+
+def _refuse_raising(
+    answer: str,
+    about: object,
+    seen: probes.Observed,
+    reference: probes.Observed,
+    types: Iterable[str] | None = None,
+) -> None:
+    """Raise AuthorError if an answer raises where the reference does not; `types` are those that count, None: all."""
+    for probe, observed in seen.items():
+        fault = observed.fault
+        if fault and not reference[probe].fault and (types is None or fault.type in types):
+            line = "".join(f", in line {line}: `{text}`" for _, line, text in fault.lines[-1:])
+            raise AuthorError(f"{answer} raises {fault.type}: {fault.message}{line}", "correct it", about)
 
 
 def _add_mistakes(

@@ -170,7 +170,7 @@ def mistakes(lesson, folder):
             f"# {lesson.heading}: what people get wrong",
             "",
             f"The checks of [this lesson](../lessons/{lesson.page}.ipynb) know "
-            f"{len(catalogue.mistakes)} mistakes by name.",
+            f"{len(catalogue.mistakes)} mistake{'s' * (len(catalogue.mistakes) != 1)} by name.",
         ],
     )
     for exercise in order:

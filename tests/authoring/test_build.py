@@ -237,13 +237,17 @@ FAILING = {
     "an error": ("    1 / 0  # here", "ZeroDivisionError: division by zero; correct the demo cell of line"),
     "a deeper error": ("    # twice\n    double(object())  # here", "TypeError: unsupported operand"),
     "a kernel that ends": ("    import os  # here\n    os._exit(3)", "this cell did not finish"),
+    "an exercise without a record": (
+        "    from autograder import check\n    check(double)  # here",
+        "exercise 'double' is not recorded; run python -m autograder record small",
+    ),
     "a warning": ("    import warnings  # here\n    warnings.warn('careful')", "writes to stderr"),
     "an address": ("    print(object())  # here", "shows a memory address"),
     "a path": ("    import sys  # here\n    print(sys.prefix)", "of this machine"),
 }
 
 
-@pytest.mark.parametrize("case", ["an error", "a deeper error", "a kernel that ends"])
+@pytest.mark.parametrize("case", ["an error", "a deeper error", "a kernel that ends", "an exercise without a record"])
 def test_a_cell_that_fails_is_blamed_with_its_line_and_leaves_nothing_behind(case, tmp_path):
     body, words = FAILING[case]
     content = SMALL.replace("        print(double(number))", "        print(double(number))\n" + body)

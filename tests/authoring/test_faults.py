@@ -112,7 +112,36 @@ FAULTY = {
         "hihg",
         "tensor() has no argument 'hihg'",
     ),
+    "probes: a number": (
+        "probes",
+        "seen.gradients(component(",
+        'seen.note("axes", 2)\n    seen.gradients(component(',
+        '"gradients reach x"',
+        "probe 'gradients_arrive' notes a value of type int as 'axes'; note a tensor, or a string such as",
+    ),
+    "probes: no mistake fails it": (
+        "probes",
+        '@probe("EXERCISE", "x stays as it was")',
+        '@probe("EXERCISE", "a batch may be empty")\ndef empty_batches(component, numbers, seen):\n'
+        '    seen.see(component(x=numbers.tensor(0, 7)), "rows")\n\n\n@probe("EXERCISE", "x stays as it was")',
+        "a batch may be empty",
+        "probe 'empty_batches' is failed by no mistake of 'EXERCISE'; write one that it shows, or remove the probe",
+    ),
     "mistakes: syntax": ("mistakes", "return x - mean", "return x -", "return x -", "this is not Python"),
+    "mistakes: an import": (
+        "mistakes",
+        "return x.mean()",
+        "return torch.mean(x)",
+        '@mistake("mean"',
+        "(mean: one_mean_for_everything)' raises NameError: name 'torch' is not defined, in line",
+    ),
+    "mistakes: an import of a right step": (
+        "mistakes",
+        "return x - mean",
+        "return torch.sub(x, mean)",
+        '@component("mean"',
+        "'EXERCISE' made of the right steps in mistakes/ raises NameError: name 'torch' is not defined, in line",
+    ),
     "mistakes: no catalogue": (
         "mistakes",
         "catalogue = Catalogue()\nstep",
@@ -219,6 +248,13 @@ FAULTY = {
         "made of the right steps in mistakes/ differs from the reference",
     ),
     "alternatives: syntax": ("alternatives", "def by_a_sum(x):", "def by_a_sum(x:", "def by_a_sum", "not Python"),
+    "alternatives: an import": (
+        "alternatives",
+        "import torch\n",
+        "",
+        '@accepted("EXERCISE")',
+        "the alternative by_a_matrix raises NameError: name 'torch' is not defined, in line",
+    ),
     "alternatives: unknown exercise": (
         "alternatives",
         '@accepted("EXERCISE")\ndef by_a_sum',

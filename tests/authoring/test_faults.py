@@ -121,9 +121,9 @@ FAULTY = {
     ),
     "probes: no mistake fails it": (
         "probes",
-        '@probe("EXERCISE", "x stays as it was")',
+        '@probe("EXERCISE", "x is not changed")',
         '@probe("EXERCISE", "a batch may be empty")\ndef empty_batches(component, numbers, seen):\n'
-        '    seen.see(component(x=numbers.tensor(0, 7)), "rows")\n\n\n@probe("EXERCISE", "x stays as it was")',
+        '    seen.see(component(x=numbers.tensor(0, 7)), "rows")\n\n\n@probe("EXERCISE", "x is not changed")',
         "a batch may be empty",
         "probe 'empty_batches' is failed by no mistake of 'EXERCISE'; write one that it shows, or remove the probe",
     ),

@@ -50,8 +50,7 @@ class RunAnswers(Execute):
     budget = Integer(600, help="Seconds for all cells of a submission; after that, each gets one.").tag(config=True)
     check_seconds = Integer(
         10,
-        help="Seconds that all calls of one check may take together on a quiet machine, and "
-        "more where several processes wait for a processor.",
+        help="Seconds that a learner's code may compute in all calls of one check; six times as many by the clock.",
     ).tag(config=True)
     max_output = Integer(1_000_000, help="Characters of output kept for a cell.").tag(config=True)
     restarts = Integer(3, help="Processes a submission may end before the rest is left out.").tag(config=True)

@@ -63,8 +63,8 @@ class RunAnswers(Execute):
         self.skipped, self.ran = unneeded(nb.cells), []
         self.channel, self.processes, self.counted = None, 1, 0
         self.reached = _reaches(nb.cells)
-        deadline = monotonic() + self.budget
-        self.timeout_func = lambda cell: max(1, min(self.timeout or self.budget, int(deadline - monotonic())))
+        self.deadline = monotonic() + self.budget
+        self.timeout_func = lambda cell: max(1, min(self.timeout or self.budget, int(self.deadline - monotonic())))
         return super().preprocess(nb, resources, km)
 
     def preprocess_cell(self, cell, resources, index):
@@ -163,7 +163,12 @@ class RunAnswers(Execute):
 
     def _judged(self, record, connect, reached):
         return judge.judge(
-            record, Remote(connect), reference_in(self.solutions), secrets.token_hex(16), self.check_seconds, reached
+            record,
+            Remote(connect, self.deadline),
+            reference_in(self.solutions),
+            secrets.token_hex(16),
+            self.check_seconds,
+            reached,
         )
 
     def _alone(self, record, found):
@@ -175,8 +180,12 @@ class RunAnswers(Execute):
         code = needed([cell.source for cell in self.nb.cells if cell.cell_type == "code"], [record.exercise])
         if reach.into_the_interpreter([code]):
             return None
-        with self._fresh_kernel(code) as connect:
-            alone = self._judged(record, connect, None)
+        try:
+            with self._fresh_kernel(code) as connect:
+                alone = self._judged(record, connect, None)
+        except Exception as error:  # whatever it was: the flag stays, and a person looks
+            self.log.warning("%s could not be judged alone: %r", record.exercise, error)
+            return None
         return alone if alone.earned == found.earned else None
 
     @contextmanager
@@ -196,7 +205,7 @@ class RunAnswers(Execute):
                     store_history=False,
                     allow_stdin=False,
                     output_hook=lambda message: None,
-                    timeout=self.timeout or self.budget,
+                    timeout=self.timeout_func(None),
                 )
                 channel = Channel(client, run_sync(manager.is_alive), manager.computed)
                 yield lambda: channel

@@ -154,13 +154,12 @@ class Box:
         """The path that the kernel's sockets have for this process, without `-1` and so on."""
         return f"/proc/{os.getpid()}/fd/{self.sockets}/kernel"
 
-    def pids(self):
-        """Return the processes of the host that everything in the sandbox comes from."""
-        found = [] if self.first is None else [self.first_pid]
-        if self.kernel is not None:  # a child of the zygote
-            with open(f"/proc/self/fdinfo/{self.kernel}", encoding="ascii") as file:
-                found += [pid for line in file if line.startswith("Pid:") and (pid := int(line.split()[1])) > 0]
-        return found
+    def pid(self):
+        """Return the kernel's process, as the host numbers it; None where it is gone."""
+        if self.kernel is None:
+            return self.first_pid if self.first is not None else None
+        with open(f"/proc/self/fdinfo/{self.kernel}", encoding="ascii") as file:
+            return next((pid for line in file if line.startswith("Pid:") and (pid := int(line.split()[1])) > 0), None)
 
     def poll(self):
         """Return None while the kernel lives, and a number after that."""

@@ -140,10 +140,10 @@ class IsolatedKernelManager(_Careful, SocketKernelManager):
     start_kernel = _async_start_kernel
 
     def computed(self):
-        """Return the seconds that a processor has spent on the kernel and on what it started."""
-        process = None if self.without_sandbox else self.provisioner and self.provisioner.box
-        pids = process.pids() if process else [self.provisioner.pid] if getattr(self.provisioner, "pid", None) else []
-        return sum(map(_processor_seconds, pids))
+        """Return the seconds that processors have spent on the kernel, all its threads together."""
+        box = None if self.without_sandbox else self.provisioner and self.provisioner.box
+        pid = box.pid() if box else getattr(self.provisioner, "pid", None)
+        return _processor_seconds(pid) if pid else 0.0
 
     async def _async_interrupt_kernel(self):
         """Interrupt the kernel. One that is gone, or reads no more, is not waited for: it will be killed."""
@@ -177,10 +177,9 @@ class IsolatedKernelManager(_Careful, SocketKernelManager):
 
 
 def _processor_seconds(pid):
-    """Return the seconds that a processor has spent on a process and its children; 0 for one that is gone."""
+    """Return the seconds that processors have spent on a process; 0 for one that is gone."""
     try:
-        first = psutil.Process(pid)
-        return sum(sum(one.cpu_times()[:2]) for one in (first, *first.children(recursive=True)))
+        return sum(psutil.Process(pid).cpu_times()[:2])
     except psutil.Error:
         return 0.0
 

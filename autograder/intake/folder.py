@@ -62,9 +62,8 @@ def examine(folder, root, limits):
         raise RefusedError(f"The files are {size / 1e6:.0f} MB in all; the limit is {limits.folder_bytes / 1e6:g} MB.")
     for alike in notebooks.values():
         if len(alike) > 1:
-            raise RefusedError(
-                f"{' and '.join(map(shown, sorted(alike.values())))} have names that look the same; hand in one notebook."
-            )
+            names = " and ".join(map(shown, sorted(alike.values())))
+            raise RefusedError(f"{names} have names that look the same; hand in one notebook.")
     return found
 
 

@@ -27,13 +27,11 @@ class Answer:
     cells   the indices of the learner's cells that it is in: one, or those beside a question
     source  its text
     solved  whether it is more than what was released
-    copies  how many cells claim to be it
     """
 
     cells: list
     source: str
     solved: bool
-    copies: int
 
 
 class Matched:
@@ -63,6 +61,7 @@ class Matched:
         self.answers = {}
         for place, name in self.wanted.items():
             self._find(place, name)
+        self._settle()
         self._split()
         for place in self.names:
             if is_solution(released[place]) and place not in self.wanted:
@@ -138,11 +137,24 @@ class Matched:
             if solved and not good:  # broken, or left half done
                 reading = self.reading(index)
                 solved = reading is None or name not in reading.unsolved
-            self.answers[place] = Answer([index], source, solved, len(copies))
+            self.answers[place] = Answer([index], source, solved)
 
     def _is_changed(self, index):
         place = self.places[index]
         return place is None or self.learner[index].source.strip() != self.released[place].source.strip()
+
+    def _settle(self):
+        """Take a cell for the answer cell itself if it has the answer and stands where that stood."""
+        uses = defaultdict(list)
+        for place, answer in self.answers.items():
+            uses[answer.cells[0]].append(place)
+        here, following = -1, _following(self.places)
+        for index, place in enumerate(self.places):
+            used = uses.get(index)
+            if place is None and used and here < min(used) and max(used) < following[index]:
+                place = self.places[index] = max(used)
+                self.copies[place].append(index)
+            here = here if place is None else place
 
     def _split(self):
         """Give each answer its own part of a cell that several of them are in."""
@@ -163,11 +175,11 @@ class Matched:
         ]
         if changed:
             index = changed[-1]
-            self.answers[place] = Answer([index], self.learner[index].source, True, len(copies))
+            self.answers[place] = Answer([index], self.learner[index].source, True)
         elif beside := self._beside(place) or self._named(place):
-            self.answers[place] = Answer(beside, _without_stub(released), True, len(copies))
+            self.answers[place] = Answer(beside, _without_stub(released), True)
         elif copies:
-            self.answers[place] = Answer([copies[-1]], released, False, len(copies))
+            self.answers[place] = Answer([copies[-1]], released, False)
 
     def _beside(self, place):
         """Return the indices of the learner's own texts below the question, or else those above it."""
@@ -233,6 +245,15 @@ def unfenced(text):
     return "\n".join(found) if found else text
 
 
+def _following(places):
+    """Return, for each cell, the index of the released cell that comes next after it."""
+    found, following = [], float("inf")
+    for place in reversed(places):
+        found.append(following)
+        following = following if place is None else place
+    return found[::-1]
+
+
 def _parts(source, reading, names):
     """Return the source cut into one part for each name, in their order; None where that cannot be done."""
     if len(names) < 2 or reading is None or not reading.plain:
@@ -244,6 +265,8 @@ def _parts(source, reading, names):
     if any(start <= end for start, end in zip(starts[1:], ends, strict=False)):
         return None  # in another order than the lesson's, or entangled
     for end in [*ends[:-1], len(lines)]:
+        while end < len(lines) and re.match(r"[ \t]+#", lines[end]):
+            end += 1  # a comment that belongs to what stands above it
         parts.append("\n".join(lines[here:end]).strip("\n"))
         here = end
     return parts

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from . import content as contents
 from .content import UnreadableError
 from .folder import shown
-from .pictures import MOST_BYTES, MOST_PICTURES, pictures
+from .pictures import MOST_BYTES, MOST_PICTURES, inline, pictures
 
 LONGEST_NUMBER = 400  # characters; no float that Jupyter writes has more
 # Brackets and commas of a file: each value that is put into memory needs one, and pictures need none.
@@ -164,7 +164,10 @@ def _cell(raw, left):
     grade_id = nbgrader.get("grade_id") if isinstance(nbgrader, dict) else None
     # Windows' ends of lines are no part of what was written.
     source = encodable(source).replace("\r\n", "\n")
-    found = {} if raw["cell_type"] == "code" else pictures(raw.get("attachments"), left)
+    found = {}
+    if raw["cell_type"] != "code":
+        source, found = inline(source, left)
+        found |= pictures(raw.get("attachments"), left)
     return LearnerCell(raw["cell_type"], source, _text(grade_id), _text(raw.get("id")), found)
 
 

@@ -25,12 +25,9 @@ def own_cells(matched):
     for place, answer in matched.answers.items():
         for index in answer.cells:
             uses[index].append(place)
-    following = _following(matched.places)
     for index, place in enumerate(matched.places):
         used = uses.get(index, ())
         if used:
-            if place is None and here < min(used) and max(used) < following[index]:
-                place = max(used)  # it stands where it belongs
             moved_up += [(to, index) for to in used if to in matched.wanted and to <= here and to != place]
             if place is None and min(used) > here and _has_more(matched, index, used):
                 own.after[here].append(index)
@@ -47,15 +44,6 @@ def own_cells(matched):
     if moved_up:
         _move_needed(matched, own, sorted(moved_up))
     return own
-
-
-def _following(places):
-    """Return, for each cell, the index of the released cell that comes next after it."""
-    found, following = [], float("inf")
-    for place in reversed(places):
-        found.append(following)
-        following = following if place is None else place
-    return found[::-1]
 
 
 def _has_more(matched, index, used):

@@ -8,6 +8,8 @@ MOST_PICTURES = 20  # of a notebook
 MOST_BYTES = 20_000_000  # of base64, of all pictures of a notebook together
 LONGEST_NAME = 200
 STARTS = {"image/png": b"\x89PNG\r\n\x1a\n", "image/jpeg": b"\xff\xd8\xff"}
+# Nothing of it can match in two ways, so it takes time by the length.
+INLINE = re.compile(r"data:(image/(?:png|jpeg));base64,([A-Za-z0-9+/]++={0,2}+)", re.IGNORECASE)
 SPACE = re.compile(r"\s+")
 
 
@@ -28,6 +30,22 @@ def pictures(attachments, left):
                 found[name] = {kind: coded}
                 break
     return found
+
+
+def inline(source, left):
+    """Return a text without the pictures that stand in it as data, as Colab puts them, and these as attachments."""
+    found = {}
+
+    def attached(match):
+        kind, coded = match[1].lower(), _coded(match[2], match[1].lower(), left)
+        if not coded:
+            return match[0]
+        left[0], left[1] = left[0] - 1, left[1] - len(coded)
+        name = f"data-{len(found)}.{kind.removeprefix('image/')}"
+        found[name] = {kind: coded}
+        return f"attachment:{name}"
+
+    return INLINE.sub(attached, source) if "base64," in source else source, found
 
 
 def _coded(value, kind, left):

@@ -50,7 +50,8 @@ def read(source: str) -> Reading | None:
     found = Reading(plain=plain, runs=any(map(_runs, tree.body)))
     for node in _top(tree.body):
         _learn(found, node)
-    used, stored = set(), set(found.bound)
+    used: set[str] = set()
+    stored = set(found.bound)
     for part in ast.walk(tree):
         if isinstance(part, ast.Name):
             (used if isinstance(part.ctx, ast.Load) else stored).add(part.id)
@@ -62,6 +63,11 @@ def read(source: str) -> Reading | None:
             stored.add((part.asname or part.name).split(".")[0])
     found.needed = used - stored
     return found
+
+
+def binds(source: str, name: str) -> bool:
+    """Tell whether a cell gives a name a meaning: defines, assigns or imports it."""
+    return name in source and (reading := read(source)) is not None and name in reading.bound
 
 
 def _parsed(source: str) -> tuple[ast.Module | None, bool]:

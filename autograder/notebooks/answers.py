@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from .definitions import plain_source
-from .magics import MAGIC_LINE, MOST_MAGICS
+from .magics import MAGIC_LINE, MOST_MAGICS, PROMPT
 
 UNSOLVED = "not solved yet"  # what the message of a skeleton's NotImplementedError contains
 BLOCKS = (ast.If, ast.Try, ast.With, ast.For, ast.While)
@@ -78,7 +78,9 @@ def _parsed(source: str) -> tuple[ast.Module | None, bool]:
         pass
     except (RecursionError, MemoryError):
         return None, True
-    if len(MAGIC_LINE.findall(source)) > MOST_MAGICS:  # IPython reads the whole cell once more for each
+    magics = len(MAGIC_LINE.findall(source))
+    # IPython takes off what indents a whole cell, and reads it once more for each magic.
+    if magics > MOST_MAGICS or not (magics or PROMPT.search(source) or source[:1].isspace()):
         return None, False
     try:
         return ast.parse(plain_source(source)), False

@@ -39,4 +39,4 @@ def test_a_call_in_the_cell_of_another_exercise_costs_nothing():
     ],
 )
 def test_a_call_in_a_cell_that_defines_the_exercise_is_held_against_it(answers, line):
-    assert lines("layer_norm", **answers)[0] == line
+    assert line in lines("layer_norm", **answers)

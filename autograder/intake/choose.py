@@ -78,9 +78,11 @@ def _tiers(expected, files):
     """Return the files that may be the notebook, those first that are looked at first."""
     files = sorted(files, key=lambda file: (file[0] != expected, -file[1].st_mtime, file[0]))
     files = [file for file in files if file[0] != "timestamp.txt"]
-    first = [file for file in files if (is_notebook(file[0]) or is_archive(file[0])) and not is_hidden(file[0])]
-    rest = [file for file in files if file not in first]
-    return first[:MOST_LOOKED_AT], rest[:MOST_LOOKED_AT]
+    tiers = [], []
+    for file in files:
+        plain = (is_notebook(file[0]) or is_archive(file[0])) and not is_hidden(file[0])
+        tiers[0 if plain else 1].append(file)
+    return [tier[:MOST_LOOKED_AT] for tier in tiers]
 
 
 def _read(folder, files, limits, count):

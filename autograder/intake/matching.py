@@ -51,6 +51,7 @@ class Matched:
         for index, place in enumerate(self.places):
             if place is not None:
                 self.copies[place].append(index)
+        self.claimed = set(self.copies)  # without those that are found only by a name
         self._read = {}
         self.wanted = {
             place: name
@@ -223,8 +224,7 @@ class Matched:
 def count(released, learner):
     """Return (how many graded cells of the lesson these cells have, how many answers)."""
     matched = Matched(released, learner)
-    claims = {place for place in matched.places if place in matched.names}
-    return len(claims), sum(answer.solved for answer in matched.answers.values())
+    return len(matched.claimed & matched.names.keys()), sum(answer.solved for answer in matched.answers.values())
 
 
 def grade_id(cell):

@@ -5,7 +5,7 @@ import binascii
 import re
 
 MOST_PICTURES = 20  # of a notebook
-MOST_BYTES = 20_000_000  # of base64, of all pictures of a notebook together
+MOST_BYTES = 40_000_000  # of base64, of all pictures of a notebook together
 LONGEST_NAME = 200
 STARTS = {"image/png": b"\x89PNG\r\n\x1a\n", "image/jpeg": b"\xff\xd8\xff"}
 # Nothing of it can match in two ways, so it takes time by the length.

@@ -5,6 +5,7 @@ tags and the kernel are the released ones, so that deleting, copying or editing 
 """
 
 import os
+import re
 
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell
@@ -29,19 +30,19 @@ class Rebuild(NbGraderPreprocessor):
     def preprocess(self, nb, resources):
         names, arrival = resources["nbgrader"], resources["arrival"]
         released = self._released(names["assignment"], names["notebook"])
-        refused = arrival.refused or self._other_lesson(released, arrival.cells, names["assignment"])
+        matched = Matched(released.cells, arrival.cells)
+        refused = arrival.refused or self._other_lesson(matched, names["assignment"])
         if refused:
             self.log.warning("%s, %s: %s", names["student"], names["assignment"], refused)
             released.metadata[NOTES] = {"refused": refused, "comments": {}}
             if arrival.taken:
                 released.metadata[NOTES]["refused"] = f"{arrival.taken} {refused}"
             return released, resources
-        cells, comments = merge(released.cells, arrival.cells)
+        released.cells, comments = _merged(matched)
         if arrival.taken:
             self.log.warning("%s, %s: %s", names["student"], names["assignment"], arrival.taken)
         for name, comment in comments.items():
             self.log.warning("%s, answer %s: %s", names["student"], name, comment)
-        released.cells = cells
         released.metadata[NOTES] = {"comments": comments} | ({"taken": arrival.taken} if arrival.taken else {})
         return released, resources
 
@@ -57,11 +58,10 @@ class Rebuild(NbGraderPreprocessor):
             )
         return nbformat.read(path, as_version=4)
 
-    def _other_lesson(self, released, cells, assignment):
+    def _other_lesson(self, matched, assignment):
         """Return why these cells cannot be graded as this lesson, or None where they hold one of its answers."""
-        matched = Matched(released.cells, cells)
-        claimed = {cell.grade_id for cell in cells}
-        if matched.copies.keys() & matched.answers.keys():
+        claimed = {cell.grade_id for cell in matched.learner}
+        if matched.claimed & matched.answers.keys():
             return None
         for lesson in self._lessons():
             if lesson != assignment and claimed & self._grade_ids(lesson):
@@ -87,7 +87,10 @@ def merge(released, learner):
     is put into its cell. An own cell stands after the released cell that it followed, and so does an edited cell
     that is not an answer; where an answer that was moved up needs it, it is moved up with it.
     """
-    matched = Matched(released, learner)
+    return _merged(Matched(released, learner))
+
+
+def _merged(matched):
     own = own_cells(matched)
     return _assemble(matched, own), _comments(matched)
 
@@ -123,14 +126,16 @@ def _put(cell, answer, learner):
     texts, found = [answer.source], {}
     for number, index in enumerate(answer.cells):
         one = learner[index]
-        text = one.source
+        # What is written as a comment would be set as a headline.
+        text = re.sub(r"^#+ ?", "", one.source, flags=re.MULTILINE) if one.kind == "code" else one.source
         for name, picture in one.attachments.items():
             new = f"{number}-{name}" if found.get(name, picture) != picture else name
             if new != name:  # JupyterLab calls every pasted picture image.png
                 text = text.replace(f"attachment:{name}", f"attachment:{new}")
             found[new] = picture
         texts.append(text)
-    cell.source = answer.source if len(answer.cells) == 1 and answer.source == texts[1] else "\n\n".join(texts)
+    own = answer.source == learner[answer.cells[0]].source or not answer.solved
+    cell.source = answer.source if own else "\n\n".join(texts)
     if found:
         cell.attachments = found
 

@@ -15,6 +15,7 @@ from nbformat.v4 import new_notebook
 from autograder.calling import local
 from autograder.intake import content
 from autograder.intake.arrivals import read_arrival
+from autograder.intake.earlier import handed_in
 from autograder.intake.folder import Limits
 from autograder.intake.notebook import LearnerCell
 from autograder.intake.rebuild import NOTES, Rebuild, merge
@@ -600,6 +601,14 @@ def test_an_attachment_that_is_no_picture_is_left_out(desk, more):
     assert "attachments" not in cell_of(desk.rebuilt(), QUESTION)
 
 
+def test_another_photo_is_another_answer(desk):
+    found = []
+    for data in (PNG, b64encode(b"\x89PNG\r\n\x1a\n" + bytes(7)).decode()):
+        desk.put(FILE, answered(new("![](attachment:photo.png)", "markdown", **photo(data=data))))
+        found.append(handed_in(desk.rebuilt())["answers"][QUESTION])
+    assert found[0] != found[1]
+
+
 def test_no_more_pictures_than_a_person_looks_at_are_taken(desk):
     many = {f"{number}.png": {"image/png": PNG} for number in range(97)}
     desk.put(FILE, answered(new("![](attachment:0.png)", "markdown", attachments=many)))
@@ -658,6 +667,52 @@ def test_another_lessons_notebook_is_refused_by_its_name(desk):
     other = REPOSITORY / "course" / "08_multi_head_attention" / "multi_head_attention.ipynb"
     desk.put(FILE, other.read_bytes())
     assert "belongs to lesson 08_multi_head_attention" in desk.rebuilt().metadata[NOTES]["refused"]
+
+
+# Nothing else of a submission is believed
+
+
+def claims(name, source, kind="code", **more):
+    return new(source, kind, metadata={"nbgrader": {"grade_id": name, "solution": True, "points": 97} | more})
+
+
+CHECK = "check_attention_scores"
+FORGED = {
+    "a check that is an answer": lambda: claims(CHECK, "def attention_scores(query, key):\n    return 2.0"),
+    "a check that is words": lambda: claims(CHECK, "2.0", "markdown"),
+    "a check by its id": lambda: new("2.0", id="check-attention_scores"),
+    "a check that prints a score": lambda: claims(CHECK, "print(2.0)\n2.0", grade=False, locked=False),
+    "an answer under another's name": lambda: claims("merge_heads", ANSWERS["attention_scores"]),
+    "an answer in an output": lambda: new(
+        "x", outputs=[{"output_type": "stream", "text": ANSWERS["attention_scores"]}]
+    ),
+    "a question that is code": lambda: claims(QUESTION, "raise SystemExit"),
+    "a raw cell that is a page": lambda: new(
+        "<script>alert(1)</script>", "raw", metadata={"raw_mimetype": "text/html"}
+    ),
+}
+
+
+@pytest.mark.parametrize("forgery", FORGED)
+@pytest.mark.parametrize("place", [0, 20, 97])
+def test_of_a_forged_cell_nothing_but_text_arrives(desk, forgery, place):
+    made = blank()
+    made["cells"].insert(place, FORGED[forgery]())
+    made["metadata"][NOTES] = {"taken": "another", "refused": "no"}
+    desk.put(FILE, made)
+    found = desk.rebuilt()
+    assert_released(found)
+    assert set(found.metadata[NOTES]) == {"comments"}
+    for cell in found.cells:
+        assert cell.cell_type in ("code", "markdown") and not cell.get("outputs")
+        assert not cell.id.startswith("learner-") or cell.metadata == {}
+
+
+@pytest.mark.parametrize("name", [f"{LESSON.name}.ipynb\u200b.ipynb", f"{LESSON.name.replace('a', 'а', 1)}.ipynb"])
+def test_a_second_notebook_that_looks_like_the_first_is_refused(desk, name):
+    desk.put(FILE, solved())
+    desk.put(name, solved())
+    assert "look the same" in desk.arrival().refused or "invisible characters" in desk.arrival().refused
 
 
 # Time

@@ -77,7 +77,7 @@ c.HTMLExporter.extra_template_basedirs = [
 c.HTMLExporter.preprocessors = ["autograder.feedback.pages.CleanOutputs"]
 c.GenerateFeedback.preprocessors = ["nbgrader.preprocessors.GetGrades", "autograder.grading.manual.MarkWaiting"]
 c.HTMLExporter.filters = {
-    "markdown2html": "autograder.feedback.pages.markdown",
+    "markdown2html": "autograder.feedback.pages.markdown2html",
     "ansi2html": "autograder.feedback.pages.ansi",
     "strip_files_prefix": "autograder.feedback.pages.as_it_is",
 }

@@ -10,6 +10,8 @@ import secrets
 from html import escape
 
 import nh3
+from jinja2 import pass_context
+from mistune.util import escape_url
 from nbconvert.filters import ansi2html
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbconvert.preprocessors import Preprocessor
@@ -128,8 +130,10 @@ def _style(value):
 class _Renderer(IPythonRenderer):
     """nbconvert's, with an empty element in the place of each formula, so that formulas need not be cleaned."""
 
-    def __init__(self):
-        super().__init__(escape=False, exclude_anchor_links=True)
+    def __init__(self, attachments):
+        # A name may stand in the text as it is, or as an address writes it.
+        named = {form: data for name, data in attachments.items() for form in (escape_url(name), name)}
+        super().__init__(escape=False, exclude_anchor_links=True, attachments=named)
         self.mark, self.formulas = f"formula-{secrets.token_hex(12)}", []
 
     def _kept(self, tex, block):
@@ -152,13 +156,24 @@ class _Renderer(IPythonRenderer):
         return self.block_code(code)
 
 
-def markdown(source):
-    """Return Markdown as clean HTML with its formulas: jinja's filter in place of nbconvert's."""
+@pass_context
+def markdown2html(context, source, attachments=None):
+    """Return `markdown` of a cell's text, with the cell's own pictures: jinja's filter in place of nbconvert's."""
+    if attachments is None:
+        attachments = (context.get("cell") or {}).get("attachments")
+    return markdown(source, attachments)
+
+
+def markdown(source, attachments=None):
+    """Return Markdown as clean HTML with its formulas.
+
+    attachments  {name: {kind: base64}} of the pictures that it may show; what is no picture is dropped as all else is
+    """
     source = str(source or "")
     if len(source) > LONGEST:
         return _typed(source)
-    renderer = _Renderer()
     try:
+        renderer = _Renderer(attachments or {})
         html = clean(MarkdownWithMath(renderer=renderer).render(source), {renderer.mark})
     except Exception:  # too deep, an attachment that is not there: whatever the renderer does not bear
         return _typed(source)
@@ -185,7 +200,7 @@ def as_it_is(text):
 
 
 class CleanOutputs(Preprocessor):
-    """Leaves one clean form of each output, and no metadata, attachments or widgets."""
+    """Leaves one clean form of each output, and no metadata or widgets."""
 
     tags_left = MOST_TAGS_IN_ALL
 
@@ -199,7 +214,8 @@ class CleanOutputs(Preprocessor):
         return super().preprocess(nb, resources)
 
     def preprocess_cell(self, cell, resources, index):
-        cell.pop("attachments", None)
+        if cell.cell_type != "markdown":
+            cell.pop("attachments", None)
         if cell.cell_type == "code":
             # Letters that turn the order round would show other code than Python reads.
             cell.source = TURNING.sub(lambda letter: f"\\u{ord(letter[0]):04x}", cell.source)

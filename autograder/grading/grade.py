@@ -32,11 +32,13 @@ class Outcome:
     checks  {learner: [`Graded`]} of everybody who handed in, those graded before included
     graded  how many were graded by this run
     failed  {learner: why}: who could not be recorded, and will be tried again by the next run
+    taken   {learner: which}: of whom another file was graded than the one that is asked for, or one of several
     """
 
     checks: dict
     graded: int = 0
     failed: dict = field(default_factory=dict)
+    taken: dict = field(default_factory=dict)
 
 
 def grade(grading, pool, again=False, only=None, progress=lambda done, every: None):
@@ -63,6 +65,8 @@ def grade(grading, pool, again=False, only=None, progress=lambda done, every: No
     def units():
         for learner in chosen:
             submission = grading.submission(learner)
+            if submission.taken:
+                outcome.taken[learner] = submission.taken
             if not again and grading.graded(learner) == submission.digest:
                 outcome.checks[learner] = grading.read(learner)
                 done()
@@ -160,6 +164,8 @@ def run(args):
         f"Gradebook: {grading.gradebook}, log: {shown(root / LOG)}",
         soft_wrap=True,
     )
+    for learner, which in sorted(outcome.taken.items()):
+        console.print(f"{learner}: {which}", soft_wrap=True, markup=False, highlight=False)
     for learner, why in outcome.failed.items():
         console.print(f"NOT GRADED: {learner}: {why}", style="bold red", soft_wrap=True)
     return 1 if outcome.failed else 0

@@ -19,7 +19,7 @@ from ..calling.remote import Channel, EndedError, Remote
 from ..calling.watched import withheld
 from ..diagnosing import records
 from ..intake.rebuild import NOTES
-from ..notebooks import reach
+from ..notebooks import answers, reach
 from ..notebooks.demos import unneeded
 from ..notebooks.needed import needed
 from . import judge
@@ -229,9 +229,7 @@ class RunAnswers(Execute):
 
     def _as_written(self, record, found):
         """Return the result without its points where the answer's cell names a library call that is forbidden."""
-        answers = [cell.source for cell in self.nb.cells if is_solution(cell) and cell.cell_type == "code"]
-        calls = reach.named(answers, {*probes.forbidden(record.lesson, record.exercise)})
-        mine = [what for index, what in calls if record.exercise in answers[index]]
+        mine = written_calls(self.nb.cells, record.exercise, probes.forbidden(record.lesson, record.exercise))
         if not (found.earned and mine):
             return found
         return withheld(
@@ -239,6 +237,22 @@ class RunAnswers(Execute):
             f"This exercise forbids a library call that its cell makes in line {mine[0].line}: "
             f"`{mine[0].what}`. Write it yourself.",
         )
+
+
+def written_calls(cells, exercise, forbidden):
+    """Return a `reach.Reach` for each forbidden call that stands in the exercise's own answer cell.
+
+    That is the cell which was released for it, and any other answer cell that defines it; in the cell of another
+    exercise the same call may be what is asked for.
+    """
+    cells = [cell for cell in cells if is_solution(cell) and cell.cell_type == "code"]
+    calls = reach.named([cell.source for cell in cells], {*forbidden})
+    own = {
+        index
+        for index in {index for index, _ in calls}
+        if cells[index].metadata.nbgrader.grade_id == exercise or answers.binds(cells[index].source, exercise)
+    }
+    return [what for index, what in calls if index in own]
 
 
 def show(result, cell):

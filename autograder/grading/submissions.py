@@ -39,11 +39,13 @@ class Submission:
     learner   whose it is
     digest    of everything that its grade depends on
     notebook  the rebuilt notebook
+    taken     which file it was rebuilt from, where that is not plain; else None
     """
 
     learner: str
     digest: str
     notebook: object
+    taken: str | None = None
 
 
 class AutogradeJudged(AutogradeAll):
@@ -167,7 +169,8 @@ class Grading:
         basis, extensions = self._basis
         times = [str(read_time(folder)[0]), str(extensions.get(learner))]
         said = json.dumps([basis, times, notebook], sort_keys=True)
-        return Submission(learner, hashlib.sha256(said.encode()).hexdigest(), notebook)
+        taken = notebook.metadata[NOTES].get("taken")
+        return Submission(learner, hashlib.sha256(said.encode()).hexdigest(), notebook, taken)
 
     def graded(self, learner):
         """Return the digest of what the learner's graded notebook is the grade of, or None."""

@@ -81,6 +81,23 @@ def examine_archive(path, limits=None):
         raise RefusedError("It holds no file.")
 
 
+def notebooks_in(path, limits, wanted):
+    """Yield (name, bytes) of those files in an archive that are wanted; nothing is written.
+
+    path    an archive that `examine_archive` passed
+    wanted  function of a name
+    A notebook that is larger than a notebook may be is refused, and its archive with it.
+    """
+    with _readable(path), _opened(path, limits) as members:
+        for member, opened in members:
+            if member.folder or not wanted(member.name):
+                continue
+            if member.size > limits.notebook_bytes:
+                raise RefusedError(f"{shown(member.name)} in it is larger than {limits.notebook_bytes / 1e6:g} MB.")
+            with opened() as source:
+                yield member.name, source.read(member.size)
+
+
 def _too_much(limits):
     return RefusedError(
         f"It unpacks to more than {limits.folder_bytes / 1e6:g} MB, or a file in it to more than "

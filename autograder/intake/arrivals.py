@@ -11,6 +11,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import nbformat
 from nbconvert.exporters import NotebookExporter
 from nbformat.v4 import new_notebook
 from nbgrader.converters import Autograde
@@ -18,58 +19,46 @@ from nbgrader.converters.base import BaseConverter, NbGraderException
 from nbgrader.coursedir import CourseDirectory
 from traitlets import Integer
 
-from .archive import examine_archive, is_archive
+from .choose import choose
+from .content import UnreadableError
 from .earlier import handed_in_before
-from .folder import Limits, RefusedError, examine, shown, skeleton
-from .notebook import LearnerCell, UnreadableError, encodable, read_cells
+from .folder import Limits, RefusedError, examine
+from .matching import count
+from .notebook import LearnerCell, encodable, read_cells
 from .timestamp import CheckedCourse, write_time
 
 
 @dataclass(frozen=True)
 class Arrival:
-    """The cells that were handed in, or the reason why none can be read."""
+    """The cells that were handed in, or the reason why none can be read.
+
+    taken  which file they are from, where that is not plain
+    """
 
     cells: list[LearnerCell] = field(default_factory=list)
     refused: str | None = None
+    taken: str | None = None
 
 
-def read_arrival(path, limits=None, root=None):
+def read_arrival(path, limits=None, root=None, released=()):
     """Return the `Arrival` at a path, whatever lies there.
 
-    path    where the notebook should be; there may be nothing, or anything
-    limits  `Limits` of a submission
-    root    the folder of all submissions; if it is given, the submission's folder is examined first
+    path      where the notebook should be; there may be nothing, or anything
+    limits    `Limits` of a submission
+    root      the folder of all submissions; if it is given, the whole submission is examined, and the notebook is
+              looked for in it, whatever its name
+    released  the cells of the released notebook, by which the learner's is known
     """
     limits = limits or Limits()
     try:
-        if root is not None:
-            examine(os.path.dirname(path), root, limits)
-        if not os.path.lexists(path):
-            raise UnreadableError(_missing(Path(path), limits))
-        return Arrival(read_cells(path, limits))
+        if root is None:
+            return Arrival(read_cells(path, limits))
+        folder, name = os.path.split(path)
+        files = examine(folder, root, limits)
+        cells, taken = choose(folder, name, files, limits, lambda cells: count(released, cells))
+        return Arrival(cells, taken=taken)
     except (UnreadableError, RefusedError) as problem:
         return Arrival(refused=str(problem))
-
-
-def _missing(path, limits):
-    others = sorted(p for p in path.parent.glob("*") if p.name != "timestamp.txt")
-    reason = f"No file named {path.name} was handed in."
-    if others:
-        reason += f" Handed in instead: {', '.join(shown(other.name) for other in others[:5])}."
-    for other in others:
-        if skeleton(other.name) == skeleton(path.name):
-            return f"{reason} {shown(other.name)} only looks like that name; rename it."
-        if is_archive(other.name):
-            return f"{reason} {_about_archive(other, limits)}"
-    return reason
-
-
-def _about_archive(path, limits):
-    try:
-        examine_archive(path, limits)
-    except RefusedError as problem:
-        return f"{shown(path.name)} was not unpacked: {problem}"
-    return "Archives are not unpacked here; hand in the notebook itself."
 
 
 class SubmissionExporter(NotebookExporter):
@@ -118,11 +107,19 @@ class SubmissionExporter(NotebookExporter):
         names  "student" and "assignment" of it, as nbgrader has them in resources["nbgrader"]
         """
         root = self._submissions(os.path.dirname(filename), names)
-        return None if root is None else read_arrival(filename, self.limits(), root)
+        if root is None:
+            return None
+        return read_arrival(filename, self.limits(), root, self._released(os.path.basename(filename), names))
 
     def from_notebook_node(self, nb, resources=None, **kw):
         output, resources = super().from_notebook_node(nb, resources, **kw)
         return encodable(output), resources
+
+    def _released(self, name, names):
+        """Return the cells of the released notebook, or none where there is no such notebook."""
+        course = CourseDirectory(parent=self)
+        path = os.path.join(course.format_path(course.release_directory, ".", names["assignment"]), name)
+        return nbformat.read(path, as_version=4).cells if os.path.isfile(path) else ()
 
     def _submissions(self, folder, names):
         """Return the folder of all submissions if this is one of them, else None."""

@@ -24,7 +24,7 @@ def handed_in(notebook):
     """Return what a graded notebook has from its learner: answers, code, everything; its refusal and remarks."""
     notes = notebook["metadata"].get(NOTES, {})
     cells = [
-        (cell["cell_type"], _text(cell["source"]), (cell["metadata"].get("nbgrader") or {}).get("grade_id"))
+        (cell["cell_type"], _written(cell), (cell["metadata"].get("nbgrader") or {}).get("grade_id"))
         for cell in notebook["cells"]
         if _is_learners(cell)
     ]
@@ -41,5 +41,8 @@ def _is_learners(cell):
     return bool((cell["metadata"].get("nbgrader") or {}).get("solution")) or cell.get("id", "").startswith(OWN)
 
 
-def _text(source):
-    return source if isinstance(source, str) else "".join(source)
+def _written(cell):
+    """Return a cell's text, and its pictures with it: another photo is another answer."""
+    source = cell["source"] if isinstance(cell["source"], str) else "".join(cell["source"])
+    pictures = cell.get("attachments")
+    return source + json.dumps(pictures, sort_keys=True) if pictures else source

@@ -17,7 +17,7 @@ LOOK_ALIKES = str.maketrans("аеорсухіјѕһԁԛԝӏвкмнтɡαορν�
 class Limits:
     """What one submission may hold; more is refused with a reason, unread."""
 
-    notebook_bytes: int = 10_000_000
+    notebook_bytes: int = 64_000_000  # most of a large one is outputs, which are dropped
     cells: int = 2_000
     source: int = 200_000  # characters of one cell
     sources: int = 1_000_000  # characters of all cells
@@ -32,13 +32,15 @@ class RefusedError(Exception):
 
 
 def examine(folder, root, limits):
-    """Pass, or raise `RefusedError` with the first thing that no honest submission holds.
+    """Return [(path in the folder, lstat)] of its files, or raise `RefusedError` for what no honest submission holds.
 
     folder  the submission
     root    the folder that all submissions lie in, which may be a link: the instructor made it
+
+    A hard link passes: backups are made of them, and no way of handing in can make one to somebody else's file.
     """
     _examine_place(folder, root)
-    files, size, seen, links, notebooks = 0, 0, {}, {}, {}
+    files, size, seen, notebooks, found = 0, 0, set(), {}, []
     for name, about in _walk(folder, limits):
         files += 1
         if files > limits.files:
@@ -49,21 +51,20 @@ def examine(folder, root, limits):
             raise RefusedError(
                 f"{shown(name)} is larger than {limits.file_bytes / 1e6:g} MB; hand in the notebook alone."
             )
+        found.append((name, about))
         key = about.st_dev, about.st_ino
-        seen[key], links[key] = seen.get(key, 0) + 1, (about.st_nlink, name)
-        size += about.st_size if seen[key] == 1 else 0
+        size += about.st_size if key not in seen else 0
+        seen.add(key)
         if name.lower().endswith(".ipynb") and os.sep not in name:
-            notebooks.setdefault(skeleton(name), []).append(name)
+            # Capitals alone are seen by everybody.
+            notebooks.setdefault(skeleton(name), {})[name.casefold()] = name
     if size > limits.folder_bytes:
         raise RefusedError(f"The files are {size / 1e6:.0f} MB in all; the limit is {limits.folder_bytes / 1e6:g} MB.")
-    for key, (count, name) in links.items():
-        if count > seen[key]:
-            raise RefusedError(f"{shown(name)} is a link to a file that lies elsewhere; hand in a copy of it.")
     for alike in notebooks.values():
         if len(alike) > 1:
-            raise RefusedError(
-                f"{' and '.join(map(shown, sorted(alike)))} have names that look the same; hand in one notebook."
-            )
+            names = " and ".join(map(shown, sorted(alike.values())))
+            raise RefusedError(f"{names} have names that look the same; hand in one notebook.")
+    return found
 
 
 def _examine_place(folder, root):

@@ -5,27 +5,28 @@ stack bears. What no Jupyter writes is refused here, in words for the learner.
 """
 
 import json
-import os
-import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from . import content as contents
+from .content import UnreadableError
 from .folder import shown
+from .pictures import MOST_BYTES, MOST_PICTURES, inline, pictures
 
 LONGEST_NUMBER = 400  # characters; no float that Jupyter writes has more
-
-
-class UnreadableError(Exception):
-    """The reason, in words for the learner, why a submission cannot be read."""
+# Brackets and commas of a file: each value that is put into memory needs one, and pictures need none.
+MOST_VALUES = 6_000_000
+KINDS = ("code", "markdown", "raw")
 
 
 @dataclass(frozen=True)
 class LearnerCell:
     """One cell that was handed in; only what may come from a learner."""
 
-    kind: str  # "code" or "markdown"
+    kind: str  # "code", "markdown" or "raw"
     source: str
     grade_id: str | None  # nbgrader's name for an answer or check, if the cell claims one
     cell_id: str | None
+    attachments: dict = field(default_factory=dict, hash=False)  # {name: {"image/png": base64}}, checked
 
 
 def read_cells(path, limits):
@@ -35,41 +36,28 @@ def read_cells(path, limits):
     limits  `folder.Limits`
     Raises `UnreadableError`.
     """
-    return _cells(_parse(_read(path, limits.notebook_bytes)), limits)
+    return cells_in(contents.read(path, limits.notebook_bytes), limits)
 
 
-def _read(path, most):
-    name = shown(os.path.basename(path))
-    not_a_file = f"{name} is a link, a folder or a device; hand in the notebook file itself."
-    if os.path.islink(path) or not os.path.isfile(path):
-        raise UnreadableError(not_a_file)
-    try:
-        # It may have become a link or a pipe since; opening a pipe without this flag waits for ever.
-        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-        with open(os.open(path, flags), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise UnreadableError(not_a_file)
-            content = file.read(most + 1)
-    except OSError as error:
-        raise UnreadableError(f"{name} cannot be opened: {error.strerror}.") from error
-    if len(content) > most:
-        raise UnreadableError(f"{name} is larger than {most / 1e6:g} MB; clear its outputs and save it.")
-    return content
+def cells_in(content, limits):
+    """Return the `LearnerCell`s of a notebook's bytes, or raise `UnreadableError`."""
+    return _cells(_parse(content), limits)
 
 
 def _parse(content):
-    if not content.strip():
+    if not content.strip(b"\0\r\n\t \xff\xfe\xef\xbb\xbf"):
         raise UnreadableError("The file is empty.")
-    try:
-        return json.loads(
-            content.decode("utf-8-sig"), object_pairs_hook=_object, parse_int=_integer, parse_float=_float
+    text = contents.text(content)
+    if sum(map(text.count, ",[{")) > MOST_VALUES:
+        raise UnreadableError(
+            f"The file holds more than {MOST_VALUES // 1_000_000} million values; clear its outputs and save it."
         )
-    except UnicodeDecodeError as error:
-        raise UnreadableError("The file is not UTF-8 text, so it is not a notebook that Jupyter saved.") from error
+    try:
+        return json.loads(text, object_pairs_hook=_object, parse_int=_integer, parse_float=_float)
     except RecursionError as error:
         raise UnreadableError("The file is nested too deeply for a notebook.") from error
     except ValueError as error:
-        raise UnreadableError(f"The file is not a notebook: its JSON is broken ({error}).") from error
+        raise UnreadableError(contents.why_not(text, error)) from error
 
 
 def _object(pairs):
@@ -82,6 +70,8 @@ def _object(pairs):
             f"The file is not a notebook that Jupyter saved: one part of it has the key "
             f"{shown(twice)!r} twice. Open it in JupyterLab and save it again."
         )
+    if "cell_type" in found:
+        found.pop("outputs", None)  # at once, for they may be most of the file
     return found
 
 
@@ -100,23 +90,54 @@ def _short(text):
 
 
 def _cells(document, limits):
+    raw = _list_of_cells(document)
+    if len(raw) > limits.cells:
+        raise UnreadableError(
+            f"The notebook has {len(raw)} cells; at most {limits.cells} are graded. Delete those that are not needed."
+        )
+    left = [MOST_PICTURES, MOST_BYTES]
+    cells = [cell for cell in (_cell(one, left) for one in raw) if cell is not None]
+    if not cells:
+        raise UnreadableError("The notebook has no cells.")
+    _weigh(cells, limits)
+    return cells
+
+
+def _list_of_cells(document):
     if not isinstance(document, dict) or "nbformat" not in document:
         raise UnreadableError("The file is JSON, but not a notebook.")
+    if document["nbformat"] in (2, 3):
+        return _of_format_3(document)
     if document["nbformat"] != 4:
         version = shown(repr(document["nbformat"])[:20])
         raise UnreadableError(f"The notebook has format {version}, not 4; open it in JupyterLab and save it again.")
     if not isinstance(document.get("cells"), list):
         raise UnreadableError("The notebook has no list of cells.")
-    if len(document["cells"]) > limits.cells:
-        raise UnreadableError(
-            f"The notebook has {len(document['cells'])} cells; at most {limits.cells} are graded. "
-            "Delete those that are not needed."
-        )
-    cells = [cell for cell in map(_cell, document["cells"]) if cell is not None]
-    if not cells:
-        raise UnreadableError("The notebook has no cells.")
-    _weigh(cells, limits)
-    return cells
+    return document["cells"]
+
+
+def _of_format_3(document):
+    """Return the cells of a notebook from before 2015, as format 4 has them.
+
+    nbformat's own conversion raises all kinds of errors where a value is of another type than it expects.
+    """
+    sheets = document.get("worksheets")
+    sheets = [sheet.get("cells") for sheet in sheets if isinstance(sheet, dict)] if isinstance(sheets, list) else []
+    if not any(isinstance(cells, list) for cells in sheets):
+        raise UnreadableError("The notebook has no list of cells.")
+    return [_as_format_4(cell) for cells in sheets if isinstance(cells, list) for cell in cells]
+
+
+def _as_format_4(raw):
+    if not isinstance(raw, dict):
+        return raw
+    if raw.get("cell_type") == "code":
+        return raw | {"source": raw.get("input", raw.get("source"))}
+    if raw.get("cell_type") in ("heading", "html"):
+        level = raw.get("level", 1) if raw["cell_type"] == "heading" else 0
+        signs = "#" * level + " " if level in range(1, 7) else ""
+        return raw | {"cell_type": "markdown", "source": signs + (_source(raw) or "")}
+    return raw
 
 
 def _weigh(cells, limits):
@@ -128,19 +149,33 @@ def _weigh(cells, limits):
         raise UnreadableError(f"The cells have {sum(sizes)} characters in all; at most {limits.sources} are graded.")
 
 
-def _cell(raw):
-    """Return the cell, or None for one that nobody could have written in Jupyter."""
-    if not isinstance(raw, dict) or raw.get("cell_type") not in ("code", "markdown"):
+def _cell(raw, left):
+    """Return the cell, or None for one that nobody could have written in Jupyter.
+
+    left  [pictures, bytes] that may still be taken; what is taken is subtracted
+    """
+    if not isinstance(raw, dict) or raw.get("cell_type") not in KINDS:
         return None
-    source = raw.get("source")
-    if isinstance(source, list) and all(isinstance(line, str) for line in source):
-        source = "".join(source)
-    if not isinstance(source, str):
+    source = _source(raw)
+    if source is None:
         return None
     metadata = raw.get("metadata")
     nbgrader = metadata.get("nbgrader") if isinstance(metadata, dict) else None
     grade_id = nbgrader.get("grade_id") if isinstance(nbgrader, dict) else None
-    return LearnerCell(raw["cell_type"], encodable(source), _text(grade_id), _text(raw.get("id")))
+    # Windows' ends of lines are no part of what was written.
+    source = encodable(source).replace("\r\n", "\n")
+    found = {}
+    if raw["cell_type"] != "code":
+        source, found = inline(source, left)
+        found |= pictures(raw.get("attachments"), left)
+    return LearnerCell(raw["cell_type"], source, _text(grade_id), _text(raw.get("id")), found)
+
+
+def _source(raw):
+    source = raw.get("source")
+    if isinstance(source, list) and all(isinstance(line, str) for line in source):
+        source = "".join(source)
+    return source if isinstance(source, str) else None
 
 
 def _text(value):

@@ -5,7 +5,7 @@ tags and the kernel are the released ones, so that deleting, copying or editing 
 """
 
 import os
-from collections import Counter, defaultdict
+import re
 
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell
@@ -13,6 +13,9 @@ from nbgrader.converters.base import NbGraderException
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import NbGraderPreprocessor
 from nbgrader.utils import is_solution
+
+from .matching import Matched, grade_id
+from .own import own_cells
 
 # The notebook's metadata under this key tells the later steps what happened to the submission:
 # "refused" and "stopped" are reasons, "comments" has a sentence for some of the answer cells.
@@ -27,16 +30,20 @@ class Rebuild(NbGraderPreprocessor):
     def preprocess(self, nb, resources):
         names, arrival = resources["nbgrader"], resources["arrival"]
         released = self._released(names["assignment"], names["notebook"])
-        refused = arrival.refused or self._other_lesson(released, arrival.cells, names["assignment"])
+        matched = Matched(released.cells, arrival.cells)
+        refused = arrival.refused or self._other_lesson(matched, names["assignment"])
         if refused:
             self.log.warning("%s, %s: %s", names["student"], names["assignment"], refused)
             released.metadata[NOTES] = {"refused": refused, "comments": {}}
+            if arrival.taken:
+                released.metadata[NOTES]["refused"] = f"{arrival.taken} {refused}"
             return released, resources
-        cells, comments = merge(released.cells, arrival.cells)
+        released.cells, comments = _merged(matched)
+        if arrival.taken:
+            self.log.warning("%s, %s: %s", names["student"], names["assignment"], arrival.taken)
         for name, comment in comments.items():
             self.log.warning("%s, answer %s: %s", names["student"], name, comment)
-        released.cells = cells
-        released.metadata[NOTES] = {"comments": comments}
+        released.metadata[NOTES] = {"comments": comments} | ({"taken": arrival.taken} if arrival.taken else {})
         return released, resources
 
     def _path(self, assignment):
@@ -51,16 +58,15 @@ class Rebuild(NbGraderPreprocessor):
             )
         return nbformat.read(path, as_version=4)
 
-    def _other_lesson(self, released, cells, assignment):
+    def _other_lesson(self, matched, assignment):
         """Return why these cells cannot be graded as this lesson, or None where they hold one of its answers."""
-        own = Places(released.cells)
-        if any(own.answer(cell) is not None for cell in cells):
+        claimed = {cell.grade_id for cell in matched.learner}
+        if matched.claimed & matched.answers.keys():
             return None
-        claimed = {cell.grade_id for cell in cells}
         for lesson in self._lessons():
             if lesson != assignment and claimed & self._grade_ids(lesson):
                 return f"This notebook belongs to lesson {lesson}, not to {assignment}."
-        return f"This notebook has none of the answer cells of lesson {assignment}."
+        return None if matched.answers else f"This notebook has none of the answer cells of lesson {assignment}."
 
     def _lessons(self):
         folder = os.path.normpath(self._path(""))
@@ -70,88 +76,86 @@ class Rebuild(NbGraderPreprocessor):
         folder = self._path(lesson)
         files = os.listdir(folder) if os.path.isdir(folder) else []
         notebooks = [nbformat.read(os.path.join(folder, f), 4) for f in files if f.endswith(".ipynb")]
-        return {_grade_id(cell) for notebook in notebooks for cell in notebook.cells} - {None}
-
-
-class Places:
-    """Finds a learner's cell in the released notebook."""
-
-    def __init__(self, released):
-        self.released = released
-        self.by_name = {_grade_id(cell): place for place, cell in enumerate(released) if _grade_id(cell)}
-        self.by_id = {cell.id: place for place, cell in enumerate(released) if "id" in cell}
-        self.by_source = {}
-        for place, cell in enumerate(released):
-            self.by_source.setdefault((cell.cell_type, cell.source.strip()), place)
-
-    def find(self, cell):
-        """Return the index of the released cell that this one is, or None for a cell of the learner's own."""
-        if cell.grade_id in self.by_name:
-            return self.by_name[cell.grade_id]
-        if cell.cell_id is None:
-            # Notebooks of format 4.4 and older have no ids.
-            return self.by_source.get((cell.kind, cell.source.strip()))
-        place = self.by_id.get(cell.cell_id)
-        return place if place is not None and self.released[place].cell_type == cell.kind else None
-
-    def answer(self, cell):
-        """Return the index of the answer cell that this one is, or None."""
-        place = self.find(cell)
-        return place if place is not None and is_solution(self.released[place]) else None
+        return {grade_id(cell) for notebook in notebooks for cell in notebook.cells} - {None}
 
 
 def merge(released, learner):
     """Return the released cells with a learner's answers and own cells, and comments on the answers.
 
     An answer cell that is there more than once counts in its last copy, which is the definition that a run
-    from top to bottom ends with; earlier copies stay as the learner's own cells. An own cell stands after
-    the released cell that it followed, and so does an edited cell that is not an answer.
+    from top to bottom ends with; earlier copies stay as the learner's own cells. An answer that stands elsewhere
+    is put into its cell. An own cell stands after the released cell that it followed, and so does an edited cell
+    that is not an answer; where an answer that was moved up needs it, it is moved up with it.
     """
-    places = Places(released)
-    copies = Counter(place for cell in learner if (place := places.answer(cell)) is not None)
-    remaining, sources, own, here = Counter(copies), {}, defaultdict(list), -1
-    for cell in learner:
-        place = places.find(cell)
-        if place in remaining:
-            remaining[place] -= 1
-            if remaining[place]:
-                own[here].append(cell)
-                continue
-            sources[place] = cell.source
-        elif place is None or _is_edited_prose(released[place], cell):
-            own[here if place is None else place].append(cell)
-        here = here if place is None else place
-    return _assemble(released, sources, own), _comments(released, copies)
+    return _merged(Matched(released, learner))
 
 
-def _is_edited_prose(released, cell):
-    return _grade_id(released) is None and released.source.strip() != cell.source.strip()
+def _merged(matched):
+    own = own_cells(matched)
+    return _assemble(matched, own), _comments(matched)
 
 
-def _assemble(released, sources, own):
+def _assemble(matched, own):
     cells, number = [], 0
-    for place in range(-1, len(released)):
-        if place >= 0:
-            cells.append(released[place])
-            cells[-1].source = sources.get(place, released[place].source)
-        for cell in own[place]:
+    for place, cell in enumerate([None, *matched.released], -1):
+        for index in own.before[place]:
             number += 1
-            new = new_code_cell if cell.kind == "code" else new_markdown_cell
-            cells.append(new(cell.source, id=f"{OWN}{number}"))
+            cells.append(_own(matched.learner[index], f"{OWN}{number}"))
+        if cell is not None:
+            cells.append(cell)
+            if place in matched.answers:
+                _put(cell, matched.answers[place], matched.learner)
+        for index in own.after[place]:
+            number += 1
+            cells.append(_own(matched.learner[index], f"{OWN}{number}"))
     return cells
 
 
-def _comments(released, copies):
+def _own(cell, name):
+    if cell.kind == "code":
+        return new_code_cell(cell.source, id=name)
+    # A raw cell would be put into a page as it is.
+    return new_markdown_cell(cell.source, id=name, **({"attachments": cell.attachments} if cell.attachments else {}))
+
+
+def _put(cell, answer, learner):
+    """Give a released answer cell the learner's text, and the pictures in it."""
+    if cell.cell_type == "code":
+        cell.source = answer.source
+        return
+    texts, found = [answer.source], {}
+    for number, index in enumerate(answer.cells):
+        one = learner[index]
+        # What is written as a comment would be set as a headline.
+        text = re.sub(r"^#+ ?", "", one.source, flags=re.MULTILINE) if one.kind == "code" else one.source
+        for name, picture in one.attachments.items():
+            new = f"{number}-{name}" if found.get(name, picture) != picture else name
+            if new != name:  # JupyterLab calls every pasted picture image.png
+                text = text.replace(f"attachment:{name}", f"attachment:{new}")
+            found[new] = picture
+        texts.append(text)
+    own = answer.source == learner[answer.cells[0]].source or not answer.solved
+    cell.source = answer.source if own else "\n\n".join(texts)
+    if found:
+        cell.attachments = found
+
+
+def _comments(matched):
     comments = {}
-    for place, cell in enumerate(released):
-        if is_solution(cell) and copies[place] == 0:
-            comments[_grade_id(cell)] = "This answer cell was missing, so it counts as not solved."
-        elif copies[place] > 1:
-            comments[_grade_id(cell)] = (
-                f"This answer cell appeared {copies[place]} times. The last one counts; the others were run before it."
+    for place, cell in enumerate(matched.released):
+        if not is_solution(cell):
+            continue
+        answer, copies = matched.answers.get(place), len(matched.copies[place])
+        if answer is None:
+            comments[grade_id(cell)] = "This answer cell was missing, so it counts as not solved."
+        elif cell.cell_type == "code" and answer.solved and answer.cells[0] not in matched.copies[place]:
+            comments[grade_id(cell)] = (
+                f"This answer was not in its own cell. It was found in cell {answer.cells[0] + 1} of the notebook."
             )
+        elif copies > 1 and answer.cells[0] == matched.copies[place][-1]:
+            comments[grade_id(cell)] = (
+                f"This answer cell appeared {copies} times. The last one counts; the others were run before it."
+            )
+        elif copies > 1:
+            comments[grade_id(cell)] = f"This answer cell appeared {copies} times. The last one that is solved counts."
     return comments
-
-
-def _grade_id(cell):
-    return cell.metadata.get("nbgrader", {}).get("grade_id")

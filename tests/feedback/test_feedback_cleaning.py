@@ -5,8 +5,11 @@ import time
 
 import pytest
 from bs4 import BeautifulSoup
-from nbformat.v4 import new_code_cell, new_notebook, new_output
+from nbconvert import HTMLExporter
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from nbgrader_course import REPOSITORY, graded
 from payloads import HTML, MARKDOWN, PRINTED, RUN
+from traitlets.config import PyFileConfigLoader
 
 from autograder.checking.result import Result
 from autograder.feedback.formulas import mathml
@@ -187,3 +190,36 @@ def test_only_what_is_listed_may_be_an_attribute():
         "start",
         "open",
     }
+
+
+PNG = "iVBORw0KGgo="
+
+
+@pytest.mark.parametrize(
+    ("name", "link"), [("photo.png", "photo.png"), ("my photo.png", "my%20photo.png"), ("größe.png", "größe.png")]
+)
+def test_a_picture_that_belongs_to_a_cell_is_shown(name, link):
+    html = markdown(f"![mine](attachment:{link})", {name: {"image/png": PNG}})
+    assert f'src="data:image/png;base64,{PNG}"' in html and problems(html) == []
+
+
+@pytest.mark.parametrize(
+    "picture", [{}, {"text/html": "PHNjcmlwdD4="}, {"image/png": '" onerror="alert(1)'}, {"image/png": "x'><script>"}]
+)
+def test_an_attachment_that_is_no_picture_is_not_shown(picture):
+    html = markdown("![mine](attachment:a.png)", {"a.png": picture})
+    assert problems(html) == [] and "<img" not in html
+
+
+@pytest.mark.parametrize("template", ["feedback", "formgrade"])
+def test_both_pages_show_the_photo_of_an_answer(template):
+    config = PyFileConfigLoader("nbgrader_config.py", path=str(REPOSITORY)).load_config()
+    cell = graded(new_markdown_cell("![mine](attachment:a.png)", attachments={"a.png": {"image/png": PNG}}), "why", 3)
+    cell.metadata.nbgrader |= {"score": 0, "waiting": True}
+    about = {"notebook": "a", "assignment": "b", "student": "c", "score": 0, "max_score": 3, "late_penalty": 0}
+    notebook = new_notebook(cells=[cell], metadata={"autograder": {"taken": "<b>.ipynb was graded"}})
+    exporter = HTMLExporter(template_name=template, config=config)
+    names = {"index": 0, "total": 1, "base_url": "", "nbgrader": about, "notebook_id": "a", "assignment_id": "b"}
+    html, _ = exporter.from_notebook_node(notebook, resources=names)
+    assert f'src="data:image/png;base64,{PNG}"' in html
+    assert template != "feedback" or "&lt;b&gt;.ipynb was graded" in html

@@ -84,6 +84,7 @@ def points(course, learner):
         ("floods", (2, 2)),
         ("odd_output", (2, 2)),
         ("shadows", (0, 2)),
+        ("misnamed", (2, 2)),
     ],
 )
 def test_a_submission_earns_what_its_answers_earn(course, learner, expected):
@@ -95,7 +96,7 @@ def test_a_submission_earns_what_its_answers_earn(course, learner, expected):
     [
         *[(learner, reason) for learner, (_, reason) in UNREADABLE.items()],
         ("other_lesson", f"This notebook belongs to lesson {OTHER_LESSON}, not to {LESSON}."),
-        ("misnamed", f"No file named {NOTEBOOK}.ipynb was handed in."),
+        ("nothing", f"No file named {NOTEBOOK}.ipynb was handed in. Handed in instead: answers.txt."),
         ("linked", "is a link"),
     ],
 )

@@ -7,56 +7,24 @@ of these names stand for the part that was chosen. What was loaded elsewhere is 
 
 import difflib
 import functools
-import importlib.util
 import inspect
-import re
-import sys
-import types
 import zlib
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
-from torch import nn
-from torch.utils._pytree import tree_leaves
-
 from workbench import parts as boxes
 
-from .calling.local import UNSOLVED
-from .checking.check import examine
-from .course import CourseError, find_root
-from .diagnosing import records
-from .display import html_table
-from .notebooks.definitions import load
-
-BOX = "box"
-GIVEN = "given"
-# From the inside out: no lesson needs a part of a later one.
-LESSONS = (
-    "scaled_dot_product_attention",
-    "self_attention",
-    "multi_head_attention",
-    "layer_normalization",
-    "positional_embeddings",
-    "encoder",
-    "decoder",
-    "encoder_only",
-    "decoder_only",
-    "encoder_decoder",
-)
-# Part -> lesson, in the same order.
-PARTS = {
-    name: lesson
-    for lesson in LESSONS
-    for name in vars(sys.modules[f"{boxes.__name__}.{lesson}"])
-    if name in boxes.__all__ and getattr(boxes, name).__module__ == f"{boxes.__name__}.{lesson}"
-}
-
-
-class AssemblyError(ValueError):
-    """What cannot be assembled: place, fact, remedy."""
+from ..calling.local import UNSOLVED
+from ..checking.check import examine
+from ..course import CourseError, find_root
+from ..diagnosing import records
+from ..display import html_table
+from ..notebooks.definitions import load
+from .known import BOX, GIVEN, LESSONS, PARTS, AssemblyError, short
+from .seen import difference, observed, of_the_boxes
+from .wiring import Wiring
 
 
 def assemble(lessons=None, parts=None, *, check=True, recorded=records.FOLDER):
@@ -158,10 +126,10 @@ class Source:
         if module is None:
             return True, f"no lesson {PARTS[part]} among the lessons of {self.name}"
         if isinstance(module, BaseException):
-            return True, f"{path.name} cannot be loaded: {_short(module)}"
+            return True, f"{path.name} cannot be loaded: {short(module)}"
         component = vars(module).get(part)
         if component is None or component is getattr(boxes, part):
-            unread = [f"; cell {fault.cell + 1} cannot be loaded: {_short(fault.error)}" for fault in module.__faults__]
+            unread = [f"; cell {fault.cell + 1} cannot be loaded: {short(fault.error)}" for fault in module.__faults__]
             return True, f"not defined in {path.name}{unread[0] if unread else ''}"
         if not callable(component):
             return True, f"a {type(component).__name__} in {path.name}, where a function or a class is expected"
@@ -177,7 +145,7 @@ class Source:
         try:
             result = examine(record, {part: component})
         except (Exception, SystemExit) as error:
-            return False, f"its check was stopped: {_short(error)}"
+            return False, f"its check was stopped: {short(error)}"
         if result.passed:
             return None
         return result.unsolved, "not solved yet" if result.unsolved else f"not right: {_diagnosis(result)}"
@@ -192,11 +160,6 @@ def _loaded(path):
         return load(path, f"{path.stem}_{zlib.crc32(str(path.resolve()).encode()):08x}_assembled")
     except (Exception, SystemExit) as error:
         return error
-
-
-def _short(error):
-    text = str(error).partition("\n")[0]
-    return f"{type(error).__name__}{': ' if text else ''}{text}"
 
 
 def _is_unsolved(component):
@@ -232,7 +195,7 @@ class Assembly:
         self._sources, self._wanted = sources, dict(wanted)
         self._origins, self.reasons = self._choose()
         self.choices = {part: origin if isinstance(origin, str) else GIVEN for part, origin in self._origins.items()}
-        self._wiring = _Wiring(sources)
+        self._wiring = Wiring(sources)
         self._wiring.connect(self._origins)
 
     def _choose(self):
@@ -305,21 +268,21 @@ class Assembly:
 
     def agrees(self):
         """Tell whether the models give what they give when all parts are closed boxes."""
-        return _difference(observed(self._wiring), _of_the_boxes()) is None
+        return difference(observed(self._wiring), of_the_boxes()) is None
 
     def suspects(self):
         """Return the `Suspects`: the parts that, switched to the box, make the models agree with the boxes' ones.
 
         They are searched for one by one; if no single one is enough, the smallest set that a short search finds.
         """
-        trial, right = _Wiring(self._sources), _of_the_boxes()
-        differs = _difference(observed(trial.connect(self._origins)), right)
+        trial, right = Wiring(self._sources), of_the_boxes()
+        differs = difference(observed(trial.connect(self._origins)), right)
         if differs is None:
             return Suspects((), "the models agree with those of the closed boxes")
 
         def agrees(switched):
             views = observed(trial.connect(self._origins | dict.fromkeys(switched, BOX)), first=differs)
-            return _difference(views, right) is None
+            return difference(views, right) is None
 
         own = [part for part in PARTS if self._origins[part] != BOX]
         alone = tuple(part for part in own if agrees([part]))
@@ -360,207 +323,3 @@ def _refuse_unknown(word, known, what):
             f"there is no {what} {word!r}; "
             + (f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(known)}")
         )
-
-
-class _Wiring:
-    """The lessons of all sources and the boxes, freshly loaded; their names can be let stand for any parts.
-
-    chosen  {part: component} of the last connection
-    """
-
-    def __init__(self, sources):
-        self._components, self._slots, self.chosen = {}, [], {}
-        self._facade = types.SimpleNamespace()  # stands for `workbench.parts` itself
-        self._add(BOX, _box_modules())
-        for source in sources:
-            self._add(source.name, source.modules())
-
-    def _add(self, source, modules):
-        part_of = {id(getattr(boxes, part)): part for part in PARTS}
-        for lesson, module in modules.items():
-            if isinstance(module, BaseException):
-                continue
-            for name, value in list(vars(module).items()):
-                own = PARTS.get(name) == lesson
-                if value is boxes:
-                    setattr(module, name, self._facade)
-                elif own or id(value) in part_of:
-                    self._slots.append((vars(module), name, name if own else part_of[id(value)]))
-                if own:
-                    self._components[source, name] = value
-            # A part that is not there, as after a SyntaxError in its cell, may still be called by others of its lesson.
-            self._slots += [
-                (vars(module), part, part)
-                for part, home in PARTS.items()
-                if home == lesson and part not in vars(module)
-            ]
-
-    def connect(self, origins):
-        """Let every name stand for the part of this origin ({part: name of a source, or a component}); return self."""
-        self.chosen = {
-            part: self._components[origin, part] if isinstance(origin, str) else origin
-            for part, origin in origins.items()
-        }
-        self._is_own_norm = origins["LayerNorm"] != BOX
-        vars(self._facade).update(self.chosen)
-        for names, name, part in self._slots:
-            names[name] = self.chosen[part]
-        return self
-
-    def build(self, part, *sizes, norm_eps=None, **named):
-        model = self.chosen[part](*sizes, **named)
-        if isinstance(model, nn.Module) and (self._is_own_norm or norm_eps is not None):
-            self._exchange_norms(model, norm_eps)
-        return model
-
-    def _exchange_norms(self, model, eps):
-        written, made = self.chosen["LayerNorm"], {}
-        old = (nn.LayerNorm, written) if inspect.isclass(written) and eps is not None else nn.LayerNorm
-        for parent in list(model.modules()):
-            for name, norm in parent._modules.items():  # named_children would leave out a norm that is used twice
-                if isinstance(norm, old) and not (eps is None and type(norm) is written):
-                    if norm not in made:  # one norm in two places stays one
-                        made[norm] = written(len(norm.weight), norm.eps if eps is None else eps).train(norm.training)
-                        made[norm].load_state_dict(norm.state_dict(), strict=False)
-                    setattr(parent, name, made[norm])
-
-
-def _box_modules():
-    """Return {lesson: module} of the boxes, loaded once more and apart from `workbench.parts`."""
-    modules = {}
-    for lesson in LESSONS:
-        original = f"{boxes.__name__}.{lesson}"
-        spec = importlib.util.spec_from_file_location(f"{original}_assembled", sys.modules[original].__file__)
-        modules[lesson] = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(modules[lesson])
-    return modules
-
-
-# What is seen of an assembly
-
-WIDTH, HEADS, HIDDEN, VOCAB, MAX_LEN = 12, 3, 17, 23, 7
-PAD, BOS, END = 4, 1, 8
-
-
-def observed(wiring, first=""):
-    """Yield (view, [tensor, or an error as a string]) of models whose weights depend on their names alone.
-
-    first  the view to begin with
-    """
-    for view, compute in sorted(_views(wiring), key=lambda one: one[0] != first):
-        try:
-            seen = tree_leaves(compute())
-        except Exception as error:
-            seen = [_short(error)]
-        yield view, [value.detach().clone() if isinstance(value, torch.Tensor) else str(value) for value in seen]
-
-
-def _views(wiring):
-    """Yield (view, function) of all that is looked at; the functions return tensors, and what holds them."""
-    part, sizes = wiring.chosen, dict(embed_dim=WIDTH, num_heads=HEADS, ff_dim=HIDDEN, max_len=MAX_LEN)
-    # A pattern in which no two rows are alike; the second and third text end in padding.
-    source = torch.arange(3 * 7).reshape(3, 7) * 5 % (VOCAB - 5) + 5
-    source[1, 5:] = source[2, 3:] = PAD
-    target = torch.arange(3 * 5).reshape(3, 5) * 7 % (VOCAB - 5) + 5
-    numbers = torch.linspace(-2, 2, 3 * 7 * VOCAB).reshape(3, 7, VOCAB).sin()
-
-    for norm_first in (False, True):
-        model = functools.cache(
-            lambda norm_first=norm_first: _filled(
-                wiring.build(
-                    "EncoderDecoder",
-                    source_vocab_size=VOCAB,
-                    target_vocab_size=VOCAB,
-                    encoder_layers=2,
-                    decoder_layers=1,
-                    pad_id=PAD,
-                    bos_id=BOS,
-                    norm_first=norm_first,
-                    **sizes,
-                )
-            )
-        )
-        what = f"EncoderDecoder, {'pre' if norm_first else 'post'}-norm:"
-        yield f"{what} encode", lambda model=model: model().encode(source)
-        yield f"{what} logits", lambda model=model: model()(source, target)
-        yield f"{what} decode", lambda model=model: model().decode(target, model().encode(source)[0], source)
-        yield f"{what} gradients", lambda model=model: _gradients(model(), model()(source, target))
-    # The last of them, which is pre-norm, also writes.
-    yield f"{what} greedy", lambda: part["greedy_decode"](model(), source, BOS, END, PAD, 6)
-    yield f"{what} beams", lambda: part["beam_search"](model(), source, BOS, END, PAD, 5, 3, 0.7)
-
-    writer = functools.cache(lambda: _filled(wiring.build("LanguageModel", vocab_size=VOCAB, num_layers=2, **sizes)))
-    yield "LanguageModel: logits", lambda: writer()(target)
-    yield "LanguageModel: gradients", lambda: _gradients(writer(), writer()(target)[0])
-    yield "LanguageModel: loss", lambda: part["next_token_loss"](writer()(source)[0], source, PAD)
-    yield "LanguageModel: greedy", lambda: part["generate"](writer(), target, 4)
-    for seed in range(3):
-        yield (
-            f"LanguageModel: drawn {seed}",
-            lambda seed=seed: part["generate"](
-                writer(), target, 3, True, 1.5, 5, 0.8, torch.Generator().manual_seed(seed)
-            ),
-        )
-    yield "LanguageModel: cache", lambda: part["generate_with_cache"](writer(), target[:, :2], 7)
-    yield "filter_logits", lambda: part["filter_logits"](numbers[0, 0], 0.7, 5, 0.6).softmax(dim=-1)
-
-    reader = functools.cache(
-        lambda: _filled(
-            wiring.build("SequenceClassifier", vocab_size=VOCAB, num_layers=2, num_classes=5, pad_id=PAD, **sizes)
-        )
-    )
-    yield "SequenceClassifier: logits", lambda: reader()(source)
-    yield "SequenceClassifier: gradients", lambda: _gradients(reader(), reader()(source)[0])
-    yield (
-        "masked_language_model_loss",
-        lambda: part["masked_language_model_loss"](numbers, source.masked_fill(source == PAD, -100)),
-    )
-    yield "sentence_embedding", lambda: part["sentence_embedding"](numbers, source != PAD)
-
-
-def _filled(model):
-    """Return a model in evaluation mode, each parameter filled with numbers that depend on its name alone."""
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            seed = zlib.crc32(_known_as(name).encode())
-            # With small tables of tokens an untrained model writes one token again and again.
-            reach = 3.0 if name.endswith(("token.weight", "head.weight")) else 0.6
-            parameter.uniform_(-reach, reach, generator=torch.Generator().manual_seed(seed))
-    return model.eval()
-
-
-def _known_as(name):
-    """Return a parameter's name; what follows on `position` is everyone's own affair."""
-    return re.sub(r"position.*", "position", name)
-
-
-def _gradients(model, output):
-    """Return all gradients, in the order of names, of a sum of the output in which no two numbers count the same."""
-    named = sorted(model.named_parameters(), key=lambda one: _known_as(one[0]))
-    total = (output * torch.linspace(-1, 1, output.numel()).reshape(output.shape)).sum()
-    found = torch.autograd.grad(total, [parameter for _, parameter in named], allow_unused=True)
-    # In one piece: a gradient that should be 0, such as that of the bias of a key, is rounding next to the others.
-    return torch.cat([torch.zeros(1) if gradient is None else gradient.flatten() for gradient in found])
-
-
-@functools.cache
-def _of_the_boxes():
-    """Return {view: values} of models made of closed boxes only."""
-    return dict(observed(_Wiring([]).connect(dict.fromkeys(PARTS, BOX))))
-
-
-def _difference(views, expected):
-    """Return the first view that is not as expected, or None; no more of them are computed than it takes."""
-    for view, values in views:
-        if len(values) != len(expected[view]) or not all(map(_alike, values, expected[view])):
-            return view
-    return None
-
-
-def _alike(one, other):
-    if not isinstance(one, torch.Tensor) or not isinstance(other, torch.Tensor):
-        return isinstance(one, str) and one == other
-    if one.shape != other.shape or one.dtype != other.dtype:
-        return False
-    room = 1e-4 * max(1e-3, other.abs().max().item()) if other.numel() else 0.0
-    return torch.allclose(one.double(), other.double(), rtol=0.0, atol=room, equal_nan=True)

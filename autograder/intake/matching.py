@@ -90,8 +90,9 @@ class Matched:
             if place not in taken:
                 free[cell.cell_type, cell.source.strip()].append(place)
         for index, cell in enumerate(self.learner):
-            same = free.get((cell.kind, cell.source.strip()))
-            if self.places[index] is None and same:
+            if self.places[index] is not None or cell.grade_id is not None:
+                continue  # one that has a name of its own is a cell of another lesson
+            if same := free.get((cell.kind, cell.source.strip())):
                 self.places[index] = same.popleft()
 
     def _by_question(self):

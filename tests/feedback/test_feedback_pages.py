@@ -200,7 +200,10 @@ def test_a_learners_name_is_text(shown, chromium):
     page, dialogs, _ = look(chromium, shown.page(NAME), waits=0)
     assert dialogs == [] and page.locator("img").count() == 0
     assert "onerror=alert(1)" in page.locator(".who").inner_text()
-    assert "This submission was not graded: The file is not a notebook" in page.locator(".refused").inner_text()
+    assert (
+        "This submission was not graded: The file ends in the middle of the notebook"
+        in page.locator(".refused").inner_text()
+    )
 
 
 @pages

@@ -115,7 +115,7 @@ def test_what_was_handed_in_stays_as_it_was(graded):
 @pytest.mark.parametrize(
     ("learner", "check", "reason"),
     [
-        ("endless", "check_merge_heads", "did not return within 8 seconds"),
+        ("endless", "check_merge_heads", "did not return"),
         ("dies", "check_merge_heads", "The Python process that ran your code ended"),
         ("dies_in_a_cell", "check_attention_scores", "attention_scores is not defined"),
         ("raises", "check_merge_heads", "raised KeyError: &#x27;no such head&#x27;"),
@@ -156,7 +156,7 @@ def test_what_a_learner_prints_is_text_in_the_feedback(course):
 def test_too_much_output_is_cut_off(course):
     cell = next(cell for cell in course.autograded("floods").cells if "flood" in cell.source)
     said = "".join(output.get("text", "") for output in cell.outputs)
-    assert len(said) < 30_000 and "cut off" in said
+    assert len(said) < 30_000 and "left out, because there was too much" in said
 
 
 def test_a_demonstration_runs_only_where_a_learner_uses_a_name_from_it(course):

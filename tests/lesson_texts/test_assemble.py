@@ -38,12 +38,12 @@ def reference():
 @pytest.fixture(scope="module")
 def trial(reference):
     """The lessons, loaded once for all tests that try many choices."""
-    return assembling._Wiring(reference._sources)
+    return assembling.Wiring(reference._sources)
 
 
 def differs(trial, origins):
     """Return what is first seen to differ from the boxes' models if the parts have these origins, or None."""
-    return assembling._difference(assembling.observed(trial.connect(origins)), assembling._of_the_boxes())
+    return assembling.difference(assembling.observed(trial.connect(origins)), assembling.of_the_boxes())
 
 
 def skeleton(text):

@@ -73,10 +73,11 @@ class Result:
             "earned": self.earned,
             "passed": self.passed,
             "unsolved": self.unsolved,
-            "flag": self.flag,
             "mistakes": list(self.mistakes),
             "says": self.says,
         }
+        if self.flag:
+            data["flag"] = self.flag
         return {"text/html": self._repr_html_(), "text/plain": repr(self), MIME_TYPE: data}
 
     def _repr_html_(self):

@@ -141,6 +141,7 @@ class Grading:
         for step, names in ELSEWHERE.items():
             for name in names:
                 settings.get(step, {}).pop(name, None)
+        settings = {step: chosen for step, chosen in settings.items() if chosen}
         due, extensions = None, {}
         with contextlib.suppress(MissingEntry), Gradebook(self.course.db_url, self.course.course_id) as gradebook:
             due = gradebook.find_assignment(self.lesson.folder).duedate
@@ -149,7 +150,7 @@ class Grading:
                 for one in gradebook.assignment_submissions(self.lesson.folder)
                 if one.extension
             }
-        settings["due"] = str(due)
+        settings["due"] = {"date": str(due)}
         return basis.digest(self.lesson.name, released, Path(self.config.RunAnswers.solutions), settings), extensions
 
     def submission(self, learner):

@@ -7,7 +7,6 @@
 #   make book     build a book of the solved lessons, to be read in a browser
 #   make docs     build a site of the lessons without their answers, which may be published
 #   make bench    measure how fast things are
-#   make mutants  change the machine itself, and tell which changes no test notices (an hour)
 #   make weights  add the weights of a small real model (90 MB)
 #   make clean    remove the environment and what `make class` made
 #
@@ -20,7 +19,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 WEIGHTS := $(VENV)/weights
 
-.PHONY: help learn test class build book docs bench mutants weights clean
+.PHONY: help learn test class build book docs bench weights clean
 .DEFAULT_GOAL := help
 
 help:
@@ -54,15 +53,10 @@ bench: $(READY)
 	@$(BIN)/python -m bench $(ARGS)
 	@$(BIN)/python -m bench.grading
 
-mutants: $(READY)
-	@$(BIN)/python -m pip install --quiet -c constraints.txt mutmut==3.8.1 $(PIP_ARGS)
-	@OMP_NUM_THREADS=1 $(BIN)/mutmut run $(ARGS)
-	@$(BIN)/mutmut results
-
 weights: $(WEIGHTS)
 
 clean:
-	rm -rf $(VENV) classroom mutants
+	rm -rf $(VENV) classroom
 
 # torch comes first and by its exact version, so that a build of it that is already at hand is taken.
 $(READY): pyproject.toml constraints.txt

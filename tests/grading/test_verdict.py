@@ -159,7 +159,7 @@ def test_an_unsolved_component_is_unsolved():
 
 def test_a_kernel_that_ended_is_told():
     class Gone:
-        def ask(self, content, buffers, seconds):
+        def ask(self, content, buffers):
             raise EndedError("The process is gone.")
 
     result = judged("attention_scores", Remote(Gone))

@@ -159,6 +159,10 @@ def test_an_unsolved_component_is_unsolved():
 
 def test_a_kernel_that_ended_is_told():
     class Gone:
+        @staticmethod
+        def computed():
+            return 0.0
+
         def ask(self, content, buffers):
             raise EndedError("The process is gone.")
 

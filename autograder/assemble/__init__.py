@@ -16,12 +16,11 @@ from typing import NamedTuple
 
 from workbench import parts as boxes
 
-from ..calling.local import UNSOLVED
 from ..checking.check import examine
 from ..course import CourseError, find_root
 from ..diagnosing import records
 from ..display import html_table
-from ..notebooks.definitions import load
+from ..notebooks.definitions import UNSOLVED, load
 from .known import BOX, GIVEN, LESSONS, PARTS, AssemblyError, short
 from .seen import difference, observed, of_the_boxes
 from .wiring import Wiring

@@ -8,7 +8,7 @@ the whole command at that moment; so `nbgrader generate_assignment --force` and 
 import copy
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,12 +52,15 @@ def release_folder(config: Any) -> str:
     return course_directory(config).release_directory
 
 
-def generate(folder: str, config: Any, target: Path, register: bool) -> Path:
+def generate(
+    folder: str, config: Any, target: Path, register: bool, say: Callable[[str], object] = lambda notice: None
+) -> Path:
     """Run nbgrader's generate_assignment into another folder and return where the assignment lies in it.
 
     folder    name of the assignment
     target    takes the place of the release folder
     register  whether the gradebook is told
+    say       is called with what the instructor should know, if points changed since submissions came in
 
     Raises CourseError, with nothing changed, if nbgrader refuses.
     """
@@ -71,8 +74,11 @@ def generate(folder: str, config: Any, target: Path, register: bool) -> Path:
     if not register:
         config.GenerateAssignment.no_database = True
         config.SaveCells.enabled = False
-    if register and (changed := change(folder, config)) and changed.cells:
-        raise course.CourseError(changed.told(REFUSED))
+    if register and (changed := change(folder, config)):
+        if changed.cells:
+            raise course.CourseError(changed.told(REFUSED))
+        if changed.points:
+            say(changed.told(OTHER_POINTS))
     with programs_on_path():
         app = GenerateAssignment(coursedir=course_directory(config), config=config, force=True)
         with _unheard(app.log):
@@ -136,7 +142,7 @@ def change(folder: str, config: Any) -> Change | None:
         return None
     now = {}
     for path in sorted(Path(place.format_path(place.source_directory, ".", folder)).glob("*.ipynb")):
-        now |= {(path.stem, *cell): points for cell, points in graded_cells(path).items()}
+        now |= {(path.stem, name): points for name, points in graded_cells(path).items()}
     before = {}
     with programs_on_path(), suppress(MissingEntry), Gradebook(place.db_url, place.course_id) as gradebook:
         assignment = gradebook.find_assignment(folder)
@@ -160,16 +166,15 @@ def change(folder: str, config: Any) -> Change | None:
     return None
 
 
-def graded_cells(path: Path) -> dict[tuple[str], float | None]:
-    """Return {(name,): points, or None where it earns none} of the cells of a notebook that the gradebook knows."""
-    cells = nbformat.read(path, as_version=4).cells
-    known = [cell for cell in cells if is_grade(cell) or is_solution(cell) or is_locked(cell) or is_task(cell)]
-    return {
-        (cell.metadata.nbgrader["grade_id"],): float(cell.metadata.nbgrader["points"])
-        if is_grade(cell) or is_task(cell)
-        else None
-        for cell in known
-    }
+def graded_cells(path: Path) -> dict[str, float | None]:
+    """Return {name: points, or None where it earns none} of the cells of a notebook that the gradebook knows."""
+    known = {}
+    for cell in nbformat.read(path, as_version=4).cells:
+        earns = is_grade(cell) or is_task(cell)
+        if earns or is_solution(cell) or is_locked(cell):
+            about = cell.metadata.nbgrader
+            known[about["grade_id"]] = float(about["points"]) if earns else None
+    return known
 
 
 class TriedFirst(NotebookExporter):
@@ -198,16 +203,8 @@ class TriedFirst(NotebookExporter):
             ):
                 continue  # nbgrader will pass over it, too
             try:
-                if notice := other_points(folder, config):
-                    converter.log.warning(notice)
                 with tempfile.TemporaryDirectory() as scratch:
-                    generate(folder, config, Path(scratch), register=not converter.no_database)
+                    generate(folder, config, Path(scratch), not converter.no_database, converter.log.warning)
             except course.CourseError as reason:
                 converter.log.error(str(reason))
                 raise NbGraderException(str(reason)) from reason
-
-
-def other_points(folder: str, config: Any) -> str:
-    """Return what to say if graded submissions had other points; "" if there is nothing to say."""
-    changed = change(folder, config)
-    return changed.told(OTHER_POINTS) if changed and changed.points and not changed.cells else ""

@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 
 from autograder import course
-from autograder.authoring.assign import generate, load_config, other_points, release_folder
+from autograder.authoring.assign import generate, load_config, release_folder
 from autograder.authoring.build import as_bytes, each, expanded, notebook_path, solved, strings, write
 from autograder.authoring.build import choice as arguments  # noqa: F401  (__main__ asks every command for `arguments`)
 from autograder.authoring.draft import BEGIN
@@ -48,16 +48,14 @@ def release(lesson, root, register=True, say=lambda notice: None):
             *leaks(lesson, notebook, target.parent),
         ]:
             raise LessonError(faults)
-        if register and (notice := other_points(lesson.folder, config)):
-            say(notice)
-        if register and _generated(lesson, config, Path(scratch) / "second", register=True) != first:
+        if register and _generated(lesson, config, Path(scratch) / "second", register=True, say=say) != first:
             raise course.CourseError(f"{lesson.folder}: nbgrader made two different releases; see its configuration")
     return write(target, first)
 
 
-def _generated(lesson, config, folder, register):
+def _generated(lesson, config, folder, register, **how):
     """Return the bytes of the released notebook, made in a scratch folder."""
-    return (generate(lesson.folder, config, folder, register) / f"{lesson.name}.ipynb").read_bytes()
+    return (generate(lesson.folder, config, folder, register, **how) / f"{lesson.name}.ipynb").read_bytes()
 
 
 def current(lesson):

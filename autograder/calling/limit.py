@@ -55,7 +55,6 @@ class Limit:
 
     def __enter__(self) -> None:
         self._entered = sys._getframe(1)
-        self._raised = False
         in_main = threading.current_thread() is threading.main_thread()
         clock, self._stop = (_by_signal if in_main and hasattr(signal, "setitimer") else _by_thread)(self)
         self._clock, self._last = clock, (clock(), time.monotonic())
@@ -85,13 +84,17 @@ class Limit:
 
     def _where(self, frame: FrameType | None) -> str:
         """Return what runs, the innermost of the call: "import", "learner" or, where neither is in it, "ours"."""
+        made = False
         while frame is not None and frame is not self._entered:
-            if frame.f_code.co_filename.startswith("<frozen importlib"):
+            file = frame.f_code.co_filename
+            if file.startswith("<frozen importlib"):
                 return "import"
-            if is_learners(frame.f_code.co_filename):
+            if file.startswith("<"):
+                made = True  # by `exec`, as dataclasses and sympy do: it is of whoever calls it
+            elif is_learners(file):
                 return "learner"
             frame = frame.f_back
-        return "ours"
+        return "learner" if made else "ours"
 
 
 _NOT_THE_LEARNERS = tuple(
@@ -158,7 +161,7 @@ def _by_thread(limit: Limit) -> tuple[Callable[[], float], Callable[[], None]]:
         while not done.wait(TICK):
             if reason := limit.due(sys._current_frames().get(caller)):
                 # It takes a class and makes the exception itself.
-                kind = _Burned if reason.burned else _Waited
+                kind = TimeUp if reason.burned else _Waited
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(caller), ctypes.py_object(kind))
 
     watcher = threading.Thread(target=watch, daemon=True)
@@ -169,11 +172,6 @@ def _by_thread(limit: Limit) -> tuple[Callable[[], float], Callable[[], None]]:
 
     watcher.start()
     return clock, stop
-
-
-class _Burned(TimeUp):
-    def __init__(self) -> None:
-        super().__init__(burned=True)
 
 
 class _Waited(TimeUp):

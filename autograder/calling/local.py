@@ -19,10 +19,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
+from ..notebooks.definitions import UNSOLVED
 from .limit import Limit, is_learners
 from .numbers import Numbers
-
-UNSOLVED = "not solved yet"  # what the message of a skeleton's NotImplementedError contains
 
 
 @dataclass

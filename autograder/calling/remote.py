@@ -72,8 +72,8 @@ class Channel:
         wall     seconds by the clock
         seconds  of a processor: a kernel that has used up `GRACE` more is in compiled code, which nothing interrupts
         """
-        end, begun = monotonic() + wall, self.computed() if seconds < math.inf else 0.0
-        while (left := end - monotonic()) > 0 and (seconds == math.inf or self.computed() - begun < seconds + GRACE):
+        end, most = monotonic() + wall, self.computed() + seconds + GRACE
+        while (left := end - monotonic()) > 0 and self.computed() < most:
             try:
                 message = self._receive(timeout=min(left, 0.5))
             except Empty:

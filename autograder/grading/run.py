@@ -134,17 +134,8 @@ class RunAnswers(Execute):
         self.nb.metadata[NOTES]["stopped"] = f"an earlier cell stopped {self.processes} processes: {reason}"
 
     def _replay(self):
-        execute = run_sync(self.kc.execute_interactive)
         for source in self.ran:
-            execute(
-                source,
-                silent=True,
-                store_history=False,
-                allow_stdin=False,
-                stop_on_error=False,
-                output_hook=lambda message: None,
-                timeout=self.timeout or self.budget,
-            )
+            _run_unseen(self.kc, source, self.timeout or self.budget)
 
     # The checks
 
@@ -199,14 +190,7 @@ class RunAnswers(Execute):
             client.start_channels()
             try:
                 run_sync(client.wait_for_ready)(timeout=self.startup_timeout)
-                run_sync(client.execute_interactive)(
-                    code,
-                    silent=True,
-                    store_history=False,
-                    allow_stdin=False,
-                    output_hook=lambda message: None,
-                    timeout=self.timeout_func(None),
-                )
+                _run_unseen(client, code, self.timeout_func(None))
                 channel = Channel(client, run_sync(manager.is_alive), manager.computed)
                 yield lambda: channel
             finally:
@@ -237,6 +221,19 @@ class RunAnswers(Execute):
             f"This exercise forbids a library call that its cell makes in line {mine[0].line}: "
             f"`{mine[0].what}`. Write it yourself.",
         )
+
+
+def _run_unseen(client, code, timeout):
+    """Run code in a kernel and show nothing of it. Raises TimeoutError."""
+    run_sync(client.execute_interactive)(
+        code,
+        silent=True,
+        store_history=False,
+        allow_stdin=False,
+        stop_on_error=False,
+        output_hook=lambda message: None,
+        timeout=timeout,
+    )
 
 
 def written_calls(cells, exercise, forbidden):

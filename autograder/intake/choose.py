@@ -102,12 +102,10 @@ def _read(folder, files, limits, count):
 
 def _is_json(path):
     try:
-        with open(
-            os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)), "rb"
-        ) as file:
-            return file.read(64).lstrip(b"\xff\xfe\xef\xbb\xbf\0\r\n\t ").startswith(b"{")
-    except OSError:
+        start = content.read(path, 64, all_of_it=False)
+    except UnreadableError:
         return False
+    return start.lstrip(content.BLANK).startswith(b"{")
 
 
 def _contents(path, name, limits):

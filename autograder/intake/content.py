@@ -11,6 +11,7 @@ import stat
 
 from .folder import shown
 
+BLANK = b"\xff\xfe\xef\xbb\xbf\0\r\n\t "  # what may stand before the first letter, in any encoding
 ZIP = b"PK\x03\x04"
 LOOKED_AT = 200_000  # characters of a file in which it is looked for what the file is
 CONFLICT = re.compile(r"^(<{7}|>{7}) ?.*$", re.MULTILINE)

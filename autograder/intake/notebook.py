@@ -45,7 +45,7 @@ def cells_in(content, limits):
 
 
 def _parse(content):
-    if not content.strip(b"\0\r\n\t \xff\xfe\xef\xbb\xbf"):
+    if not content.strip(contents.BLANK):
         raise UnreadableError("The file is empty.")
     text = contents.text(content)
     if sum(map(text.count, ",[{")) > MOST_VALUES:

@@ -4,13 +4,13 @@ Nothing is run. A cell that is no Python defines nothing.
 """
 
 import ast
+import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from .definitions import plain_source
+from .definitions import UNSOLVED, plain_source
 from .magics import MAGIC_LINE, MOST_MAGICS, PROMPT
 
-UNSOLVED = "not solved yet"  # what the message of a skeleton's NotImplementedError contains
 BLOCKS = (ast.If, ast.Try, ast.With, ast.For, ast.While)
 NESTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
@@ -42,6 +42,7 @@ class Reading:
         return self.imported | self.defined.keys()
 
 
+@functools.lru_cache(maxsize=512)  # a notebook is looked at when it is chosen, and when it is rebuilt
 def read(source: str) -> Reading | None:
     """Return the `Reading` of a cell, or None if it is no Python, magics and all. Raises nothing."""
     tree, plain = _parsed(source)

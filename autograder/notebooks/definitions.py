@@ -17,6 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple, TypeGuard
 
+UNSOLVED = "not solved yet"  # what the message of a skeleton's NotImplementedError contains
 UPPER_CASE = re.compile(r"_?[A-Z][A-Z0-9_]*")
 # Cell magics whose body runs in the notebook itself, so that what it defines counts.
 TRANSPARENT_MAGIC = re.compile(r"\s*%%(time|capture)\b")

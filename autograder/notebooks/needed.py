@@ -1,6 +1,7 @@
 """What of a notebook an answer needs: the statements that define it, and what these use, and nothing else."""
 
 import ast
+import functools
 from collections.abc import Iterable, Sequence
 
 from .demos import names_of
@@ -16,12 +17,7 @@ def needed(sources: Sequence[str], names: Iterable[str]) -> str:
     What a cell merely does (a print, a plot, `gc.collect()`, `!ls`) gives no name, and is left out. So is what changes
     a thing in place after it was made: an answer that needs this is not the same here.
     """
-    statements = [
-        (statement, *names_of(ast.Module([statement], [])))
-        for cell in cells_of(sources)
-        for tree in cell.trees
-        for statement in tree.body
-    ]
+    statements = _statements(tuple(sources))
     wanted, kept = set(names), set()
     while found := {
         place
@@ -31,6 +27,17 @@ def needed(sources: Sequence[str], names: Iterable[str]) -> str:
         kept |= found
         wanted |= set().union(*(statements[place][1] for place in found))
     return "\n".join(ast.unparse(statements[place][0]) for place in sorted(kept))
+
+
+@functools.lru_cache(maxsize=1)
+def _statements(sources: tuple[str, ...]) -> list[tuple[ast.stmt, set[str], set[str]]]:
+    """Return (statement, names that it looks up, names that it gives) of a notebook, which is asked for each answer."""
+    return [
+        (statement, *names_of(ast.Module([statement], [])))
+        for cell in cells_of(sources)
+        for tree in cell.trees
+        for statement in tree.body
+    ]
 
 
 def _gives_anything(statement: ast.stmt) -> bool:

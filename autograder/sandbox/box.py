@@ -54,6 +54,7 @@ class Box:
         self._ending = threading.Lock()
         self.first = None  # pidfd of the first process inside: when it dies, all die
         self.kernel = None  # pidfd of a kernel that was forked warm
+        self.kernel_pid = None  # of the kernel, warm or cold, as the host numbers it
         self.sockets = None  # the folder of the kernel's sockets, open
 
     async def start(self, timeout, zygote=None, hidden=()):
@@ -72,6 +73,7 @@ class Box:
                     await self._build(HOLDER, [], timeout, wait=True)
                     files = self.cgroup.member_files if self.cgroup else []
                     self.kernel = ask(zygote, self.first, inside, files, list(hidden))
+                    self.kernel_pid = _pid_of(self.kernel)
                 else:
                     await self._build([*COLD_COMMAND, str(inside)], [inside], timeout)
             finally:
@@ -121,6 +123,7 @@ class Box:
                 text += more
             self.first_pid = json.loads(text)["child-pid"]
             self.first = os.pidfd_open(self.first_pid)
+            self.kernel_pid = self.first_pid
             if wait and not await read(self.process.stdout.fileno(), timeout):
                 raise self._not_built()
         finally:
@@ -153,13 +156,6 @@ class Box:
     def socket_prefix(self):
         """The path that the kernel's sockets have for this process, without `-1` and so on."""
         return f"/proc/{os.getpid()}/fd/{self.sockets}/kernel"
-
-    def pid(self):
-        """Return the kernel's process, as the host numbers it; None where it is gone."""
-        if self.kernel is None:
-            return self.first_pid if self.first is not None else None
-        with open(f"/proc/self/fdinfo/{self.kernel}", encoding="ascii") as file:
-            return next((pid for line in file if line.startswith("Pid:") and (pid := int(line.split()[1])) > 0), None)
 
     def poll(self):
         """Return None while the kernel lives, and a number after that."""
@@ -199,6 +195,12 @@ class Box:
         if self.cgroup:
             self.cgroup.remove()
             self.cgroup = None
+
+
+def _pid_of(pidfd):
+    """Return the process that it is, as the host numbers it; None where it is gone."""
+    with open(f"/proc/self/fdinfo/{pidfd}", encoding="ascii") as file:
+        return next((pid for line in file if line.startswith("Pid:") and (pid := int(line.split()[1])) > 0), None)
 
 
 def remedy(said):

@@ -5,7 +5,7 @@ import pytest
 from nbformat.v4 import new_markdown_cell
 from nbgrader_course import LESSON, NOTEBOOK, Course, cell_of, graded, lesson, solved
 
-from autograder.authoring.assign import change, generate, load_config, other_points
+from autograder.authoring.assign import change, generate, load_config
 from autograder.course import CourseError
 
 
@@ -117,7 +117,9 @@ def test_before_anybody_has_handed_in_everything_may_change(tmp_path):
     course = Course(tmp_path)
     assert course.api().generate_assignment(LESSON)["success"]
     with_a_question(course)
-    assert change(LESSON, load_config(course.root)) is None and other_points(LESSON, load_config(course.root)) == ""
+    said = []
+    generate(LESSON, load_config(course.root), tmp_path / "scratch", register=True, say=said.append)
+    assert change(LESSON, load_config(course.root)) is None and said == []
     course.nbgrader("generate_assignment", LESSON, "--force")
     assert cell_of(course.released(), "why_else")
     assert nbformat.read(course.root / "course" / LESSON / f"{NOTEBOOK}.ipynb", 4)

@@ -144,6 +144,10 @@ class Here:
 
     def call(self, request: Request) -> Reply:
         """Call a component and return its `Reply`. Raises nothing that the component raises."""
+        with _usual_modes():
+            return self._call(request)
+
+    def _call(self, request: Request) -> Reply:
         component = self._components[request.component]
         arguments = {name: _fresh(value, request) for name, value in request.arguments.items()}
         before = {name: _copy(value) for name, value in arguments.items()}
@@ -176,6 +180,26 @@ class Here:
         }
         reply.used, reply.held = tuple(sorted(functions.used)), memory.most
         return reply
+
+
+@contextmanager
+def _usual_modes() -> Iterator[None]:
+    """Let code run in torch's usual modes, whichever a notebook has set for itself."""
+    dtype = torch.get_default_dtype()
+    with ExitStack() as stack:
+        if not torch.is_grad_enabled():
+            stack.enter_context(torch.enable_grad())
+        if torch.is_inference_mode_enabled():
+            stack.enter_context(torch.inference_mode(False))
+        if torch.is_anomaly_enabled():
+            stack.enter_context(torch.autograd.set_detect_anomaly(False))
+        if "torch._dynamo" in sys.modules:
+            # What an answer was compiled to shows neither its calls nor its lines, and needs a compiler.
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        if dtype != torch.float32:
+            stack.callback(torch.set_default_dtype, dtype)
+            torch.set_default_dtype(torch.float32)
+        yield
 
 
 def _seed(request: Request) -> None:

@@ -9,18 +9,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import Field, replace
 from types import CodeType
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, TypeVar
+from typing import Any, ClassVar, NoReturn, Protocol, TypeVar
 
 from .local import Here, Reply, Request, Source, Stub
 
-if TYPE_CHECKING:
-    from ..notebooks.reach import Reach
-
-FLAG = (
-    "A person will look at this answer; until then its points stand. Only its own process can report which functions "
-    "it calls, how much memory it holds and whether it leaves its arguments unchanged, and one of the notebook's cells "
-    "reaches into that process, in line {line}: `{what}`."
-)
+FLAG = "Its points stand, and a person looks at this answer: {doubt}."
 IN_PLACE = "arguments changed in place"  # the observation of the probes that ask for it
 
 
@@ -94,11 +87,11 @@ class Watched:
         self._changed = {one for one in self._changed if one[1] == tuple(parts)}
 
 
-def own(record: Recorded, found: E, watched: Watched, reached: "Reach | None" = None) -> E:
+def own(record: Recorded, found: E, watched: Watched, doubt: str = "") -> E:
     """Return the result, with no more points than the answer's own work is worth.
 
-    reached  where the notebook reaches into the interpreter, a `reach.Reach`: then what its process tells of itself
-             may be forged. That is no reason to take points from anybody; a person is asked to look
+    doubt  why what the answer's process tells of itself may be forged; "" if it is not. That is no reason to take
+           points from anybody: a person is asked to look
     """
     if not found.earned:
         return found
@@ -119,8 +112,8 @@ def own(record: Recorded, found: E, watched: Watched, reached: "Reach | None" = 
                 f"{', '.join(sorted(watched.changed))}. Leave the arguments unchanged."
             ],
         )
-    if reached and (watched.self_reported or credit is not None):
-        return replace(found, flag=FLAG.format(line=reached.line, what=reached.what))
+    if doubt and (watched.self_reported or credit is not None):
+        return replace(found, flag=FLAG.format(doubt=doubt))
     return found
 
 

@@ -11,6 +11,8 @@ from ..calling.watched import Own, Watched, closed_boxes, own
 from ..diagnosing import records
 from ..diagnosing.diagnosis import Diagnosis, diagnose
 from ..diagnosing.examine import SECONDS, observe, settle, strange, unsolved
+from ..notebooks.needed import doubt
+from ..notebooks.session import cells_run
 from ..processes import one_thread
 from . import progress_file, progress_map
 from .result import Hint, Result
@@ -31,13 +33,15 @@ def check(component, exercise=None, *, seconds=SECONDS):
             f"it got a {type(component).__name__}"
         )
     record = _record(name)
-    found = examine(record, {record.exercise: component}, seconds)
+    found = examine(record, {record.exercise: component}, seconds, cells=cells_run())
     progress_file.remember(record, found)
     return found
 
 
-def examine(record, components, seconds=SECONDS, seed=records.SEED):
+def examine(record, components, seconds=SECONDS, seed=records.SEED, cells=()):
     """Probe the component that a record is about, within the time allowed, and return the `Result`.
+
+    cells  sources of the notebook that it comes from, from which official grading decides whether a person looks
 
     If it is wrong and calls other components of its lesson, it is probed once more with right ones in their
     places: another exercise's mistake costs nothing here.
@@ -45,12 +49,12 @@ def examine(record, components, seconds=SECONDS, seed=records.SEED):
     printed, threads = io.StringIO(), torch.get_num_threads()
     one_thread()
     try:
-        return _examine(record, components, seconds, seed, printed)
+        return _examine(record, components, seconds, seed, printed, cells)
     finally:
         torch.set_num_threads(threads)
 
 
-def _examine(record, components, seconds, seed, printed):
+def _examine(record, components, seconds, seed, printed, cells):
     watched = Watched(Own(components, closed_boxes(record.uses)), probes.forbidden(record.lesson, record.exercise))
 
     def probe(parts):
@@ -70,7 +74,8 @@ def _examine(record, components, seconds, seed, printed):
     if not diagnosis.conclusive:
         note = "This does not count as a try: run the check again."
     said = dict.fromkeys(f"{warning.category.__name__}: {warning.message}\n" for warning in warned)
-    return own(record, result(record, diagnosis, observed, "".join(said) + printed.getvalue(), note), watched)
+    found = result(record, diagnosis, observed, "".join(said) + printed.getvalue(), note)
+    return own(record, found, watched, doubt(cells, record.exercise) if found.earned and cells else "")
 
 
 def result(record, diagnosis: Diagnosis, observed, printed="", note=""):

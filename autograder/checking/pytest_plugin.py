@@ -12,6 +12,16 @@ from pathlib import Path
 
 import pytest
 
+FLAGS = pytest.StashKey[list[str]]()  # why a person will look at answers of this run
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """Say which right answers a person will look at when they are graded."""
+    if flags := config.stash.get(FLAGS, []):
+        terminalreporter.section("a person looks at these")
+        for flag in flags:
+            terminalreporter.write_line(flag)
+
 
 def pytest_collect_file(file_path, parent):
     """Collect a lesson's notebook, known by its metadata."""
@@ -69,7 +79,7 @@ class LessonFile(pytest.File):
 
     def result(self, record):
         """Return the `Result` of an exercise; the notebook is loaded once, and each exercise is probed once."""
-        from ..notebooks.definitions import load
+        from ..notebooks.definitions import load, notebook_sources
         from .check import examine
 
         if self._module is None:
@@ -78,7 +88,11 @@ class LessonFile(pytest.File):
                 self._module = load(self.path)
         if record.exercise not in self._results:
             component = getattr(self._module, record.exercise, None)
-            self._results[record.exercise] = component and examine(record, {record.exercise: component})
+            self._results[record.exercise] = component and examine(
+                record, {record.exercise: component}, cells=notebook_sources(self.path.read_text(encoding="utf-8"))
+            )
+            if component and (flag := self._results[record.exercise].flag):
+                self.config.stash.setdefault(FLAGS, []).append(f"{record.exercise}: {flag}")
         return self._results[record.exercise]
 
 

@@ -55,7 +55,7 @@ class Reference:
         return [one.call for one in wrong if set(one.mistakes) == set(names)]
 
 
-def judge(record, submission, reference, seed, seconds=SECONDS, reached=None):
+def judge(record, submission, reference, seed, seconds=SECONDS, doubt=""):
     """Return the `Result` of an exercise.
 
     record      the `Record` of the exercise
@@ -63,12 +63,11 @@ def judge(record, submission, reference, seed, seconds=SECONDS, reached=None):
     reference   the `Reference`
     seed        which fresh numbers
     seconds     how long all calls together may compute
-    reached     a `reach.Reach` where the notebook reaches into its interpreter, and may have forged what its
-                process tells of itself; None if it does not
+    doubt       why what the submission's process tells of itself may be forged; "" if it is believed
     """
     watched = Watched(submission, probes.forbidden(record.lesson, record.exercise))
     found = _judge(record, watched, reference, seed, seconds)
-    return own(record, replace(found, printed=submission.printed[:2000]), watched, reached)
+    return own(record, replace(found, printed=submission.printed[:2000]), watched, doubt)
 
 
 def _judge(record, submission, reference, seed, seconds):

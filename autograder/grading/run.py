@@ -16,12 +16,12 @@ from traitlets import Integer, Unicode
 
 from .. import probes
 from ..calling.remote import Channel, EndedError, Remote
-from ..calling.watched import withheld
+from ..calling.watched import FLAG, withheld
 from ..diagnosing import records
 from ..intake.rebuild import NOTES
 from ..notebooks import answers, reach
 from ..notebooks.demos import unneeded
-from ..notebooks.needed import needed
+from ..notebooks.needed import doubt, doubt_elsewhere, needed
 from . import judge
 
 PROCESS_ENDED = "the Python process ended in it (a crash, an exit, or too little memory)"
@@ -62,7 +62,9 @@ class RunAnswers(Execute):
         self.comm_open_handlers, self.store_widget_state = {}, False  # what a kernel sends opens nothing here
         self.skipped, self.ran = unneeded(nb.cells), []
         self.channel, self.processes, self.counted = None, 1, 0
-        self.reached = _reaches(nb.cells)
+        self.sources = [cell.source for cell in nb.cells if cell.cell_type == "code"]
+        self.learners = [cell.source for cell in nb.cells if is_learners(cell)]
+        self.doubted = bool(reach.into_the_interpreter(self.learners))
         self.deadline = monotonic() + self.budget
         self.timeout_func = lambda cell: max(1, min(self.timeout or self.budget, int(self.deadline - monotonic())))
         return super().preprocess(nb, resources, km)
@@ -143,41 +145,44 @@ class RunAnswers(Execute):
         record = _record(cell)
         if record is None or "stopped" in self.nb.metadata[NOTES]:
             return
-        found = self._judged(record, self._connect, next(iter(self.reached), None))
-        if found.flag and (alone := self._alone(record, found)):
-            found = alone
+        # What the process tells is doubted as soon as any cell reaches into it; then the answer is looked at alone.
+        found = self._judged(record, self._connect, "a cell reaches into its process" if self.doubted else "")
+        if found.flag:
+            found = self._alone(record, found)
         if found.flag:
             self.nb.metadata[NOTES].setdefault("flags", {})[cell.metadata.nbgrader.grade_id] = found.flag
         show(self._as_written(record, found), cell)
         self.counted += 1
         cell.execution_count = self.counted
 
-    def _judged(self, record, connect, reached):
+    def _judged(self, record, connect, doubt):
         return judge.judge(
             record,
             Remote(connect, self.deadline),
             reference_in(self.solutions),
             secrets.token_hex(16),
             self.check_seconds,
-            reached,
+            doubt,
         )
 
     def _alone(self, record, found):
-        """Judge an answer in a process that has nothing of the notebook but what the answer needs.
+        """Return the result of an answer that was judged in a process that has nothing but what the answer needs.
 
-        Returns its result, which no other cell can have forged; None where what it needs reaches into the interpreter
-        itself, or where it is not the same answer there.
+        No other cell can have forged that. Where the answer itself reaches into the interpreter, or is not the same
+        alone, it is the result that was found before, with a flag that says so.
         """
-        code = needed([cell.source for cell in self.nb.cells if cell.cell_type == "code"], [record.exercise])
-        if reach.into_the_interpreter([code]):
-            return None
+        if reason := doubt(self.sources, record.exercise):
+            return replace(found, flag=FLAG.format(doubt=reason))
         try:
-            with self._fresh_kernel(code) as connect:
-                alone = self._judged(record, connect, None)
-        except Exception as error:  # whatever it was: the flag stays, and a person looks
+            with self._fresh_kernel(needed(self.sources, [record.exercise]).code) as connect:
+                alone = self._judged(record, connect, "")
+            why = "judged without that cell the answer earns other points"
+        except Exception as error:  # whatever it was: a person looks
             self.log.warning("%s could not be judged alone: %r", record.exercise, error)
-            return None
-        return alone if alone.earned == found.earned else None
+            alone, why = None, "the answer could not be judged without that cell"
+        if alone and alone.earned == found.earned:
+            return alone
+        return replace(found, flag=FLAG.format(doubt=doubt_elsewhere(self.learners, why)))
 
     @contextmanager
     def _fresh_kernel(self, code):
@@ -286,11 +291,6 @@ def _record(cell):
         return _recorded(cell.metadata.nbgrader.grade_id.removeprefix(CHECK))
     except LookupError:
         return None
-
-
-def _reaches(cells):
-    """Return where a learner's cells reach into the interpreter, without what the lesson itself was released with."""
-    return [what for _, what in reach.into_the_interpreter([cell.source for cell in cells if is_learners(cell)])]
 
 
 def _why_stopped(error):

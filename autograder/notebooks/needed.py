@@ -2,42 +2,128 @@
 
 import ast
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
+from . import reach
 from .demos import names_of
 from .magics import cells_of
 
+SELF_REPORT = (
+    "only its own process can report which functions it calls, how much memory it holds and whether it leaves its "
+    "arguments unchanged"
+)
 
-def needed(sources: Sequence[str], names: Iterable[str]) -> str:
-    """Return code that defines these names as the notebook does, without whatever its answers do not use.
+
+class Needed(NamedTuple):
+    """What an answer needs.
+
+    code    the statements, in their order
+    places  (cell, first line, last line) of each; cells are counted from 0, lines from 1
+    """
+
+    code: str
+    places: list[tuple[int, int, int]]
+
+
+class _Statement(NamedTuple):
+    cell: int
+    node: ast.stmt
+    used: set[str]  # names that it looks up
+    given: set[str]  # names that it gives to the notebook
+    changed: set[str]  # names of things that it may change in place
+
+
+def needed(sources: Sequence[str], names: Iterable[str]) -> Needed:
+    """Return what defines these names as the notebook does, without whatever the answers do not use.
 
     sources  the notebook's code cells, in their order
     names    of the answers
 
-    What a cell merely does (a print, a plot, `gc.collect()`, `!ls`) gives no name, and is left out. So is what changes
-    a thing in place after it was made: an answer that needs this is not the same here.
+    What a cell merely does (a print, a plot, `gc.collect()`, `!ls`) gives no name, and is left out. What changes a
+    thing in place (`TABLE["a"] = 1`, `Model.forward = faster`) is kept where the notebook itself made that thing.
     """
     statements = _statements(tuple(sources))
+    made = set().union(*(one.given for one in statements if not isinstance(one.node, (ast.Import, ast.ImportFrom))))
     wanted, kept = set(names), set()
     while found := {
         place
-        for place, (statement, _, given) in enumerate(statements)
-        if place not in kept and (given & wanted or _gives_anything(statement))
+        for place, one in enumerate(statements)
+        if place not in kept and (one.given & wanted or one.changed & wanted & made or _gives_anything(one.node))
     }:
         kept |= found
-        wanted |= set().union(*(statements[place][1] for place in found))
-    return "\n".join(ast.unparse(statements[place][0]) for place in sorted(kept))
+        wanted |= set().union(*(statements[place].used for place in found))
+    chosen = [statements[place] for place in sorted(kept)]
+    return Needed(
+        "\n".join(ast.unparse(one.node) for one in chosen),
+        [(one.cell, _first_line(one.node), one.node.end_lineno or one.node.lineno) for one in chosen],
+    )
+
+
+def doubt(sources: Sequence[str], name: str) -> str:
+    """Return why what a process tells of itself about an answer cannot be believed; "" if it can.
+
+    sources  the notebook's code cells, in their order
+    name     of the answer
+
+    That is so where what the answer itself needs reaches into the interpreter; what other cells do does not matter.
+    """
+    answer = needed(sources, [name])
+    alone = reach.into_the_interpreter([answer.code])
+    if not alone:
+        return ""
+    for index, found in reach.into_the_interpreter(sources):
+        if any(cell == index and first <= found.line <= last for cell, first, last in answer.places):
+            return f"{SELF_REPORT}, and its own code reaches into that process {_place(sources[index], found)}"
+    return f"{SELF_REPORT}, and its own code reaches into that process: `{alone[0][1].what}`"
+
+
+def doubt_elsewhere(sources: Sequence[str], why: str) -> str:
+    """Return the same for an answer that could not be judged without the notebook's other cells.
+
+    why  what became of it when that was tried
+    """
+    index, found = reach.into_the_interpreter(sources)[0]
+    return f"{SELF_REPORT}, a cell of the notebook reaches into that process {_place(sources[index], found)}, and {why}"
+
+
+def _place(source: str, found: reach.Reach) -> str:
+    start = next(line.strip() for line in source.splitlines() if line.strip())
+    return f"in line {found.line} of the cell that begins with `{start[:60]}`: `{found.what}`"
 
 
 @functools.lru_cache(maxsize=1)
-def _statements(sources: tuple[str, ...]) -> list[tuple[ast.stmt, set[str], set[str]]]:
-    """Return (statement, names that it looks up, names that it gives) of a notebook, which is asked for each answer."""
+def _statements(sources: tuple[str, ...]) -> list[_Statement]:
+    """Return the statements of a notebook, which is asked for each answer."""
     return [
-        (statement, *names_of(ast.Module([statement], [])))
-        for cell in cells_of(sources)
+        _Statement(index, node, *names_of(ast.Module([node], [])), set(_changed(node)))
+        for index, cell in enumerate(cells_of(sources))
         for tree in cell.trees
-        for statement in tree.body
+        for node in tree.body
     ]
+
+
+def _changed(node: ast.stmt) -> Iterator[str]:
+    """Yield the names whose things a statement of the notebook's own level changes, as far as it shows."""
+    if isinstance(node, (ast.Assign, ast.Delete)):
+        places: Sequence[ast.expr] = node.targets
+    elif isinstance(node, (ast.AugAssign, ast.AnnAssign)):
+        places = [node.target]
+    elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+        places = [node.value.func]
+    else:
+        places = []
+    for place in places:
+        inside = place
+        while isinstance(inside, (ast.Attribute, ast.Subscript, ast.Call)):
+            inside = inside.func if isinstance(inside, ast.Call) else inside.value
+        if inside is not place and isinstance(inside, ast.Name):
+            yield inside.id
+
+
+def _first_line(node: ast.stmt) -> int:
+    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
+    return min(node.lineno, *(one.lineno for one in decorators)) if decorators else node.lineno
 
 
 def _gives_anything(statement: ast.stmt) -> bool:

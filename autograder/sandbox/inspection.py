@@ -17,8 +17,9 @@ MIB = 1 << 20
 def look(question):
     """Return what was seen, as plain data.
 
-    question  readable, writable: paths to try; addresses: (host, port) to connect to; names: abstract sockets;
-              pid: a process of the host; processes, memory, address_space, file_size: the limits to run into
+    question  readable, writable: paths to try; folders: to list; addresses: (host, port) to connect to;
+              names: abstract sockets; pid: a process of the host; processes, memory, address_space, file_size:
+              the limits to run into
     """
     return {
         "namespaces": namespaces(),
@@ -27,6 +28,7 @@ def look(question):
         "reached": [address for address in question["addresses"] if _reaches(socket.AF_INET, tuple(address))]
         + [name for name in question["names"] if _reaches(socket.AF_UNIX, f"\0{name}")],
         "read": [path for path in question["readable"] if _can_read(path)],
+        "names_in": {folder: _names_in(folder) for folder in question["folders"]},
         "written": [path for path in question["writable"] if _can_write(path)],
         "signalled": _can_signal(question["pid"]),
         "user_namespace": ctypes.CDLL(None).unshare(NEW_USERS) == 0,
@@ -78,6 +80,13 @@ def _can_read(path):
             return bool(file.read(1))
     except OSError:
         return False
+
+
+def _names_in(folder):
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
 
 
 def _can_write(path):

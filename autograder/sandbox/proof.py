@@ -22,6 +22,7 @@ QUESTION = (
     "from autograder.sandbox.inspection import look as _look\n"
     "print(_json.dumps(_look(_json.loads({!r}))))"
 )
+OF_USERS = ("/home", "/root", "/srv", "/var", "/media", "/mnt")
 # A network address that is set aside for documents, and that no machine has.
 NOWHERE = ("192.0.2.1", 80)
 
@@ -104,13 +105,12 @@ def _question(stack):
             "/etc/passwd",
             "/etc/shadow",
             "/etc/hostname",
-            "/var",
-            "/home",
             "/sys/kernel",
             "/proc/keys",
             "/proc/kallsyms",
             *secrets,
         ],
+        "folders": _names_that_may_be_seen(),
         "writable": [
             "/",
             "/usr/bin",
@@ -130,6 +130,22 @@ def _question(stack):
         "processes": LIMITS["processes"],
         "memory": LIMITS["memory"],
         "file_size": LIMITS["file_size"],
+    }
+
+
+def _names_that_may_be_seen():
+    """Return {folder: names that may be seen in it} of places of users, and of all that lies above what is shown.
+
+    A folder that leads to the course's Python is there inside, of course; but nothing of what lies beside that.
+    """
+    shown = [Path(place) for place in [*view.SYSTEM, *view.python_places(), *view.package_folders()]]
+    folders = {Path(folder) for folder in OF_USERS} | {above for place in shown for above in place.parents}
+    return {
+        str(folder): sorted({place.relative_to(folder).parts[0] for place in shown if place.is_relative_to(folder)})
+        for folder in sorted(folders)
+        if folder != Path("/")
+        and str(folder) not in view.IN_MEMORY
+        and not any(folder.is_relative_to(place) for place in shown)
     }
 
 
@@ -187,6 +203,13 @@ def _must_hold(question, seen, cgroup_limits):
     yield f"there is a network ({', '.join(seen['interfaces'])})", seen["interfaces"] == ["lo"]
     yield f"something outside was reached ({seen['reached']})", not seen["reached"]
     yield f"secrets were read ({', '.join(seen['read'][:5])})", not seen["read"]
+    strange = [
+        os.path.join(folder, name)
+        for folder, names in seen["names_in"].items()
+        for name in names
+        if name not in question["folders"][folder]
+    ]
+    yield f"more can be seen than the sandbox shows ({', '.join(strange[:5])})", not strange
     yield f"the system was written to ({', '.join(seen['written'][:5])})", not seen["written"]
     yield "a process of the host was reached by a signal", not seen["signalled"]
     yield "a new user namespace could be made", not seen["user_namespace"]

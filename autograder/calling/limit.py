@@ -55,9 +55,11 @@ class Limit:
 
     def __enter__(self) -> None:
         self._entered = sys._getframe(1)
-        in_main = threading.current_thread() is threading.main_thread()
-        clock, self._stop = (_by_signal if in_main and hasattr(signal, "setitimer") else _by_thread)(self)
-        self._clock, self._last = clock, (clock(), time.monotonic())
+        # Everything stands before the first look is asked for: on a busy computer that may come at once.
+        by_signal = threading.current_thread() is threading.main_thread() and hasattr(signal, "setitimer")
+        self._clock = time.thread_time if by_signal else _clock_of_this_thread()
+        self._last = self._clock(), time.monotonic()
+        self._stop = (_by_signal if by_signal else _by_thread)(self)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -113,12 +115,24 @@ def is_learners(path: str) -> bool:
     return not path.startswith("<frozen") and not os.path.realpath(path).startswith(_NOT_THE_LEARNERS)
 
 
-def _by_signal(limit: Limit) -> tuple[Callable[[], float], Callable[[], None]]:
-    """Look at the code by an alarm. Return (its clock of processor time, a function that ends this)."""
-    rung = []
+def _clock_of_this_thread() -> Callable[[], float]:
+    """Return a function that any thread may call, which gives the processor time of this one."""
+    if hasattr(time, "pthread_getcpuclockid"):
+        return functools.partial(time.clock_gettime, time.pthread_getcpuclockid(threading.get_ident()))
+    return time.process_time
+
+
+def _by_signal(limit: Limit) -> Callable[[], None]:
+    """Look at the code by an alarm. Return a function that ends this."""
+    rung: list[int] = []
+    ended: list[bool] = []
 
     def ring(number: int, frame: FrameType | None) -> None:
-        if (reason := limit.due(frame)) is None:
+        if ended:
+            return
+        reason = limit.due(frame)
+        signal.setitimer(signal.ITIMER_REAL, TICK)  # each look asks for the next one, so that none begins in another
+        if reason is None:
             return
         rung.append(number)
         if len(rung) > 1:
@@ -128,12 +142,16 @@ def _by_signal(limit: Limit) -> tuple[Callable[[], float], Callable[[], None]]:
     before, tracing = signal.signal(signal.SIGALRM, ring), sys.gettrace()
 
     def stop() -> None:
+        ended.append(True)
         signal.setitimer(signal.ITIMER_REAL, 0)
+        # An alarm may still wait for another thread to take it, and by default it ends the process. To ignore the
+        # signal discards it (POSIX, sigaction).
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)
         signal.signal(signal.SIGALRM, before)
         sys.settrace(tracing)
 
-    signal.setitimer(signal.ITIMER_REAL, TICK, TICK)
-    return time.thread_time, stop
+    signal.setitimer(signal.ITIMER_REAL, TICK)
+    return stop
 
 
 def _raise_at_next_line(frame: FrameType | None, reason: TimeUp) -> None:
@@ -150,12 +168,9 @@ def _raise_at_next_line(frame: FrameType | None, reason: TimeUp) -> None:
     sys.settrace(trace)
 
 
-def _by_thread(limit: Limit) -> tuple[Callable[[], float], Callable[[], None]]:
+def _by_thread(limit: Limit) -> Callable[[], None]:
     """Look at the code from a thread of its own, as `_by_signal` does by an alarm."""
     caller, done = threading.get_ident(), threading.Event()
-    clock: Callable[[], float] = time.process_time
-    if hasattr(time, "pthread_getcpuclockid"):
-        clock = functools.partial(time.clock_gettime, time.pthread_getcpuclockid(caller))
 
     def watch() -> None:
         while not done.wait(TICK):
@@ -171,7 +186,7 @@ def _by_thread(limit: Limit) -> tuple[Callable[[], float], Callable[[], None]]:
         watcher.join()
 
     watcher.start()
-    return clock, stop
+    return stop
 
 
 class _Waited(TimeUp):

@@ -4,17 +4,30 @@ import random
 
 import torch
 
+SEED = "recorded"  # which numbers a local check uses, and what is recorded was seen with
+
 
 class Numbers:
     """A stream of tensors that depends on nothing but its seed.
+
+    usual  True: sizes are the usual ones, of the numbers that are recorded and that everyone may know
 
     Values lie on a grid of 1/64, so every float format from bfloat16 upwards holds them exactly, and an
     input that is shifted by 30 000 is still exact in float32. Only `random.Random.random` is used: the
     Python documentation promises the same sequence for it in every version.
     """
 
-    def __init__(self, seed: str | int) -> None:
+    def __init__(self, seed: str | int, usual: bool = True) -> None:
         self._random = random.Random(f"transformer taxonomy {seed}")
+        self._usual = usual
+
+    def size(self, usual: int, least: int, most: int) -> int:
+        """Return a size for arguments that are no tensors: the usual one, or one from `least` to `most`.
+
+        A component that takes nothing but sizes gives the same for the same ones. If official grading always asked
+        for the usual ones, a list of what it expects would be an answer.
+        """
+        return usual if self._usual else least + int(self._random.random() * (most - least + 1))
 
     def tensor(
         self, *shape: int, low: float = -2.0, high: float = 2.0, dtype: torch.dtype = torch.float32

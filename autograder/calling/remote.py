@@ -12,8 +12,8 @@ from jupyter_client import AsyncKernelClient
 from nbclient.util import run_sync
 from torch.utils._pytree import tree_flatten
 
-from . import inside, wire
-from .limit import PATIENCE, TimeUp
+from . import inside, limit, wire
+from .limit import TimeUp
 from .local import Fault, Reply, Request, describe
 
 MOST_NUMBERS = 3_000_000  # in the replies to all calls of a block; each is looked at several times
@@ -113,7 +113,7 @@ class Remote:
         counts, and gains no more than the clock allows, see `Limit`.
         """
         left = self.deadline - monotonic()
-        self._left, self._wall_left, self._numbers = seconds, min(max(left, seconds), PATIENCE * seconds), 0
+        self._left, self._wall_left, self._numbers = seconds, min(max(left, seconds), limit.PATIENCE * seconds), 0
         self._seconds, self._computed = seconds, 0.0
         yield
 

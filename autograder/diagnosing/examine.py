@@ -6,7 +6,8 @@ The local check, the judge, pytest and `assemble` all take this path.
 from collections.abc import Callable, Collection, Mapping
 
 from .. import probes
-from ..calling.limit import PATIENCE, TimeUp
+from ..calling import limit
+from ..calling.limit import TimeUp
 from ..calling.local import Source
 from ..calling.watched import Watched
 from .diagnosis import Diagnosis, Stopped
@@ -68,9 +69,9 @@ def _why(seconds: float, reason: TimeUp) -> str:
             "ends."
         )
     return (
-        f"The check was stopped after {PATIENCE * seconds:g} seconds by the clock, before your code had computed for "
-        f"{seconds:g}: the computer was busy with something else, or your code waits for something (input, a sleep, a "
-        "lock)."
+        f"The check was stopped after {limit.PATIENCE * seconds:g} seconds by the clock, before your code had computed "
+        f"for {seconds:g}: the computer was busy with something else, or your code waits for something (input, a "
+        "sleep, a lock)."
     )
 
 

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..calling.numbers import SEED as SEED
+
 if TYPE_CHECKING:
     from .observation import Signature
 
 FOLDER = Path(__file__).parent.parent / "recorded"
-SEED = "recorded"
 
 
 @dataclass

@@ -2,6 +2,8 @@
 
 import ast
 import functools
+import importlib
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -13,6 +15,10 @@ SELF_REPORT = (
     "only its own process can report which functions it calls, how much memory it holds and whether it leaves its "
     "arguments unchanged"
 )
+
+
+OUR_PACKAGES = {"torch", "numpy", "einops", "workbench"}  # installed with the course
+UNKNOWN = "?"
 
 
 class Needed(NamedTuple):
@@ -32,6 +38,7 @@ class _Statement(NamedTuple):
     used: set[str]  # names that it looks up
     given: set[str]  # names that it gives to the notebook
     changed: set[str]  # names of things that it may change in place
+    star: str  # the module of which it imports everything, `UNKNOWN` where nobody knows what that is; "" if it does not
 
 
 def needed(sources: Sequence[str], names: Iterable[str]) -> Needed:
@@ -49,13 +56,13 @@ def needed(sources: Sequence[str], names: Iterable[str]) -> Needed:
     while found := {
         place
         for place, one in enumerate(statements)
-        if place not in kept and (one.given & wanted or one.changed & wanted & made or _gives_anything(one.node))
+        if place not in kept and (one.given & wanted or one.changed & wanted & made or one.star == UNKNOWN)
     }:
         kept |= found
         wanted |= set().union(*(statements[place].used for place in found))
     chosen = [statements[place] for place in sorted(kept)]
     return Needed(
-        "\n".join(ast.unparse(one.node) for one in chosen),
+        "\n".join(ast.unparse(_of_a_star(one, wanted) if one.star else one.node) for one in chosen),
         [(one.cell, _first_line(one.node), one.node.end_lineno or one.node.lineno) for one in chosen],
     )
 
@@ -96,11 +103,42 @@ def _place(source: str, found: reach.Reach) -> str:
 def _statements(sources: tuple[str, ...]) -> list[_Statement]:
     """Return the statements of a notebook, which is asked for each answer."""
     return [
-        _Statement(index, node, *names_of(ast.Module([node], [])), set(_changed(node)))
+        _statement(index, node)
         for index, cell in enumerate(cells_of(sources))
         for tree in cell.trees
         for node in tree.body
     ]
+
+
+def _statement(index: int, node: ast.stmt) -> _Statement:
+    used, given = names_of(ast.Module([node], []))
+    star = ""
+    if isinstance(node, ast.ImportFrom) and any(name.name == "*" for name in node.names):
+        names = _public(node.module) if node.module and not node.level else None
+        star = UNKNOWN if names is None else node.module or UNKNOWN
+        given |= names or set()
+    return _Statement(index, node, used, given, set(_changed(node)), star)
+
+
+def _of_a_star(statement: _Statement, wanted: set[str]) -> ast.stmt:
+    """Return the import of just the names that are needed, where it is known which a star gives."""
+    if statement.star == UNKNOWN:
+        return statement.node
+    names = sorted(statement.given & wanted)
+    return ast.ImportFrom(statement.star, [ast.alias(name) for name in names], 0)
+
+
+@functools.cache
+def _public(module: str) -> set[str] | None:
+    """Return what a star imports from a module; None for one that nobody should import to find that out."""
+    first = module.split(".")[0]
+    if first not in reach.HARMLESS or not (first in sys.stdlib_module_names or first in OUR_PACKAGES):
+        return None
+    try:
+        found = importlib.import_module(module)
+    except ImportError:
+        return set()
+    return set(getattr(found, "__all__", [name for name in vars(found) if not name.startswith("_")]))
 
 
 def _changed(node: ast.stmt) -> Iterator[str]:
@@ -124,7 +162,3 @@ def _changed(node: ast.stmt) -> Iterator[str]:
 def _first_line(node: ast.stmt) -> int:
     decorators: list[ast.expr] = getattr(node, "decorator_list", [])
     return min(node.lineno, *(one.lineno for one in decorators)) if decorators else node.lineno
-
-
-def _gives_anything(statement: ast.stmt) -> bool:
-    return isinstance(statement, ast.ImportFrom) and any(name.name == "*" for name in statement.names)

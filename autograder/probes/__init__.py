@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import torch
 
 from ..calling.local import Fault, Reply, Request, Source
-from ..calling.numbers import Numbers
+from ..calling.numbers import SEED, Numbers
 from ..course import AuthorError
 
 
@@ -230,7 +230,7 @@ def observe(
 ) -> Observed:
     """Run the probes of an exercise and return {probe name: Observations}.
 
-    seed   which numbers: the same seed gives the same inputs everywhere
+    seed   which numbers: the same seed gives the same inputs everywhere, and `SEED` the usual sizes
     parts  components that are replaced by right ones while the exercise is probed
     only   names of the probes to run; all if None
     after  called with the name of each probe that has ended
@@ -241,7 +241,8 @@ def observe(
     for one in probes_of(lesson, exercise):
         if only is None or one.name in only:
             draw = (draws or {}).get(one.name, 0)
-            seen[one.name] = one(component, Numbers(f"{seed} {exercise} {one.name}" + (f" {draw}" if draw else "")))
+            numbers = f"{seed} {exercise} {one.name}" + (f" {draw}" if draw else "")
+            seen[one.name] = one(component, Numbers(numbers, usual=seed == SEED))
             if after:
                 after(one.name)
     return seen

@@ -41,20 +41,22 @@ def see_mask(seen, reply, label):
 
 @probe("causal_mask", "a query sees itself and what came before it, and nothing later")
 def causal_mask_hides_the_future(component, numbers, seen):
-    for queries in (5, 2):
+    for queries in (numbers.size(5, 4, 40), numbers.size(2, 2, 3)):
         see_mask(seen, component(queries=queries), f"{queries} queries")
 
 
 @probe("causal_mask", "with more keys than queries, the queries are the last ones")
 def causal_mask_takes_the_last_queries(component, numbers, seen):
-    for queries, keys in ((3, 7), (2, 5), (5, 5)):
+    more, square = numbers.size(3, 3, 20), numbers.size(5, 3, 40)
+    for queries, keys in ((more, more + numbers.size(4, 1, 20)), (2, numbers.size(5, 3, 40)), (square, square)):
         see_mask(seen, component(queries=queries, keys=keys), f"{queries} queries, {keys} keys")
 
 
 @probe("causal_mask", "a single query sees all keys")
 def causal_mask_of_one_query(component, numbers, seen):
     see_mask(seen, component(queries=1), "1 query")
-    see_mask(seen, component(queries=1, keys=5), "1 query, 5 keys")
+    keys = numbers.size(5, 2, 40)
+    see_mask(seen, component(queries=1, keys=keys), f"1 query, {keys} keys")
 
 
 # sliding_window_mask
@@ -62,13 +64,18 @@ def causal_mask_of_one_query(component, numbers, seen):
 
 @probe("sliding_window_mask", "a query sees itself and the keys just before it, as many as the window holds")
 def window_holds_as_many_keys_as_it_says(component, numbers, seen):
-    for queries, window in ((7, 3), (7, 2)):
+    queries, wide = numbers.size(7, 6, 40), numbers.size(3, 3, 5)
+    for window in (wide, 2):
         see_mask(seen, component(queries=queries, window=window), f"{queries} queries, window {window}")
 
 
 @probe("sliding_window_mask", "with more keys than queries, the queries are the last ones")
 def window_takes_the_last_queries(component, numbers, seen):
-    for queries, window, keys in ((3, 2, 7), (2, 5, 11)):
+    some = numbers.size(3, 3, 20)
+    for queries, window, keys in (
+        (some, 2, some + numbers.size(4, 2, 20)),
+        (2, numbers.size(5, 4, 6), numbers.size(11, 9, 40)),
+    ):
         see_mask(
             seen,
             component(queries=queries, window=window, keys=keys),
@@ -78,8 +85,9 @@ def window_takes_the_last_queries(component, numbers, seen):
 
 @probe("sliding_window_mask", "with a window of 1 a query sees only itself, with a wide one everything up to itself")
 def window_may_be_narrow_or_wide(component, numbers, seen):
-    for window in (1, 5, 11):
-        see_mask(seen, component(queries=5, window=window), f"5 queries, window {window}")
+    queries = numbers.size(5, 4, 40)
+    for window in (1, queries, queries + numbers.size(6, 1, 20)):
+        see_mask(seen, component(queries=queries, window=window), f"{queries} queries, window {window}")
 
 
 # DecoderLayer

@@ -36,24 +36,29 @@ def see_refusal(seen, reply, *sizes, label):
 
 @probe("sinusoidal_encoding", "even columns are sines and odd columns cosines, slower from pair to pair")
 def waves_fill_the_table(component, numbers, seen):
-    for max_len, embed_dim in ((5, 4), (7, 6), (3, 2)):
+    sizes = (
+        (numbers.size(5, 4, 30), 2 * numbers.size(2, 2, 5)),
+        (numbers.size(7, 5, 30), 2 * numbers.size(3, 6, 10)),
+        (numbers.size(3, 3, 30), 2),
+    )
+    for max_len, embed_dim in sizes:
         see_output(seen, component(max_len=max_len, embed_dim=embed_dim), label=f"{max_len} x {embed_dim}")
 
 
 @probe("sinusoidal_encoding", "position 0 comes first: its sines are 0 and its cosines are 1")
 def waves_begin_at_position_zero(component, numbers, seen):
-    reply = component(max_len=1, embed_dim=14)
-    see_output(seen, reply)
+    see_output(seen, component(max_len=1, embed_dim=2 * numbers.size(7, 3, 20)))
 
 
 @probe("sinusoidal_encoding", "there may be as many positions as features")
 def square_tables_are_nothing_special(component, numbers, seen):
-    see_output(seen, component(max_len=6, embed_dim=6))
+    size = 2 * numbers.size(3, 2, 12)
+    see_output(seen, component(max_len=size, embed_dim=size))
 
 
 @probe("sinusoidal_encoding", "the dot product of two rows depends on their distance only")
 def waves_know_distances(component, numbers, seen):
-    reply = component(max_len=11, embed_dim=10)
+    reply = component(max_len=numbers.size(11, 5, 30), embed_dim=2 * numbers.size(5, 3, 12))
     table = seen.see(reply, "table").get("table")
     if table is not None and table.dim() == 2:
         table = table.double()
@@ -64,7 +69,7 @@ def waves_know_distances(component, numbers, seen):
 
 @probe("sinusoidal_encoding", "an odd embed_dim causes a ValueError that names it")
 def odd_width_of_waves_is_refused(component, numbers, seen):
-    for embed_dim in (7, 13):
+    for embed_dim in (2 * numbers.size(3, 1, 5) + 1, 2 * numbers.size(6, 6, 20) + 1):
         see_refusal(seen, component(max_len=5, embed_dim=embed_dim), embed_dim, label=f"embed_dim {embed_dim}")
 
 

@@ -120,10 +120,13 @@ def _same(one, other):
     """Tell whether two files are one that was downloaded twice."""
     if one.size != other.size or one.why or other.why:
         return False
-    with one.opened() as first, other.opened() as second:
-        left = one.size
-        while left and (part := first.read(min(left, 1 << 20))):
-            if part != second.read(len(part)):
-                return False
-            left -= len(part)
+    try:
+        with one.opened() as first, other.opened() as second:
+            left = one.size
+            while left and (part := first.read(min(left, 1 << 20))):
+                if part != second.read(len(part)):
+                    return False
+                left -= len(part)
+    except Exception:  # a broken zip raises all kinds, and what is wrong is said where the file is written
+        return False
     return True

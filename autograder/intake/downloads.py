@@ -103,7 +103,14 @@ class Download(FileNameCollectorPlugin):
             self.prepare(files)
             learners = self._learners(files)
             for learner in sorted(learners):
-                self._take(learner, learners[learner], os.path.join(extracted_path, learner))
+                folder = os.path.join(extracted_path, learner)
+                try:
+                    self._take(learner, learners[learner], folder)
+                except Exception as error:  # what one learner handed in stops nobody else, whatever it is
+                    shutil.rmtree(folder, ignore_errors=True)
+                    why = shown(f"{type(error).__name__}: {error}", 300)
+                    remedy = REMEDY.format(folder=self.submission(learner))
+                    self.problem("Not collected: the learner %s, who cannot be read (%s). %s", learner, why, remedy)
         self.log.info("%d learners' files are collected", len({found["student_id"] for found in self.plan.values()}))
 
     def collect(self, submitted_file):

@@ -16,7 +16,7 @@ from nbgrader.apps import ZipCollectApp
 from nbgrader_course import LESSON, MERGE, REPOSITORY, SCORES, Course, cell_of
 from traitlets.config import Config
 
-from autograder.intake import downloads, platforms
+from autograder.intake import attempts, downloads, platforms
 from autograder.intake.archive import packed_in
 from autograder.intake.folder import RefusedError
 
@@ -295,19 +295,14 @@ def test_what_is_left_out_is_not_written(course, collect, right):
 
 
 def test_a_member_whose_content_is_damaged_leaves_nothing_half_written(course, collect, right):
-    path = zipped(
-        downloaded(course) / "submissions.zip",
-        *of_canvas("1", (FILE, os.urandom(997))),
-        *of_canvas("2", (FILE, right())),
-    )
+    members = of_blackboard(("damaged.ipynb", os.urandom(997)), (FILE, right()))
+    path = zipped(downloaded(course) / "gradebook.zip", *members)
     content = bytearray(path.read_bytes())
     content[300] ^= 1
     path.write_bytes(content)
-    done = collect("Canvas")
-    assert done.files() == [f"2: {FILE}"] and done.said("learner 1 (learner1), file submissions.zip")
-    assert not (course.root / "downloaded" / LESSON / "extracted" / "1").exists() or not list(
-        path for path in (course.root / "downloaded" / LESSON / "extracted" / "1").rglob("*") if path.is_file()
-    )
+    done = collect("Blackboard")
+    assert done.files() == [f"eve: {FILE}"] and "Bad CRC-32" in done.said("damaged.ipynb. It cannot be read")[0]
+    assert not list((course.root / "downloaded").rglob("damaged.ipynb"))
 
 
 # Attempts
@@ -359,6 +354,12 @@ def test_no_more_attempts_are_unpacked_than_are_needed(course, collect, right, m
     done = collect("Blackboard")
     assert done.said("No attempt of the learner eve can be read, of the newest 3.")
     assert done.content("eve") == CUT_OFF and len(list((course.root / "downloaded").rglob(FILE))) == 1
+
+
+def test_an_older_attempt_is_not_looked_at_where_the_newest_has_answers(course, collect, right):
+    zipped(downloaded(course) / "all.zip", *attempts_of_blackboard(bytes(90_001), right()))
+    done = collect("Blackboard", SubmissionExporter={"max_file_bytes": 90_000})
+    assert done.files() == [f"eve: {FILE}"] and done.status == 0 and "Left out" not in done.log
 
 
 @pytest.mark.parametrize("name", ["attention.ipynb.txt", "attention.ipynb.json", "attention-1.ipynb.txt"])
@@ -451,6 +452,12 @@ def test_a_table_that_a_learner_hands_in_is_no_worksheet(course, collect, right)
     assert done.files() == [f"12: {FILE}"] and done.said("a.zip: Grades.csv")
 
 
+def test_a_name_that_looks_like_an_address_is_a_name(course, collect, right):
+    zipped(downloaded(course) / "a.zip", ("ada@example.org_12_assignsubmission_file_/attention.ipynb", right()))
+    (downloaded(course) / "Grades.csv").write_text("Identifier,Name,Mail\nParticipant 12,ada@example.org,eve@x.org\n")
+    assert collect("Moodle").files() == [f"eve@x.org: {FILE}"]
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
@@ -514,6 +521,33 @@ def test_a_download_that_cannot_be_read_is_named_and_another_is_collected(course
     done = collect("Canvas")
     assert done.files() == [f"7: {FILE}"] and done.status == 1
     assert reason in done.said("Not collected: the download one.zip")[0]
+
+
+def test_a_second_download_that_is_damaged_is_named(course, collect, right):
+    zipped(downloaded(course) / "a.zip", *of_canvas("7", (FILE, right())))
+    path = zipped(downloaded(course) / "b.zip", *of_canvas("7", (FILE, right())), *of_canvas("8", (FILE, right())))
+    content = bytearray(path.read_bytes())
+    content[300] ^= 1
+    path.write_bytes(content)
+    done = collect("Canvas")
+    assert done.files() == [f"7: {FILE}", f"8: {FILE}"] and done.said("learner 7 (learner7), file b.zip")
+
+
+def test_whatever_goes_wrong_with_one_learner_stops_nobody_else(course, collect, right, monkeypatch):
+    counting = attempts.count
+
+    def count(released, learner):
+        if any("poison" in one.source for one in learner):
+            raise RecursionError("too deep")
+        return counting(released, learner)
+
+    monkeypatch.setattr(attempts, "count", count)
+    members = of_canvas("7", (FILE, notebook(cell("poison")))) + of_canvas("8", (FILE, right()))
+    zipped(downloaded(course) / "s.zip", *members)
+    done = collect("Canvas")
+    assert done.files() == [f"8: {FILE}"] and done.status == 1
+    assert done.said("the learner 7, who cannot be read (RecursionError: too deep). Ask the learner")
+    assert not (course.root / "downloaded" / LESSON / "extracted" / "7").exists()
 
 
 def test_a_download_of_another_platform_is_named(course, collect, right):

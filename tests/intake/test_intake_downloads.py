@@ -605,6 +605,28 @@ def test_a_download_may_have_more_than_four_gigabytes_but_no_endless_list(tmp_pa
         packed_in(path, stack)
 
 
+def test_another_platform_is_described_by_nbgraders_own_setting(course, collect, right):
+    zipped(
+        downloaded(course) / "class.zip",
+        ("ada 2026-11-01T10:20:30Z attention.ipynb", right(1)),
+        ("ada 2026-11-02T10:20:30Z attention.ipynb", right(2)),
+        ("ada 2026-11-03T10:20:30Z attention.ipynb.txt", CUT_OFF),
+        ("<eve> 2026-11-03T10:20:30Z attention.ipynb", right(3)),
+    )
+    pattern = r"/(?P<student_id>\S+) (?P<timestamp>\S+) (?P<file_id>.+)"
+    done = collect("Other", Other={"named_regexp": pattern})
+    assert done.files() == [f"ada: {FILE}"] and done.content("ada") == right(2)
+    assert done.content("ada", TIME) == b"2026-11-02 10:20:30" and done.status == 1
+    assert done.said("the newer attempt 2026-11-03T10:20:30Z cannot be read, so the older 2026-11-02T10:20:30Z was")
+    assert done.said("'<eve>' is no name that a student may have")
+
+
+def test_another_platform_that_is_not_described_is_not_collected(course, collect, right):
+    zipped(downloaded(course) / "class.zip", ("ada attention.ipynb", right()))
+    done = collect("Other")
+    assert done.status == 1 and "Describe the names in the download" in done.log and done.files() == []
+
+
 # What the pages say
 
 

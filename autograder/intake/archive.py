@@ -14,6 +14,7 @@ import struct
 import tarfile
 import tempfile
 import zipfile
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -23,6 +24,7 @@ UNPACKED = (".zip", ".gz", ".tgz", ".tar", ".bz2", ".xz")
 ARCHIVES = (*UNPACKED, ".7z", ".rar")
 COMPRESSED = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}
 LONGEST_ENTRY = 1_000  # bytes of a zip's list of contents for one member, its name included
+MOST_PACKED = 200_000  # files of a whole class in one download
 
 
 def is_archive(name):
@@ -34,6 +36,77 @@ class Member:
     name: str
     size: int
     folder: bool = False
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A file of a class's download: nothing of it is read before it is wanted.
+
+    place   where it is, for people
+    parts   its path in the download, whose beginning the platform wrote and whose end the learner
+    size    the bytes that it says it has; no more are read
+    opened  function that returns a file to read it from
+    why     why it cannot be taken, or None
+    beside  True where it was not in the download, but lies beside it
+    """
+
+    place: str
+    parts: tuple
+    size: int
+    opened: Callable
+    why: str | None = None
+    beside: bool = False
+
+    def read(self, most):
+        with self.opened() as source:
+            return source.read(min(most, self.size))
+
+    def write(self, folder, name, limits):
+        """Write it below a folder, or raise `RefusedError` with the reason and leave nothing half written."""
+        if self.why:
+            raise RefusedError(self.why)
+        if self.size > limits.file_bytes:
+            raise RefusedError(f"It has {self.size / 1e6:.4g} MB; the limit is {limits.file_bytes / 1e6:g} MB.")
+        _examine_name(name, limits)
+        target = os.path.join(folder, *name.split("/"))
+        if os.path.lexists(target):
+            raise RefusedError("It has the same name as another file of the learner's.")
+        try:
+            _write(folder, Member(name, self.size), self.opened)
+        except Exception as error:  # a broken zip raises all kinds, and so does a name that no disk takes
+            if os.path.isfile(target):
+                os.remove(target)
+            raise RefusedError(f"It cannot be read: {shown(str(error) or type(error).__name__)}.") from error
+
+
+def packed_in(path, stack):
+    """Return the `Packed` files of a zip that a platform packed; it may be of any size. Raises `RefusedError`.
+
+    stack  an `ExitStack` that keeps the zip open
+    What learners may hand in is limited for each of them, and by the caller: the zip is as large as the class.
+    """
+    with _readable(path):
+        if not zipfile.is_zipfile(path):
+            raise RefusedError("It is not a zip archive, or its download was cut off; download it again.")
+        _examine_list(path, MOST_PACKED, f"It holds more than {MOST_PACKED} files; download fewer learners at once.")
+        archive = stack.enter_context(zipfile.ZipFile(path))
+        return [_packed(path, archive, info) for info in archive.infolist() if not info.is_dir()]
+
+
+def _packed(path, archive, info):
+    place = f"{os.path.basename(path)}: {info.filename}"
+    try:
+        member, why = _zip_member(info), None
+    except RefusedError as problem:
+        member, why = Member(info.filename, 0), str(problem)
+    return Packed(place, tuple(member.name.split("/")), member.size, _lazy(archive, info), why)
+
+
+def packed_file(path, root):
+    """Return a file that lies unpacked below a folder as the `Packed` that it was."""
+    about, parts = os.lstat(path), tuple(os.path.relpath(path, root).split(os.sep))
+    why = None if stat.S_ISREG(about.st_mode) else "It is a link or a special file."
+    return Packed(os.sep.join(parts), parts, about.st_size, lambda: open(path, "rb"), why, beside=True)
 
 
 def unpack(path, folder, limits=None):
@@ -139,13 +212,14 @@ def _opened(path, limits):
 
 @contextmanager
 def _zip_members(path, limits):
-    _examine_list(path, limits)
+    too_long = f"It holds more than {limits.files} files, or is larger than a submission may be."
+    _examine_list(path, limits.files, too_long)
     with zipfile.ZipFile(path) as archive:
         yield ((_zip_member(info), _lazy(archive, info)) for info in archive.infolist())
 
 
-def _examine_list(path, limits):
-    """Refuse a list of contents that is too long to be read into memory."""
+def _examine_list(path, most, too_long):
+    """Refuse a list of contents that is too long to be read into memory: of more than `most` files."""
     with open(path, "rb") as file:
         file.seek(0, os.SEEK_END)
         file.seek(max(0, file.tell() - 66_000))
@@ -154,8 +228,11 @@ def _examine_list(path, limits):
     if place < 0 or len(end) < place + 16:
         raise RefusedError("It cannot be read: its list of contents is missing.")
     size = struct.unpack("<L", end[place + 12 : place + 16])[0]
-    if size > limits.files * LONGEST_ENTRY:
-        raise RefusedError(f"It holds more than {limits.files} files, or is larger than a submission may be.")
+    large = end.rfind(b"PK\x06\x06", 0, place)  # where an archive of more than 4 GB says it
+    if size == 0xFFFFFFFF and 0 <= large <= place - 48:
+        size = struct.unpack("<Q", end[large + 40 : large + 48])[0]
+    if size > most * LONGEST_ENTRY:
+        raise RefusedError(too_long)
 
 
 def _zip_member(info):

@@ -11,10 +11,11 @@ import stat
 
 from nbgrader.plugins import ExtractorPlugin, FileNameCollectorPlugin
 from nbgrader.utils import parse_utc
-from traitlets import Bool, List
+from traitlets import List
 
 from .archive import ARCHIVES, UNPACKED, unpack
-from .folder import RefusedError, shown, strange
+from .downloads import Download
+from .folder import RefusedError, is_name, shown
 
 
 class CheckedExtractor(ExtractorPlugin):
@@ -27,6 +28,10 @@ class CheckedExtractor(ExtractorPlugin):
         self.unpacked = set()  # the folders that came out of archives, so that learners named what is in them
 
     def extract(self, archive_path, extracted_path):
+        collector = getattr(self.parent, "collector_plugin_inst", None)
+        if isinstance(collector, Download):
+            collector.extract(archive_path, extracted_path)
+            return
         for here, folders, files in os.walk(archive_path):
             folders.sort()
             target = os.path.normpath(os.path.join(extracted_path, os.path.relpath(here, archive_path)))
@@ -68,11 +73,6 @@ class CheckedCollector(FileNameCollectorPlugin):
     """Tells a file's learner from its name, but not from a name that another learner chose."""
 
     valid_ext = List([".ipynb", *ARCHIVES], help="Endings of the files that are collected.").tag(config=True)
-    many = Bool(
-        False,
-        help="True if one archive holds the files of many learners, as some platforms pack "
-        "them; the names in it are then trusted.",
-    ).tag(config=True)
 
     def __init__(self, **settings):
         super().__init__(**settings)
@@ -99,11 +99,11 @@ class CheckedCollector(FileNameCollectorPlugin):
         if match.end("student_id") > inside:
             return (
                 "names its learner inside an archive, where anyone can write any name "
-                "(to trust it: --CheckedCollector.many=True)"
+                "(to trust those of a platform that packs a class: --collector=autograder.intake.platforms.Other)"
             )
-        if not _is_name(learner):
+        if not is_name(learner):
             return f"names the learner {shown(learner)!r}, which is not a valid name"
-        if not file or not all(map(_is_name, file.split("/"))):
+        if not file or not all(map(is_name, file.split("/"))):
             return f"names the file {shown(file)!r}, which is not a valid name"
         key = learner, os.path.splitext(file)[0] + os.path.splitext(path)[1]
         times = self.collected.setdefault(key, [])
@@ -117,11 +117,7 @@ class CheckedCollector(FileNameCollectorPlugin):
         """Return the index from which on a learner wrote the path."""
         unpacked = getattr(getattr(self.parent, "extractor_plugin_inst", None), "unpacked", ())
         outer = [folder for folder in unpacked if path.startswith(folder + os.sep)]
-        return min(map(len, outer)) if outer and not self.many else len(path)
-
-
-def _is_name(text):
-    return bool(text) and text not in (".", "..") and not set(text) & set('/\\<>"&') and not strange(text)
+        return min(map(len, outer)) if outer else len(path)
 
 
 def _is_time(text):

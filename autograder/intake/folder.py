@@ -124,6 +124,11 @@ def strange(name):
     return None
 
 
+def is_name(text):
+    """True for what may be one step of a path, and shown in a page."""
+    return bool(text) and text not in (".", "..") and not set(text) & set('/\\<>"&') and not strange(text)
+
+
 def skeleton(name):
     """Return the same text for names that look the same: case, accents, invisible and look-alike letters are gone."""
     letters = unicodedata.normalize("NFKD", name).casefold()

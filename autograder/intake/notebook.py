@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from . import content as contents
 from .content import UnreadableError
 from .folder import shown
-from .pictures import MOST_BYTES, MOST_PICTURES, inline, pictures
+from .pictures import Room, inline, pictures
 
 LONGEST_NUMBER = 400  # characters; no float that Jupyter writes has more
 # Brackets and commas of a file: each value that is put into memory needs one, and pictures need none.
@@ -27,6 +27,7 @@ class LearnerCell:
     grade_id: str | None  # nbgrader's name for an answer or check, if the cell claims one
     cell_id: str | None
     attachments: dict = field(default_factory=dict, hash=False)  # {name: {"image/png": base64}}, checked
+    left_out: int = 0  # pictures of it that found no room
 
 
 def read_cells(path, limits):
@@ -95,8 +96,8 @@ def _cells(document, limits):
         raise UnreadableError(
             f"The notebook has {len(raw)} cells; at most {limits.cells} are graded. Delete those that are not needed."
         )
-    left = [MOST_PICTURES, MOST_BYTES]
-    cells = [cell for cell in (_cell(one, left) for one in raw) if cell is not None]
+    room = Room()
+    cells = [cell for cell in (_cell(one, room) for one in raw) if cell is not None]
     if not cells:
         raise UnreadableError("The notebook has no cells.")
     _weigh(cells, limits)
@@ -149,10 +150,10 @@ def _weigh(cells, limits):
         raise UnreadableError(f"The cells have {sum(sizes)} characters in all; at most {limits.sources} are graded.")
 
 
-def _cell(raw, left):
+def _cell(raw, room):
     """Return the cell, or None for one that nobody could have written in Jupyter.
 
-    left  [pictures, bytes] that may still be taken; what is taken is subtracted
+    room  the `Room` that is left for pictures
     """
     if not isinstance(raw, dict) or raw.get("cell_type") not in KINDS:
         return None
@@ -164,11 +165,12 @@ def _cell(raw, left):
     grade_id = nbgrader.get("grade_id") if isinstance(nbgrader, dict) else None
     # Windows' ends of lines are no part of what was written.
     source = encodable(source).replace("\r\n", "\n")
-    found = {}
+    found, before = {}, room.left_out
     if raw["cell_type"] != "code":
-        source, found = inline(source, left)
-        found |= pictures(raw.get("attachments"), left)
-    return LearnerCell(raw["cell_type"], source, _text(grade_id), _text(raw.get("id")), found)
+        source, found = inline(source, room)
+        found |= pictures(raw.get("attachments"), room)
+    left_out = room.left_out - before
+    return LearnerCell(raw["cell_type"], source, _text(grade_id), _text(raw.get("id")), found, left_out)
 
 
 def _source(raw):

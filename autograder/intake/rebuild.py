@@ -16,6 +16,7 @@ from nbgrader.utils import is_solution
 
 from .matching import Matched, grade_id
 from .own import own_cells
+from .pictures import said_of
 
 # The notebook's metadata under this key tells the later steps what happened to the submission:
 # "refused" and "stopped" are reasons, "comments" has a sentence for some of the answer cells.
@@ -115,7 +116,8 @@ def _own(cell, name):
     if cell.kind == "code":
         return new_code_cell(cell.source, id=name)
     # A raw cell would be put into a page as it is.
-    return new_markdown_cell(cell.source, id=name, **({"attachments": cell.attachments} if cell.attachments else {}))
+    source = f"{cell.source}\n\n*{said_of(cell.left_out)}*" if cell.left_out else cell.source
+    return new_markdown_cell(source, id=name, **({"attachments": cell.attachments} if cell.attachments else {}))
 
 
 def _put(cell, answer, learner):
@@ -143,19 +145,26 @@ def _put(cell, answer, learner):
 def _comments(matched):
     comments = {}
     for place, cell in enumerate(matched.released):
-        if not is_solution(cell):
-            continue
-        answer, copies = matched.answers.get(place), len(matched.copies[place])
-        if answer is None:
-            comments[grade_id(cell)] = "This answer cell was missing, so it counts as not solved."
-        elif cell.cell_type == "code" and answer.solved and answer.cells[0] not in matched.copies[place]:
-            comments[grade_id(cell)] = (
-                f"This answer was not in its own cell. It was found in cell {answer.cells[0] + 1} of the notebook."
-            )
-        elif copies > 1 and answer.cells[0] == matched.copies[place][-1]:
-            comments[grade_id(cell)] = (
-                f"This answer cell appeared {copies} times. The last one counts; the others were run before it."
-            )
-        elif copies > 1:
-            comments[grade_id(cell)] = f"This answer cell appeared {copies} times. The last one that is solved counts."
+        if is_solution(cell) and (said := _said(matched, place, cell)):
+            comments[grade_id(cell)] = said
     return comments
+
+
+def _said(matched, place, cell):
+    """Return what is to be said about the answer of a released cell, "" for nothing."""
+    answer = matched.answers.get(place)
+    if answer is None:
+        return "This answer cell was missing, so it counts as not solved."
+    left_out = sum(matched.learner[index].left_out for index in answer.cells) if cell.cell_type != "code" else 0
+    return " ".join(filter(None, [_where(matched, place, cell, answer), said_of(left_out) if left_out else ""]))
+
+
+def _where(matched, place, cell, answer):
+    copies = len(matched.copies[place])
+    if cell.cell_type == "code" and answer.solved and answer.cells[0] not in matched.copies[place]:
+        return f"This answer was not in its own cell. It was found in cell {answer.cells[0] + 1} of the notebook."
+    if copies > 1 and answer.cells[0] == matched.copies[place][-1]:
+        return f"This answer cell appeared {copies} times. The last one counts; the others were run before it."
+    if copies > 1:
+        return f"This answer cell appeared {copies} times. The last one that is solved counts."
+    return ""

@@ -612,7 +612,28 @@ def test_another_photo_is_another_answer(desk):
 def test_no_more_pictures_than_a_person_looks_at_are_taken(desk):
     many = {f"{number}.png": {"image/png": PNG} for number in range(97)}
     desk.put(FILE, answered(new("![](attachment:0.png)", "markdown", attachments=many)))
-    assert len(cell_of(desk.rebuilt(), QUESTION).attachments) == 20
+    made = desk.rebuilt()
+    assert len(cell_of(made, QUESTION).attachments) == 20
+    assert "not shown: 77. Of one notebook 20 are" in made.metadata.autograder.comments[QUESTION]
+
+
+def test_a_comment_on_pictures_that_were_left_out_names_only_those_of_the_answer(desk):
+    made = answered(new("![](attachment:photo.png)", "markdown", **photo()))
+    made["cells"].append(new("My notes", "markdown", attachments={f"{n}.png": {"image/png": PNG} for n in range(23)}))
+    desk.put(FILE, made)
+    made = desk.rebuilt()
+    assert QUESTION not in made.metadata.autograder.comments
+    assert len(made.cells[-1].attachments) == 19
+    assert made.cells[-1].source.startswith("My notes\n\n*Pictures of this cell that are not shown: 4.")
+
+
+def test_more_pictures_in_a_text_than_are_taken_do_not_make_the_notebook_too_long(desk):
+    long = b64encode(b"\x89PNG\r\n\x1a\n" + bytes(90_001)).decode()
+    desk.put(FILE, answered(new("\n".join(f"![](data:image/png;base64,{long})" for _ in range(23)), "markdown")))
+    made = desk.rebuilt()
+    assert len(cell_of(made, QUESTION).attachments) == 20
+    assert cell_of(made, QUESTION).source.count("(a picture was left out here)") == 3
+    assert "not shown: 3." in made.metadata.autograder.comments[QUESTION]
 
 
 # How answers go together

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import sys
 import warnings
 
 import torch
@@ -22,11 +23,11 @@ def check(component, exercise=None, *, seconds=SECONDS):
     """Check a component and return a `Result`, which shows itself.
 
     component  the function or class that answers an exercise
-    exercise   name of the exercise, if it is not the component's own name
+    exercise   name of the exercise, if it is neither the component's own name nor the one that the notebook gives it
     seconds    how long all calls together may compute before they are stopped
     Raises LookupError if there is no such exercise, TypeError if the component cannot be called.
     """
-    name = exercise or getattr(component, "__name__", None)
+    name = exercise or _name_of(component, sys._getframe(1).f_globals)
     if not callable(component):
         raise TypeError(
             f"check needs the component itself, such as check({name or 'attention_scores'}); "
@@ -95,6 +96,14 @@ def result(record, diagnosis: Diagnosis, observed, printed="", note=""):
         printed=printed[:2000],
         conclusive=diagnosis.conclusive,
     )
+
+
+def _name_of(component, names):
+    """Return the exercise that a component answers: its own name, or the one that the notebook calls it by."""
+    own, known = getattr(component, "__name__", None), records.exercises()
+    if own in known:
+        return own
+    return next((name for name in known if name in names and names[name] is component), own)
 
 
 def _record(name):

@@ -306,6 +306,25 @@ def test_a_right_answer_is_right_with_all_processors_busy(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+def test_a_component_of_another_name_is_known_by_the_name_that_the_notebook_gives_it():
+    names = {"check": check}
+    for source in (
+        "attention_scores = lambda query, key: query @ key.mT / query.shape[-1] ** 0.5",
+        "def mine(query, key):\n    return query @ key.mT / query.shape[-1] ** 0.5\nattention_scores = mine",
+    ):
+        exec(f"{source}\nresult = check(attention_scores)", names)
+        assert names["result"].passed
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # of what torch.compile imports
+def test_what_was_compiled_runs_as_it_is_written():
+    @torch.compile
+    def attention_weights(scores, mask=None):
+        return torch.softmax(scores, dim=-1)
+
+    assert "softmax" in check(attention_weights).says[0]
+
+
 def test_a_component_without_source_text_can_be_checked():
     names = {"torch": torch}
     exec("attention_scores = lambda query, key: query @ key.mT / query.shape[-1] ** 0.5", names)

@@ -1,7 +1,7 @@
 """Nobody honest loses a point: ordinary notebooks of right answers, locally and officially.
 
-The red team tries to gain what is not due; this team only does what learners do, and loses nothing. Each line of
-`lines.txt` stands in a notebook above right answers, and each habit around them. What a check says in the notebook is
+The red team tries to gain what is not due; this team only does what learners do, and loses nothing. The lines of
+`lines.txt` stand in notebooks above right answers, a few in each, and each habit in an answer's own cell. What a check says in the notebook is
 what official grading says, and a person is asked to look only where an answer's own code reaches into the interpreter.
 """
 
@@ -21,6 +21,7 @@ from traitlets.config import PyFileConfigLoader
 from autograder.checking.result import MIME_TYPE
 from autograder.grading import unit
 from autograder.grading.workers import Local
+from autograder.intake.rebuild import OWN
 
 LESSON = read("scaled_dot_product_attention")
 CHECKED = ("attention_scores", "attention_weights")  # what an answer calls is observed in one, and not in the other
@@ -76,28 +77,35 @@ MODES = {
     "many threads": "torch.set_num_threads(2)",
 }
 # Here a right answer's own code reaches into the interpreter, which a person should see.
+MINE = WEIGHTS.replace("attention_weights", "mine") + "\n\ndef attention_weights(scores, mask=None):\n"
 REACHING = {
-    "collects garbage": "import gc\n\n" + WEIGHTS.replace("    return", "    gc.collect()\n    return", 1),
-    "evaluates": WEIGHTS + "\n\nright = attention_weights\n\ndef attention_weights(scores, mask=None):\n"
-    "    return eval('right(scores, mask)')",
+    "collects garbage": f"import gc\n\n{MINE}    gc.collect()\n    return mine(scores, mask)",
+    "evaluates": f"{MINE}    return eval('mine(scores, mask)')",
 }
 # And here it does, but what only its process can tell is not asked of this exercise, or is another cell's.
 ELSEWHERE = {"collects garbage below": f"{SCORES}\n\nimport gc\ngc.collect()"}
 
 
-def made(answers, code=None):
-    """Return the lesson's notebook, cut down to the exercises of `CHECKED`."""
-    found = notebook(RIGHT | answers, code)
+TOGETHER = 7  # lines of one notebook, each in a cell of its own: a process of its own for each takes minutes
+
+
+def made(answers, *lines):
+    """Return the lesson's notebook, cut down to the exercises of `CHECKED`, with cells of the learner's own."""
+    found = notebook(RIGHT | answers)
     found.cells = [
         cell
         for cell in found.cells
         if cell.metadata.get("nbgrader", {}).get("grade_id", CHECKED[0]).removeprefix("check_") in CHECKED
     ]
+    found.cells[1:1] = [new_code_cell(line, id=f"{OWN}{number}") for number, line in enumerate(lines, 1)]
     return found
 
 
 NOTEBOOKS = {
-    **{f"line {number}: {line}": made({}, line) for number, line in enumerate(LINES, 1)},
+    **{
+        f"lines from {first + 1}": made({}, *LINES[first : first + TOGETHER])
+        for first in range(0, len(LINES), TOGETHER)
+    },
     **{f"habit: {name}": made({"attention_scores": source}) for name, source in (HABITS | ELSEWHERE).items()},
     **{f"mode: {name}": made({}, source) for name, source in MODES.items()},
     **{f"reaching: {name}": made({"attention_weights": source}) for name, source in REACHING.items()},

@@ -13,8 +13,9 @@ from nbgrader.plugins import ExtractorPlugin, FileNameCollectorPlugin
 from nbgrader.utils import parse_utc
 from traitlets import Bool, List
 
+from ..display import shown
 from .archive import ARCHIVES, UNPACKED, unpack
-from .folder import RefusedError, shown, strange
+from .folder import RefusedError, strange
 
 
 class CheckedExtractor(ExtractorPlugin):

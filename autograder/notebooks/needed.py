@@ -2,6 +2,7 @@
 
 import ast
 import functools
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -45,14 +46,21 @@ def needed(sources: Sequence[str], names: Iterable[str]) -> Needed:
     """
     statements = _statements(tuple(sources))
     made = set().union(*(one.given for one in statements if not isinstance(one.node, (ast.Import, ast.ImportFrom))))
-    wanted, kept = set(names), set()
-    while found := {
-        place
-        for place, one in enumerate(statements)
-        if place not in kept and (one.given & wanted or one.changed & wanted & made or _gives_anything(one.node))
-    }:
-        kept |= found
-        wanted |= set().union(*(statements[place].used for place in found))
+    makers = defaultdict(list)  # name -> places of the statements that make it what it is
+    for place, one in enumerate(statements):
+        for name in one.given | one.changed & made:
+            makers[name].append(place)
+    kept: set[int] = set()
+    # Each statement and each name is taken up once, so that a chain of them takes time by its length.
+    waiting = [place for place, one in enumerate(statements) if _gives_anything(one.node)]
+    for name in names:
+        waiting += makers.pop(name, ())
+    while waiting:
+        place = waiting.pop()
+        if place not in kept:
+            kept.add(place)
+            for name in statements[place].used:
+                waiting += makers.pop(name, ())
     chosen = [statements[place] for place in sorted(kept)]
     return Needed(
         "\n".join(ast.unparse(one.node) for one in chosen),

@@ -10,8 +10,9 @@ import pytest
 from handed_in import FILE, SMALL, cell, named, notebook
 from nbgrader_course import LESSON, NOTEBOOK, Course, cell_of
 
+from autograder.display import shown
 from autograder.intake.arrivals import read_arrival
-from autograder.intake.folder import RefusedError, examine, shown
+from autograder.intake.folder import RefusedError, examine
 from autograder.intake.notebook import LearnerCell
 from autograder.intake.rebuild import merge
 from autograder.intake.timestamp import read_time

@@ -17,7 +17,6 @@ from .magics import Cell, cells_of
 # Instructions of Python, of several versions.
 LOOKS_UP = {"LOAD_NAME", "LOAD_GLOBAL", "LOAD_FROM_DICT_OR_GLOBALS"}
 GIVES = {"STORE_NAME", "DELETE_NAME"}
-OF_PYTHON = {"__doc__", "__name__", "__module__", "__qualname__"}  # what Python itself looks up and gives
 GLOBALS = {"STORE_GLOBAL", "DELETE_GLOBAL"}
 
 
@@ -71,12 +70,19 @@ def names_of(tree: ast.Module) -> tuple[set[str], set[str]]:
         for one in inner:
             looked_up, own = _looked_up_and_given(one)
             used |= looked_up - own  # a class looks for a name in itself first
-            given |= {step.argval for step in dis.get_instructions(one) if step.opname in GLOBALS}
+            given |= _names_after(one, GLOBALS)
     return used, given
 
 
 def _looked_up_and_given(code: CodeType) -> tuple[set[str], set[str]]:
     """Return (names that a block of code looks up beyond functions, names that it binds in its own name space)."""
-    steps = [(step.opname, step.argval) for step in dis.get_instructions(code)]
-    given = {name for kind, name in steps if kind in GIVES}
-    return {name for kind, name in steps if kind in LOOKS_UP} - OF_PYTHON, given - OF_PYTHON
+    return _names_after(code, LOOKS_UP), _names_after(code, GIVES)
+
+
+def _names_after(code: CodeType, instructions: set[str]) -> set[str]:
+    """Return the names that stand in these instructions of a block of code."""
+    # `dis` also writes out each constant, and refuses a very long number.
+    bare = code.replace(co_consts=(None,) * len(code.co_consts))
+    found = {step.argval for step in dis.get_instructions(bare) if step.opname in instructions}
+    # `__doc__` and `__module__` Python itself looks up and gives, and others in each version.
+    return {name for name in found if not (name.startswith("__") and name.endswith("__"))}

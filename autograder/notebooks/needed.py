@@ -63,9 +63,17 @@ def needed(sources: Sequence[str], names: Iterable[str]) -> Needed:
                 waiting += makers.pop(name, ())
     chosen = [statements[place] for place in sorted(kept)]
     return Needed(
-        "\n".join(ast.unparse(one.node) for one in chosen),
+        "\n".join(_written(one.node) for one in chosen),
         [(one.cell, _first_line(one.node), one.node.end_lineno or one.node.lineno) for one in chosen],
     )
+
+
+def _written(node: ast.stmt) -> str:
+    """Return a statement as source; nothing where Python cannot write it, so that a person looks at what is without."""
+    try:
+        return ast.unparse(node)
+    except (RecursionError, ValueError):  # ValueError: a number that Python reads and does not write
+        return ""
 
 
 def doubt(sources: Sequence[str], name: str) -> str:

@@ -21,6 +21,8 @@ def text(node: ast.AST) -> str:
             return f"{ast.unparse(node.func)[:70]}(...)"
     except RecursionError:
         return "code that is nested too deeply to be read"
+    except ValueError:  # a number that Python reads and does not write
+        return "a very long number"
     if isinstance(node, ast.Attribute):
         return f"... .{node.attr}"[:80]
     return "a long expression"

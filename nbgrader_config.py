@@ -75,12 +75,20 @@ c.HTMLExporter.extra_template_basedirs = [
     ],
 ]
 c.HTMLExporter.preprocessors = ["autograder.feedback.pages.CleanOutputs"]
+c.GenerateFeedback.exporter_class = "autograder.grading.tables.FeedbackExporter"
 c.GenerateFeedback.preprocessors = ["nbgrader.preprocessors.GetGrades", "autograder.grading.manual.MarkWaiting"]
 c.HTMLExporter.filters = {
     "markdown2html": "autograder.feedback.pages.markdown2html",
+    "highlight_code": "autograder.feedback.pages.code2html",
     "ansi2html": "autograder.feedback.pages.ansi",
     "strip_files_prefix": "autograder.feedback.pages.as_it_is",
 }
+
+# `nbgrader export`: names that learners chose are no formulas in a spreadsheet.
+c.ExportApp.plugin_class = "autograder.grading.tables.GradesExport"
+
+# What nbgrader says in a terminal may quote names that learners chose, and these may hold sequences for it.
+c.NbGrader.logging_config = {"formatters": {"console": {"class": "autograder.grading.log.TerminalFormatter"}}}
 
 # These hold for grading and for the Validate button. The kernel is ours and never the one a notebook asks for.
 c.Execute.kernel_name = "python3"

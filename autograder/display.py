@@ -1,7 +1,11 @@
-"""Small pieces of HTML that several rooms show, and the showing itself."""
+"""How things are shown to people: pieces of HTML, and texts that anybody may have written."""
 
 from collections.abc import Iterable
 from html import escape
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 BOX = (
     "border:1px solid rgba(128,128,128,.45);border-left-width:4px;border-radius:4px;padding:.5em 1em;"
@@ -12,6 +16,29 @@ SUMMARY = '<summary style="display:list-item;cursor:pointer">'
 # The classic notebook and nbgrader's pages stripe tables and push them to the right.
 CELL = "text-align:left;vertical-align:top;padding:.1em .8em .1em 0;background:transparent;border:0;white-space:normal"
 TABLE = "border-collapse:collapse;margin:.4em 0;font-size:inherit"
+
+
+def shown(text: str, most: int | None = 80, lines: bool = False) -> str:
+    """Return a text that can be printed and read: what is not printable is written as its escape.
+
+    most   characters; what is longer is cut; None for all of it
+    lines  True: the ends of lines and tabs stay as they are
+    """
+    kept = "\n\t" if lines else ""
+    text = "".join(c if c.isprintable() or c in kept else _escaped(c) for c in text)
+    return text if most is None or len(text) <= most else text[:most] + "..."
+
+
+def _escaped(letter: str) -> str:
+    return letter.encode("unicode_escape", "surrogatepass").decode()
+
+
+def told(text: str) -> "Text":
+    """Return a text that anybody may have written, for rich's tables and consoles: nothing in it is taken for markup,
+    and no sequence in it reaches the terminal."""
+    from rich.text import Text
+
+    return Text(shown(text, None))
 
 
 def html_table(rows: Iterable[Iterable[str]], heads: Iterable[str] = ()) -> str:

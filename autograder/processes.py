@@ -1,7 +1,12 @@
 """Processes of this machine: how many are worth starting, and how they end with the process that started them."""
 
+import faulthandler
+import math
 import multiprocessing
 import os
+import sys
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -42,6 +47,37 @@ def pool(count: int) -> Iterator[ProcessPoolExecutor]:
         yield made
     finally:
         kill(made)
+
+
+@contextmanager
+def ended_after(seconds: float) -> Iterator[None]:
+    """End this process if the block takes longer, whatever it does, and though it never lets another thread run.
+
+    Blocks may run side by side, in several threads: the earliest end counts.
+    """
+    end = object(), time.monotonic() + seconds
+    with _lock:
+        _ends.append(end)
+        _arm()
+    try:
+        yield
+    finally:
+        with _lock:
+            _ends.remove(end)
+            _arm()
+
+
+_lock = threading.Lock()
+_ends: list[tuple[object, float]] = []
+
+
+def _arm() -> None:
+    """Set the one clock of this process, which runs beside Python, to the earliest end."""
+    faulthandler.cancel_dump_traceback_later()
+    earliest = min((end for _, end in _ends), default=math.inf)
+    if not math.isinf(earliest):
+        # It says where it was to the worker's own log, which is what whoever looks into it needs.
+        faulthandler.dump_traceback_later(max(0.01, earliest - time.monotonic()), exit=True, file=sys.__stderr__ or 2)
 
 
 def _ready(parent: int) -> None:

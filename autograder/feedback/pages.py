@@ -12,7 +12,7 @@ from html import escape
 import nh3
 from jinja2 import pass_context
 from mistune.util import escape_url
-from nbconvert.filters import ansi2html
+from nbconvert.filters import Highlight2HTML, ansi2html
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbconvert.preprocessors import Preprocessor
 from nbformat.v4 import new_output
@@ -21,6 +21,10 @@ from pygments.token import STANDARD_TYPES
 from .formulas import mathml
 
 LONGEST = 10_000  # characters of Markdown that are set; more is shown as it was typed
+LONGEST_CODE = 20_000  # characters of a cell that is shown in colours, of
+LONGEST_LINE = 1_000  # characters, and of
+MOST_COLOURED = 400_000  # characters of a notebook
+DESERT = re.compile(r"^(?:[ \t\f\v]*+\n){100}", re.MULTILINE)  # lines that are empty, one after the other
 MOST_TAGS = 10_000  # of one output, and
 MOST_TAGS_IN_ALL = 100_000  # of a notebook: what cleans them takes time by the square of how deep they lie
 TAGS = set(
@@ -184,6 +188,28 @@ def markdown(source, attachments=None):
 
 def _typed(source):
     return f"<pre>{escape(INVISIBLE.sub('', source))}</pre>"
+
+
+@pass_context
+def code2html(context, source, language=None, metadata=None):
+    """Return code with its colours: jinja's filter in place of nbconvert's.
+
+    Pygments takes time by the square of some texts. Nobody has to read those in colour, and they are shown without.
+    """
+    resources = context.get("resources")
+    resources = resources if isinstance(resources, dict) else {}
+    coloured = resources.get("coloured", 0) + len(source)
+    if coloured > MOST_COLOURED or not is_ordinary(source):
+        return f'<div class="highlight"><pre>{escape(INVISIBLE.sub("", source))}</pre></div>'
+    resources["coloured"] = coloured
+    return Highlight2HTML()(source, language, metadata)
+
+
+def is_ordinary(source):
+    """Tell whether code is as people write it: not too long, no endless line, no desert of empty lines."""
+    return (
+        len(source) <= LONGEST_CODE and not DESERT.search(source) and max(map(len, source.split("\n"))) <= LONGEST_LINE
+    )
 
 
 def ansi(text):

@@ -169,7 +169,7 @@ class Class:
         from . import grade, workers
 
         one = Grading(self.folder, self.lesson.name)
-        with one.alone(), workers.chosen(None, cores()) as pool:
+        with one.alone(), workers.chosen(None, cores(), seconds=one.longest) as pool:
             grade.grade(one, pool, progress=progress)
 
     def feedback(self, learner):
@@ -181,11 +181,12 @@ class Class:
     def export(self):
         """Write nbgrader's table of grades and return its path."""
         from nbgrader.api import Gradebook
-        from nbgrader.plugins import CsvExportPlugin
+
+        from .tables import GradesExport
 
         path = self.folder / "grades.csv"
         with Gradebook(self.coursedir().db_url, "transformer_taxonomy") as gradebook:
-            exporter = CsvExportPlugin()
+            exporter = GradesExport()
             exporter.to = str(path)
             exporter.export(gradebook)
         return path

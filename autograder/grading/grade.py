@@ -14,6 +14,9 @@ import time
 from dataclasses import dataclass, field
 
 from ..course import CourseError, find_root, shown, with_programs
+from ..display import shown as said
+from ..display import told
+from ..intake.folder import RefusedError
 from ..processes import cores
 from ..progress_bar import shown_progress
 from . import report, workers
@@ -53,8 +56,8 @@ def grade(grading, pool, again=False, only=None, progress=lambda done, every: No
     learners = grading.learners()
     if missing := sorted(set(only or ()) - set(learners)):
         raise LookupError(
-            f"{', '.join(missing)}: no submission in {grading.course.submitted_directory} for "
-            f"{grading.lesson.folder}; choose from {', '.join(learners[:10]) or 'nobody'}"
+            f"{', '.join(map(said, missing))}: no submission in {grading.course.submitted_directory} for "
+            f"{grading.lesson.folder}; choose from {', '.join(map(said, learners[:10])) or 'nobody'}"
         )
     chosen = [learner for learner in learners if only is None or learner in only]
     outcome, waiting = Outcome({}), {}
@@ -62,18 +65,30 @@ def grade(grading, pool, again=False, only=None, progress=lambda done, every: No
     def done():
         progress(len(outcome.checks) + len(outcome.failed), len(chosen))
 
+    def failed(learner, error):
+        # Whatever it was, the others are still to be graded, and the next run takes this one up again.
+        logging.getLogger("traitlets").error("%s was not graded", learner, exc_info=error)
+        known = isinstance(error, RefusedError)
+        outcome.failed[learner] = str(error) if known else f"{type(error).__name__}: {error}"
+        done()
+
     def units():
         for learner in chosen:
-            submission = grading.submission(learner)
-            if submission.taken:
-                outcome.taken[learner] = submission.taken
-            if not again and grading.graded(learner) == submission.digest:
-                outcome.checks[learner] = grading.read(learner)
+            try:
+                submission = grading.submission(learner)
+                if submission.taken:
+                    outcome.taken[learner] = submission.taken
+                graded = not again and grading.graded(learner) == submission.digest
+                found = grading.read(learner) if graded else grading.unit(submission)
+            except Exception as error:
+                failed(learner, error)
+                continue
+            if graded:
+                outcome.checks[learner] = found
                 done()
             else:
-                unit = grading.unit(submission)
-                waiting[unit] = submission
-                yield unit
+                waiting[found] = submission
+                yield found
 
     with connected_once():
         for unit, found in pool.results(units()):
@@ -84,10 +99,9 @@ def grade(grading, pool, again=False, only=None, progress=lambda done, every: No
                 outcome.checks[submission.learner] = grading.record(submission, found)
                 outcome.graded += 1
             except Exception as error:
-                # Whatever it was, the others are still to be graded, and the next run takes this one up again.
-                logging.getLogger("traitlets").exception("%s was not graded", submission.learner)
-                outcome.failed[submission.learner] = f"{type(error).__name__}: {error}"
-            done()
+                failed(submission.learner, error)
+            else:
+                done()
     outcome.checks = dict(sorted(outcome.checks.items()))
     return outcome
 
@@ -150,7 +164,9 @@ def run(args):
                 console.print(str(prove(grading.config)))
                 grading.config.SandboxKernelManager.prove_first = False  # for the workers of this machine
             count = args.workers or cores()
-            pool = stack.enter_context(workers.chosen(args.cluster, count, sandboxed=not args.without_sandbox))
+            pool = stack.enter_context(
+                workers.chosen(args.cluster, count, sandboxed=not args.without_sandbox, seconds=grading.longest)
+            )
             progress = stack.enter_context(shown_progress(console))
             begun = time.perf_counter()
             outcome = grade(grading, pool, args.again, args.only, functools.partial(progress, "Grading"))
@@ -165,9 +181,9 @@ def run(args):
         soft_wrap=True,
     )
     for learner, which in sorted(outcome.taken.items()):
-        console.print(f"{learner}: {which}", soft_wrap=True, markup=False, highlight=False)
+        console.print(told(f"{learner}: {which}"), soft_wrap=True)
     for learner, why in outcome.failed.items():
-        console.print(f"NOT GRADED: {learner}: {why}", style="bold red", soft_wrap=True)
+        console.print(told(f"NOT GRADED: {learner}: {why}"), style="bold red", soft_wrap=True)
     return 1 if outcome.failed else 0
 
 

@@ -1,15 +1,41 @@
-"""What nbgrader and its libraries say while a class is graded goes into a file."""
+"""What nbgrader and its libraries say while a class is graded goes into a file.
+
+They quote what learners wrote, so no sequence in it reaches the terminal of whoever reads that file, or runs nbgrader.
+"""
 
 import contextlib
+import copy
 import logging
 import warnings
+
+from tornado.log import LogFormatter
+
+from ..display import shown
+
+
+class _Shown:
+    def format(self, record):
+        record = copy.copy(record)
+        record.msg, record.args = shown(record.getMessage(), None, lines=True), ()
+        return super().format(record)
+
+    def formatException(self, error):
+        return shown(super().formatException(error), None, lines=True)
+
+
+class FileFormatter(_Shown, logging.Formatter):
+    """Lines of a file."""
+
+
+class TerminalFormatter(_Shown, LogFormatter):
+    """nbgrader's lines in a terminal, with colours of its own alone."""
 
 
 @contextlib.contextmanager
 def logged(path):
     """Send what nbgrader logs, and what it warns of, to a file."""
     handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(FileFormatter("%(asctime)s %(levelname)s %(message)s"))
     loggers = [logging.getLogger("traitlets"), logging.getLogger("py.warnings")]
     before = [(logger, logger.handlers[:], logger.propagate) for logger in loggers]
     logging.captureWarnings(True)

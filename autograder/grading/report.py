@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..checking.result import MIME_TYPE
+from ..display import told
 
 
 @dataclass
@@ -81,23 +82,22 @@ def show(graded, console, most=10):
     graded   {learner: [Graded]}
     console  a `rich.console.Console`
     """
-    from rich.markup import escape
     from rich.table import Table
 
     table = Table("learner", "score", "diagnosis", title="The class", show_lines=False)
     for learner, checks in graded.items():
         earned, points = sum(check.earned for check in checks), sum(check.points for check in checks)
-        table.add_row(learner, f"{earned:g} of {points:g}", _summary(checks))
+        table.add_row(told(learner), f"{earned:g} of {points:g}", told(_summary(checks)))
     console.print(table)
     frequent = Table("learners", "exercise", "mistake", title="What the class misunderstands")
     for exercise, mistake, count in misconceptions(graded)[:most]:
-        frequent.add_row(str(count), exercise, mistake)
+        frequent.add_row(str(count), told(exercise), told(mistake))
     console.print(frequent)
     flagged = Table("learner", "exercise", "why", title="To be looked at by a person; the points stand")
     for learner, checks in graded.items():
         for check in checks:
             if check.flag:
-                flagged.add_row(escape(learner), escape(check.exercise), escape(check.flag))
+                flagged.add_row(told(learner), told(check.exercise), told(check.flag))
     if flagged.row_count:
         console.print(flagged)
 

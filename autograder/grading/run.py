@@ -48,6 +48,14 @@ class RunAnswers(Execute):
     """
 
     budget = Integer(600, help="Seconds for all cells of a submission; after that, each gets one.").tag(config=True)
+    grace = Integer(60, help="Seconds after the budget during which each cell gets one; then no more is run.").tag(
+        config=True
+    )
+    longest = Integer(
+        0,
+        help="Seconds after which whoever grades a class ends the worker of a submission, whatever it is doing; "
+        "0: three times the budget.",
+    ).tag(config=True)
     check_seconds = Integer(
         10,
         help="Seconds that a learner's code may compute in all calls of one check; six times as many by the clock.",
@@ -81,6 +89,9 @@ class RunAnswers(Execute):
     # The learner's cells
 
     def _run(self, cell, resources, index):
+        if monotonic() > self.deadline + self.grace:
+            self.nb.metadata[NOTES]["stopped"] = f"the cells before took more than {self.budget + self.grace} seconds"
+            return
         self.output_size = 0
         cell.metadata.pop("tags", None)  # `skip-execution` is nbclient's
         try:
@@ -121,7 +132,7 @@ class RunAnswers(Execute):
     def _restart(self, error=None):
         """Start a new process and run in it what ran before; after too many, note why the rest is not run."""
         reason = _why_stopped(error) if error else self.channel.ended
-        while self.processes <= self.restarts:
+        while self.processes <= self.restarts and monotonic() <= self.deadline + self.grace:
             self.processes += 1
             self.channel = None
             try:
@@ -137,7 +148,9 @@ class RunAnswers(Execute):
 
     def _replay(self):
         for source in self.ran:
-            _run_unseen(self.kc, source, self.timeout or self.budget)
+            if monotonic() > self.deadline + self.grace:
+                raise TimeoutError("no time is left to run again what ran before")
+            _run_unseen(self.kc, source, self.timeout_func(None))
 
     # The checks
 

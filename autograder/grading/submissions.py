@@ -15,6 +15,8 @@ from nbformat.v4 import new_notebook
 from ..authoring.lesson import read
 from ..course import CONFIG, CourseError, select, shown
 from ..intake.arrivals import AutogradeAll, SubmissionExporter
+from ..intake.folder import RefusedError
+from ..intake.learner import why_refused
 from ..intake.rebuild import NOTES, Rebuild
 from ..intake.timestamp import read_time
 from . import basis, report
@@ -25,7 +27,7 @@ GRADED = "graded"  # the note in a graded notebook: the digest of what it is the
 STEPS = ("Execute", "RunAnswers", "Score", "SandboxProvisioner", "SandboxKernelManager")  # what runs in a worker
 LATE = ("AssignLatePenalties", "LateSubmissionPlugin")
 # Settings on which no grade depends: where the course lies, and whether isolation was proven a moment ago.
-ELSEWHERE = {"RunAnswers": ("solutions",), "SandboxKernelManager": ("prove_first",)}
+ELSEWHERE = {"RunAnswers": ("solutions", "longest"), "SandboxKernelManager": ("prove_first",)}
 
 
 class TakenError(Exception):
@@ -55,6 +57,11 @@ class AutogradeJudged(AutogradeAll):
     """
 
     judged = {}
+
+    def folders(self):
+        course = self.coursedir
+        step, lesson = course.submitted_directory, course.assignment_id
+        return [course.format_path(step, learner, lesson) for learner in self.judged]
 
     def _init_preprocessors(self):
         super()._init_preprocessors()
@@ -116,6 +123,12 @@ class Grading:
             )
 
     @property
+    def longest(self):
+        """How many seconds by the clock one submission may take."""
+        settings = RunAnswers(config=self.config)
+        return settings.longest or 3 * settings.budget
+
+    @property
     def gradebook(self):
         """The address of the gradebook, as it may be shown."""
         from sqlalchemy import make_url
@@ -154,7 +167,12 @@ class Grading:
         return basis.digest(self.lesson.name, released, Path(self.config.RunAnswers.solutions), settings), extensions
 
     def submission(self, learner):
-        """Read what a learner handed in, whatever it is, and return it as a `Submission`."""
+        """Read what a learner handed in, whatever it is, and return it as a `Submission`.
+
+        Raises `RefusedError` for a name that no gradebook bears.
+        """
+        if why := why_refused(learner):
+            raise RefusedError(why)
         folder = self.folder(self.course.submitted_directory, learner)
         names = {
             "student": learner,
@@ -197,9 +215,7 @@ class Grading:
         notebook = submission.notebook if isinstance(found, Exception) else nbformat.reads(found, 4)
         if isinstance(found, Exception):
             notebook.metadata[NOTES]["refused"] = str(found) or type(found).__name__
-        course = type(self.course)(
-            config=self.config, root=str(self.root), assignment_id=self.lesson.folder, student_id=submission.learner
-        )
+        course = type(self.course)(config=self.config, root=str(self.root), assignment_id=self.lesson.folder)
         converter = AutogradeJudged(coursedir=course, config=self.config)
         converter.force = True
         converter.judged = {submission.learner: (submission.digest, notebook)}

@@ -1,22 +1,28 @@
 """Where the units of work are done: in processes of this machine, or by the workers of a Dask cluster.
 
 Both take units and give back (unit, notebook or reason) in the order in which they are done. A worker that dies is
-replaced, and its unit is done again; a unit during which three workers died is given up with its reason.
+replaced, and its unit is done again; a unit during which three workers died is given up with its reason. So is a unit
+that takes longer than any may: its worker is ended, whatever it is doing, and replaced.
 """
 
 import collections
 import concurrent.futures
 import functools
 import itertools
+import math
+import time
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 
-from ..processes import kill, started
+from ..processes import ended_after, kill, started
 from . import unit as units
 
 TRIES = 3
 GIVEN_UP = (
     f"The grading process ended {TRIES} times while it graded this submission. Your instructor will look into it."
+)
+TOO_LONG = (
+    "Grading this submission took longer than {seconds:g} seconds and was ended. Your instructor will look into it."
 )
 
 
@@ -28,10 +34,13 @@ class Local:
     """Processes of this machine, each with one unit at a time.
 
     Every worker has a pool of its own, so that the unit whose process died is known.
+
+    count    how many
+    seconds  by the clock that one unit may take
     """
 
-    def __init__(self, count):
-        self.count = count
+    def __init__(self, count, seconds=math.inf):
+        self.count, self.seconds = count, seconds
 
     def __enter__(self):
         self._idle = [started(1) for _ in range(self.count)]
@@ -51,23 +60,31 @@ class Local:
         while True:
             while self._idle and (unit := again.pop() if again else next(todo, None)) is not None:
                 worker = self._idle.pop()
-                running[worker.submit(units.run, unit)] = (worker, unit)
+                running[worker.submit(units.run, unit)] = (worker, unit, time.monotonic() + self.seconds)
             if not running:
                 return
-            done, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
-            for future in done:
-                worker, unit = running.pop(future)
-                error = future.exception()
-                if isinstance(error, BrokenProcessPool):
-                    worker = self._replaced(worker)
+            for future in self._over(running):
+                worker, unit, _ = running.pop(future)
+                error = None
+                if not future.done():
+                    kill(worker)
+                    error = GivenUpError(TOO_LONG.format(seconds=self.seconds))
+                elif isinstance(future.exception(), BrokenProcessPool):
                     tries[unit] += 1
-                    error = GivenUpError(GIVEN_UP) if tries[unit] == TRIES else None
-                    if error is None:
+                    if tries[unit] < TRIES:
                         again.append(unit)
-                        self._idle.append(worker)
+                        self._idle.append(self._replaced(worker))
                         continue
-                self._idle.append(worker)
-                yield unit, error or future.result()
+                    error = GivenUpError(GIVEN_UP)
+                self._idle.append(self._replaced(worker) if error else worker)
+                yield unit, error or future.exception() or future.result()
+
+    def _over(self, running):
+        """Wait until something is over, and return the futures of what is done, or else of what has taken too long."""
+        next_end = min(end for _, _, end in running.values())
+        left = None if math.isinf(next_end) else max(0.0, next_end - time.monotonic())
+        done, _ = concurrent.futures.wait(running, left, return_when=concurrent.futures.FIRST_COMPLETED)
+        return done or [future for future, (_, _, end) in running.items() if end <= time.monotonic()]
 
     def _replaced(self, worker):
         worker.shutdown(wait=False)
@@ -80,10 +97,11 @@ class Cluster:
     """The workers of a Dask scheduler.
 
     address  of the scheduler, such as tcp://host:8786; "local" starts one here with as many workers as `count`
+    seconds  by the clock that one unit may take; a worker ends itself after that, and Dask replaces it
     """
 
-    def __init__(self, address, count):
-        self.address, self.count = address, count
+    def __init__(self, address, count, seconds=math.inf):
+        self.address, self.count, self.seconds = address, count, seconds
 
     def __enter__(self):
         try:
@@ -114,7 +132,7 @@ class Cluster:
         todo = iter(todo)
         # Two for each worker: nobody waits for the next one, and a large class is never in memory as a whole.
         ahead = 2 * max(1, sum(self._client.nthreads().values()))
-        submit = functools.partial(self._client.submit, units.run, pure=False)
+        submit = functools.partial(self._client.submit, _run_within, seconds=self.seconds, pure=False)
         running = {submit(unit): unit for unit in itertools.islice(todo, ahead)}
         done = as_completed(list(running))
         for future in done:
@@ -126,6 +144,11 @@ class Cluster:
                 running[fresh := submit(following)] = following
                 done.add(fresh)
             yield unit, found
+
+
+def _run_within(unit, seconds):
+    with ended_after(seconds):
+        return units.run(unit)
 
 
 def _warm_workers():
@@ -148,14 +171,17 @@ def _warm_workers():
 
 
 @contextmanager
-def chosen(cluster, count, sandboxed=True):
-    """Yield the workers that the command line asks for."""
+def chosen(cluster, count, sandboxed=True, seconds=math.inf):
+    """Yield the workers that the command line asks for.
+
+    seconds  by the clock that one submission may take
+    """
     with ExitStack() as stack:
         if cluster:
-            yield stack.enter_context(Cluster(cluster, count))
+            yield stack.enter_context(Cluster(cluster, count, seconds))
             return
         if sandboxed:
             from ..sandbox import warm
 
             stack.enter_context(warm())
-        yield stack.enter_context(Local(count))
+        yield stack.enter_context(Local(count, seconds))

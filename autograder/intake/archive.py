@@ -18,7 +18,8 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from .folder import Limits, RefusedError, shown, strange
+from ..display import shown
+from .folder import Limits, RefusedError, strange
 
 UNPACKED = (".zip", ".gz", ".tgz", ".tar", ".bz2", ".xz")
 ARCHIVES = (*UNPACKED, ".7z", ".rar")

@@ -19,10 +19,12 @@ from nbgrader.converters.base import BaseConverter, NbGraderException
 from nbgrader.coursedir import CourseDirectory
 from traitlets import Integer
 
+from ..display import shown
 from .choose import choose
 from .content import UnreadableError
 from .earlier import handed_in_before
 from .folder import Limits, RefusedError, examine
+from .learner import folders
 from .matching import count
 from .notebook import LearnerCell, encodable, read_cells
 from .timestamp import CheckedCourse, write_time
@@ -167,16 +169,23 @@ class AutogradeAll(Autograde, _CopiesNothing):
     def init_notebooks(self):
         course = self.coursedir
         released = os.path.join(course.root, course.release_directory)
-        pattern = course.format_path(course.submitted_directory, course.student_id, course.assignment_id)
-        folders = sorted(glob.glob(pattern))
-        if not folders:
-            raise NbGraderException(f"There is no submission {pattern}")
         self.notebooks = []
         self.assignments = {
             folder: _expected(Path(folder), released, course.notebook_id)
             or glob.glob(os.path.join(glob.escape(folder), "*.ipynb"))
-            for folder in folders
+            for folder in self.folders()
         }
+
+    def folders(self):
+        """Return the folders that are to be graded. Raises `NbGraderException` where there is none."""
+        course = self.coursedir
+        found, refused = folders(course, course.submitted_directory)
+        for folder, why in refused.items():
+            self.log.error("Not graded: %s: %s", shown(folder, None), why)
+        if not found:
+            asked = course.format_path(course.submitted_directory, course.student_id, course.assignment_id)
+            raise NbGraderException(f"There is no submission {shown(asked, None)}")
+        return found
 
     def init_destination(self, assignment_id, student_id):
         folder = self._format_dest(assignment_id, student_id)

@@ -8,10 +8,11 @@ import os
 import re
 from dataclasses import dataclass, field
 
+from ..display import shown
 from . import content
 from .archive import examine_archive, is_archive, notebooks_in
 from .content import UnreadableError
-from .folder import Limits, RefusedError, shown
+from .folder import Limits, RefusedError
 from .notebook import cells_in
 
 ENDINGS = (".ipynb", ".ipynb.txt", ".ipynb.json")

@@ -13,9 +13,10 @@ from nbgrader.plugins import ExtractorPlugin, FileNameCollectorPlugin
 from nbgrader.utils import parse_utc
 from traitlets import List
 
+from ..display import shown
 from .archive import ARCHIVES, UNPACKED, unpack
 from .downloads import Download
-from .folder import RefusedError, is_name, shown
+from .folder import RefusedError, is_name
 
 
 class CheckedExtractor(ExtractorPlugin):

@@ -9,7 +9,7 @@ import os
 import re
 import stat
 
-from .folder import shown
+from ..display import shown
 
 BLANK = b"\xff\xfe\xef\xbb\xbf\0\r\n\t "  # what may stand before the first letter, in any encoding
 ZIP = b"PK\x03\x04"

@@ -17,11 +17,12 @@ from nbgrader.apps import ZipCollectApp
 from nbgrader.plugins import FileNameCollectorPlugin
 from sqlalchemy.engine import make_url
 
+from ..display import shown
 from .archive import packed_file, packed_in
 from .arrivals import SubmissionExporter
 from .attempts import Attempt, best, may_be_one
 from .choose import is_hidden
-from .folder import RefusedError, is_name, shown
+from .folder import RefusedError, is_name
 
 MOST_ATTEMPTS = 12  # of a learner that are looked at, the newest first
 LISTED = 5

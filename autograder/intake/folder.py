@@ -9,6 +9,8 @@ import stat
 import unicodedata
 from dataclasses import dataclass
 
+from ..display import shown
+
 # Letters that look like others in most fonts: Cyrillic and Greek, and two that Latin itself has.
 LOOK_ALIKES = str.maketrans("аеорсухіјѕһԁԛԝӏвкмнтɡαορνικυτγı0", "aeopcyxijshdqwlbkmhtgaopvikutyio")
 
@@ -134,9 +136,3 @@ def skeleton(name):
     letters = unicodedata.normalize("NFKD", name).casefold()
     kept = (c for c in letters if unicodedata.category(c) not in ("Mn", "Cf", "Cc"))
     return "".join(kept).translate(LOOK_ALIKES)
-
-
-def shown(name, most=80):
-    """Return a name that can be printed and read: what is not printable is written as its escape."""
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in name)
-    return text if len(text) <= most else text[:most] + "..."

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from nbgrader.utils import is_solution
 
 from ..notebooks import answers
+from ..notebooks.magics import MOST_READ, read_for_magics
 
 FENCE = re.compile(r" {0,3}(`{3,}|~{3,})\s*([\w+-]*)")
 PYTHON = ("", "python", "py", "python3", "ipython", "ipython3", "code")
@@ -52,7 +53,7 @@ class Matched:
             if place is not None:
                 self.copies[place].append(index)
         self.claimed = set(self.copies)  # without those that are found only by a name
-        self._read = {}
+        self._read, self._left = {}, MOST_READ
         self.wanted = {
             place: name
             for place, name in self.names.items()
@@ -115,7 +116,11 @@ class Matched:
     def reading(self, index):
         """Return what the cell defines, or None for what is no Python."""
         if index not in self._read:
-            self._read[index] = answers.read(self.code(index))
+            code = self.code(index)
+            cost = read_for_magics(code)
+            self._left -= cost
+            # What is not read is taken for no Python: it stays where it is, and counts as what its cell is.
+            self._read[index] = answers.read(code) if not cost or self._left >= 0 else None
         return self._read[index]
 
     def _solves(self, index, name):

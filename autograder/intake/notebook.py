@@ -7,9 +7,9 @@ stack bears. What no Jupyter writes is refused here, in words for the learner.
 import json
 from dataclasses import dataclass, field
 
+from ..display import shown
 from . import content as contents
 from .content import UnreadableError
-from .folder import shown
 from .pictures import Room, inline, pictures
 
 LONGEST_NUMBER = 400  # characters; no float that Jupyter writes has more

@@ -14,9 +14,10 @@ from zoneinfo import ZoneInfo
 from nbgrader.utils import parse_utc
 from traitlets import Bool, TraitError, Unicode, validate
 
+from ..display import shown
 from .attempts import Named
 from .downloads import Download
-from .folder import RefusedError, shown
+from .folder import RefusedError
 
 MOST_WORKSHEET = 20_000_000  # bytes
 

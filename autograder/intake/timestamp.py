@@ -13,6 +13,7 @@ from nbgrader.utils import parse_utc
 
 NAME = "timestamp.txt"
 LONGEST = 100  # bytes
+EARLIEST = 1970  # a file that says it is older was given that time by a tool
 
 
 class CheckedCourse(CourseDirectory):
@@ -51,7 +52,22 @@ def read_time(folder):
                 return parse_utc(text.strip()), text
         except Exception:  # dateutil raises all kinds
             pass
-    return datetime.fromtimestamp(about.st_mtime, UTC).replace(tzinfo=None, microsecond=0), None
+    return _time_of(about), None
+
+
+def _time_of(about):
+    """Return a file's own time; where no calendar has that, when the file came to be here.
+
+    Archives and tools set a file's time to anything. When it came to be here, only this computer says.
+    """
+    for seconds in (about.st_mtime, about.st_ctime):
+        try:
+            time = datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None, microsecond=0)
+        except (ValueError, OverflowError, OSError):
+            continue
+        if time.year >= EARLIEST:
+            return time
+    return datetime.now(UTC).replace(tzinfo=None, microsecond=0)
 
 
 def write_time(source, target):

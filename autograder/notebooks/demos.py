@@ -5,12 +5,19 @@ them while a class is graded, and no answer needs them, unless a learner's code 
 """
 
 import ast
-import symtable
+import dis
+import warnings
 from collections.abc import Sequence
+from types import CodeType
 
 from nbformat import NotebookNode
 
 from .magics import Cell, cells_of
+
+# Instructions of Python, of several versions.
+LOOKS_UP = {"LOAD_NAME", "LOAD_GLOBAL", "LOAD_FROM_DICT_OR_GLOBALS"}
+GIVES = {"STORE_NAME", "DELETE_NAME"}
+GLOBALS = {"STORE_GLOBAL", "DELETE_GLOBAL"}
 
 
 def unneeded(cells: Sequence[NotebookNode]) -> set[int]:
@@ -44,22 +51,38 @@ def _names(cell: Cell) -> tuple[set[str], set[str]]:
 
 
 def names_of(tree: ast.Module) -> tuple[set[str], set[str]]:
-    """Return (names of the notebook that code looks up, names that it gives to the notebook)."""
-    used: set[str] = set()
-    given: set[str] = set()
+    """Return (names of the notebook that code looks up, names that it gives to the notebook).
+
+    They are read off what Python makes of the code, each instruction once. `symtable` would tell the same, and looks
+    through all functions for each of them.
+    """
     try:
-        module = symtable.symtable(ast.unparse(tree), "cell", "exec")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # `x is 1` is the learner's
+            code = compile(tree, "cell", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return used, given  # Python refuses to run it
-    given |= {symbol.get_name() for symbol in module.get_symbols() if symbol.is_assigned() or symbol.is_imported()}
-    waiting = [module]
+        return set(), set()  # Python refuses to run it
+    used, given = _looked_up_and_given(code)
+    waiting = [code]
     while waiting:
-        table = waiting.pop()
-        waiting += table.get_children()
-        used |= {
-            symbol.get_name()
-            for symbol in table.get_symbols()
-            if symbol.is_referenced() and (symbol.is_global() or table is module)
-        }
-        given |= {symbol.get_name() for symbol in table.get_symbols() if symbol.is_declared_global()}
+        inner = [const for const in waiting.pop().co_consts if isinstance(const, CodeType)]
+        waiting += inner
+        for one in inner:
+            looked_up, own = _looked_up_and_given(one)
+            used |= looked_up - own  # a class looks for a name in itself first
+            given |= _names_after(one, GLOBALS)
     return used, given
+
+
+def _looked_up_and_given(code: CodeType) -> tuple[set[str], set[str]]:
+    """Return (names that a block of code looks up beyond functions, names that it binds in its own name space)."""
+    return _names_after(code, LOOKS_UP), _names_after(code, GIVES)
+
+
+def _names_after(code: CodeType, instructions: set[str]) -> set[str]:
+    """Return the names that stand in these instructions of a block of code."""
+    # `dis` also writes out each constant, and refuses a very long number.
+    bare = code.replace(co_consts=(None,) * len(code.co_consts))
+    found = {step.argval for step in dis.get_instructions(bare) if step.opname in instructions}
+    # `__doc__` and `__module__` Python itself looks up and gives, and others in each version.
+    return {name for name in found if not (name.startswith("__") and name.endswith("__"))}

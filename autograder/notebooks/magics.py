@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 MOST_MAGICS = 40  # lines of a cell
 # IPython reads a whole cell once more for each magic: characters that are read for all cells together.
-MOST_READ = 4_000_000
+MOST_READ = 1_000_000
 MAGIC_LINE = re.compile(r"^[ \t]*[%!?,;/]|=[ \t]*[%!]|\?[ \t]*$", re.MULTILINE)
 PROMPT = re.compile(r"^[ \t]*(>>>|\.\.\.|In \[)|^%%", re.MULTILINE)
 BODY_IS_CODE = {"time", "timeit", "capture"}
@@ -52,10 +52,16 @@ def cells_of(sources: Iterable[str]) -> list[Cell]:
     """Return the `Cell` of each source; an empty one for what is not Python, and so does not run. Raises nothing."""
     cells, read = [], 0
     for source in sources:
-        read += len(source) * len(MAGIC_LINE.findall(source))
-        too_much = read > MOST_READ and MAGIC_LINE.search(source)
+        cost = read_for_magics(source)
+        read += cost
+        too_much = cost and read > MOST_READ
         cells.append(Cell(odd=((1, "too many magic commands"),)) if too_much else _cell(source))
     return cells
+
+
+def read_for_magics(source: str) -> int:
+    """Return how many characters IPython may read because of the magics in a source."""
+    return len(source) * len(MAGIC_LINE.findall(source))
 
 
 @functools.lru_cache(maxsize=512)

@@ -4,6 +4,7 @@ import ast
 import functools
 import importlib
 import sys
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -52,19 +53,35 @@ def needed(sources: Sequence[str], names: Iterable[str]) -> Needed:
     """
     statements = _statements(tuple(sources))
     made = set().union(*(one.given for one in statements if not isinstance(one.node, (ast.Import, ast.ImportFrom))))
-    wanted, kept = set(names), set()
-    while found := {
-        place
-        for place, one in enumerate(statements)
-        if place not in kept and (one.given & wanted or one.changed & wanted & made or one.star == UNKNOWN)
-    }:
-        kept |= found
-        wanted |= set().union(*(statements[place].used for place in found))
+    makers = defaultdict(list)  # name -> places of the statements that make it what it is
+    for place, one in enumerate(statements):
+        for name in one.given | one.changed & made:
+            makers[name].append(place)
+    kept: set[int] = set()
+    # Each statement and each name is taken up once, so that a chain of them takes time by its length.
+    waiting = [place for place, one in enumerate(statements) if one.star == UNKNOWN]
+    for name in names:
+        waiting += makers.pop(name, ())
+    while waiting:
+        place = waiting.pop()
+        if place not in kept:
+            kept.add(place)
+            for name in statements[place].used:
+                waiting += makers.pop(name, ())
     chosen = [statements[place] for place in sorted(kept)]
+    wanted = {*names}.union(*(one.used for one in chosen))
     return Needed(
-        "\n".join(ast.unparse(_of_a_star(one, wanted) if one.star else one.node) for one in chosen),
+        "\n".join(_written(_of_a_star(one, wanted) if one.star else one.node) for one in chosen),
         [(one.cell, _first_line(one.node), one.node.end_lineno or one.node.lineno) for one in chosen],
     )
+
+
+def _written(node: ast.stmt) -> str:
+    """Return a statement as source; nothing where Python cannot write it, so that a person looks at what is without."""
+    try:
+        return ast.unparse(node)
+    except (RecursionError, ValueError):  # ValueError: a number that Python reads and does not write
+        return ""
 
 
 def doubt(sources: Sequence[str], name: str) -> str:

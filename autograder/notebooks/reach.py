@@ -31,7 +31,7 @@ from .reach_lists import (
     TORCH,
     UTILS,
 )
-from .reach_names import Names, constant, is_call, is_self, root, text
+from .reach_names import MAZE, Names, constant, is_call, is_self, root, text
 
 
 @dataclass(frozen=True)
@@ -170,6 +170,8 @@ class _Watch(ast.NodeVisitor):
         """Tell whether a module's attribute of this name leads out of what notebooks need."""
         if module is None:
             return False
+        if module == MAZE:
+            return True
         first, *rest = module.split(".")
         if not rest and first in ONLY and name not in ONLY[first]:
             return True
@@ -220,7 +222,7 @@ class _Watch(ast.NodeVisitor):
 
     def _file(self, node: ast.Call) -> None:
         """Note a file that is not surely one of data: the memory of a process is a file, too."""
-        paths = self.names.constants(node.args[0]) if node.args else ["."]
+        paths = self.names.constants(node.args[0]) if node.args else {"."}
         if paths is None or any({*path.split("/")} & FILES or path.endswith(".py") for path in paths):
             self.note(node)
 

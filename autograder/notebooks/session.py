@@ -2,10 +2,13 @@
 
 import ast
 import sys
+from collections import defaultdict
 from collections.abc import Iterable
 
 from .demos import names_of
 from .magics import cells_of
+
+MOST_COMPARED = 100  # later sources that one is compared with; one that may be older still is kept
 
 
 def cells_run() -> list[str]:
@@ -21,11 +24,17 @@ def cells_run() -> list[str]:
 def without_older(sources: list[str]) -> list[str]:
     """Leave out each source whose names are all given anew by one later source that does not itself use them."""
     names = [_names(statement for tree in cell.trees for statement in tree.body) for cell in cells_of(sources)]
-    return [
-        source
-        for place, (source, (_, given)) in enumerate(zip(sources, names, strict=True))
-        if not any(given and given <= later and not given & used for used, later in names[place + 1 :])
-    ]
+    kept: list[str] = []
+    anew: dict[str, list[set[str]]] = defaultdict(list)  # name -> what later sources give that give it, the next last
+    for source, (used, given) in zip(reversed(sources), reversed(names), strict=True):
+        # All names have to be in one later source, so those are enough that give the rarest of them.
+        later = min((anew.get(name, []) for name in given), key=len, default=[])
+        if not any(given <= one for one in later[-MOST_COMPARED:]):
+            kept.append(source)
+        fresh = given - used
+        for name in fresh:
+            anew[name].append(fresh)
+    return kept[::-1]
 
 
 def _names(statements: Iterable[ast.stmt]) -> tuple[set[str], set[str]]:

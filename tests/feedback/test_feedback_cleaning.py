@@ -12,6 +12,7 @@ from payloads import HTML, MARKDOWN, PRINTED, RUN
 from traitlets.config import PyFileConfigLoader
 
 from autograder.checking.result import Result
+from autograder.feedback import pages
 from autograder.feedback.formulas import mathml
 from autograder.feedback.pages import ATTRIBUTES, MOST_TAGS, TAGS, CleanOutputs, ansi, clean, markdown
 
@@ -223,3 +224,40 @@ def test_both_pages_show_the_photo_of_an_answer(template):
     html, _ = exporter.from_notebook_node(notebook, resources=names)
     assert f'src="data:image/png;base64,{PNG}"' in html
     assert template != "feedback" or "&lt;b&gt;.ipynb was graded" in html
+
+
+# Code
+
+
+@pytest.mark.parametrize("template", ["feedback", "formgrade"])
+@pytest.mark.parametrize(
+    "source",
+    ["\n" * 9_000 + "x = '<b>'", "a." * 9_000 + "b; '<b>'", "(" * 30_000 + "'<b>'", "x = 1\n" * 9_000 + "'<b>'"],
+    ids=["empty lines", "dots", "brackets", "lines"],
+)
+def test_absurd_code_is_shown_as_it_was_written_and_without_colours(template, source):
+    html = _page(template, [new_code_cell(source)])
+    shown = BeautifulSoup(html, "html.parser").find_all("pre")
+    assert any(source.strip() in one.text for one in shown) and not any(one.find("span", class_=True) for one in shown)
+
+
+@pytest.mark.parametrize("template", ["feedback", "formgrade"])
+def test_ordinary_code_is_shown_in_colours(template):
+    source = "def merge(x):\n\n\n    return x.transpose(1, 2)  # <b>\n" * 30
+    assert '<span class="k">def</span>' in _page(template, [new_code_cell(source)])
+
+
+def test_the_code_of_a_whole_notebook_is_in_colours_up_to_a_bound_and_all_of_it_is_shown(monkeypatch):
+    monkeypatch.setattr(pages, "MOST_COLOURED", 10_000)
+    html = _page("feedback", [new_code_cell(f"mine = {number}\n" * 500) for number in range(5)])
+    assert html.count("mine = ") + html.count(">mine</span>") == 5 * 500
+    assert 0 < html.count('<span class="n">mine</span>') * len("mine = 1\n") <= 10_000
+
+
+def _page(template, cells):
+    config = PyFileConfigLoader("nbgrader_config.py", path=str(REPOSITORY)).load_config()
+    cells = [graded(cell, f"answer{number}") for number, cell in enumerate(cells)]
+    about = {"notebook": "a", "assignment": "b", "student": "c", "score": 0, "max_score": 3, "late_penalty": 0}
+    names = {"index": 0, "total": 1, "base_url": "", "nbgrader": about, "notebook_id": "a", "assignment_id": "b"}
+    notebook = new_notebook(cells=cells, metadata={"language_info": {"name": "python", "pygments_lexer": "ipython3"}})
+    return HTMLExporter(template_name=template, config=config).from_notebook_node(notebook, resources=names)[0]

@@ -106,8 +106,14 @@ def test_a_name_that_is_given_twice_is_kept_twice_in_its_order():
     assert needed(["def f():\n    return 1", "def f():\n    return 2"], ["f"]).code.count("def f") == 2
 
 
-def test_of_a_star_nobody_knows_what_it_gives():
-    assert "from torch import *" in needed(["from torch import *", "def f(x):\n    return softmax(x, -1)"], ["f"]).code
+def test_of_a_star_only_the_names_that_are_used_are_needed():
+    uses = "def f(x):\n    return softmax(x, -1)"
+    assert needed(["from torch import *", uses], ["f"]).code.startswith("from torch import softmax\n")
+    assert needed(["from typing import *\nimport torch", uses], ["f"]).code == uses
+
+
+def test_of_a_star_of_a_strange_module_nobody_knows_what_it_gives():
+    assert "from mine import *" in needed(["from mine import *", "def f(x):\n    return softmax(x, -1)"], ["f"]).code
 
 
 # Before a person

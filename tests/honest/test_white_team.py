@@ -1,8 +1,9 @@
 """Nobody honest loses a point: ordinary notebooks of right answers, locally and officially.
 
 The red team tries to gain what is not due; this team only does what learners do, and loses nothing. The lines of
-`lines.txt` stand in notebooks above right answers, a few in each, and each habit in an answer's own cell. What a check says in the notebook is
-what official grading says, and a person is asked to look only where an answer's own code reaches into the interpreter.
+`lines.txt` stand in notebooks above right answers, a few in each, and each habit in an answer's own cell. What a check
+says in the notebook is what official grading says, and a person is asked to look only where an answer's own code
+reaches into the interpreter.
 """
 
 import json
@@ -15,6 +16,7 @@ import nbformat
 import pytest
 from attacked import RELEASED, notebook
 from lessons import REPOSITORY, read
+from nbformat.v4 import new_code_cell
 from sandboxes import need_bubblewrap, warm
 from traitlets.config import PyFileConfigLoader
 

@@ -5,13 +5,17 @@ import json
 import os
 import random
 import socket
+import types
+from datetime import UTC, datetime
 
 import pytest
 from handed_in import FILE, SMALL, cell, named, notebook
 from nbgrader_course import LESSON, NOTEBOOK, Course, cell_of
 
+from autograder.display import shown
+from autograder.intake import timestamp
 from autograder.intake.arrivals import read_arrival
-from autograder.intake.folder import RefusedError, examine, shown
+from autograder.intake.folder import RefusedError, examine
 from autograder.intake.notebook import LearnerCell
 from autograder.intake.rebuild import merge
 from autograder.intake.timestamp import read_time
@@ -199,6 +203,19 @@ def test_a_time_that_cannot_be_read_is_the_files_own(tmp_path, text, kept):
     read, said = read_time(tmp_path)
     assert (said is not None) == kept
     assert read.isoformat() == ("2026-01-02T03:05:07" if kept else "2023-11-14T22:13:20")
+
+
+@pytest.mark.parametrize("seconds", [400_000_000_000, 9_000_000_000_000, -1, -10_000_000_000], ids=str)
+def test_a_files_own_time_that_no_calendar_has_is_when_it_came_here(tmp_path, monkeypatch, seconds):
+    (tmp_path / "timestamp.txt").write_bytes(b"no time")
+    about = os.lstat(tmp_path / "timestamp.txt")
+    odd = types.SimpleNamespace(st_mode=about.st_mode, st_size=about.st_size, st_mtime=seconds, st_ctime=about.st_ctime)
+    monkeypatch.setattr(timestamp.os, "lstat", lambda path: odd)  # few file systems bear all of these
+    read, said = read_time(tmp_path)
+    assert said is None and read == datetime.fromtimestamp(about.st_ctime, UTC).replace(tzinfo=None, microsecond=0)
+    monkeypatch.undo()
+    timestamp.write_time(tmp_path, tmp_path / "graded")
+    assert read_time(tmp_path / "graded")[1]
 
 
 @posix

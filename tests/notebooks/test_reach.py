@@ -326,6 +326,9 @@ def test_a_function_of_ones_own_may_have_any_name():
         "%%time\n" * 30,
         "'" * 5_001,
         "f'{" * 60,
+        "x = 0x" + "f" * 50_000,
+        "eval(0x" + "f" * 50_000 + ")",
+        "x = y" + " + y" * 3_000,
     ],
     ids=lambda source: repr(source[:20]),
 )
@@ -333,7 +336,12 @@ def test_whatever_a_cell_holds_it_is_read(source):
     from nbformat.v4 import new_code_cell
 
     from autograder.notebooks.demos import unneeded
+    from autograder.notebooks.needed import doubt, needed
+    from autograder.notebooks.session import without_older
 
     reach.into_the_interpreter([source])
     reach.named([source], {"softmax"})
-    unneeded([new_code_cell(source)])
+    unneeded([new_code_cell("x = 1", id="demo-1"), new_code_cell(source)])
+    needed([source], ["x"])
+    doubt([source], "x")
+    without_older([source, source])

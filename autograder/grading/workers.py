@@ -1,7 +1,8 @@
 """Where the units of work are done: in processes of this machine, or by the workers of a Dask cluster.
 
 Both take units and give back (unit, notebook or reason) in the order in which they are done. A worker that dies is
-replaced, and its unit is done again; a unit during which three workers died is given up with its reason.
+replaced, and its unit is done again, as is one that failed: what a learner's code does is part of a notebook, so it
+was the machine. A unit during which three workers died is given up with its reason.
 """
 
 import collections
@@ -59,15 +60,13 @@ class Local:
                 worker, unit = running.pop(future)
                 error = future.exception()
                 if isinstance(error, BrokenProcessPool):
-                    worker = self._replaced(worker)
-                    tries[unit] += 1
-                    error = GivenUpError(GIVEN_UP) if tries[unit] == TRIES else None
-                    if error is None:
-                        again.append(unit)
-                        self._idle.append(worker)
-                        continue
+                    worker, error = self._replaced(worker), GivenUpError(GIVEN_UP)
                 self._idle.append(worker)
-                yield unit, error or future.result()
+                tries[unit] += 1
+                if error and tries[unit] < TRIES:
+                    again.append(unit)
+                else:
+                    yield unit, error or future.result()
 
     def _replaced(self, worker):
         worker.shutdown(wait=False)
@@ -114,7 +113,7 @@ class Cluster:
         todo = iter(todo)
         # Two for each worker: nobody waits for the next one, and a large class is never in memory as a whole.
         ahead = 2 * max(1, sum(self._client.nthreads().values()))
-        submit = functools.partial(self._client.submit, units.run, pure=False)
+        submit = functools.partial(self._client.submit, units.run, pure=False, retries=TRIES - 1)
         running = {submit(unit): unit for unit in itertools.islice(todo, ahead)}
         done = as_completed(list(running))
         for future in done:

@@ -1,8 +1,10 @@
 """What is scarce while a class is graded is waited for, or named in a sentence; nothing is lost or half-written."""
 
 import contextlib
+import json
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -11,6 +13,7 @@ import uuid
 from pathlib import Path
 
 import postgres
+import psutil
 import psycopg
 import pytest
 from sandboxes import warm_from_now_on
@@ -18,10 +21,15 @@ from six_learners import LESSON, Class
 from traitlets.config import Config
 
 from autograder.__main__ import main
-from autograder.grading import grade, scores, unit, workers
+from autograder.calling.remote import Channel
+from autograder.grading import classroom, grade, scores, unit, workers
+from autograder.grading.run import RunAnswers
 from autograder.intake import arrivals
+from autograder.sandbox.box import Box
+from autograder.sandbox.warm_start import VARIABLE, warm
 from autograder.scarcity import holders
 
+MIDDLE = "attention_weights"  # an exercise that has others before and after it
 RIGHT = {"anna": 11, "emma": 0, "finn": 0}
 GOES_ON = "run the same command again, and it goes on from there"
 
@@ -387,3 +395,84 @@ def test_a_server_that_stays_away_ends_the_run_with_a_sentence_and_the_next_run_
     code, said = command(beyond)
     assert code == 0 and "2 graded in" in said and "1 were graded already" in said
     assert beyond.everything()[:2] == whole[:2]
+
+
+# A sandbox that is killed
+
+
+def of_bubblewrap(box):
+    return box.process.pid
+
+
+def of_the_kernel(box):
+    return box.kernel_pid
+
+
+SLOW = "import time\ntime.sleep(1)\n"  # so that what is killed in the middle of a cell has not done it yet
+
+
+@pytest.fixture
+def killed(released, monkeypatch):
+    """Grades a right submission while something is killed, and returns (its points, its outputs as text).
+
+    when    "a cell" or "a check": in the middle of what
+    victim  function from the `Box` of the submission to the process that is killed
+    times   how often it is killed
+    """
+    one, _ = released
+    right = {name: exercise.source for name, exercise in LESSON.exercises.items()}
+    one.again("anna", classroom._filled(one.released(), right | {MIDDLE: SLOW + right[MIDDLE]}))
+    given = one.grading(SandboxKernelManager={"prove_first": False})
+
+    def run(when, victim, times=1):
+        left, boxes, asked = [times], [], []
+        hear, ask, expect = RunAnswers.process_message, Channel.ask, Box._expect
+
+        def kill():
+            if left[0]:
+                left[0] -= 1
+                os.kill(victim(boxes[-1]), signal.SIGKILL)
+
+        async def starting(box, *how):
+            boxes.append(box)
+            return await expect(box, *how)
+
+        def heard(run, message, cell, index):
+            if when == "a cell" and message["msg_type"] == "execute_input" and SLOW in cell.source:
+                kill()
+            return hear(run, message, cell, index)
+
+        def asking(channel, *question):
+            asked.append(question)
+            if when == "a check" and len(asked) >= 2:
+                kill()
+            return ask(channel, *question)
+
+        monkeypatch.setattr(Box, "_expect", starting)
+        monkeypatch.setattr(RunAnswers, "process_message", heard)
+        monkeypatch.setattr(Channel, "ask", asking)
+        notebook = json.loads(unit.run(given.unit(given.submission("anna"))))
+        assert left == [0]
+        outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
+        numbers = [output["data"]["text/plain"] for output in outputs if output["output_type"] == "execute_result"]
+        return sum(float("".join(number)) for number in numbers), json.dumps(outputs)
+
+    return run
+
+
+@pytest.mark.parametrize(("when", "victim"), [("a cell", of_bubblewrap), ("a check", of_the_kernel)])
+def test_a_sandbox_that_is_killed_once_costs_nobody_points(killed, when, victim):
+    assert killed(when, victim)[0] == RIGHT["anna"]
+
+
+def test_a_sandbox_that_is_killed_twice_gives_a_reason_and_the_rest_is_graded(killed):
+    points, said = killed("a cell", of_the_kernel, times=2)
+    assert 0 < points < RIGHT["anna"]
+    assert "the Python process ended in it (a crash, an exit, or too little memory)" in said
+
+
+def test_without_the_zygote_that_was_killed_kernels_start_cold_and_earn_the_same(killed, monkeypatch):
+    with warm() as address:
+        monkeypatch.setenv(VARIABLE, address)
+        zygote = [one.pid for one in psutil.Process().children() if "autograder.sandbox.zygote" in one.cmdline()][-1]
+        assert killed("a cell", lambda box: zygote)[0] == RIGHT["anna"]

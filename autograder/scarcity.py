@@ -27,10 +27,7 @@ FORBIDDEN = (
     "it may not be opened or written to",
     "give yourself the right to write the file and its folder (ls -ld, chown, chmod)",
 )
-DAMAGED = (
-    "it is damaged, and was left as it is",
-    "move it away, and put your backup in its place; a backup is made by `sqlite3 gradebook.db '.backup NAME'`",
-)
+DAMAGED = "it is damaged, and was left as it is", "move it away, and put your backup in its place"
 BROKEN = "it cannot be read or written", "look at the disk, or at what it is mounted from"
 OF_THE_SYSTEM = {
     errno.ENOSPC: FULL,

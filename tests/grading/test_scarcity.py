@@ -286,6 +286,14 @@ def test_a_gradebook_that_may_not_be_written_to_is_refused_before_anything_runs(
     assert command(one)[0] == 0 and one.scores() == RIGHT
 
 
+def test_a_folder_that_may_not_be_written_to_is_named_by_every_command(tmp_path, capsys):
+    with read_only(tmp_path):
+        assert main(["class", "7", "--folder", str(tmp_path / "class")]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"{tmp_path / 'class'}: it ") and said.count("\n") == 1
+    assert said.endswith(", and run the same command again\n")
+
+
 # A disk that is full
 
 

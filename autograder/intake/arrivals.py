@@ -202,6 +202,8 @@ class AutogradeAll(Autograde, _CopiesNothing):
                 self.log.error("%s", lack)
                 raise
             except NbGraderException as error:
+                if error.__context__:
+                    raise  # nbgrader ends the run for what is about all of them, such as an old gradebook
                 failed = error  # it has been said, and the others are still to be graded
         self.assignments = every
         if failed:

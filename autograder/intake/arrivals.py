@@ -28,6 +28,7 @@ from .earlier import handed_in_before
 from .folder import Limits, RefusedError, examine
 from .matching import count
 from .notebook import LearnerCell, encodable, read_cells
+from .timestamp import NAME as TIME
 from .timestamp import CheckedCourse, write_time
 
 UNFINISHED = ".unfinished"  # the folder in `autograded/` of what is being graded
@@ -276,8 +277,13 @@ class AutogradeAll(Autograde, _CopiesNothing):
 
 
 def _put_in_place(new, old):
-    """Let the files of a folder take the place of those of another, each at once, and the notebooks last."""
-    files = sorted((path for path in Path(new).rglob("*") if path.is_file()), key=lambda path: path.suffix == ".ipynb")
+    """Let the files of a folder take the place of those of another, each at once.
+
+    The notebooks come late, because they say of what they are the grade. The time comes last: by it nbgrader knows
+    what it need not grade again.
+    """
+    files = [path for path in Path(new).rglob("*") if path.is_file()]
+    files.sort(key=lambda path: (path.name == TIME, path.suffix == ".ipynb"))
     for path in files:
         # What a notebook says of itself is believed after a power cut, too.
         with open(path, "rb") as file:

@@ -338,6 +338,23 @@ def test_a_disk_that_is_full_when_a_grade_is_put_in_its_place_keeps_the_grade_of
     assert nothing_unfinished(one) and one.everything() == whole
 
 
+def test_a_run_that_ends_between_two_files_of_a_grade_leaves_it_to_be_graded_again(one, command, whole, monkeypatch):
+    assert command(one)[0] == 0
+    replace, put = os.replace, []
+
+    def ends(source, target):
+        put.append(Path(target).name)
+        if len(put) == 2:
+            raise OSError(28, "No space left on device")
+        return replace(source, target)
+
+    monkeypatch.setattr(os, "replace", ends)
+    assert command(one, "--again")[0] == 1
+    monkeypatch.undo()
+    assert put == [f"{one.lesson.name}.ipynb", "timestamp.txt"]  # nbgrader alone goes by the time
+    assert nothing_unfinished(one) and one.everything() == whole
+
+
 # A database server that ends
 
 

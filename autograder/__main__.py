@@ -39,6 +39,13 @@ def main(words=None):
     except (LessonError, CourseError) as error:
         print(error, file=sys.stderr)
         return 1
+    except Exception as error:
+        from autograder.scarcity import lacking
+
+        if not (lack := lacking(error)):
+            raise
+        print(f"{lack}, and run the same command again", file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":

@@ -17,9 +17,19 @@ def programs():
     return found[-1].parent if found else Path(where).parent if where else None
 
 
+class Address(str):
+    """The address of an empty database, and its server.
+
+    begin  starts the server
+    end    ends it at once, with all its connections
+    """
+
+    begin = end = None
+
+
 @contextmanager
 def server():
-    """Start a server, and yield the address of an empty database. Skips where PostgreSQL is not installed."""
+    """Start a server, and yield the `Address` of a database. Skips where PostgreSQL is not installed."""
     bin = programs()
     if bin is None:
         if os.environ.get("CI"):
@@ -36,12 +46,15 @@ def server():
 
     data = f"{folder}/data"
     command(bin / "initdb", "-D", data, "-U", "grader", "--auth=trust", "--no-sync")
+    options = f"-c listen_addresses= -c unix_socket_directories={folder} -c fsync=off"
+    address = Address(f"postgresql+psycopg://grader@/gradebook?host={folder}")
+    address.begin = lambda: command(bin / "pg_ctl", "-D", data, "-w", "-l", f"{folder}/log", "-o", options, "start")
+    address.end = lambda: command(bin / "pg_ctl", "-D", data, "-w", "-m", "immediate", "stop")
     try:
-        options = f"-c listen_addresses= -c unix_socket_directories={folder} -c fsync=off"
-        command(bin / "pg_ctl", "-D", data, "-w", "-l", f"{folder}/log", "-o", options, "start")
+        address.begin()
         command(bin / "createdb", "-h", folder, "-U", "grader", "gradebook")
         os.chmod(folder, 0o755)
-        yield f"postgresql+psycopg://grader@/gradebook?host={folder}"
+        yield address
     finally:
         subprocess.run(
             [*as_user, bin / "pg_ctl", "-D", data, "-m", "immediate", "stop"], cwd=folder, capture_output=True

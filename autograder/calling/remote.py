@@ -21,6 +21,7 @@ GRACE = 2.0  # seconds that a kernel may compute to say that the time of a call 
 GRACE_BY_THE_CLOCK = 10.0
 LIE = 3.0  # imports and packing are not the learner's, and count as the kernel's
 SECONDS_TO_INSTALL = 120
+DIED = "The Python process that ran your code ended (a crash, an exit, or too little memory)."
 
 
 class EndedError(Exception):
@@ -78,7 +79,7 @@ class Channel:
                 message = self._receive(timeout=min(left, 0.5))
             except Empty:
                 if not self.alive():
-                    self._end("The Python process that ran your code ended (a crash, an exit, or too little memory).")
+                    self._end(DIED)
                 continue
             except Exception as error:  # whatever a kernel sends that is not a message
                 self._end(f"The process that ran your code sent an invalid message ({type(error).__name__}).")

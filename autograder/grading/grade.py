@@ -19,6 +19,7 @@ from ..display import told
 from ..intake.folder import RefusedError
 from ..processes import cores
 from ..progress_bar import shown_progress
+from ..scarcity import lacking
 from . import report, workers
 from .gradebook import connected_once
 from .log import logged
@@ -99,6 +100,8 @@ def grade(grading, pool, again=False, only=None, progress=lambda done, every: No
                 outcome.checks[submission.learner] = grading.record(submission, found)
                 outcome.graded += 1
             except Exception as error:
+                if lack := lacking(error, grading.course.db_url, grading.root):
+                    raise lack from error  # it is about all of them
                 failed(submission.learner, error)
             else:
                 done()
@@ -152,9 +155,11 @@ def run(args):
         raise CourseError(
             f"{root / grading.course.submitted_directory}: nothing was handed in for {grading.lesson.folder}"
         )
-    grading.expect_released()
     console = Console(width=None if sys.stdout.isatty() else 140)
+    grading.patience.say = functools.partial(console.print, style="bold yellow", soft_wrap=True, markup=False)
     try:
+        grading.expect_gradebook()
+        grading.expect_released()
         with contextlib.ExitStack() as stack:
             stack.enter_context(grading.alone())
             stack.enter_context(logged(root / LOG))
@@ -173,6 +178,10 @@ def run(args):
             seconds = time.perf_counter() - begun
     except (SandboxUnavailable, TakenError, LookupError, RuntimeError) as reason:
         raise CourseError(str(reason)) from reason
+    except (CourseError, OSError) as error:
+        if lack := lacking(error, grading.course.db_url, root):
+            raise CourseError(f"{lack}. {GOES_ON}") from error
+        raise
     report.show(outcome.checks, console)
     before = len(outcome.checks) - outcome.graded
     console.print(
@@ -187,6 +196,7 @@ def run(args):
     return 1 if outcome.failed else 0
 
 
+GOES_ON = "What is graded is recorded; run the same command again, and it goes on from there."
 WITHOUT_SANDBOX = """\
 WITHOUT A SANDBOX: the code of every submission runs with your rights. It can read and change your files, the
 solutions and the gradebook among them, and it can use the network. Do this only on a machine that holds nothing you

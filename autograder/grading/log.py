@@ -8,7 +8,7 @@ import copy
 import logging
 import warnings
 
-from tornado.log import LogFormatter
+from tornado.log import LogFormatter, app_log
 
 from ..display import shown
 
@@ -31,12 +31,20 @@ class TerminalFormatter(_Shown, LogFormatter):
     """nbgrader's lines in a terminal, with colours of its own alone."""
 
 
+class _Quiet(logging.FileHandler):
+    """Leaves out what it cannot write, without a word: a disk that is full is told of once, where it matters."""
+
+    def handleError(self, record):
+        pass
+
+
 @contextlib.contextmanager
 def logged(path):
     """Send what nbgrader logs, and what it warns of, to a file."""
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = _Quiet(path, encoding="utf-8")
     handler.setFormatter(FileFormatter("%(asctime)s %(levelname)s %(message)s"))
-    loggers = [logging.getLogger("traitlets"), logging.getLogger("py.warnings")]
+    # nbgrader's gradebook writes into Tornado's log.
+    loggers = [logging.getLogger("traitlets"), logging.getLogger("py.warnings"), app_log]
     before = [(logger, logger.handlers[:], logger.propagate) for logger in loggers]
     logging.captureWarnings(True)
     for logger in loggers:

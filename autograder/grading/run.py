@@ -15,7 +15,7 @@ from nbgrader.utils import is_grade, is_solution
 from traitlets import Integer, Unicode
 
 from .. import probes
-from ..calling.remote import Channel, EndedError, Remote
+from ..calling.remote import DIED, Channel, EndedError, Remote
 from ..calling.watched import FLAG, withheld
 from ..diagnosing import records
 from ..intake.rebuild import NOTES
@@ -43,7 +43,9 @@ def is_learners(cell):
 class RunAnswers(Execute):
     """nbgrader's Execute, in which a submission can only stop itself, and no check runs beside the learner's code.
 
-    A cell that ends the process, or cannot be stopped, is left out, and the rest runs in a new process.
+    A cell that ends the process, or cannot be stopped, is left out, and the rest runs in a new process. The first time
+    that a process ends, the machine may have ended it (too little memory for all, an administrator): what it was
+    about is then done once more.
     Demonstrations of the lesson are run only where the learner's code uses a name from them.
     """
 
@@ -69,7 +71,8 @@ class RunAnswers(Execute):
             return nb, resources
         self.comm_open_handlers, self.store_widget_state = {}, False  # what a kernel sends opens nothing here
         self.skipped, self.ran = unneeded(nb.cells), []
-        self.channel, self.processes, self.counted = None, 1, 0
+        self.channel, self.channels, self.processes, self.counted = None, [], 1, 0
+        self.believed = True  # the first process that ends may not have been ended by the learner's code
         self.sources = [cell.source for cell in nb.cells if cell.cell_type == "code"]
         self.learners = [cell.source for cell in nb.cells if is_learners(cell)]
         self.doubted = bool(reach.into_the_interpreter(self.learners))
@@ -102,10 +105,23 @@ class RunAnswers(Execute):
         except Exception as error:
             # Whatever it was, it was this submission's cell that brought it about.
             self.log.warning("Cell %d stopped its process: %r", index, error)
+            if not run_sync(self.km.is_alive)():  # one that is gone shows in many errors
+                error = DeadKernelError("Kernel died")
+            if isinstance(error, DeadKernelError) and self._is_believed():
+                self._restart(error)
+                if "stopped" not in self.nb.metadata[NOTES]:
+                    self._run(cell, resources, index)
+                return
             cell.outputs.append(said(f"This cell was left out of the rest of the run: {_why_stopped(error)}.\n"))
             self._restart(error)
         self.counted += 1
         cell.execution_count = self.counted
+
+    def _is_believed(self):
+        """Tell, once for a submission, that a process may have been ended by the machine; then it is not counted."""
+        believed, self.believed = self.believed, False
+        self.processes -= believed
+        return believed
 
     def process_message(self, msg, cell, cell_index):
         try:
@@ -159,7 +175,11 @@ class RunAnswers(Execute):
         if record is None or "stopped" in self.nb.metadata[NOTES]:
             return
         # What the process tells is doubted as soon as any cell reaches into it; then the answer is looked at alone.
-        found = self._judged(record, self._connect, "a cell reaches into its process" if self.doubted else "")
+        reason = "a cell reaches into its process" if self.doubted else ""
+        self.channels.clear()
+        found = self._judged(record, self._connect, reason)
+        if any(channel.ended == DIED for channel in self.channels) and self._is_believed():
+            found = self._judged(record, self._connect, reason)
         if found.flag:
             found = self._alone(record, found)
         if found.flag:
@@ -227,6 +247,8 @@ class RunAnswers(Execute):
             raise EndedError(f"This check did not run: {self.nb.metadata[NOTES]['stopped']}.")
         if self.channel is None:
             self.channel = Channel(self.kc, run_sync(self.km.is_alive), self.km.computed)
+        if self.channel not in self.channels:
+            self.channels.append(self.channel)
         return self.channel
 
     def _as_written(self, record, found):

@@ -19,7 +19,9 @@ from ..intake.folder import RefusedError
 from ..intake.learner import why_refused
 from ..intake.rebuild import NOTES, Rebuild
 from ..intake.timestamp import read_time
+from ..scarcity import Patience, sqlite_file
 from . import basis, report
+from .gradebook import expect_usable
 from .run import RunAnswers
 from .unit import Unit
 
@@ -98,10 +100,22 @@ class Grading:
         self.config.merge(settings or {})
         self.lesson = read(select(Path(self.config.RunAnswers.solutions).parent, [lesson])[0])
         self.course = CourseDirectory(config=self.config, root=str(self.root), assignment_id=self.lesson.folder)
+        self.patience = Patience(config=self.config)
 
     def folder(self, step, learner="."):
         """Return the folder of this lesson in one of nbgrader's steps."""
         return Path(self.course.format_path(step, learner, self.lesson.folder))
+
+    def expect_gradebook(self):
+        """Raise `ScarcityError` if the gradebook cannot be used: before any submission is run, and it stays as it is.
+
+        One that another program holds is waited for. A server that does not answer now may be the wrong one.
+        """
+        url = self.course.db_url
+        if sqlite_file(url):
+            self.patience.until_free(functools.partial(expect_usable, url), url)
+        else:
+            Patience(seconds=0).until_free(functools.partial(expect_usable, url), url)
 
     def expect_released(self):
         """Raise CourseError if nbgrader does not know this lesson yet, or if its notebook is not there."""
@@ -145,6 +159,9 @@ class Grading:
 
     @functools.cached_property
     def _basis(self):
+        return self.patience.until_free(self._read_basis, self.course.db_url)
+
+    def _read_basis(self):
         """A digest of what every grade of this lesson depends on besides the submission, and the extensions of those
         who have one: {learner: timedelta}."""
         from nbgrader.api import Gradebook, MissingEntry
@@ -218,6 +235,7 @@ class Grading:
         course = type(self.course)(config=self.config, root=str(self.root), assignment_id=self.lesson.folder)
         converter = AutogradeJudged(coursedir=course, config=self.config)
         converter.force = True
+        converter.patience = self.patience
         converter.judged = {submission.learner: (submission.digest, notebook)}
         converter.start()
         return self.read(submission.learner)

@@ -1,8 +1,9 @@
 """Where the units of work are done: in processes of this machine, or by the workers of a Dask cluster.
 
 Both take units and give back (unit, notebook or reason) in the order in which they are done. A worker that dies is
-replaced, and its unit is done again; a unit during which three workers died is given up with its reason. So is a unit
-that takes longer than any may: its worker is ended, whatever it is doing, and replaced.
+replaced, and its unit is done again, as is one that failed: what a learner's code does is part of a notebook, so it
+was the machine. A unit during which three workers died is given up with its reason. So is a unit that takes longer than
+any may: its worker is ended, whatever it is doing, and replaced.
 """
 
 import collections
@@ -65,19 +66,20 @@ class Local:
                 return
             for future in self._over(running):
                 worker, unit, _ = running.pop(future)
-                error = None
-                if not future.done():
+                if not future.done():  # it would take as long once more
                     kill(worker)
-                    error = GivenUpError(TOO_LONG.format(seconds=self.seconds))
-                elif isinstance(future.exception(), BrokenProcessPool):
-                    tries[unit] += 1
-                    if tries[unit] < TRIES:
-                        again.append(unit)
-                        self._idle.append(self._replaced(worker))
-                        continue
-                    error = GivenUpError(GIVEN_UP)
-                self._idle.append(self._replaced(worker) if error else worker)
-                yield unit, error or future.exception() or future.result()
+                    self._idle.append(self._replaced(worker))
+                    yield unit, GivenUpError(TOO_LONG.format(seconds=self.seconds))
+                    continue
+                error = future.exception()
+                if isinstance(error, BrokenProcessPool):
+                    worker, error = self._replaced(worker), GivenUpError(GIVEN_UP)
+                self._idle.append(worker)
+                tries[unit] += 1
+                if error and tries[unit] < TRIES:
+                    again.append(unit)
+                else:
+                    yield unit, error or future.result()
 
     def _over(self, running):
         """Wait until something is over, and return the futures of what is done, or else of what has taken too long."""
@@ -132,7 +134,9 @@ class Cluster:
         todo = iter(todo)
         # Two for each worker: nobody waits for the next one, and a large class is never in memory as a whole.
         ahead = 2 * max(1, sum(self._client.nthreads().values()))
-        submit = functools.partial(self._client.submit, _run_within, seconds=self.seconds, pure=False)
+        submit = functools.partial(
+            self._client.submit, _run_within, seconds=self.seconds, pure=False, retries=TRIES - 1
+        )
         running = {submit(unit): unit for unit in itertools.islice(todo, ahead)}
         done = as_completed(list(running))
         for future in done:

@@ -8,6 +8,8 @@ cells, or the reason why there are none. Nothing in `submitted/` is written to, 
 import fnmatch
 import glob
 import os
+import shutil
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from nbgrader.coursedir import CourseDirectory
 from traitlets import Integer
 
 from ..display import shown
+from ..scarcity import Interruption, Patience, ScarcityError, told
 from .choose import choose
 from .content import UnreadableError
 from .earlier import handed_in_before
@@ -27,7 +30,10 @@ from .folder import Limits, RefusedError, examine
 from .learner import folders
 from .matching import count
 from .notebook import LearnerCell, encodable, read_cells
+from .timestamp import NAME as TIME
 from .timestamp import CheckedCourse, write_time
+
+UNFINISHED = ".unfinished"  # the folder in `autograded/` of what is being graded
 
 
 @dataclass(frozen=True)
@@ -152,7 +158,14 @@ class AutogradeAll(Autograde, _CopiesNothing):
 
     nbgrader passes over a folder without a notebook, ends the whole run at a broken time, and copies files. With
     this converter the learner gets a 0, its reason and a feedback page as for any other mishap.
+
+    nbgrader also removes what was graded before it begins anew, writes in its place, and removes that when anything
+    fails. Here it does all this to a copy, which takes the place of what was there when it is whole. What is scarce,
+    the gradebook above all, is waited for.
     """
+
+    patience = None  # a `Patience`, where not the configuration's
+    unfinished = None  # the folder that stands for `autograded/` until a submission is graded
 
     @classmethod
     def take_over(cls, converter):
@@ -187,12 +200,108 @@ class AutogradeAll(Autograde, _CopiesNothing):
             raise NbGraderException(f"There is no submission {shown(asked, None)}")
         return found
 
+    def convert_notebooks(self):
+        """Grade one submission after another, each as soon as there is what it needs."""
+        every, failed = self.assignments, None
+        patience, convert = self.patience or Patience(parent=self), super().convert_notebooks
+        for folder in sorted(every):
+            self.assignments = {folder: every[folder]}
+            try:
+                patience.until_free(convert, self.coursedir.db_url)
+            except ScarcityError as lack:
+                self.log.error("%s", lack)
+                raise
+            except NbGraderException as error:
+                if error.__context__:
+                    raise  # nbgrader ends the run for what is about all of them, such as an old gradebook
+                failed = error  # it has been said, and the others are still to be graded
+        self.assignments = every
+        if failed:
+            raise failed
+
+    # One submission
+
+    @property
+    def _input_directory(self):
+        return super()._input_directory if self._sanitizing else self._output_directory
+
+    @property
+    def _output_directory(self):
+        return self.unfinished or super()._output_directory
+
     def init_destination(self, assignment_id, student_id):
-        folder = self._format_dest(assignment_id, student_id)
-        self.earlier = handed_in_before(folder)
-        return super().init_destination(assignment_id, student_id)
+        self.unfinished, self.current = None, (assignment_id, student_id)
+        before = self._format_dest(*self.current)
+        self.earlier = handed_in_before(before)
+        self.unfinished = os.path.join(self._output_directory, UNFINISHED)
+        with self._scarce():
+            self._drop()
+            if os.path.isdir(before):
+                shutil.copytree(before, self._format_dest(*self.current), symlinks=True)
+            wanted = super().init_destination(assignment_id, student_id)
+        if not wanted:
+            self._drop()
+        return wanted
+
+    def init_assignment(self, assignment_id, student_id):
+        with self._scarce():
+            super().init_assignment(assignment_id, student_id)
 
     def init_single_notebook_resources(self, notebook_filename):
         resources = super().init_single_notebook_resources(notebook_filename)
         resources["earlier"] = self.earlier.get(resources["unique_key"])
         return resources
+
+    def convert_single_notebook(self, notebook_filename):
+        with self._scarce():
+            super().convert_single_notebook(notebook_filename)
+
+    def set_permissions(self, assignment_id, student_id):
+        """Put the submission, which is whole now, into its place."""
+        with self._scarce():
+            place = self.coursedir.format_path(self.coursedir.autograded_directory, student_id, assignment_id)
+            _put_in_place(self._format_dest(*self.current), place)
+            self._drop()
+            self.unfinished = None
+            super().set_permissions(assignment_id, student_id)
+
+    @contextmanager
+    def _scarce(self):
+        """Let what is scarce interrupt the run, and leave nothing half-written of this submission."""
+        try:
+            with told(self.coursedir.db_url, self.coursedir.root):
+                yield
+        except Interruption:
+            self._drop()
+            raise
+
+    def _drop(self):
+        """Remove the copy of a submission, and the folders above it that are empty then."""
+        if self.unfinished:
+            folder = self._format_dest(*self.current)
+            shutil.rmtree(folder, ignore_errors=True)
+            for above in (os.path.dirname(folder), os.path.join(self.coursedir.root, self.unfinished)):
+                with suppress(OSError):
+                    os.rmdir(above)
+
+
+def _put_in_place(new, old):
+    """Let the files of a folder take the place of those of another, each at once.
+
+    The notebooks come late, because they say of what they are the grade. The time comes last: by it nbgrader knows
+    what it need not grade again.
+    """
+    files = [path for path in Path(new).rglob("*") if path.is_file()]
+    files.sort(key=lambda path: (path.name == TIME, path.suffix == ".ipynb"))
+    for path in files:
+        # What a notebook says of itself is believed after a power cut, too.
+        with open(path, "rb") as file:
+            os.fsync(file.fileno())
+    kept = {path.relative_to(new) for path in files}
+    for path in [path for path in Path(old).rglob("*") if not path.is_dir()]:
+        if path.relative_to(old) not in kept:
+            path.unlink()
+    for path in files:
+        target = Path(old, path.relative_to(new))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(path, target)

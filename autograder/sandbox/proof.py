@@ -175,6 +175,11 @@ async def _ask(question, config):
                 allow_stdin=False,
                 output_hook=lambda message: said.append(message["content"]),
             )
+        except (TimeoutError, RuntimeError) as error:  # as jupyter_client says that a time is up
+            raise SandboxUnavailable(
+                f"sandbox: the proof of isolation did not come to its end in {SECONDS} s ({error}), so nothing was "
+                "graded; run the same command again when this machine is less busy"
+            ) from error
         finally:
             client.stop_channels()
         text = "".join(content.get("text", "") for content in said if content.get("name") == "stdout")

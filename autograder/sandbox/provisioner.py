@@ -82,6 +82,12 @@ class SandboxProvisioner(KernelProvisionerBase):
                 self._close()
                 self.box = self._box(*arguments)
                 await self.box.start(self.start_timeout)
+        except TimeoutError as error:
+            self._close()
+            raise RuntimeError(
+                f"sandbox: no kernel has started in {self.start_timeout:g} s, so this machine is very busy; grade with "
+                "fewer --workers, or give it more time with c.SandboxProvisioner.start_timeout"
+            ) from error
         except BaseException:
             self._close()
             raise

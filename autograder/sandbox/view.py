@@ -86,6 +86,11 @@ def package_folders():
     return folders
 
 
+def packages_path():
+    """Return PYTHONPATH for whoever runs our packages inside: these, and not others that are installed as well."""
+    return os.pathsep.join(dict.fromkeys(os.path.dirname(folder) for folder in package_folders()))
+
+
 def python_places():
     """Return the files and folders that this Python and its installed packages consist of.
 
@@ -206,7 +211,7 @@ class View:
             "sandbox",
             "--clearenv",
         )
-        for name, value in ENVIRONMENT.items():
+        for name, value in (ENVIRONMENT | {"PYTHONPATH": packages_path()}).items():
             self._add("--setenv", name, value)
 
     def _system(self):

@@ -90,7 +90,7 @@ def _start(address, folder, imports):
             stdout=subprocess.PIPE,
             text=True,
             cwd="/",
-            env={**environment, **places, **same},
+            env={**environment, **places, **same, "PYTHONPATH": view.packages_path()},
             pass_fds=[server.fileno()],
             start_new_session=True,
         )

@@ -118,6 +118,27 @@ def die(marker):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def fail_once(marker):
+    """Fail for want of something, the first time."""
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(marker, os.O_CREAT | os.O_EXCL))
+        raise RuntimeError("sandbox: the kernel did not start")
+    return "done"
+
+
+def fail(marker):
+    raise RuntimeError("sandbox: the kernel did not start")
+
+
+def test_a_unit_that_fails_is_done_again_and_one_that_always_fails_says_why(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch, Local(1) as pool:
+        patch.setattr(unit, "run", fail_once)
+        assert [found for _, found in pool.results([str(tmp_path / "a"), str(tmp_path / "b")])] == ["done", "done"]
+        patch.setattr(unit, "run", fail)
+        ((_, reason),) = pool.results([str(tmp_path / "c")])
+        assert isinstance(reason, RuntimeError) and "the kernel did not start" in str(reason)
+
+
 def test_a_worker_that_dies_is_replaced_and_its_unit_is_done_again(tmp_path, monkeypatch):
     monkeypatch.setattr(unit, "run", die_once)
     with Local(2) as pool:

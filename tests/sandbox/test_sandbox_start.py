@@ -539,6 +539,16 @@ exec setpriv --reuid 65534 --regid 65534 --clear-groups env -i HOME=/nonexistent
 """
 
 
+def test_a_machine_that_is_too_busy_for_the_proof_or_for_a_kernel_says_so(start, monkeypatch):
+    with pytest.raises(RuntimeError, match="in 0.001 s, so this machine is very busy; grade with fewer --workers"):
+        Inside(start, start_timeout=0.001).__enter__()
+    monkeypatch.setattr(proof, "_proofs", {})
+    monkeypatch.setenv(VARIABLE, start)
+    monkeypatch.setattr(proof, "SECONDS", 0.001)
+    with pytest.raises(SandboxUnavailable, match="did not come to its end in 0.001 s .* when this machine is less"):
+        proof.prove()
+
+
 def test_it_holds_for_a_user_without_rights(tmp_path_factory):
     """Whoever runs the tests as such a user has seen it in every other test."""
     need_bubblewrap()

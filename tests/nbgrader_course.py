@@ -1,6 +1,7 @@
 """A tiny course and its class, for the tests of grading: two exercises, one written question, many learners."""
 
 import csv
+import functools
 import json
 import os
 import subprocess
@@ -9,11 +10,15 @@ from pathlib import Path
 
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from nbgrader import api
 from nbgrader.api import Gradebook
 from nbgrader.apps import NbGraderAPI
 from nbgrader.coursedir import CourseDirectory
 from sandboxes import warm_from_now_on
 from traitlets.config import PyFileConfigLoader
+
+# nbgrader starts a program to ask for this, for each new gradebook; it is the same for all of them.
+api.get_alembic_version = functools.cache(api.get_alembic_version)
 
 REPOSITORY = Path(__file__).parent.parent
 LESSON, OTHER_LESSON = "07_attention", "08_heads"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..calling.numbers import SEED as SEED
+from ..calling import SEED as SEED
 
 if TYPE_CHECKING:
     from .observation import Signature

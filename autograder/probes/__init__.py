@@ -17,8 +17,9 @@ from typing import Any, TypeVar
 
 import torch
 
+from ..calling import SEED
 from ..calling.local import Fault, Reply, Request, Source
-from ..calling.numbers import SEED, Numbers
+from ..calling.numbers import Numbers
 from ..course import AuthorError
 
 

@@ -316,13 +316,16 @@ def test_a_component_of_another_name_is_known_by_the_name_that_the_notebook_give
         assert names["result"].passed
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # of what torch.compile imports
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what torch.compile imports
 def test_what_was_compiled_runs_as_it_is_written():
-    @torch.compile
-    def attention_weights(scores, mask=None):
-        return torch.softmax(scores, dim=-1)
+    def compiler(graph, inputs):
+        raise AssertionError("nothing is compiled in a check")
 
-    assert "softmax" in check(attention_weights).says[0]
+    @torch.compile(backend=compiler)
+    def attention_scores(query, key):
+        return query @ key.mT / query.shape[-1] ** 0.5
+
+    assert check(attention_scores).passed
 
 
 def test_a_component_without_source_text_can_be_checked():

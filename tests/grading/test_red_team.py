@@ -84,7 +84,7 @@ class Class:
         self.server = socket.create_server(("127.0.0.1", 0))
         self.server.settimeout(0.2)
         config = self.course.settings()
-        config.RunAnswers.update(timeout=8, check_seconds=3, budget=40)
+        config.RunAnswers.update(timeout=8, check_seconds=3, budget=30, grace=5)
         config.SandboxProvisioner.update(scratch=24, processes=60, address_space=4000, memory=2000)
         self.settings = json.dumps(config)
 

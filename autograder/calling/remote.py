@@ -8,6 +8,7 @@ from time import monotonic
 from typing import Any, NoReturn
 
 import torch
+import zmq
 from jupyter_client import AsyncKernelClient
 from nbclient.util import run_sync
 from torch.utils._pytree import tree_flatten
@@ -49,7 +50,8 @@ class Channel:
         self._execute("__import__('autograder.calling.inside').calling.inside.install()")
 
     def _execute(self, code: str) -> None:
-        asked = self.client.execute(code, silent=True, store_history=False, allow_stdin=False, stop_on_error=False)
+        with self._sending():
+            asked = self.client.execute(code, silent=True, store_history=False, allow_stdin=False, stop_on_error=False)
         if self._wait(asked, "execute_reply", SECONDS_TO_INSTALL)[0].get("status") != "ok":
             raise EndedError("The process that runs your code could not be prepared for the checks.")
 
@@ -62,10 +64,19 @@ class Channel:
             raise EndedError(self.ended)
         session = self.client.session
         message = session.msg(inside.CALL, content)
-        session.send(self.client.shell_channel.socket, message, buffers=buffers)
+        with self._sending():
+            session.send(self.client.shell_channel.socket, message, buffers=buffers)
         return self._wait(
             message["header"]["msg_id"], inside.ANSWER, content["wall"] + GRACE_BY_THE_CLOCK, content["seconds"]
         )
+
+    @contextmanager
+    def _sending(self) -> Iterator[None]:
+        """Send something in this block; where nobody is left to take it, the process has ended."""
+        try:
+            yield
+        except zmq.ZMQError:
+            self._end(DIED)
 
     def _wait(self, asked: str, kind: str, wall: float, seconds: float = math.inf) -> tuple[Any, list[wire.Buffer]]:
         """Return (content, buffers) of an answer.

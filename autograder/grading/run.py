@@ -243,6 +243,8 @@ class RunAnswers(Execute):
         """Return the channel to a living kernel. Raises `EndedError` where there will be none."""
         if self.channel is not None and self.channel.ended:
             self._restart()
+        elif self.channel is None and not run_sync(self.km.is_alive)():
+            self._restart(DeadKernelError("Kernel died"))
         if "stopped" in self.nb.metadata[NOTES]:
             raise EndedError(f"This check did not run: {self.nb.metadata[NOTES]['stopped']}.")
         if self.channel is None:

@@ -9,8 +9,10 @@ import dis
 import warnings
 from collections.abc import Sequence
 from types import CodeType
+from typing import TYPE_CHECKING
 
-from nbformat import NotebookNode
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 from .magics import Cell, cells_of
 
@@ -20,7 +22,7 @@ GIVES = {"STORE_NAME", "DELETE_NAME"}
 GLOBALS = {"STORE_GLOBAL", "DELETE_GLOBAL"}
 
 
-def unneeded(cells: Sequence[NotebookNode]) -> set[int]:
+def unneeded(cells: "Sequence[NotebookNode]") -> set[int]:
     """Return the indexes of the released demonstrations that nothing of the learner's needs.
 
     cells  of a rebuilt notebook; a demonstration is known by its id, and whatever is none may need one
@@ -39,7 +41,7 @@ def unneeded(cells: Sequence[NotebookNode]) -> set[int]:
     return demos - needed
 
 
-def is_demo(cell: NotebookNode) -> bool:
+def is_demo(cell: "NotebookNode") -> bool:
     """Tell whether a cell is a demonstration, as it was released."""
     return bool(cell.cell_type == "code" and cell.get("id", "").startswith("demo-"))
 

@@ -64,6 +64,7 @@ def start_kernel(arguments):
 
     app = IPKernelApp.instance()
     app.initialize(arguments)
+    app.shell.ask_exit = lambda: None  # `quit()` ends a session at a desk; here other cells are still to come
     return app.start
 
 

@@ -222,6 +222,27 @@ def test_code_that_waits_is_stopped_and_that_is_no_try(monkeypatch):
     assert check(lambda query, key: query, "attention_scores").conclusive and remembered == ["attention_scores"]
 
 
+LIGHT = """
+import sys
+import torch
+before = set(sys.modules)
+from autograder import check
+
+def attention_scores(query, key):
+    return query @ key.mT / query.shape[-1] ** 0.5
+
+assert check(attention_scores).passed
+print(*{name.partition(".")[0] for name in set(sys.modules) - before})
+"""
+
+
+def test_a_check_brings_nothing_heavy_with_it():
+    """What it imports, each fresh kernel of a learner and of a class imports before its first answer."""
+    done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, check=True)
+    heavy = {"nbformat", "jsonschema", "IPython", "jupyter_client", "nbclient", "nbgrader", "sqlalchemy", "matplotlib"}
+    assert heavy & set(done.stdout.split()) == set()
+
+
 HOW_LONG = """
 import time
 import torch

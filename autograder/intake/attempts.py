@@ -3,10 +3,11 @@
 import os
 from dataclasses import dataclass, field
 
+from ..display import shown
 from .archive import is_archive
 from .arrivals import read_arrival
 from .choose import is_notebook
-from .folder import RefusedError, shown
+from .folder import RefusedError
 from .matching import count
 
 

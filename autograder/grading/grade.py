@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from ..course import CourseError, find_root, shown, with_programs
 from ..display import shown as said
 from ..display import told
-from ..intake.folder import RefusedError
+from ..intake.folder import RefusedError, UnreachableError
 from ..processes import cores
 from ..progress_bar import shown_progress
 from ..scarcity import lacking
@@ -68,8 +68,8 @@ def grade(grading, pool, again=False, only=None, progress=lambda done, every: No
 
     def failed(learner, error):
         # Whatever it was, the others are still to be graded, and the next run takes this one up again.
+        known = isinstance(error, (RefusedError, UnreachableError))
         logging.getLogger("traitlets").error("%s was not graded", learner, exc_info=error)
-        known = isinstance(error, RefusedError)
         outcome.failed[learner] = str(error) if known else f"{type(error).__name__}: {error}"
         done()
 

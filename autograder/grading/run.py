@@ -1,5 +1,6 @@
 """Run a rebuilt submission: the learner's cells in a sandbox, the checks in the judge's own process."""
 
+import asyncio
 import functools
 import secrets
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from nbgrader.utils import is_grade, is_solution
 from traitlets import Integer, Unicode
 
 from .. import probes
+from ..calling.limit import PATIENCE
 from ..calling.remote import DIED, Channel, EndedError, Remote
 from ..calling.watched import FLAG, withheld
 from ..diagnosing import records
@@ -26,7 +28,11 @@ from . import judge
 
 PROCESS_ENDED = "the Python process ended in it (a crash, an exit, or too little memory)"
 STUCK = "it did not finish and could not be interrupted"
+UNKNOWN = "This answer has no points yet, because it could not be judged; a person looks at it."
 OUTPUT_KINDS = {"stream", "display_data", "update_display_data", "execute_result"}
+LOOK = 1.0  # seconds between two looks at a cell that runs
+# A process that computes gets to compute so many seconds in so many by the clock, however busy the computer is.
+LITTLE, IDLE = 0.2, 10.0
 CHECK = "check_"  # what the names of check cells begin with; the exercise follows
 
 
@@ -46,6 +52,7 @@ class RunAnswers(Execute):
     A cell that ends the process, or cannot be stopped, is left out, and the rest runs in a new process. The first time
     that a process ends, the machine may have ended it (too little memory for all, an administrator): what it was
     about is then done once more.
+    The time of a cell is what it computes: on a busy computer it gets more of the clock, but none to wait or to sleep.
     Demonstrations of the lesson are run only where the learner's code uses a name from them.
     """
 
@@ -90,6 +97,36 @@ class RunAnswers(Execute):
         return cell, resources
 
     # The learner's cells
+
+    async def _async_poll_for_reply(self, msg_id, cell, timeout, *tasks):
+        """Wait for the end of a cell, and look at it from time to time; nbclient looks once, when its time is up."""
+        self.begun = self.active = monotonic(), self.km.computed()
+        self.allowed = timeout
+        return await super()._async_poll_for_reply(msg_id, cell, min(timeout, LOOK), *tasks)
+
+    async def _async_handle_timeout(self, timeout, cell=None):
+        now = monotonic(), self.km.computed()
+        if now[1] > self.active[1] + LITTLE:
+            self.active = now
+        if self._is_given_time(now):
+            await asyncio.sleep(0.1)  # nbclient may ask again at once
+            return None
+        return await super()._async_handle_timeout(self.allowed, cell)
+
+    def _is_given_time(self, now):
+        """Tell whether a cell may go on.
+
+        now  (seconds by the clock, seconds that its process has computed)
+        """
+        taken, computed = now[0] - self.begun[0], now[1] - self.begun[1]
+        if taken < self.allowed:
+            return True
+        return (
+            computed < self.allowed
+            and taken < PATIENCE * self.allowed
+            and now[0] < self.deadline
+            and now[0] - self.active[0] < IDLE
+        )
 
     def _run(self, cell, resources, index):
         if monotonic() > self.deadline + self.grace:
@@ -160,13 +197,24 @@ class RunAnswers(Execute):
                 return
             except Exception as again:  # it may end once more while it is brought back
                 self.log.warning("A new process ended as well: %r", again)
-        self.nb.metadata[NOTES]["stopped"] = f"an earlier cell stopped {self.processes} processes: {reason}"
+        if self.processes > self.restarts:
+            why = f"an earlier cell stopped {self.processes} processes: {reason}"
+        else:
+            why = (
+                f"an earlier cell stopped its process ({reason}), and to run the cells before it again took more than "
+                f"{self.budget + self.grace} seconds in all"
+            )
+        self.nb.metadata[NOTES]["stopped"] = why
 
     def _replay(self):
         for source in self.ran:
             if monotonic() > self.deadline + self.grace:
                 raise TimeoutError("no time is left to run again what ran before")
-            _run_unseen(self.kc, source, self.timeout_func(None))
+            _run_unseen(self.kc, source, self._patient())
+
+    def _patient(self):
+        """Return how many seconds by the clock a cell may take that ended in its time before."""
+        return max(1, min(PATIENCE * (self.timeout or self.budget), int(self.deadline - monotonic())))
 
     # The checks
 
@@ -182,6 +230,9 @@ class RunAnswers(Execute):
             found = self._judged(record, self._connect, reason)
         if found.flag:
             found = self._alone(record, found)
+        if not found.conclusive:
+            found = replace(found, flag=UNKNOWN)
+            self.nb.metadata[NOTES]["unknown"] = True
         if found.flag:
             self.nb.metadata[NOTES].setdefault("flags", {})[cell.metadata.nbgrader.grade_id] = found.flag
         show(self._as_written(record, found), cell)
@@ -209,12 +260,15 @@ class RunAnswers(Execute):
         try:
             with self._fresh_kernel(needed(self.sources, [record.exercise]).code) as connect:
                 alone = self._judged(record, connect, "")
-            why = "judged without that cell the answer earns other points"
         except Exception as error:  # whatever it was: a person looks
             self.log.warning("%s could not be judged alone: %r", record.exercise, error)
-            alone, why = None, "the answer could not be judged without that cell"
-        if alone and alone.earned == found.earned:
+            alone = None
+        if alone is None or not alone.conclusive:
+            why = "the answer could not be judged without that cell"
+        elif alone.earned == found.earned:
             return alone
+        else:
+            why = "judged without that cell the answer earns other points"
         return replace(found, flag=FLAG.format(doubt=doubt_elsewhere(self.learners, why)))
 
     @contextmanager
@@ -228,7 +282,7 @@ class RunAnswers(Execute):
             client.start_channels()
             try:
                 run_sync(client.wait_for_ready)(timeout=self.startup_timeout)
-                _run_unseen(client, code, self.timeout_func(None))
+                _run_unseen(client, code, self._patient())
                 channel = Channel(client, run_sync(manager.is_alive), manager.computed)
                 yield lambda: channel
             finally:

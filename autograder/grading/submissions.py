@@ -79,7 +79,8 @@ class AutogradeJudged(AutogradeAll):
         return judged, resources
 
     def _stamp(self, notebook, resources):
-        notebook.metadata[NOTES][GRADED] = resources["digest"]
+        if "unknown" not in notebook.metadata[NOTES]:  # what could not be judged is judged again by the next run
+            notebook.metadata[NOTES][GRADED] = resources["digest"]
         return notebook, resources
 
 

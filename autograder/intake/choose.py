@@ -111,8 +111,9 @@ def _is_json(path):
 
 def _contents(path, name, limits):
     """Yield (name, bytes) of each notebook that a file is or, as an archive, holds."""
-    raw = None if is_archive(name) else content.read(path, limits.notebook_bytes)
-    if raw is not None and not raw.startswith(content.ZIP):
+    most = len(content.ZIP) if is_archive(name) else limits.notebook_bytes
+    raw = content.read(path, most, all_of_it=not is_archive(name))
+    if not is_archive(name) and not raw.startswith(content.ZIP):
         yield name, raw
         return
     try:

@@ -4,12 +4,14 @@ Programs save notebooks in the encoding of their system, and people hand in what
 made of one. The text is found whatever the encoding; what is no notebook is called by its name.
 """
 
+import errno
 import json
 import os
 import re
 import stat
 
 from ..display import shown
+from .folder import UnreachableError
 
 BLANK = b"\xff\xfe\xef\xbb\xbf\0\r\n\t "  # what may stand before the first letter, in any encoding
 ZIP = b"PK\x03\x04"
@@ -30,7 +32,7 @@ class UnreadableError(Exception):
 
 
 def read(path, most, all_of_it=True):
-    """Return the bytes of a regular file. Raises `UnreadableError`.
+    """Return the bytes of a regular file. Raises `UnreadableError` or `UnreachableError`.
 
     most       bytes that are read
     all_of_it  False: a longer file is no error, and its beginning is returned
@@ -50,7 +52,9 @@ def read(path, most, all_of_it=True):
                 raise UnreadableError(not_a_file)
             content = file.read(most + all_of_it)
     except OSError as error:
-        raise UnreadableError(f"{name} cannot be opened: {error.strerror}.") from error
+        if error.errno in (errno.ELOOP, errno.ENXIO, errno.ENOENT):  # it is not what it was a moment ago
+            raise UnreadableError(not_a_file) from error
+        raise UnreachableError(path, error) from error
     if len(content) > most:
         raise too_large(name, most)
     return content

@@ -33,6 +33,15 @@ class RefusedError(Exception):
     """The reason, in words for the learner, why a submission folder is not graded."""
 
 
+class UnreachableError(Exception):
+    """The reason, in words for the instructor, why a submission is not graded: it says nothing about the learner."""
+
+    def __init__(self, path, error):
+        super().__init__(
+            f"{shown(path, None)} cannot be read ({error.strerror}); let whoever grades read it, and grade it again"
+        )
+
+
 def examine(folder, root, limits):
     """Return [(path in the folder, lstat)] of its files, or raise `RefusedError` for what no honest submission holds.
 
@@ -40,6 +49,7 @@ def examine(folder, root, limits):
     root    the folder that all submissions lie in, which may be a link: the instructor made it
 
     A hard link passes: backups are made of them, and no way of handing in can make one to somebody else's file.
+    Raises `UnreachableError` where whoever grades may not look.
     """
     _examine_place(folder, root)
     files, size, seen, notebooks, found = 0, 0, set(), {}, []
@@ -98,7 +108,7 @@ def _walk(folder, limits):
                         waiting.append((name, depth + 1))
                     yield name, about
         except OSError as error:
-            raise RefusedError(f"The submission cannot be read: {error.strerror}.") from error
+            raise UnreachableError(os.path.join(folder, here), error) from error
 
 
 def _examine_entry(name, path, about):

@@ -8,7 +8,8 @@ from attacked import LESSON, Host
 from nbgrader_course import LESSON as TINY
 from nbgrader_course import SCORES, Course, cell_of
 
-from autograder.grading import report
+from autograder.calling import limit
+from autograder.grading import report, run
 from autograder.intake.rebuild import NOTES
 from autograder.notebooks.needed import needed
 
@@ -82,6 +83,15 @@ def test_an_answer_that_is_only_right_beside_a_reaching_cell_is_flagged(host):
     borrowed = "def attention_scores(query, key):\n    return scores_of(query, key)\n"
     points, flags = graded(host, RIGHT | {"attention_scores": borrowed}, elsewhere)
     assert points["attention_scores"] == 0 or "check_attention_scores" in flags
+
+
+def test_an_answer_that_could_not_be_judged_waits_for_a_person_and_for_the_next_run(host, monkeypatch):
+    monkeypatch.setattr(limit, "PATIENCE", 0.2)  # the clock is up before what the code may compute
+    waits = "import time\n\ndef attention_scores(query, key):\n    time.sleep(60)\n"
+    points, text = host.run({"attention_scores": waits})
+    notes = json.loads(text)["metadata"][NOTES]
+    assert points["attention_scores"] == 0 and notes["unknown"]
+    assert notes["flags"] == {"check_attention_scores": run.UNKNOWN}
 
 
 # What an answer needs

@@ -1,5 +1,6 @@
 """Answers are found: whatever the file is called, whatever saved it, and wherever in it they stand."""
 
+import errno
 import json
 import os
 import re
@@ -16,7 +17,7 @@ from autograder.calling import local
 from autograder.intake import content
 from autograder.intake.arrivals import read_arrival
 from autograder.intake.earlier import handed_in
-from autograder.intake.folder import Limits
+from autograder.intake.folder import Limits, UnreachableError
 from autograder.intake.notebook import LearnerCell
 from autograder.intake.rebuild import NOTES, Rebuild, merge
 from autograder.notebooks import answers
@@ -778,3 +779,15 @@ def test_what_marks_a_skeleton_is_what_the_checks_go_by():
 def test_text_in_no_encoding_is_not_believed():
     with pytest.raises(content.UnreadableError, match="not text"):
         content.text(bytes(range(256)))
+
+
+@pytest.mark.parametrize("opens", ["scandir", "open"])
+def test_what_the_grader_may_not_read_is_no_fault_of_the_learner(desk, monkeypatch, opens):
+    desk.put(FILE, solved())
+
+    def refuse(path, *arguments):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, opens, refuse)
+    with pytest.raises(UnreachableError, match="cannot be read .Permission denied.; let whoever grades read it"):
+        desk.arrival()

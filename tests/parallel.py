@@ -1,8 +1,8 @@
 """How the tests are dealt out to the workers of pytest-xdist, so that none is alone for long at the end.
 
 A file is one piece of work, because what its tests share (a graded class, a book, a browser) is dear and made once.
-The files of `AT_ONCE` share nothing dear: each of their tests is a piece. What takes longest is begun first, and
-the many short pieces fill up the end.
+The files of `AT_ONCE` share nothing dear: each of their tests is a piece. In those of `BY_PARAMETERS` the tests with
+the same parameters share something. What takes longest is begun first, and the many short pieces fill up the end.
 """
 
 from pathlib import PurePath
@@ -38,7 +38,8 @@ LONG = [
     "test_reach",
 ]
 FEW = 3
-AT_ONCE = {"test_grading_killed", "test_mistakes", "test_notebooks", "test_processors", "test_reach", "test_verdict"}
+AT_ONCE = {"test_grading_killed", "test_notebooks", "test_processors", "test_reach", "test_verdict"}
+BY_PARAMETERS = {"test_mistakes"}
 
 
 class LongestFirst(LoadScopeScheduling):
@@ -49,7 +50,10 @@ class LongestFirst(LoadScopeScheduling):
         super().__init__(config, log)
 
     def _split_scope(self, nodeid):
-        return nodeid if _file(nodeid) in AT_ONCE else nodeid.partition("::")[0]
+        file, _, test = nodeid.partition("::")
+        if _file(nodeid) in BY_PARAMETERS:
+            return f"{file}::{test.partition('[')[2]}"
+        return nodeid if _file(nodeid) in AT_ONCE else file
 
 
 def workers(arguments):

@@ -73,12 +73,8 @@ def record(
     asked = probes.probes_of(lesson.name, exercise.name)
     if not asked:
         raise AuthorError(f"{lesson.path}: exercise {exercise.name!r} has no probe", "write one in autograder/probes")
-    right = [
-        Answer("the reference", reference, right=True),
-        Answer("the right steps in mistakes/", catalogue.right(exercise.name), right=True),
-    ]
-    right += [Answer(f"the alternative {name}", component, right=True) for name, component in accepted]
-    singles = {f"{wrong.mistakes[0]} ({_written(wrong)})": wrong for wrong in catalogue.singles(exercise.name)}
+    right = right_answers(exercise.name, reference, catalogue, accepted)
+    singles = wrong_answers(exercise.name, catalogue)
     doubles = {" + ".join(wrong.mistakes): wrong for wrong in (catalogue.pairs(exercise.name) if pairs else ())}
     answers = [
         *right,
@@ -122,6 +118,25 @@ def record(
     _add_mistakes(found, catalogue, singles, differs)
     _add_pairs(found, {name: wrong for name, wrong in doubles.items() if name not in unsteady}, differs)
     return found
+
+
+def right_answers(
+    exercise: str,
+    reference: Callable[..., Any],
+    catalogue: "Catalogue",
+    accepted: Iterable[tuple[str, Callable[..., Any]]] = (),
+) -> list[Answer]:
+    """Return the right answers to an exercise: the reference, the right steps, and the accepted alternatives."""
+    return [
+        Answer("the reference", reference, right=True),
+        Answer("the right steps in mistakes/", catalogue.right(exercise), right=True),
+        *(Answer(f"the alternative {name}", component, right=True) for name, component in accepted),
+    ]
+
+
+def wrong_answers(exercise: str, catalogue: "Catalogue") -> dict[str, "Wrong"]:
+    """Return {name: every way to make one mistake in an exercise}; a name tells the mistake and how it is written."""
+    return {f"{wrong.mistakes[0]} ({_written(wrong)})": wrong for wrong in catalogue.singles(exercise)}
 
 
 def _observed(

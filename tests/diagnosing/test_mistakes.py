@@ -1,14 +1,19 @@
-"""Every known mistake is rejected and named as itself, every right answer earns all points: proven by running them."""
+"""Every known mistake is rejected and named as itself, every right answer earns all points: proven by running them.
 
+What an answer is told and what it shows is found once for all tests of its exercise, which run one after the other.
+"""
+
+import functools
 import warnings
 
 import pytest
 import tables
-from lessons import EXERCISES, LESSONS, TEXTS, alternatives, catalogue, read, reference
+from lessons import EXERCISES, TEXTS, alternatives, catalogue, read, reference
 
-from autograder.authoring import record, recorder
-from autograder.checking.check import examine
+from autograder.authoring import faults, recorder
+from autograder.checking import check
 from autograder.diagnosing import records
+from autograder.diagnosing.examine import observe
 from autograder.notebooks.definitions import load
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # mistakes may use what PyTorch warns of
@@ -17,26 +22,60 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # mistakes may use what PyTor
 def examined(exercise, component):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return examine(records.read(exercise), {exercise: component}, seconds=60)
+        return check.examine(records.read(exercise), {exercise: component}, seconds=60)
 
 
 def unsolved(*arguments, **keywords):
     raise NotImplementedError("this exercise is not solved yet")
 
 
+class Looked:
+    """What all right and wrong answers to an exercise are told, and what they showed.
+
+    right  [`Result`], of the reference first
+    wrong  [(name of the mistake, `Result`)]
+    seen   {name of an answer, as the recorder calls it: {probe: Observations}}
+    """
+
+    def __init__(self, lesson, exercise):
+        accepted = alternatives(lesson).of(exercise)
+        right = recorder.right_answers(exercise, getattr(reference(lesson), exercise), catalogue(lesson), accepted)
+        wrong = recorder.wrong_answers(exercise, catalogue(lesson))
+        self.exercise, self.seen = exercise, {}
+        self.right = [self._look(answer.name, answer.call) for answer in right]
+        self.wrong = [(one.mistakes[0], self._look(name, one.call)) for name, one in wrong.items()]
+
+    def _look(self, name, component):
+        def seen(record, submission, seconds, seed, parts=()):
+            observed, stopped = observe(record, submission, seconds, seed, parts)
+            if not parts and not stopped:
+                self.seen[name] = observed
+            return observed, stopped
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(check, "observe", seen)
+            return examined(self.exercise, component)
+
+    def observe(self, lesson, exercise, probe, seed, number, answer):
+        """Return what `steady.observe` returns."""
+        return self.seen[answer.name][probe]
+
+
+@functools.lru_cache(maxsize=1)
+def looked(lesson, exercise):
+    return Looked(lesson, exercise)
+
+
 @pytest.mark.parametrize(("lesson", "exercise"), EXERCISES)
 def test_every_mistake_is_rejected_and_named_and_every_right_answer_passes(lesson, exercise):
     points = read(lesson).exercises[exercise].points
-    wrong = catalogue(lesson).singles(exercise)
-    results = [(one.mistakes[0], examined(exercise, one.call)) for one in wrong]
-    right = [getattr(reference(lesson), exercise), *(call for _, call in alternatives(lesson).of(exercise))]
-    right = [examined(exercise, component) for component in right]
+    results, right = looked(lesson, exercise).wrong, looked(lesson, exercise).right
     nothing = examined(exercise, unsolved)
     tables.row(
         "mistakes and right answers",
         exercise=exercise,
-        mistakes=len({one.mistakes[0] for one in wrong}),
-        ways=len(wrong),
+        mistakes=len({name for name, _ in results}),
+        ways=len(results),
         rejected=sum(not result.passed for _, result in results),
         named_correctly=sum(result.mistake == name for name, result in results),
         named_wrongly=sum(result.mistake not in (name, None) for name, result in results),
@@ -44,7 +83,7 @@ def test_every_mistake_is_rejected_and_named_and_every_right_answer_passes(lesso
         full_points=sum(result.earned == points for result in right),
         unsolved_at_0=int(nothing.unsolved and nothing.earned == 0),
     )
-    assert wrong, "an exercise without a mistake has a check that nothing is known to fail"
+    assert results, "an exercise without a mistake has a check that nothing is known to fail"
     assert [name for name, result in results if result.passed] == []
     assert [(name, result.mistake) for name, result in results if result.mistake != name] == []
     for name, result in results:
@@ -52,6 +91,26 @@ def test_every_mistake_is_rejected_and_named_and_every_right_answer_passes(lesso
         assert len(result.says) == 3, name
     assert [result for result in right if not result.passed or result.earned != points] == []
     assert nothing.unsolved and nothing.earned == 0 and not nothing.passed
+
+
+@pytest.mark.parametrize(("lesson", "exercise"), EXERCISES)
+def test_the_recorded_answers_are_those_of_the_present_lesson(lesson, exercise, monkeypatch):
+    monkeypatch.setattr(recorder, "observe", looked(lesson, exercise).observe)
+    found = faults.recorded(written(lesson), exercise, pairs=False, draws=records.read(exercise).draws)
+    kept = vars(records.read(exercise))
+    kept["behaviours"] = [one for one in kept["behaviours"] if len(one["mistakes"]) == 1]
+    assert recorder.close_enough(kept, vars(found)), f"run `python -m autograder record {lesson} --only {exercise}`"
+
+
+@pytest.mark.parametrize(("lesson", "exercise"), EXERCISES)
+def test_fresh_numbers_tell_the_same_mistakes_apart(lesson, exercise):
+    found = faults.recorded(written(lesson), exercise, seed="another day", pairs=False, draws={})
+    assert found.accepted == records.read(exercise).accepted == []
+
+
+@functools.cache
+def written(lesson):
+    return faults.written(read(lesson))
 
 
 @pytest.mark.parametrize(("lesson", "exercise"), EXERCISES)
@@ -94,30 +153,12 @@ def test_a_mistake_written_out_as_source_is_the_same_mistake(lesson, exercise):
         assert examined(exercise, names[exercise]).mistakes == one.mistakes
 
 
-@pytest.mark.parametrize("lesson", LESSONS)
-def test_every_probe_is_failed_by_some_mistake(lesson):
-    for exercise in read(lesson).exercises:
-        known = records.read(exercise)
-        failed = {probe for behaviour in known.behaviours for probe in behaviour["differs"]}
-        assert {probe for probe, _ in known.probes} - failed == set(), exercise
+@pytest.mark.parametrize(("lesson", "exercise"), EXERCISES)
+def test_every_probe_is_failed_by_some_mistake(lesson, exercise):
+    known = records.read(exercise)
+    failed = {probe for behaviour in known.behaviours for probe in behaviour["differs"]}
+    assert {probe for probe, _ in known.probes} - failed == set()
 
 
-@pytest.mark.parametrize("lesson", LESSONS)
-def test_fresh_numbers_tell_the_same_mistakes_apart(lesson):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for found in record.each(read(lesson), seed="another day", pairs=False, draws=lambda exercise: {}):
-            assert found.accepted == records.read(found.exercise).accepted == []
-
-
-@pytest.mark.parametrize("lesson", LESSONS)
-def test_the_recorded_answers_are_those_of_the_present_lesson(lesson):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        known = record.each(read(lesson), pairs=False, draws=lambda exercise: records.read(exercise).draws)
-        made = {one.exercise: vars(one) for one in known}
-    assert {exercise for exercise, known in records.exercises().items() if known == lesson} == set(made)
-    for exercise, fresh in made.items():
-        kept = vars(records.read(exercise))
-        kept["behaviours"] = [one for one in kept["behaviours"] if len(one["mistakes"]) == 1]
-        assert recorder.close_enough(kept, fresh), f"{exercise}: run `python -m autograder record {lesson}`"
+def test_every_exercise_has_its_record_and_no_other_one_is_there():
+    assert records.exercises() == {exercise: lesson for lesson, exercise in EXERCISES}

@@ -132,6 +132,11 @@ class Course:
         """Return nbgrader's commands for this process, which is how the formgrader page calls them."""
         return NbGraderAPI(self.coursedir(), config=self.settings())
 
+    def release(self, lesson=LESSON, **options):
+        """Release a lesson as nbgrader does, and return the course."""
+        assert self.api().generate_assignment(lesson, **options)["success"]
+        return self
+
     def write(self, notebook, *parts):
         path = self.root.joinpath(*parts).with_suffix(".ipynb")
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -12,8 +12,7 @@ from autograder.course import CourseError
 @pytest.fixture(scope="module")
 def graded_course(tmp_path_factory):
     """A course in which one submission is graded."""
-    course = Course(tmp_path_factory.mktemp("course"))
-    assert course.api().generate_assignment(LESSON)["success"]
+    course = Course(tmp_path_factory.mktemp("course")).release()
     course.submit("ada", course.answers())
     assert course.api().autograde(LESSON, "ada")["success"]
     return course
@@ -23,7 +22,7 @@ def graded_course(tmp_path_factory):
 def course(graded_course):
     yield graded_course
     graded_course.write(lesson(), graded_course.source, LESSON, NOTEBOOK)
-    assert graded_course.api().generate_assignment(LESSON, force=True)["success"]
+    graded_course.release(force=True)
 
 
 def with_a_question(course):
@@ -114,8 +113,7 @@ def test_a_change_that_touches_no_graded_cell_is_released_without_a_word(course)
 
 
 def test_before_anybody_has_handed_in_everything_may_change(tmp_path):
-    course = Course(tmp_path)
-    assert course.api().generate_assignment(LESSON)["success"]
+    course = Course(tmp_path).release()
     with_a_question(course)
     said = []
     generate(LESSON, load_config(course.root), tmp_path / "scratch", register=True, say=said.append)

@@ -70,8 +70,7 @@ def test_nbgrader_reads_the_same_score_from_the_cell(outputs, score):
 
 
 def test_without_execution_nobody_gets_points(tmp_path):
-    course = Course(tmp_path, "c.Execute.enabled = False")
-    assert course.api().generate_assignment(LESSON)["success"]
+    course = Course(tmp_path, "c.Execute.enabled = False").release()
     course.submit("right", course.answers())
     assert course.api().autograde(LESSON, "right")["success"]
     assert set(course.scores("right").values()) == {0}

@@ -26,7 +26,7 @@ class Graded:
     def __init__(self, root):
         self.course = course = Course(root, SHORT)
         course.nbgrader("generate_assignment", LESSON)
-        assert course.api().generate_assignment(OTHER_LESSON)["success"]
+        course.release(OTHER_LESSON)
         for learner, submission in executed(course).items():
             course.submit(learner, submission)
         for learner, (content, _) in UNREADABLE.items():
@@ -231,8 +231,7 @@ def test_a_folder_without_a_notebook_scores_0_with_the_reason(course):
 
 
 def test_a_lesson_that_was_not_released_is_refused(tmp_path):
-    course = Course(tmp_path)
-    assert course.api().generate_assignment(LESSON)["success"]
+    course = Course(tmp_path).release()
     course.submit("right", course.answers())
     Path(tmp_path, "course", LESSON, f"{NOTEBOOK}.ipynb").unlink()
     result = course.api().autograde(LESSON, "right")
@@ -245,7 +244,7 @@ def test_python_beside_the_notebook_is_not_published(tmp_path):
     course = Course(tmp_path)
     for name in ("attention.py", "picture.svg"):
         (tmp_path / "solutions" / "notebooks" / LESSON / name).write_text("x")
-    assert course.api().generate_assignment(LESSON)["success"]
+    course.release()
     assert sorted(os.listdir(tmp_path / "course" / LESSON)) == ["attention.ipynb", "picture.svg"]
 
 

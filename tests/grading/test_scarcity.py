@@ -17,7 +17,7 @@ import psutil
 import psycopg
 import pytest
 from handed_in import autograde, place
-from nbgrader_course import LESSON, MERGE, Course
+from nbgrader_course import MERGE, Course
 from sandboxes import warm_from_now_on
 from six_learners import Class
 from traitlets.config import Config
@@ -439,8 +439,7 @@ SLOW = "import time\ntime.sleep(1)\n"  # so that what is killed in the middle of
 
 @pytest.fixture(scope="module")
 def course(tmp_path_factory):
-    course = Course(tmp_path_factory.mktemp("killed"))
-    assert course.api().generate_assignment(LESSON)["success"]
+    course = Course(tmp_path_factory.mktemp("killed")).release()
     return course
 
 

@@ -251,8 +251,7 @@ def mutated(released, seed):
 
 @pytest.fixture(scope="module")
 def released(tmp_path_factory):
-    course = Course(tmp_path_factory.mktemp("released"))
-    assert course.api().generate_assignment(LESSON)["success"]
+    course = Course(tmp_path_factory.mktemp("released")).release()
     return course.released()
 
 

@@ -47,8 +47,7 @@ class Collected:
 
 @pytest.fixture(scope="module")
 def released(tmp_path_factory):
-    course = Course(tmp_path_factory.mktemp("course"))
-    assert course.api().generate_assignment(LESSON)["success"]
+    course = Course(tmp_path_factory.mktemp("course")).release()
     return course
 
 

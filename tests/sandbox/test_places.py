@@ -43,7 +43,7 @@ from nbgrader_course import LESSON, Course
 
 course = Course(sys.argv[1], "c.SandboxKernelManager.prove_first = True\\n")
 proof = prove(course.settings())
-assert course.api().generate_assignment(LESSON)["success"]
+course.release()
 place(course, "ann")
 autograde(course, "ann")
 print(json.dumps({

@@ -29,9 +29,8 @@ class LearnerCell:
     source: str
     grade_id: str | None  # nbgrader's name for an answer or check, if the cell claims one
     cell_id: str | None
-    attachments: dict[str, dict[str, str]] = field(
-        default_factory=dict, hash=False
-    )  # {name: {"image/png": base64}}, checked
+    # {name: {"image/png": base64}}, checked
+    attachments: dict[str, dict[str, str]] = field(default_factory=dict, hash=False)
     left_out: int = 0  # pictures of it that found no room
 
 

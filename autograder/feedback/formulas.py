@@ -6,6 +6,7 @@ listed here are written, and text is escaped.
 
 import re
 from html import escape, unescape
+from xml.etree.ElementTree import Element
 
 from latex2mathml.converter import convert_to_element
 
@@ -59,7 +60,7 @@ ATTRIBUTES = {
 }
 
 
-def mathml(tex, block=False):
+def mathml(tex: str, block: bool = False) -> str:
     """Return a formula as MathML; as it was typed, if it cannot be read.
 
     tex    without its dollars
@@ -76,7 +77,7 @@ def mathml(tex, block=False):
     return f"<code>{escape(typed)}</code>"
 
 
-def _depth(tex):
+def _depth(tex: str) -> int:
     """Return how deep braces and commands that take an argument can nest; the library recurses."""
     deepest = here = 0
     for letter in tex:
@@ -85,29 +86,29 @@ def _depth(tex):
     return max(deepest, tex.count("\\left"), tex.count("\\begin"), tex.count("\\sqrt"), tex.count("\\frac"))
 
 
-def _written(element):
+def _written(element: Element) -> str:
     name = element.tag if element.tag in ELEMENTS else "mrow"
     if name == "mrow" and len(element) > 1 and all(map(_upright, element)):
         # `\mathrm{softmax}` is one word, also for those to whom it is read aloud.
-        return f"<mi>{escape(unescape(''.join(letter.text for letter in element)))}</mi>"
+        return f"<mi>{escape(unescape(''.join(letter.text or '' for letter in element)))}</mi>"
     kept = "".join(
         f' {key}="{value}"'
         for key, value in element.attrib.items()
         if re.fullmatch(ATTRIBUTES.get(key, r"(?!)"), value)
     )
     inner = escape(unescape(element.text or ""))
-    before = None
+    before: Element | None = None
     for child in element:
         inner += _space(before, child) * (name in ROWS) + _written(child)
         before = child
     return f"<{name}{kept}>{inner}</{name}>" + escape(unescape(element.tail or ""))
 
 
-def _upright(element):
-    return element.tag == "mi" and element.get("mathvariant") == "normal" and element.text and not len(element)
+def _upright(element: Element) -> bool:
+    return element.tag == "mi" and element.get("mathvariant") == "normal" and bool(element.text) and not len(element)
 
 
-def _space(left, right):
+def _space(left: Element | None, right: Element) -> str:
     """Return the space that TeX puts between a function such as ln and a letter or number beside it."""
     if left is None:
         return ""
@@ -116,7 +117,7 @@ def _space(left, right):
     return '<mspace width="0.1667em"/>' * (beside and bool({one.text, other.text} & FUNCTIONS))
 
 
-def _first(element):
+def _first(element: Element) -> Element:
     """Return the innermost first part of an element: of a power its base."""
     while element.tag in ("msub", "msup", "msubsup") and len(element):
         element = element[0]

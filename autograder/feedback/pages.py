@@ -7,14 +7,18 @@ which the formgrader shows a submission. What is allowed is listed; everything e
 import base64
 import re
 import secrets
+from collections.abc import Callable, Iterable, Mapping
 from html import escape
+from typing import Any
 
 import nh3
 from jinja2 import pass_context
+from jinja2.runtime import Context
 from mistune.util import escape_url
 from nbconvert.filters import Highlight2HTML, ansi2html
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbconvert.preprocessors import Preprocessor
+from nbformat import NotebookNode
 from nbformat.v4 import new_output
 from pygments.token import STANDARD_TYPES
 
@@ -91,7 +95,7 @@ PIXELS = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 SVG_STARTS, SVG_ENDS = re.compile(r"<svg\b", re.IGNORECASE), re.compile(r"</svg\s{0,9}>", re.IGNORECASE)
 
 
-def clean(html, marks=()):
+def clean(html: str, marks: Iterable[str] = ()) -> str:
     """Return HTML with nothing in it but allowed tags, attributes and styles.
 
     marks  names of classes that `var` elements keep; nobody else knows them
@@ -110,11 +114,11 @@ def clean(html, marks=()):
     return PICTURES.sub(lambda img: img[0] if ' src="' in img[0] else "", cleaned)
 
 
-def _names():
+def _names() -> set[str]:
     return {name for allowed in ATTRIBUTES.values() for name in allowed}
 
 
-def _attribute(tag, name, value):
+def _attribute(tag: str, name: str, value: str) -> str | None:
     if name == "style":
         return _style(value)
     if name == "class":
@@ -122,8 +126,8 @@ def _attribute(tag, name, value):
     return value if re.fullmatch(ATTRIBUTES.get(tag, {}).get(name, r"(?!)"), value, re.DOTALL) else None
 
 
-def _style(value):
-    kept = []
+def _style(value: str) -> str | None:
+    kept: list[str] = []
     for declaration in value.split(";"):
         name, _, said = (part.strip().lower() for part in declaration.partition(":"))
         if re.fullmatch(STYLES.get(name, r"(?!)"), said):
@@ -134,41 +138,42 @@ def _style(value):
 class _Renderer(IPythonRenderer):
     """nbconvert's, with an empty element in the place of each formula, so that formulas need not be cleaned."""
 
-    def __init__(self, attachments):
+    def __init__(self, attachments: Mapping[str, dict[str, str]]) -> None:
         # A name may stand in the text as it is, or as an address writes it.
         named = {form: data for name, data in attachments.items() for form in (escape_url(name), name)}
         super().__init__(escape=False, exclude_anchor_links=True, attachments=named)
-        self.mark, self.formulas = f"formula-{secrets.token_hex(12)}", []
+        self.mark = f"formula-{secrets.token_hex(12)}"
+        self.formulas: list[tuple[str, bool]] = []
 
-    def _kept(self, tex, block):
+    def _kept(self, tex: str, block: bool) -> str:
         self.formulas.append((tex, block))
         return f'<var class="{self.mark}">{len(self.formulas) - 1}</var>'
 
-    def block_math(self, body):
+    def block_math(self, body: str) -> str:
         return self._kept(body, True)
 
-    def inline_math(self, body):
+    def inline_math(self, body: str) -> str:
         return self._kept(body, False)
 
-    def latex_environment(self, name, body):
+    def latex_environment(self, name: str, body: str) -> str:
         return self._kept(f"\\begin{{{name}}}{body}\\end{{{name}}}", True)
 
-    def task_list_item(self, text, checked=False, **attrs):
+    def task_list_item(self, text: str, checked: bool = False, **attrs: Any) -> str:
         return f"<li>{'☑' if checked else '☐'} {text}</li>\n"
 
-    def block_mermaidjs(self, code):
+    def block_mermaidjs(self, code: str) -> str:
         return self.block_code(code)
 
 
 @pass_context
-def markdown2html(context, source, attachments=None):
+def markdown2html(context: Context, source: object, attachments: Mapping[str, dict[str, str]] | None = None) -> str:
     """Return `markdown` of a cell's text, with the cell's own pictures: jinja's filter in place of nbconvert's."""
     if attachments is None:
         attachments = (context.get("cell") or {}).get("attachments")
     return markdown(source, attachments)
 
 
-def markdown(source, attachments=None):
+def markdown(source: object, attachments: Mapping[str, dict[str, str]] | None = None) -> str:
     """Return Markdown as clean HTML with its formulas.
 
     attachments  {name: {kind: base64}} of the pictures that it may show; what is no picture is dropped as all else is
@@ -186,12 +191,14 @@ def markdown(source, attachments=None):
     )
 
 
-def _typed(source):
+def _typed(source: str) -> str:
     return f"<pre>{escape(INVISIBLE.sub('', source))}</pre>"
 
 
 @pass_context
-def code2html(context, source, language=None, metadata=None):
+def code2html(
+    context: Context, source: str, language: str | None = None, metadata: Mapping[str, Any] | None = None
+) -> str:
     """Return code with its colours: jinja's filter in place of nbconvert's.
 
     Pygments takes time by the square of some texts. Nobody has to read those in colour, and they are shown without.
@@ -202,17 +209,18 @@ def code2html(context, source, language=None, metadata=None):
     if coloured > MOST_COLOURED or not is_ordinary(source):
         return f'<div class="highlight"><pre>{escape(INVISIBLE.sub("", source))}</pre></div>'
     resources["coloured"] = coloured
-    return Highlight2HTML()(source, language, metadata)
+    html: str = Highlight2HTML()(source, language, metadata)
+    return html
 
 
-def is_ordinary(source):
+def is_ordinary(source: str) -> bool:
     """Tell whether code is as people write it: not too long, no endless line, no desert of empty lines."""
     return (
         len(source) <= LONGEST_CODE and not DESERT.search(source) and max(map(len, source.split("\n"))) <= LONGEST_LINE
     )
 
 
-def ansi(text):
+def ansi(text: object) -> str:
     """Return what a program printed as HTML, with its colours and without other control characters."""
     text = LONG_SEQUENCE.sub("", str(text))
     if text.count("\x1b") > MOST_COLOURS:
@@ -220,7 +228,7 @@ def ansi(text):
     return INVISIBLE.sub("", str(ansi2html(text)))
 
 
-def as_it_is(text):
+def as_it_is(text: str) -> str:
     """Return the text: in place of nbconvert's `strip_files_prefix`, which makes javascript: of files/javascript:."""
     return text
 
@@ -230,16 +238,19 @@ class CleanOutputs(Preprocessor):
 
     tags_left = MOST_TAGS_IN_ALL
 
-    def preprocess(self, nb, resources):
+    def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> tuple[NotebookNode, dict[str, Any]]:
         nb.metadata.pop("widgets", None)
         self.tags_left = MOST_TAGS_IN_ALL
         # The formgrader's page writes these as they are.
         for name in ("student", "first_name", "last_name", "notebook_path"):
             if isinstance(resources.get(name), str):
                 resources[name] = escape(resources[name])
-        return super().preprocess(nb, resources)
+        nb, resources = super().preprocess(nb, resources)
+        return nb, resources
 
-    def preprocess_cell(self, cell, resources, index):
+    def preprocess_cell(
+        self, cell: NotebookNode, resources: dict[str, Any], index: int
+    ) -> tuple[NotebookNode, dict[str, Any]]:
         if cell.cell_type != "markdown":
             cell.pop("attachments", None)
         if cell.cell_type == "code":
@@ -249,27 +260,28 @@ class CleanOutputs(Preprocessor):
             cell.outputs = [clean for output in cell.outputs if (clean := self._clean(output))]
         return cell, resources
 
-    def _clean(self, output):
+    def _clean(self, output: NotebookNode) -> NotebookNode | None:
+        made: Callable[..., NotebookNode] = new_output
         if output.output_type == "stream":
-            return new_output("stream", name="stdout", text=_string(output.get("text")))
+            return made("stream", name="stdout", text=_string(output.get("text")))
         if output.output_type == "error":
             lines = output.get("traceback")
-            return new_output("error", ename="", evalue="", traceback=[_string(line) for line in lines or []])
+            return made("error", ename="", evalue="", traceback=[_string(line) for line in lines or []])
         data = output.get("data")
         kind, value = self._best(data if isinstance(data, dict) else {})
         if kind is None:
             return None
         if output.output_type == "execute_result":
-            return new_output("execute_result", {kind: value}, execution_count=output.get("execution_count"))
-        return new_output("display_data", {kind: value})
+            return made("execute_result", {kind: value}, execution_count=output.get("execution_count"))
+        return made("display_data", {kind: value})
 
-    def _best(self, data):
+    def _best(self, data: Mapping[str, Any]) -> tuple[str, str] | tuple[None, None]:
         """Return (type, value) of the first form that a page can show, cleaned; (None, None) if there is none."""
         for kind, make in FORMS.items():
             value = _string(data.get(kind))
             if not value.strip():
                 continue
-            if kind == "text/plain":
+            if make is None:
                 return kind, value
             tags = value.count("<")
             if tags <= min(MOST_TAGS, self.tags_left) and (html := make(value)):
@@ -278,22 +290,23 @@ class CleanOutputs(Preprocessor):
         return None, None
 
 
-def _html(value):
+def _html(value: str) -> str:
     """Return HTML, cleaned, its drawings as pictures: in those a browser runs and loads nothing."""
-    parts, here = [], 0
+    parts: list[str] = []
+    here = 0
     while (start := SVG_STARTS.search(value, here)) and (end := SVG_ENDS.search(value, start.end())):
         parts += [value[here : start.start()], _drawing(value[start.start() : end.end()])]
         here = end.end()
     return clean("".join(parts) + value[here:])
 
 
-def _drawing(value):
+def _drawing(value: str) -> str:
     coded = base64.b64encode(value.encode("utf-8", "replace")).decode()
     return f'<img alt="A drawing" src="data:image/svg+xml;base64,{coded}">'
 
 
-def _photo(kind):
-    def make(value):
+def _photo(kind: str) -> Callable[[str], str | None]:
+    def make(value: str) -> str | None:
         coded = "".join(value.split())
         return f'<img alt="A picture" src="data:{kind};base64,{coded}">' if PIXELS.fullmatch(coded) else None
 
@@ -301,7 +314,7 @@ def _photo(kind):
 
 
 # What a page can show, the best first.
-FORMS = {
+FORMS: dict[str, Callable[[str], str | None] | None] = {
     "text/html": _html,
     "image/svg+xml": _drawing,
     "image/png": _photo("image/png"),
@@ -312,7 +325,7 @@ FORMS = {
 }
 
 
-def _string(value):
+def _string(value: object) -> str:
     if isinstance(value, list):
         return "".join(part for part in value if isinstance(part, str))
     return value if isinstance(value, str) else ""

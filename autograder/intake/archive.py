@@ -6,6 +6,7 @@ tar is read through a counter, and nothing is written that was not counted befor
 
 import bz2
 import gzip
+import io
 import lzma
 import os
 import shutil
@@ -14,21 +15,28 @@ import struct
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Callable
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import IO, cast
 
 from ..display import shown
 from .folder import Limits, RefusedError, strange
 
 UNPACKED = (".zip", ".gz", ".tgz", ".tar", ".bz2", ".xz")
 ARCHIVES = (*UNPACKED, ".7z", ".rar")
-COMPRESSED = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}
+COMPRESSED: dict[bytes, Callable[[io.BufferedReader], io.BufferedIOBase]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZ": bz2.open,
+    b"\xfd7": lzma.open,
+}
 LONGEST_ENTRY = 1_000  # bytes of a zip's list of contents for one member, its name included
 MOST_PACKED = 200_000  # files of a whole class in one download
 
+Opener = Callable[[], IO[bytes]]  # returns a member, to be read
 
-def is_archive(name):
+
+def is_archive(name: str) -> bool:
     return name.lower().endswith(ARCHIVES)
 
 
@@ -52,17 +60,17 @@ class Packed:
     """
 
     place: str
-    parts: tuple
+    parts: tuple[str, ...]
     size: int
-    opened: Callable
+    opened: Opener
     why: str | None = None
     beside: bool = False
 
-    def read(self, most):
+    def read(self, most: int) -> bytes:
         with self.opened() as source:
             return source.read(min(most, self.size))
 
-    def write(self, folder, name, limits):
+    def write(self, folder: str, name: str, limits: Limits) -> None:
         """Write it below a folder, or raise `RefusedError` with the reason and leave nothing half written."""
         if self.why:
             raise RefusedError(self.why)
@@ -80,7 +88,7 @@ class Packed:
             raise RefusedError(f"It cannot be read: {shown(str(error) or type(error).__name__)}.") from error
 
 
-def packed_in(path, stack):
+def packed_in(path: str, stack: ExitStack) -> list[Packed]:
     """Return the `Packed` files of a zip that a platform packed; it may be of any size. Raises `RefusedError`.
 
     stack  an `ExitStack` that keeps the zip open
@@ -94,7 +102,7 @@ def packed_in(path, stack):
         return [_packed(path, archive, info) for info in archive.infolist() if not info.is_dir()]
 
 
-def _packed(path, archive, info):
+def _packed(path: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Packed:
     place = f"{os.path.basename(path)}: {info.filename}"
     try:
         member, why = _zip_member(info), None
@@ -103,14 +111,14 @@ def _packed(path, archive, info):
     return Packed(place, tuple(member.name.split("/")), member.size, _lazy(archive, info), why)
 
 
-def packed_file(path, root):
+def packed_file(path: str, root: str) -> Packed:
     """Return a file that lies unpacked below a folder as the `Packed` that it was."""
     about, parts = os.lstat(path), tuple(os.path.relpath(path, root).split(os.sep))
     why = None if stat.S_ISREG(about.st_mode) else "It is a link or a special file."
     return Packed(os.sep.join(parts), parts, about.st_size, lambda: open(path, "rb"), why, beside=True)
 
 
-def unpack(path, folder, limits=None):
+def unpack(path: str, folder: str, limits: Limits | None = None) -> None:
     """Unpack an archive into a new folder, or raise `RefusedError` and leave nothing behind.
 
     path    a zip file, or a tar file as it is or compressed with gzip, bzip2 or xz
@@ -133,10 +141,11 @@ def unpack(path, folder, limits=None):
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def examine_archive(path, limits=None):
+def examine_archive(path: str, limits: Limits | None = None) -> None:
     """Pass, or raise `RefusedError` with the first thing that no honest archive holds. Nothing is written."""
     limits = limits or Limits()
-    count, total, names = 0, 0, set()
+    count, total = 0, 0
+    names: set[str] = set()
     with _readable(path), _opened(path, limits) as members:
         for member, _ in members:
             count, total = count + 1, total + member.size
@@ -155,7 +164,7 @@ def examine_archive(path, limits=None):
         raise RefusedError("It holds no file.")
 
 
-def notebooks_in(path, limits, wanted):
+def notebooks_in(path: str, limits: Limits, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
     """Yield (name, bytes) of those files in an archive that are wanted; nothing is written.
 
     path    an archive that `examine_archive` passed
@@ -172,14 +181,14 @@ def notebooks_in(path, limits, wanted):
                 yield member.name, source.read(member.size)
 
 
-def _too_much(limits):
+def _too_much(limits: Limits) -> RefusedError:
     return RefusedError(
         f"It unpacks to more than {limits.folder_bytes / 1e6:g} MB, or a file in it to more than "
         f"{limits.file_bytes / 1e6:g} MB."
     )
 
 
-def _examine_name(name, limits):
+def _examine_name(name: str, limits: Limits) -> None:
     parts = name.rstrip("/").split("/")
     if name.startswith("/") or ".." in parts or "\\" in name or ":" in parts[0]:
         raise RefusedError(f"The path {shown(name)} in it leads outside the archive.")
@@ -191,7 +200,7 @@ def _examine_name(name, limits):
 
 
 @contextmanager
-def _readable(path):
+def _readable(path: str) -> Iterator[None]:
     """Turn what a broken archive raises into `RefusedError`."""
     about = os.lstat(path)
     if not stat.S_ISREG(about.st_mode):
@@ -204,7 +213,7 @@ def _readable(path):
         raise RefusedError(f"It cannot be read: {shown(str(error) or type(error).__name__)}.") from error
 
 
-def _opened(path, limits):
+def _opened(path: str, limits: Limits) -> AbstractContextManager[Iterator[tuple[Member, Opener]]]:
     """Return a context with an iterable of (`Member`, file to read it from or None)."""
     if os.path.getsize(path) > limits.folder_bytes:
         raise _too_much(limits)
@@ -212,14 +221,14 @@ def _opened(path, limits):
 
 
 @contextmanager
-def _zip_members(path, limits):
+def _zip_members(path: str, limits: Limits) -> Iterator[Iterator[tuple[Member, Opener]]]:
     too_long = f"It holds more than {limits.files} files, or is larger than a submission may be."
     _examine_list(path, limits.files, too_long)
     with zipfile.ZipFile(path) as archive:
         yield ((_zip_member(info), _lazy(archive, info)) for info in archive.infolist())
 
 
-def _examine_list(path, most, too_long):
+def _examine_list(path: str, most: int, too_long: str) -> None:
     """Refuse a list of contents that is too long to be read into memory: of more than `most` files."""
     with open(path, "rb") as file:
         file.seek(0, os.SEEK_END)
@@ -236,7 +245,7 @@ def _examine_list(path, most, too_long):
         raise RefusedError(too_long)
 
 
-def _zip_member(info):
+def _zip_member(info: zipfile.ZipInfo) -> Member:
     kind = stat.S_IFMT(info.external_attr >> 16)
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         raise RefusedError(f"{shown(info.filename)} in it is a link or a special file.")
@@ -247,17 +256,17 @@ def _zip_member(info):
     return Member(info.filename, info.file_size, info.is_dir())
 
 
-def _lazy(archive, info):
+def _lazy(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Opener:
     return lambda: archive.open(info)
 
 
 class _Counted:
     """A file that can only be read, up to a number of bytes."""
 
-    def __init__(self, file, limits):
+    def __init__(self, file: io.BufferedIOBase, limits: Limits) -> None:
         self.file, self.left, self.limits = file, 2 * limits.folder_bytes, limits
 
-    def read(self, size=-1):
+    def read(self, size: int = -1) -> bytes:
         content = self.file.read(min(size, self.left + 1) if size >= 0 else self.left + 1)
         self.left -= len(content)
         if self.left < 0:
@@ -266,31 +275,32 @@ class _Counted:
 
 
 @contextmanager
-def _tar_members(path, limits):
+def _tar_members(path: str, limits: Limits) -> Iterator[Iterator[tuple[Member, Opener]]]:
     with open(path, "rb") as file:
         compressed = COMPRESSED.get(file.read(2))
         file.seek(0)
         content = _Counted(compressed(file) if compressed else file, limits)
         try:
-            archive = tarfile.open(fileobj=content, mode="r|")
+            # Of a stream it only reads, which its types do not know.
+            archive = tarfile.open(fileobj=content, mode="r|")  # type: ignore[call-overload]
         except tarfile.ReadError as error:
             raise RefusedError("It is neither a zip nor a tar archive.") from error
         with archive:
             yield ((_tar_member(info), _extractor(archive, info)) for info in archive)
 
 
-def _tar_member(info):
+def _tar_member(info: tarfile.TarInfo) -> Member:
     if not (info.isreg() or info.isdir()) or info.issparse():
         raise RefusedError(f"{shown(info.name)} in it is a link or a special file.")
     name = info.name.removeprefix("./") or "."
     return Member(name, info.size if info.isreg() else 0, info.isdir())
 
 
-def _extractor(archive, info):
-    return lambda: archive.extractfile(info)
+def _extractor(archive: tarfile.TarFile, info: tarfile.TarInfo) -> Opener:
+    return lambda: cast(IO[bytes], archive.extractfile(info))  # None only for a folder, which nobody opens
 
 
-def _write(folder, member, opened):
+def _write(folder: str, member: Member, opened: Opener) -> None:
     target = os.path.join(folder, *member.name.rstrip("/").split("/"))
     if member.folder:
         os.makedirs(target, exist_ok=True)

@@ -9,12 +9,15 @@ import fnmatch
 import glob
 import os
 import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from nbconvert.exporters import NotebookExporter
+from nbformat import NotebookNode
 from nbformat.v4 import new_notebook
 from nbgrader.converters import Autograde
 from nbgrader.converters.base import BaseConverter, NbGraderException
@@ -48,7 +51,9 @@ class Arrival:
     taken: str | None = None
 
 
-def read_arrival(path, limits=None, root=None, released=()):
+def read_arrival(
+    path: str, limits: Limits | None = None, root: str | None = None, released: Sequence[NotebookNode] = ()
+) -> Arrival:
     """Return the `Arrival` at a path, whatever lies there.
 
     path      where the notebook should be; there may be nothing, or anything
@@ -84,12 +89,12 @@ class SubmissionExporter(NotebookExporter):
     max_file_bytes = Integer(Limits.file_bytes, help="The most bytes that one file may have.").tag(config=True)
     max_folder_bytes = Integer(Limits.folder_bytes, help="The most bytes of all files together.").tag(config=True)
 
-    def __init__(self, **settings):
+    def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         if isinstance(self.parent, Autograde):
             AutogradeAll.take_over(self.parent)
 
-    def limits(self):
+    def limits(self) -> Limits:
         return Limits(
             self.max_bytes,
             self.max_cells,
@@ -100,7 +105,7 @@ class SubmissionExporter(NotebookExporter):
             self.max_folder_bytes,
         )
 
-    def from_filename(self, filename, resources=None, **kw):
+    def from_filename(self, filename: str, resources: Any = None, **kw: Any) -> tuple[Any, dict[str, Any]]:
         arrival = self.arrival(filename, resources["nbgrader"])
         if arrival is None:
             return super().from_filename(filename, resources, **kw)
@@ -109,7 +114,7 @@ class SubmissionExporter(NotebookExporter):
         resources["arrival"] = arrival
         return self.from_notebook_node(new_notebook(), resources, **kw)
 
-    def arrival(self, filename, names):
+    def arrival(self, filename: str, names: Mapping[str, str]) -> Arrival | None:
         """Return the `Arrival` of a learner's file, or None for a file that is not one.
 
         names  "student" and "assignment" of it, as nbgrader has them in resources["nbgrader"]
@@ -119,17 +124,18 @@ class SubmissionExporter(NotebookExporter):
             return None
         return read_arrival(filename, self.limits(), root, self._released(os.path.basename(filename), names))
 
-    def from_notebook_node(self, nb, resources=None, **kw):
+    def from_notebook_node(self, nb: NotebookNode, resources: Any = None, **kw: Any) -> tuple[Any, dict[str, Any]]:
         output, resources = super().from_notebook_node(nb, resources, **kw)
         return encodable(output), resources
 
-    def _released(self, name, names):
+    def _released(self, name: str, names: Mapping[str, str]) -> Sequence[NotebookNode]:
         """Return the cells of the released notebook, or none where there is no such notebook."""
         course = CourseDirectory(parent=self)
         path = os.path.join(course.format_path(course.release_directory, ".", names["assignment"]), name)
-        return nbformat.read(path, as_version=4).cells if os.path.isfile(path) else ()
+        cells: Sequence[NotebookNode] = nbformat.read(path, as_version=4).cells if os.path.isfile(path) else ()
+        return cells
 
-    def _submissions(self, folder, names):
+    def _submissions(self, folder: str, names: Mapping[str, str]) -> str | None:
         """Return the folder of all submissions if this is one of them, else None."""
         course = CourseDirectory(parent=self)
         step = course.submitted_directory
@@ -138,10 +144,11 @@ class SubmissionExporter(NotebookExporter):
             return None
         # Up to a learner's name the folders are the instructor's own, and may be links.
         fixed = course.directory_structure.split("{student_id}")[0].split("{assignment_id}")[0]
-        return os.path.join(course.root, fixed.format(nbgrader_step=step))
+        place: str = os.path.join(course.root, fixed.format(nbgrader_step=step))
+        return place
 
 
-def _expected(folder, release_directory, notebook="*"):
+def _expected(folder: Path, release_directory: str, notebook: str = "*") -> list[str]:
     released = sorted(path.name for path in Path(release_directory, folder.name).glob("*.ipynb"))
     return [str(folder / name) for name in released if fnmatch.fnmatchcase(name, f"{notebook}.ipynb")]
 
@@ -149,7 +156,7 @@ def _expected(folder, release_directory, notebook="*"):
 class _CopiesNothing(BaseConverter):
     """Stands where nbgrader copies what lies beside a notebook, and leaves all but the time where it is."""
 
-    def init_assignment(self, assignment_id, student_id):
+    def init_assignment(self, assignment_id: str, student_id: str) -> None:
         write_time(self._format_source(assignment_id, student_id), self._format_dest(assignment_id, student_id))
 
 
@@ -164,11 +171,11 @@ class AutogradeAll(Autograde, _CopiesNothing):
     the gradebook above all, is waited for.
     """
 
-    patience = None  # a `Patience`, where not the configuration's
-    unfinished = None  # the folder that stands for `autograded/` until a submission is graded
+    patience: Patience | None = None  # a `Patience`, where not the configuration's
+    unfinished: str | None = None  # the folder that stands for `autograded/` until a submission is graded
 
     @classmethod
-    def take_over(cls, converter):
+    def take_over(cls, converter: Any) -> None:
         """Make nbgrader's own converter this one, just before it looks at the first submission.
 
         Its command and the formgrader name their class themselves, and ask only for an exporter.
@@ -179,17 +186,17 @@ class AutogradeAll(Autograde, _CopiesNothing):
         converter.earlier = {}
         converter.coursedir = CheckedCourse.like(converter.coursedir)
 
-    def init_notebooks(self):
+    def init_notebooks(self) -> None:
         course = self.coursedir
         released = os.path.join(course.root, course.release_directory)
-        self.notebooks = []
+        self.notebooks: list[str] = []
         self.assignments = {
             folder: _expected(Path(folder), released, course.notebook_id)
             or glob.glob(os.path.join(glob.escape(folder), "*.ipynb"))
             for folder in self.folders()
         }
 
-    def folders(self):
+    def folders(self) -> list[str]:
         """Return the folders that are to be graded. Raises `NbGraderException` where there is none."""
         course = self.coursedir
         found, refused = folders(course, course.submitted_directory)
@@ -200,7 +207,7 @@ class AutogradeAll(Autograde, _CopiesNothing):
             raise NbGraderException(f"There is no submission {shown(asked, None)}")
         return found
 
-    def convert_notebooks(self):
+    def convert_notebooks(self) -> None:
         """Grade one submission after another, each as soon as there is what it needs."""
         every, failed = self.assignments, None
         patience, convert = self.patience or Patience(parent=self), super().convert_notebooks
@@ -222,14 +229,16 @@ class AutogradeAll(Autograde, _CopiesNothing):
     # One submission
 
     @property
-    def _input_directory(self):
-        return super()._input_directory if self._sanitizing else self._output_directory
+    def _input_directory(self) -> str:
+        folder: str = super()._input_directory if self._sanitizing else self._output_directory
+        return folder
 
     @property
-    def _output_directory(self):
-        return self.unfinished or super()._output_directory
+    def _output_directory(self) -> str:
+        folder: str = self.unfinished or super()._output_directory
+        return folder
 
-    def init_destination(self, assignment_id, student_id):
+    def init_destination(self, assignment_id: str, student_id: str) -> bool:
         self.unfinished, self.current = None, (assignment_id, student_id)
         before = self._format_dest(*self.current)
         self.earlier = handed_in_before(before)
@@ -238,25 +247,25 @@ class AutogradeAll(Autograde, _CopiesNothing):
             self._drop()
             if os.path.isdir(before):
                 shutil.copytree(before, self._format_dest(*self.current), symlinks=True)
-            wanted = super().init_destination(assignment_id, student_id)
+            wanted: bool = super().init_destination(assignment_id, student_id)
         if not wanted:
             self._drop()
         return wanted
 
-    def init_assignment(self, assignment_id, student_id):
+    def init_assignment(self, assignment_id: str, student_id: str) -> None:
         with self._scarce():
             super().init_assignment(assignment_id, student_id)
 
-    def init_single_notebook_resources(self, notebook_filename):
-        resources = super().init_single_notebook_resources(notebook_filename)
+    def init_single_notebook_resources(self, notebook_filename: str) -> dict[str, Any]:
+        resources: dict[str, Any] = super().init_single_notebook_resources(notebook_filename)
         resources["earlier"] = self.earlier.get(resources["unique_key"])
         return resources
 
-    def convert_single_notebook(self, notebook_filename):
+    def convert_single_notebook(self, notebook_filename: str) -> None:
         with self._scarce():
             super().convert_single_notebook(notebook_filename)
 
-    def set_permissions(self, assignment_id, student_id):
+    def set_permissions(self, assignment_id: str, student_id: str) -> None:
         """Put the submission, which is whole now, into its place."""
         with self._scarce():
             place = self.coursedir.format_path(self.coursedir.autograded_directory, student_id, assignment_id)
@@ -266,7 +275,7 @@ class AutogradeAll(Autograde, _CopiesNothing):
             super().set_permissions(assignment_id, student_id)
 
     @contextmanager
-    def _scarce(self):
+    def _scarce(self) -> Iterator[None]:
         """Let what is scarce interrupt the run, and leave nothing half-written of this submission."""
         try:
             with told(self.coursedir.db_url, self.coursedir.root):
@@ -275,7 +284,7 @@ class AutogradeAll(Autograde, _CopiesNothing):
             self._drop()
             raise
 
-    def _drop(self):
+    def _drop(self) -> None:
         """Remove the copy of a submission, and the folders above it that are empty then."""
         if self.unfinished:
             folder = self._format_dest(*self.current)
@@ -285,7 +294,7 @@ class AutogradeAll(Autograde, _CopiesNothing):
                     os.rmdir(above)
 
 
-def _put_in_place(new, old):
+def _put_in_place(new: str, old: str) -> None:
     """Let the files of a folder take the place of those of another, each at once.
 
     The notebooks come late, because they say of what they are the grade. The time comes last: by it nbgrader knows

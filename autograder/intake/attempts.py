@@ -1,14 +1,19 @@
 """A learner's attempts in a class's download: unpacked one by one, the newest first, and read as grading will."""
 
 import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from ..display import shown
-from .archive import is_archive
+from .archive import Packed, is_archive
 from .arrivals import read_arrival
 from .choose import is_notebook
-from .folder import RefusedError
+from .folder import Limits, RefusedError
 from .matching import count
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,7 @@ class Named:
 
     learner: str
     who: str
-    attempt: tuple
+    attempt: tuple[Any, ...]
     label: str
     name: str | None
     time: str = ""
@@ -41,29 +46,31 @@ class Attempt:
     why    why grading cannot read it, or None
     """
 
-    files: list
+    files: list[tuple[Named, Packed]]
     folder: str = ""
-    paths: dict = field(default_factory=dict)
+    paths: dict[str, Named] = field(default_factory=dict)
     found: int = 0
     why: str | None = None
 
     @property
-    def label(self):
+    def label(self) -> str:
         return shown(self.files[0][0].label)
 
-    def unpack(self, folder, limits, original):
+    def unpack(self, folder: str, limits: Limits, original: Callable[[str], str]) -> list[tuple[Packed, str]]:
         """Write those files that may be the notebook into a new folder, and return [(`Packed`, why it is not there)].
 
         limits    of one learner
         original  function that returns the name that a learner gave a file, from the one in the download
         """
-        self.folder, left_out, left, first = folder, [], limits.folder_bytes, {}
+        self.folder, left = folder, limits.folder_bytes
+        left_out: list[tuple[Packed, str]] = []
+        first: dict[str, Packed] = {}
         os.makedirs(folder)
-        for number, (named, file) in enumerate(self._wanted()):
+        for number, (called, named, file) in enumerate(self._wanted()):
             if number >= limits.files:
                 left_out.append((file, f"There are more than {limits.files} files in the attempt; so the rest is not."))
                 break
-            name = original(named.name)
+            name = original(called)
             if name in first and _same(first[name], file):
                 continue  # a download that was made twice
             try:
@@ -80,13 +87,17 @@ class Attempt:
             self.why = f"{shown(left_out[0][0].parts[-1])}: {left_out[0][1]}"
         return left_out
 
-    def _wanted(self):
+    def _wanted(self) -> list[tuple[str, Named, Packed]]:
         """Return the files that may be the notebook; where there is none, the rest, and grading says what it is."""
-        files = [(named, file) for named, file in self.files if os.path.basename(named.name) != "timestamp.txt"]
-        files = [pair for pair in files if may_be_one(pair[0].name)] or files
-        return sorted(files, key=lambda pair: (not is_notebook(pair[0].name), pair[0].name))
+        files = [
+            (named.name, named, file)
+            for named, file in self.files
+            if named.name is not None and os.path.basename(named.name) != "timestamp.txt"
+        ]
+        files = [one for one in files if may_be_one(one[0])] or files
+        return sorted(files, key=lambda one: (not is_notebook(one[0]), one[0]))
 
-    def read(self, released, limits):
+    def read(self, released: Mapping[str, Sequence["NotebookNode"]], limits: Limits) -> None:
         """Note how many answers are in it, or why it cannot be read.
 
         released  {file name: cells} of the lesson's notebooks
@@ -94,7 +105,7 @@ class Attempt:
         if not self.paths:
             self.why = self.why or "There is no file in it."
             return
-        refused = None
+        refused: str | None = None
         for name, cells in released.items():
             arrival = read_arrival(os.path.join(self.folder, name), limits, os.path.dirname(self.folder), cells)
             refused = refused or arrival.refused
@@ -102,7 +113,7 @@ class Attempt:
         self.why = (self.why or refused) if refused and not self.found else None
 
 
-def best(looked_at):
+def best(looked_at: Sequence[Attempt]) -> Attempt | None:
     """Return the attempt to collect, of those that were looked at, the newest first; None where nothing is unpacked.
 
     The newest that has answers; else the newest that can be read; else the newest, and grading says what it is.
@@ -113,11 +124,11 @@ def best(looked_at):
     return None
 
 
-def may_be_one(name):
+def may_be_one(name: str) -> bool:
     return is_notebook(name) or is_archive(name)
 
 
-def _same(one, other):
+def _same(one: Packed, other: Packed) -> bool:
     """Tell whether two files are one that was downloaded twice."""
     if one.size != other.size or one.why or other.why:
         return False

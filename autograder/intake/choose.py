@@ -6,6 +6,7 @@ of several notebooks the newest that has answers is taken, and it is said which.
 
 import os
 import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ..display import shown
@@ -13,13 +14,16 @@ from . import content
 from .archive import examine_archive, is_archive, notebooks_in
 from .content import UnreadableError
 from .folder import Limits, RefusedError
-from .notebook import cells_in
+from .notebook import LearnerCell, cells_in
 
 ENDINGS = (".ipynb", ".ipynb.txt", ".ipynb.json")
 MOST_LOOKED_AT = 12  # notebooks of a submission, and
 MOST_BYTES = 100_000_000  # of all of them together
 SAME_TIME = 10  # seconds; files that were unpacked or copied together are this near each other
 LISTED = 5
+
+File = tuple[str, os.stat_result]  # (path in the folder, lstat)
+Count = Callable[[list[LearnerCell]], tuple[int, int]]  # returns (claims, found) of cells
 
 
 @dataclass
@@ -36,22 +40,24 @@ class Candidate:
 
     name: str
     time: float
-    cells: list = field(default_factory=list)
+    cells: list[LearnerCell] = field(default_factory=list)
     claims: int = 0
     found: int = 0
     why: str | None = None
 
 
-def is_notebook(name):
+def is_notebook(name: str) -> bool:
     return name.lower().endswith(ENDINGS)
 
 
-def is_hidden(name):
+def is_hidden(name: str) -> bool:
     """True for what programs put beside the files of a person: checkpoints, and what macOS adds to archives."""
     return any(part.startswith(".") or part in ("__MACOSX", "__pycache__") for part in name.split(os.sep))
 
 
-def choose(folder, expected, files, limits, count):
+def choose(
+    folder: str, expected: str, files: Sequence[File], limits: Limits, count: Count
+) -> tuple[list[LearnerCell], str | None]:
     """Return (cells of the chosen notebook, what is to be said about the choice or None).
 
     folder    the submission
@@ -60,7 +66,7 @@ def choose(folder, expected, files, limits, count):
     count     function of cells that returns (claims, found) of them
     Raises `UnreadableError` with the reason why there is none.
     """
-    candidates = []
+    candidates: list[Candidate] = []
     for tier in _tiers(expected, files):
         candidates += _read(folder, tier, limits, count)
         good = [one for one in candidates if one.found]
@@ -75,19 +81,20 @@ def choose(folder, expected, files, limits, count):
     return chosen.cells, _said(chosen, mine, readable, expected)
 
 
-def _tiers(expected, files):
+def _tiers(expected: str, files: Sequence[File]) -> list[list[File]]:
     """Return the files that may be the notebook, those first that are looked at first."""
     files = sorted(files, key=lambda file: (file[0] != expected, -file[1].st_mtime, file[0]))
     files = [file for file in files if file[0] != "timestamp.txt"]
-    tiers = [], []
+    tiers: tuple[list[File], list[File]] = [], []
     for file in files:
         plain = (is_notebook(file[0]) or is_archive(file[0])) and not is_hidden(file[0])
         tiers[0 if plain else 1].append(file)
     return [tier[:MOST_LOOKED_AT] for tier in tiers]
 
 
-def _read(folder, files, limits, count):
-    found, left = [], MOST_BYTES
+def _read(folder: str, files: Sequence[File], limits: Limits, count: Count) -> list[Candidate]:
+    found: list[Candidate] = []
+    left = MOST_BYTES
     for name, about in files:
         path = os.path.join(folder, name)
         if left < 0 or not is_notebook(name) and not is_archive(name) and not _is_json(path):
@@ -101,7 +108,7 @@ def _read(folder, files, limits, count):
     return found
 
 
-def _is_json(path):
+def _is_json(path: str) -> bool:
     try:
         start = content.read(path, 64, all_of_it=False)
     except UnreadableError:
@@ -109,7 +116,7 @@ def _is_json(path):
     return start.lstrip(content.BLANK).startswith(b"{")
 
 
-def _contents(path, name, limits):
+def _contents(path: str, name: str, limits: Limits) -> Iterator[tuple[str, bytes]]:
     """Yield (name, bytes) of each notebook that a file is or, as an archive, holds."""
     most = len(content.ZIP) if is_archive(name) else limits.notebook_bytes
     raw = content.read(path, most, all_of_it=not is_archive(name))
@@ -127,11 +134,11 @@ def _contents(path, name, limits):
         yield os.path.join(name, inner), raw
 
 
-def _wanted(name):
+def _wanted(name: str) -> bool:
     return is_notebook(name) and not is_hidden(name.replace("/", os.sep))
 
 
-def _candidate(name, time, raw, limits, count):
+def _candidate(name: str, time: float, raw: bytes, limits: Limits, count: Count) -> Candidate:
     try:
         cells = cells_in(raw, limits)
     except UnreadableError as problem:
@@ -139,7 +146,7 @@ def _candidate(name, time, raw, limits, count):
     return Candidate(name, time, cells, *count(cells))
 
 
-def _newest(good, expected):
+def _newest(good: Sequence[Candidate], expected: str) -> Candidate:
     """Return the newest; of those that are as new, for their times may be those of unpacking, the fullest."""
     newest = max(one.time for one in good)
     return max(
@@ -148,11 +155,11 @@ def _newest(good, expected):
     )
 
 
-def _likeliest(readable, expected):
+def _likeliest(readable: Sequence[Candidate], expected: str) -> Candidate:
     return max(readable, key=lambda one: (one.claims > 0, one.name == expected, one.claims, one.time))
 
 
-def _said(chosen, good, readable, expected):
+def _said(chosen: Candidate, good: Sequence[Candidate], readable: Sequence[Candidate], expected: str) -> str | None:
     if len(good) > 1 or (chosen.name != expected and len(readable) > 1):
         others = [shown(one.name) for one in readable if one is not chosen]
         more = "" if len(others) <= LISTED else f" and {len(others) - LISTED} more"
@@ -166,7 +173,7 @@ def _said(chosen, good, readable, expected):
     return None
 
 
-def _why_none(folder, expected, files, candidates):
+def _why_none(folder: str, expected: str, files: Sequence[File], candidates: Sequence[Candidate]) -> str | None:
     """Return why nothing that was handed in can be read as the notebook."""
     by_name = {one.name: one for one in candidates}
     if expected in by_name:
@@ -182,15 +189,16 @@ def _why_none(folder, expected, files, candidates):
     return f"{reason} {_what_it_is(os.path.join(folder, first))}"
 
 
-def _about(candidate):
+def _about(candidate: Candidate) -> str:
+    why = candidate.why or ""
     return (
-        candidate.why
-        if candidate.why.startswith(shown(os.path.basename(candidate.name)))
-        else (re.sub(r"^The file\b", shown(candidate.name), candidate.why))
+        why
+        if why.startswith(shown(os.path.basename(candidate.name)))
+        else (re.sub(r"^The file\b", shown(candidate.name), why))
     )
 
 
-def _what_it_is(path):
+def _what_it_is(path: str) -> str:
     """Return what a file is that no notebook's name has."""
     try:
         cells_in(content.read(path, content.LOOKED_AT, all_of_it=False), Limits())

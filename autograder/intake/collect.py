@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import stat
+from typing import Any, cast
 
 from nbgrader.plugins import ExtractorPlugin, FileNameCollectorPlugin
 from nbgrader.utils import parse_utc
@@ -24,11 +25,11 @@ class CheckedExtractor(ExtractorPlugin):
 
     zip_ext = List(list(UNPACKED), help="File name endings of the archives that are unpacked.").tag(config=True)
 
-    def __init__(self, **settings):
+    def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self.unpacked = set()  # the folders that came out of archives, so that learners named what is in them
+        self.unpacked: set[str] = set()  # the folders that came out of archives, so that learners named what is in them
 
-    def extract(self, archive_path, extracted_path):
+    def extract(self, archive_path: str, extracted_path: str) -> None:
         collector = getattr(self.parent, "collector_plugin_inst", None)
         if isinstance(collector, Download):
             collector.extract(archive_path, extracted_path)
@@ -40,7 +41,7 @@ class CheckedExtractor(ExtractorPlugin):
             for name in sorted(files):
                 self._extract_one(os.path.join(here, name), target)
 
-    def _extract_one(self, path, target):
+    def _extract_one(self, path: str, target: str) -> None:
         name = os.path.basename(path)
         stem, ending = os.path.splitext(name)
         try:
@@ -56,7 +57,7 @@ class CheckedExtractor(ExtractorPlugin):
             self.log.error("Refused %s: %s", shown(path, 300), problem)
             self._pass_on(path, os.path.join(target, stem.removesuffix(".tar")))
 
-    def _pass_on(self, path, folder):
+    def _pass_on(self, path: str, folder: str) -> None:
         """Copy a refused archive to where its content would be, so that the collector tells whose it is."""
         copy = os.path.join(folder, os.path.basename(path))
         if stat.S_ISREG(os.lstat(path).st_mode) and not os.path.lexists(copy) and not os.path.isfile(folder):
@@ -64,7 +65,7 @@ class CheckedExtractor(ExtractorPlugin):
             shutil.copyfile(path, copy)
 
 
-def _copy(path, target):
+def _copy(path: str, target: str) -> None:
     if not stat.S_ISREG(os.lstat(path).st_mode):
         raise RefusedError("It is a link or a special file.")
     shutil.copy(path, target)
@@ -75,17 +76,17 @@ class CheckedCollector(FileNameCollectorPlugin):
 
     valid_ext = List([".ipynb", *ARCHIVES], help="Endings of the files that are collected.").tag(config=True)
 
-    def __init__(self, **settings):
+    def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self.collected = {}
+        self.collected: dict[tuple[str, str], list[str | None]] = {}
 
-    def collect(self, submitted_file):
+    def collect(self, submitted_file: str) -> dict[str, str] | None:
         found = super().collect(submitted_file)
         if found is None:
             return None
         found = {key: value for key, value in found.items() if value is not None}
         inside = self._first_inside(submitted_file)
-        match = re.match(self.named_regexp, submitted_file)
+        match = cast(re.Match[str], re.match(self.named_regexp, submitted_file))  # as nbgrader has matched it
         if "timestamp" in found and (match.end("timestamp") > inside or not _is_time(found["timestamp"])):
             self.log.warning("%s: its time is not trusted", shown(submitted_file, 300))
             del found["timestamp"]
@@ -95,7 +96,7 @@ class CheckedCollector(FileNameCollectorPlugin):
             return None
         return found
 
-    def _problem(self, path, found, inside, match):
+    def _problem(self, path: str, found: dict[str, str], inside: int, match: re.Match[str]) -> str | None:
         learner, file = found.get("student_id", ""), found.get("file_id", "")
         if match.end("student_id") > inside:
             return (
@@ -114,14 +115,14 @@ class CheckedCollector(FileNameCollectorPlugin):
             return "is a second file of that name from the same learner, and without times nothing says which is newer"
         return None
 
-    def _first_inside(self, path):
+    def _first_inside(self, path: str) -> int:
         """Return the index from which on a learner wrote the path."""
         unpacked = getattr(getattr(self.parent, "extractor_plugin_inst", None), "unpacked", ())
         outer = [folder for folder in unpacked if path.startswith(folder + os.sep)]
         return min(map(len, outer)) if outer else len(path)
 
 
-def _is_time(text):
+def _is_time(text: str) -> bool:
     try:
         return parse_utc(text) is not None
     except Exception:  # dateutil raises all kinds

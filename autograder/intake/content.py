@@ -31,7 +31,7 @@ class UnreadableError(Exception):
     """The reason, in words for the learner, why a submission cannot be read."""
 
 
-def read(path, most, all_of_it=True):
+def read(path: str, most: int, all_of_it: bool = True) -> bytes:
     """Return the bytes of a regular file. Raises `UnreadableError` or `UnreachableError`.
 
     most       bytes that are read
@@ -60,11 +60,11 @@ def read(path, most, all_of_it=True):
     return content
 
 
-def too_large(name, most):
+def too_large(name: str, most: int) -> UnreadableError:
     return UnreadableError(f"{name} is larger than {most / 1e6:g} MB; clear its outputs and save it.")
 
 
-def text(content):
+def text(content: bytes) -> str:
     """Return bytes as text. Raises `UnreadableError` for what is none.
 
     Text that is not UTF is taken for Windows' own: of JSON itself no letter depends on it.
@@ -82,12 +82,12 @@ def text(content):
     raise UnreadableError("The file is not text, so it is not a notebook; hand in the .ipynb file itself.")
 
 
-def _unicode(content):
+def _unicode(content: bytes) -> str:
     found = json.detect_encoding(content)
     return "utf-8-sig" if found == "utf-8" else found
 
 
-def why_not(document, error):
+def why_not(document: str, error: ValueError) -> str:
     """Return what a text is that is no JSON, in words for the learner.
 
     error  what the JSON parser said, a ValueError
@@ -116,7 +116,7 @@ def why_not(document, error):
     return f"The file is not a notebook: its JSON is broken ({error})."
 
 
-def _ends_early(document, error):
+def _ends_early(document: str, error: ValueError) -> bool:
     place = getattr(error, "pos", 0)
     unfinished = str(error).startswith(("Unterminated string", "Invalid \\uXXXX escape", "Invalid \\escape"))
     if unfinished:

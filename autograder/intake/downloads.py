@@ -8,8 +8,10 @@ the newest that grading can read is taken.
 import os
 import shutil
 from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from typing import Any
 
 import nbformat
 from nbgrader.api import Gradebook
@@ -18,9 +20,9 @@ from nbgrader.plugins import FileNameCollectorPlugin
 from sqlalchemy.engine import make_url
 
 from ..display import shown
-from .archive import packed_file, packed_in
+from .archive import Packed, packed_file, packed_in
 from .arrivals import SubmissionExporter
-from .attempts import Attempt, best, may_be_one
+from .attempts import Attempt, Named, best, may_be_one
 from .choose import is_hidden
 from .folder import RefusedError, is_name
 
@@ -32,7 +34,7 @@ REMEDY = "Ask the learner for the notebook itself, or put it into {folder} yours
 class CollectDownload(ZipCollectApp):
     """nbgrader's command, which ends with status 1 where it left something out, and begins only what it can end."""
 
-    def process_extracted_files(self):
+    def process_extracted_files(self) -> None:
         collector = self.collector_plugin_inst
         there = sorted(filter(self._has_submission, {found["student_id"] for found in collector.plan.values()}))
         if there and not self.force:
@@ -50,7 +52,7 @@ class CollectDownload(ZipCollectApp):
                 "\n".join(f"- {problem}" for problem in collector.problems),
             )
 
-    def _has_submission(self, learner):
+    def _has_submission(self, learner: str) -> bool:
         folder = self.collector_plugin_inst.submission(learner)
         return os.path.isdir(folder) and bool(os.listdir(folder))
 
@@ -63,25 +65,25 @@ class Download(FileNameCollectorPlugin):
 
     each_file_is_an_attempt = False
 
-    def __init__(self, **settings):
+    def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self.plan = {}  # path of an unpacked file -> what nbgrader wants to know of it
-        self.problems = []
+        self.plan: dict[str, dict[str, str]] = {}  # path of an unpacked file -> what nbgrader wants to know of it
+        self.problems: list[str] = []
         if type(self.parent) is ZipCollectApp:
             self.parent.__class__ = CollectDownload
 
-    def named(self, parts):
+    def named(self, parts: Sequence[str]) -> Named | None:
         """Return what a path, given in its parts, says as `Named`, or None where no learner is named."""
         raise NotImplementedError
 
-    def prepare(self, files):
+    def prepare(self, files: Sequence[Packed]) -> None:
         """Look at what the platform itself wrote, before learners are told apart."""
 
-    def student(self, named):
+    def student(self, named: Named) -> str:
         """Return the gradebook's id of a learner. Raises `RefusedError`."""
         return self.in_gradebook(named.learner)
 
-    def in_gradebook(self, called):
+    def in_gradebook(self, called: str) -> str:
         """Return the id of the student who has this id, this lms_user_id or this e-mail address; else what is given."""
         ids, others = self.students
         known = {called} if called in ids else others.get(called.casefold(), {called})
@@ -89,13 +91,14 @@ class Download(FileNameCollectorPlugin):
             raise RefusedError(f"The gradebook has {len(known)} students with {shown(called)}: {_listed(known)}.")
         return next(iter(known))
 
-    def submission(self, learner):
+    def submission(self, learner: str) -> str:
         course = self.parent.coursedir
-        return course.format_path(course.submitted_directory, learner, course.assignment_id)
+        folder: str = course.format_path(course.submitted_directory, learner, course.assignment_id)
+        return folder
 
     # nbgrader's two steps
 
-    def extract(self, archive_path, extracted_path):
+    def extract(self, archive_path: str, extracted_path: str) -> None:
         """Unpack, for each learner, the attempt that is to be collected."""
         self.limits = SubmissionExporter(config=self.config).limits()
         self.released, self.students = self._released(), self._students()
@@ -114,16 +117,16 @@ class Download(FileNameCollectorPlugin):
                     self.problem("Not collected: the learner %s, who cannot be read (%s). %s", learner, why, remedy)
         self.log.info("%d learners' files are collected", len({found["student_id"] for found in self.plan.values()}))
 
-    def collect(self, submitted_file):
+    def collect(self, submitted_file: str) -> dict[str, str] | None:
         return self.plan.get(submitted_file)
 
-    def problem(self, text, *values):
+    def problem(self, text: str, *values: object) -> None:
         self.problems.append(text % values)
         self.log.error(text, *values)
 
     # What is known beforehand
 
-    def _released(self):
+    def _released(self) -> dict[str, list[nbformat.NotebookNode]]:
         """Return {file name: cells} of the lesson's notebooks."""
         course = self.parent.coursedir
         folder = course.format_path(course.release_directory, ".", course.assignment_id)
@@ -137,9 +140,11 @@ class Download(FileNameCollectorPlugin):
             self.parent.fail("There is no released notebook in %s: release the lesson before it is collected.", folder)
         return found
 
-    def _students(self):
+    def _students(self) -> tuple[set[str], dict[str, set[str]]]:
         """Return the ids of the gradebook, and {what else a platform may call a student: ids}."""
-        url, ids, others = make_url(self.parent.coursedir.db_url), set(), defaultdict(set)
+        url = make_url(self.parent.coursedir.db_url)
+        ids: set[str] = set()
+        others: dict[str, set[str]] = defaultdict(set)
         if url.drivername.startswith("sqlite") and not os.path.isfile(url.database or ""):
             return ids, others
         with Gradebook(self.parent.coursedir.db_url, self.parent.coursedir.course_id) as gradebook:
@@ -151,9 +156,9 @@ class Download(FileNameCollectorPlugin):
 
     # What was downloaded
 
-    def _files(self, archive_path, stack):
+    def _files(self, archive_path: str, stack: ExitStack) -> list[Packed]:
         """Return the `Packed` files of all downloads in a folder, which may be unpacked already."""
-        files = []
+        files: list[Packed] = []
         for here, folders, names in os.walk(archive_path):
             folders.sort()
             for name in sorted(names):
@@ -167,9 +172,11 @@ class Download(FileNameCollectorPlugin):
                     self.problem("Not collected: the download %s. %s", shown(name, 300), problem)
         return files
 
-    def _learners(self, files):
+    def _learners(self, files: Sequence[Packed]) -> dict[str, list[Attempt]]:
         """Return {student's id: `Attempt`s, the newest first}."""
-        found, names, strangers = defaultdict(list), defaultdict(set), []
+        found: dict[str, list[tuple[Named, Packed]]] = defaultdict(list)
+        names: dict[str, set[str]] = defaultdict(set)
+        strangers: list[str] = []
         for file in files:
             named = self.named(file.parts)
             if named is None:
@@ -198,11 +205,11 @@ class Download(FileNameCollectorPlugin):
         self._refuse_strange_names(found, names)
         return {learner: self._attempts(learner, pairs) for learner, pairs in found.items()}
 
-    def is_own(self, file):
+    def is_own(self, file: Packed) -> bool:
         """True for what an instructor lays beside a download."""
         return False
 
-    def _refuse_strange_names(self, found, names):
+    def _refuse_strange_names(self, found: dict[str, list[tuple[Named, Packed]]], names: dict[str, set[str]]) -> None:
         """Leave out an id that comes with two names: people may choose the name, and one that holds an id misleads."""
         for learner, both in names.items():
             if len(both) > 1:
@@ -217,12 +224,12 @@ class Download(FileNameCollectorPlugin):
                 )
                 del found[learner]
 
-    def _attempts(self, learner, pairs):
+    def _attempts(self, learner: str, pairs: Sequence[tuple[Named, Packed]]) -> list[Attempt]:
         """Return a learner's `Attempt`s, the newest first."""
-        whole = defaultdict(list)
+        whole: dict[tuple[Any, ...], list[tuple[Named, Packed]]] = defaultdict(list)
         handed_in = [(named, file) for named, file in pairs if named.name is not None]
         if self.each_file_is_an_attempt:  # photos and data beside a notebook are none
-            handed_in = [pair for pair in handed_in if may_be_one(pair[0].name)] or handed_in
+            handed_in = [pair for pair in handed_in if may_be_one(pair[0].name or "")] or handed_in
         for named, file in handed_in:
             whole[named.attempt].append((named, file))
         if not whole:
@@ -234,15 +241,15 @@ class Download(FileNameCollectorPlugin):
             )
         return [Attempt(whole[key]) for key in sorted(whole, reverse=True)]
 
-    def _called(self, learner, pairs):
+    def _called(self, learner: str, pairs: Sequence[tuple[Named, Packed]]) -> str:
         who = pairs[0][0].who
         return f"{learner} ({shown(who)})" if who else learner
 
     # A learner's attempts
 
-    def _take(self, learner, attempts, folder):
+    def _take(self, learner: str, attempts: Sequence[Attempt], folder: str) -> None:
         """Leave the attempt that is collected unpacked in a folder, and say what was not."""
-        looked_at = []
+        looked_at: list[Attempt] = []
         for number, one in enumerate(attempts[:MOST_ATTEMPTS]):
             left_out = one.unpack(os.path.join(folder, str(len(attempts) - number)), self.limits, self.original)
             for file, reason in left_out:
@@ -262,11 +269,11 @@ class Download(FileNameCollectorPlugin):
                 time = {"timestamp": named.time} if named.time else {}
                 self.plan[os.path.join(taken.folder, path)] = {"student_id": learner, "file_id": path} | time
 
-    def original(self, name):
+    def original(self, name: str) -> str:
         """Return the name that a learner gave a file, without what the platform put into it."""
         return name
 
-    def _leave_out(self, learner, attempt, file, reason):
+    def _leave_out(self, learner: str, attempt: Attempt, file: Packed, reason: str) -> None:
         self.problem(
             "Left out: learner %s, file %s. %s %s",
             self._called(learner, attempt.files),
@@ -275,7 +282,14 @@ class Download(FileNameCollectorPlugin):
             REMEDY.format(folder=self.submission(learner)),
         )
 
-    def _say(self, called, learner, attempts, looked_at, taken):
+    def _say(
+        self,
+        called: str,
+        learner: str,
+        attempts: Sequence[Attempt],
+        looked_at: Sequence[Attempt],
+        taken: Attempt | None,
+    ) -> None:
         """Say which attempt was taken, and why no newer one was."""
         if taken is None or taken.why is not None:
             then = (
@@ -313,6 +327,6 @@ class Download(FileNameCollectorPlugin):
                 )
 
 
-def _listed(names):
+def _listed(names: Iterable[str]) -> str:
     names = sorted(map(shown, names))
     return ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")

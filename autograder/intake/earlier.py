@@ -2,13 +2,15 @@
 
 import json
 import os
+from collections.abc import Mapping
+from typing import Any
 
 from .rebuild import NOTES, OWN
 
 
-def handed_in_before(folder):
+def handed_in_before(folder: str) -> dict[str, dict[str, Any]]:
     """Return {notebook: `handed_in`} of the graded notebooks in a folder; those that cannot be read are left out."""
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
         stem, ending = os.path.splitext(name)
         if ending == ".ipynb":
@@ -20,7 +22,7 @@ def handed_in_before(folder):
     return found
 
 
-def handed_in(notebook):
+def handed_in(notebook: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a graded notebook has from its learner: answers, code, everything; its refusal and remarks."""
     notes = notebook["metadata"].get(NOTES, {})
     cells = [
@@ -37,11 +39,11 @@ def handed_in(notebook):
     }
 
 
-def _is_learners(cell):
+def _is_learners(cell: Mapping[str, Any]) -> bool:
     return bool((cell["metadata"].get("nbgrader") or {}).get("solution")) or cell.get("id", "").startswith(OWN)
 
 
-def _written(cell):
+def _written(cell: Mapping[str, Any]) -> str:
     """Return a cell's text, and its pictures with it: another photo is another answer."""
     source = cell["source"] if isinstance(cell["source"], str) else "".join(cell["source"])
     pictures = cell.get("attachments")

@@ -7,6 +7,7 @@ can be refused but cannot be copied, run or shown.
 import os
 import stat
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..display import shown
@@ -36,13 +37,13 @@ class RefusedError(Exception):
 class UnreachableError(Exception):
     """The reason, in words for the instructor, why a submission is not graded: it says nothing about the learner."""
 
-    def __init__(self, path, error):
+    def __init__(self, path: str, error: OSError) -> None:
         super().__init__(
             f"{shown(path, None)} cannot be read ({error.strerror}); let whoever grades read it, and grade it again"
         )
 
 
-def examine(folder, root, limits):
+def examine(folder: str, root: str, limits: Limits) -> list[tuple[str, os.stat_result]]:
     """Return [(path in the folder, lstat)] of its files, or raise `RefusedError` for what no honest submission holds.
 
     folder  the submission
@@ -52,7 +53,10 @@ def examine(folder, root, limits):
     Raises `UnreachableError` where whoever grades may not look.
     """
     _examine_place(folder, root)
-    files, size, seen, notebooks, found = 0, 0, set(), {}, []
+    files, size = 0, 0
+    seen: set[tuple[int, int]] = set()
+    notebooks: dict[str, dict[str, str]] = {}
+    found: list[tuple[str, os.stat_result]] = []
     for name, about in _walk(folder, limits):
         files += 1
         if files > limits.files:
@@ -79,7 +83,7 @@ def examine(folder, root, limits):
     return found
 
 
-def _examine_place(folder, root):
+def _examine_place(folder: str, root: str) -> None:
     step = os.path.abspath(root)
     for part in os.path.relpath(os.path.abspath(folder), step).split(os.sep):
         step = os.path.join(step, part)
@@ -91,7 +95,7 @@ def _examine_place(folder, root):
         raise RefusedError("The submission is not a folder with a notebook.")
 
 
-def _walk(folder, limits):
+def _walk(folder: str, limits: Limits) -> Iterator[tuple[str, os.stat_result]]:
     """Yield (path in the folder, lstat) of everything, or raise `RefusedError` for what may not be there."""
     waiting = [("", 0)]
     while waiting:
@@ -111,7 +115,7 @@ def _walk(folder, limits):
             raise UnreachableError(os.path.join(folder, here), error) from error
 
 
-def _examine_entry(name, path, about):
+def _examine_entry(name: str, path: str, about: os.stat_result) -> None:
     if stat.S_ISLNK(about.st_mode):
         raise RefusedError(f"{shown(path)} is a link; hand in the file itself.")
     if not (stat.S_ISREG(about.st_mode) or stat.S_ISDIR(about.st_mode)):
@@ -120,7 +124,7 @@ def _examine_entry(name, path, about):
         raise RefusedError(f"The name {shown(path)} {why}; rename the file.")
 
 
-def strange(name):
+def strange(name: str) -> str | None:
     """Return what is wrong with a file's name, or None."""
     if name == "Icon\r":
         return None  # macOS itself writes it, into folders with a picture of their own
@@ -136,12 +140,12 @@ def strange(name):
     return None
 
 
-def is_name(text):
+def is_name(text: str) -> bool:
     """True for what may be one step of a path, and shown in a page."""
     return bool(text) and text not in (".", "..") and not set(text) & set('/\\<>"&') and not strange(text)
 
 
-def skeleton(name):
+def skeleton(name: str) -> str:
     """Return the same text for names that look the same: case, accents, invisible and look-alike letters are gone."""
     letters = unicodedata.normalize("NFKD", name).casefold()
     kept = (c for c in letters if unicodedata.category(c) not in ("Mn", "Cf", "Cc"))

@@ -6,13 +6,14 @@ stops at a new line. Here a name is that of one folder, and what no part of nbgr
 
 import glob
 import os
+from typing import Any
 
 from .folder import strange
 
 LONGEST = 128  # characters that nbgrader's gradebook has for a name
 
 
-def why_refused(name):
+def why_refused(name: str) -> str | None:
     """Return why nobody of this name can be graded, and what to do about it; None if all is well."""
     why = strange(name)
     if len(name) > LONGEST:
@@ -20,7 +21,7 @@ def why_refused(name):
     return f"The name of this learner's folder {why}; rename the folder and grade again." if why else None
 
 
-def folders(course, step):
+def folders(course: Any, step: str) -> tuple[list[str], dict[str, str]]:
     """Return ([folder], {folder: why it is refused}) of whom nbgrader's `student_id` asks for, in one of its steps.
 
     course  nbgrader's `CourseDirectory`
@@ -38,7 +39,7 @@ def folders(course, step):
     return [folder for folder in found if folder not in refused], refused
 
 
-def learner_of(course, folder):
+def learner_of(course: Any, folder: str) -> str:
     """Return whose folder this is."""
-    parts = course.directory_structure.split(os.sep)
+    parts: list[str] = course.directory_structure.split(os.sep)
     return folder.split(os.sep)[parts.index("{student_id}") - len(parts)]

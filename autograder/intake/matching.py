@@ -7,12 +7,18 @@ it defines, and a written one by standing beside its question.
 
 import re
 from collections import defaultdict, deque
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from nbgrader.utils import is_solution
 
 from ..notebooks import answers
 from ..notebooks.magics import MOST_READ, read_for_magics
+from .notebook import LearnerCell
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 FENCE = re.compile(r" {0,3}(`{3,}|~{3,})\s*([\w+-]*)")
 PYTHON = ("", "python", "py", "python3", "ipython", "ipython3", "code")
@@ -30,7 +36,7 @@ class Answer:
     solved  whether it is more than what was released
     """
 
-    cells: list
+    cells: list[int]
     source: str
     solved: bool
 
@@ -42,24 +48,25 @@ class Matched:
     answers  {index of a released answer cell: `Answer`}
     """
 
-    def __init__(self, released, learner):
+    def __init__(self, released: Sequence["NotebookNode"], learner: Sequence[LearnerCell]) -> None:
         self.released, self.learner = released, learner
-        self.names = {place: grade_id(cell) for place, cell in enumerate(released) if grade_id(cell)}
+        self.names = {place: name for place, cell in enumerate(released) if (name := grade_id(cell))}
         self.places = self._by_name_or_id()
         self._by_source()
         self._by_question()
-        self.copies = defaultdict(list)
+        self.copies: dict[int, list[int]] = defaultdict(list)
         for index, place in enumerate(self.places):
             if place is not None:
                 self.copies[place].append(index)
         self.claimed = set(self.copies)  # without those that are found only by a name
-        self._read, self._left = {}, MOST_READ
+        self._read: dict[int, answers.Reading | None] = {}
+        self._left = MOST_READ
         self.wanted = {
             place: name
             for place, name in self.names.items()
             if is_solution(released[place]) and released[place].cell_type == "code"
         }
-        self.answers = {}
+        self.answers: dict[int, Answer] = {}
         for place, name in self.wanted.items():
             self._find(place, name)
         self._settle()
@@ -70,10 +77,10 @@ class Matched:
 
     # Cells that are released ones
 
-    def _by_name_or_id(self):
-        by_name = {name: place for place, name in self.names.items()}
-        by_id = {cell.id: place for place, cell in enumerate(self.released) if "id" in cell}
-        found = []
+    def _by_name_or_id(self) -> list[int | None]:
+        by_name: dict[str | None, int] = {name: place for place, name in self.names.items()}
+        by_id: dict[str | None, int] = {cell.id: place for place, cell in enumerate(self.released) if "id" in cell}
+        found: list[int | None] = []
         for cell in self.learner:
             place = by_name.get(cell.grade_id)
             if place is None and cell.cell_id in by_id:
@@ -84,18 +91,19 @@ class Matched:
             found.append(place)
         return found
 
-    def _by_source(self):
-        taken, free = set(self.places) - {None}, defaultdict(deque)
+    def _by_source(self) -> None:
+        taken = set(self.places) - {None}
+        free: dict[tuple[str, str], deque[int]] = defaultdict(deque)
         for place, cell in enumerate(self.released):
             if place not in taken:
                 free[cell.cell_type, cell.source.strip()].append(place)
-        for index, cell in enumerate(self.learner):
-            if self.places[index] is not None or cell.grade_id is not None:
+        for index, mine in enumerate(self.learner):
+            if self.places[index] is not None or mine.grade_id is not None:
                 continue  # one that has a name of its own is a cell of another lesson
-            if same := free.get((cell.kind, cell.source.strip())):
+            if same := free.get((mine.kind, mine.source.strip())):
                 self.places[index] = same.popleft()
 
-    def _by_question(self):
+    def _by_question(self) -> None:
         taken = set(self.places)
         for place in self.names:
             cell = self.released[place]
@@ -108,12 +116,12 @@ class Matched:
 
     # Answers in code
 
-    def code(self, index):
+    def code(self, index: int) -> str:
         """Return a cell's text as code: that of a text cell without the fences around it."""
         cell = self.learner[index]
         return cell.source if cell.kind == "code" else unfenced(cell.source)
 
-    def reading(self, index):
+    def reading(self, index: int) -> answers.Reading | None:
         """Return what the cell defines, or None for what is no Python."""
         if index not in self._read:
             code = self.code(index)
@@ -123,14 +131,14 @@ class Matched:
             self._read[index] = answers.read(code) if not cost or self._left >= 0 else None
         return self._read[index]
 
-    def _solves(self, index, name):
+    def _solves(self, index: int, name: str) -> bool:
         cell = self.learner[index]
         if name not in cell.source:
             return False
         reading = self.reading(index)
         return reading is not None and reading.solves(name)
 
-    def _find(self, place, name):
+    def _find(self, place: int, name: str) -> None:
         copies = self.copies[place]
         good = [index for index in copies if self._solves(index, name)]
         if not good:
@@ -145,15 +153,15 @@ class Matched:
                 solved = reading is None or name not in reading.unsolved
             self.answers[place] = Answer([index], source, solved)
 
-    def _is_changed(self, index):
+    def _is_changed(self, index: int) -> bool:
         place = self.places[index]
         return place is None or self.learner[index].source.strip() != self.released[place].source.strip()
 
-    def _settle(self):
+    def _settle(self) -> None:
         """Take a cell for the answer cell itself if it has the answer and stands where that stood."""
-        uses = defaultdict(list)
-        for place, answer in self.answers.items():
-            uses[answer.cells[0]].append(place)
+        uses: dict[int, list[int]] = defaultdict(list)
+        for to, answer in self.answers.items():
+            uses[answer.cells[0]].append(to)
         here, following = -1, _following(self.places)
         for index, place in enumerate(self.places):
             used = uses.get(index)
@@ -162,9 +170,9 @@ class Matched:
                 self.copies[place].append(index)
             here = here if place is None else place
 
-    def _split(self):
+    def _split(self) -> None:
         """Give each answer its own part of a cell that several of them are in."""
-        shared = defaultdict(list)
+        shared: dict[int, list[int]] = defaultdict(list)
         for place, answer in self.answers.items():
             shared[answer.cells[0]].append(place)
         for index, places in shared.items():
@@ -174,7 +182,7 @@ class Matched:
 
     # Answers in words
 
-    def _find_written(self, place):
+    def _find_written(self, place: int) -> None:
         released, copies = self.released[place].source, self.copies[place]
         changed = [
             i for i in copies if _normal(self.learner[i].source) not in ("", _normal(released), _asked(released))
@@ -187,7 +195,7 @@ class Matched:
         elif copies:
             self.answers[place] = Answer([copies[-1]], released, False)
 
-    def _beside(self, place):
+    def _beside(self, place: int) -> list[int]:
         """Return the indices of the learner's own texts below the question, or else those above it."""
         here = self.copies[place][-1] if self.copies[place] else None
         if here is None:
@@ -195,8 +203,8 @@ class Matched:
             return self._texts(range(before[-1] + 1, len(self.learner))) if before else []
         return self._texts(range(here + 1, len(self.learner))) or self._texts(range(here - 1, -1, -1))[::-1]
 
-    def _texts(self, indices):
-        found = []
+    def _texts(self, indices: Iterable[int]) -> list[int]:
+        found: list[int] = []
         for index in indices:
             if self.places[index] is not None:
                 break
@@ -204,7 +212,7 @@ class Matched:
                 found.append(index)
         return found
 
-    def _named(self, place):
+    def _named(self, place: int) -> list[int]:
         name = self.names[place]
         if "_" not in name:
             return []  # a word that any text may have
@@ -214,7 +222,7 @@ class Matched:
             if self.places[index] is None and name in cell.source and self._is_text(index)
         ]
 
-    def _is_text(self, index):
+    def _is_text(self, index: int) -> bool:
         cell = self.learner[index]
         if not cell.source.strip() or any(index in answer.cells for answer in self.answers.values()):
             return False
@@ -226,19 +234,22 @@ class Matched:
         return not reading.runs if reading is not None else _reads_as_words(cell.source)
 
 
-def count(released, learner):
+def count(released: Sequence["NotebookNode"], learner: Sequence[LearnerCell]) -> tuple[int, int]:
     """Return (how many graded cells of the lesson these cells have, how many answers)."""
     matched = Matched(released, learner)
     return len(matched.claimed & matched.names.keys()), sum(answer.solved for answer in matched.answers.values())
 
 
-def grade_id(cell):
-    return cell.metadata.get("nbgrader", {}).get("grade_id")
+def grade_id(cell: "NotebookNode") -> str | None:
+    name: str | None = cell.metadata.get("nbgrader", {}).get("grade_id")
+    return name
 
 
-def unfenced(text):
+def unfenced(text: str) -> str:
     """Return the code in a text: what stands between fences, or all of it where there are none."""
-    found, fence, kept = [], None, False
+    found: list[str] = []
+    fence: str | None = None
+    kept = False
     for line in text.split("\n"):
         mark = FENCE.match(line)
         if fence is None and mark:
@@ -250,20 +261,23 @@ def unfenced(text):
     return "\n".join(found) if found else text
 
 
-def _following(places):
+def _following(places: Sequence[int | None]) -> list[float]:
     """Return, for each cell, the index of the released cell that comes next after it."""
-    found, following = [], float("inf")
+    found: list[float] = []
+    following = float("inf")
     for place in reversed(places):
         found.append(following)
         following = following if place is None else place
     return found[::-1]
 
 
-def _parts(source, reading, names):
+def _parts(source: str, reading: answers.Reading | None, names: Sequence[str]) -> list[str] | None:
     """Return the source cut into one part for each name, in their order; None where that cannot be done."""
     if len(names) < 2 or reading is None or not reading.plain:
         return None
-    ends, lines, here, parts = [], source.split("\n"), 0, []
+    lines, here = source.split("\n"), 0
+    ends: list[int] = []
+    parts: list[str] = []
     for name in names:
         ends.append(reading.defined[name][-1][1])
     starts = [reading.defined[name][0][0] for name in names]
@@ -277,19 +291,19 @@ def _parts(source, reading, names):
     return parts
 
 
-def _normal(text):
+def _normal(text: str) -> str:
     return " ".join(text.split())
 
 
-def _asked(released):
+def _asked(released: str) -> str:
     return _normal(_without_stub(released))
 
 
-def _without_stub(released):
+def _without_stub(released: str) -> str:
     return released.rstrip().removesuffix(STUB).rstrip()
 
 
-def _reads_as_words(source):
+def _reads_as_words(source: str) -> bool:
     """Tell whether text that is no Python is language: more words than signs."""
     words = re.findall(r"[^\W\d_]{2,}", source)
     signs = re.findall(r"[=(){}\[\]_:]", source)

@@ -5,11 +5,14 @@ stack bears. What no Jupyter writes is refused here, in words for the learner.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..display import shown
 from . import content as contents
 from .content import UnreadableError
+from .folder import Limits
 from .pictures import Room, inline, pictures
 
 LONGEST_NUMBER = 400  # characters; no float that Jupyter writes has more
@@ -26,11 +29,12 @@ class LearnerCell:
     source: str
     grade_id: str | None  # nbgrader's name for an answer or check, if the cell claims one
     cell_id: str | None
-    attachments: dict = field(default_factory=dict, hash=False)  # {name: {"image/png": base64}}, checked
+    # {name: {"image/png": base64}}, checked
+    attachments: dict[str, dict[str, str]] = field(default_factory=dict, hash=False)
     left_out: int = 0  # pictures of it that found no room
 
 
-def read_cells(path, limits):
+def read_cells(path: str, limits: Limits) -> list[LearnerCell]:
     """Return the `LearnerCell`s of the notebook at a path.
 
     path    a file; it may hold anything
@@ -40,12 +44,12 @@ def read_cells(path, limits):
     return cells_in(contents.read(path, limits.notebook_bytes), limits)
 
 
-def cells_in(content, limits):
+def cells_in(content: bytes, limits: Limits) -> list[LearnerCell]:
     """Return the `LearnerCell`s of a notebook's bytes, or raise `UnreadableError`."""
     return _cells(_parse(content), limits)
 
 
-def _parse(content):
+def _parse(content: bytes) -> Any:
     if not content.strip(contents.BLANK):
         raise UnreadableError("The file is empty.")
     text = contents.text(content)
@@ -61,12 +65,15 @@ def _parse(content):
         raise UnreadableError(contents.why_not(text, error)) from error
 
 
-def _object(pairs):
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         # Of two values, one program would show the first and another run the second.
-        seen = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))
+        seen: set[str] = set()
+        for twice, _ in pairs:
+            if twice in seen:
+                break
+            seen.add(twice)
         raise UnreadableError(
             f"The file is not a notebook that Jupyter saved: one part of it has the key "
             f"{shown(twice)!r} twice. Open it in JupyterLab and save it again."
@@ -76,21 +83,21 @@ def _object(pairs):
     return found
 
 
-def _integer(text):
+def _integer(text: str) -> int:
     return int(_short(text))
 
 
-def _float(text):
+def _float(text: str) -> float:
     return float(_short(text))
 
 
-def _short(text):
+def _short(text: str) -> str:
     if len(text) > LONGEST_NUMBER:
         raise UnreadableError(f"The file is not a notebook: it holds a number of {len(text)} characters.")
     return text
 
 
-def _cells(document, limits):
+def _cells(document: Any, limits: Limits) -> list[LearnerCell]:
     raw = _list_of_cells(document)
     if len(raw) > limits.cells:
         raise UnreadableError(
@@ -104,7 +111,7 @@ def _cells(document, limits):
     return cells
 
 
-def _list_of_cells(document):
+def _list_of_cells(document: Any) -> list[Any]:
     if not isinstance(document, dict) or "nbformat" not in document:
         raise UnreadableError("The file is JSON, but not a notebook.")
     if document["nbformat"] in (2, 3):
@@ -112,12 +119,13 @@ def _list_of_cells(document):
     if document["nbformat"] != 4:
         version = shown(repr(document["nbformat"])[:20])
         raise UnreadableError(f"The notebook has format {version}, not 4; open it in JupyterLab and save it again.")
-    if not isinstance(document.get("cells"), list):
+    cells = document.get("cells")
+    if not isinstance(cells, list):
         raise UnreadableError("The notebook has no list of cells.")
-    return document["cells"]
+    return cells
 
 
-def _of_format_3(document):
+def _of_format_3(document: dict[str, Any]) -> list[Any]:
     """Return the cells of a notebook from before 2015, as format 4 has them.
 
     nbformat's own conversion raises all kinds of errors where a value is of another type than it expects.
@@ -129,7 +137,7 @@ def _of_format_3(document):
     return [_as_format_4(cell) for cells in sheets if isinstance(cells, list) for cell in cells]
 
 
-def _as_format_4(raw):
+def _as_format_4(raw: Any) -> Any:
     if not isinstance(raw, dict):
         return raw
     if raw.get("cell_type") == "code":
@@ -141,7 +149,7 @@ def _as_format_4(raw):
     return raw
 
 
-def _weigh(cells, limits):
+def _weigh(cells: Sequence[LearnerCell], limits: Limits) -> None:
     sizes = [len(cell.source) for cell in cells]
     for number, size in enumerate(sizes, 1):
         if size > limits.source:
@@ -150,7 +158,7 @@ def _weigh(cells, limits):
         raise UnreadableError(f"The cells have {sum(sizes)} characters in all; at most {limits.sources} are graded.")
 
 
-def _cell(raw, room):
+def _cell(raw: Any, room: Room) -> LearnerCell | None:
     """Return the cell, or None for one that nobody could have written in Jupyter.
 
     room  the `Room` that is left for pictures
@@ -165,7 +173,8 @@ def _cell(raw, room):
     grade_id = nbgrader.get("grade_id") if isinstance(nbgrader, dict) else None
     # Windows' ends of lines are no part of what was written.
     source = encodable(source).replace("\r\n", "\n")
-    found, before = {}, room.left_out
+    found: dict[str, dict[str, str]] = {}
+    before = room.left_out
     if raw["cell_type"] != "code":
         source, found = inline(source, room)
         found |= pictures(raw.get("attachments"), room)
@@ -173,17 +182,17 @@ def _cell(raw, room):
     return LearnerCell(raw["cell_type"], source, _text(grade_id), _text(raw.get("id")), found, left_out)
 
 
-def _source(raw):
+def _source(raw: dict[str, Any]) -> str | None:
     source = raw.get("source")
     if isinstance(source, list) and all(isinstance(line, str) for line in source):
         source = "".join(source)
     return source if isinstance(source, str) else None
 
 
-def _text(value):
+def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def encodable(text):
+def encodable(text: str) -> str:
     """Return the text with "?" for half a surrogate pair, which JSON may hold and UTF-8 may not."""
     return text.encode("utf-8", "replace").decode("utf-8")

@@ -4,6 +4,7 @@ import base64
 import binascii
 import re
 from dataclasses import dataclass
+from typing import Any
 
 MOST_PICTURES = 20  # of a notebook
 MOST_BYTES = 40_000_000  # of base64, of all pictures of a notebook together
@@ -23,7 +24,7 @@ class Room:
     bytes: int = MOST_BYTES
     left_out: int = 0
 
-    def take(self, coded):
+    def take(self, coded: str) -> bool:
         """Return whether there is room for a picture in base64, and give it its place."""
         if self.pictures < 1 or len(coded) > self.bytes:
             self.left_out += 1
@@ -32,7 +33,7 @@ class Room:
         return True
 
 
-def said_of(left_out):
+def said_of(left_out: int) -> str:
     """Return what a reader is told about pictures that were left out."""
     return (
         f"Pictures of this cell that are not shown: {left_out}. Of one notebook {MOST_PICTURES} are, "
@@ -40,13 +41,13 @@ def said_of(left_out):
     )
 
 
-def pictures(attachments, room):
+def pictures(attachments: Any, room: Room) -> dict[str, dict[str, str]]:
     """Return the attachments that are pictures, as nbformat has them: {name: {kind: base64}}.
 
     attachments  what a cell has under this name; it may be anything
     room         the `Room` that is left for them
     """
-    found = {}
+    found: dict[str, dict[str, str]] = {}
     for name, forms in attachments.items() if isinstance(attachments, dict) else ():
         if not (isinstance(forms, dict) and name.isprintable() and 0 < len(name) <= LONGEST_NAME):
             continue
@@ -59,14 +60,14 @@ def pictures(attachments, room):
     return found
 
 
-def inline(source, room):
+def inline(source: str, room: Room) -> tuple[str, dict[str, dict[str, str]]]:
     """Return a text without the pictures that stand in it as data, as Colab puts them, and these as attachments.
 
     For one that finds no room, a word of it is put: as data it would make the text longer than a text may be.
     """
-    found = {}
+    found: dict[str, dict[str, str]] = {}
 
-    def attached(match):
+    def attached(match: re.Match[str]) -> str:
         kind, coded = match[1].lower(), _coded(match[2], match[1].lower())
         if not coded:
             return match[0]
@@ -79,7 +80,7 @@ def inline(source, room):
     return INLINE.sub(attached, source) if "base64," in source else source, found
 
 
-def _coded(value, kind):
+def _coded(value: Any, kind: str) -> str | None:
     """Return a picture in base64 if it is one of its kind, else None."""
     if isinstance(value, list) and all(isinstance(line, str) for line in value):
         value = "".join(value)

@@ -8,13 +8,16 @@ import csv
 import io
 import os
 import re
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from nbgrader.utils import parse_utc
-from traitlets import Bool, TraitError, Unicode, validate
+from traitlets import Bool, Bunch, TraitError, Unicode, validate
 
 from ..display import shown
+from .archive import Packed
 from .attempts import Named
 from .downloads import Download
 from .folder import RefusedError
@@ -41,7 +44,7 @@ class Canvas(Download):
         re.IGNORECASE,
     )
 
-    def named(self, parts):
+    def named(self, parts: Sequence[str]) -> Named | None:
         for place, part in enumerate(parts):
             if match := self.pattern.fullmatch(part):
                 name = match["name"] and "/".join([match["name"], *parts[place + 1 :]])
@@ -49,7 +52,7 @@ class Canvas(Download):
                 return Named(learner, match["who"] or "", (int(match["file"] or 0),), name or part, name)
         return None
 
-    def original(self, name):
+    def original(self, name: str) -> str:
         match = self.numbered.fullmatch(name)
         return match["stem"] + match["ending"] if match and f"{match['stem']}.ipynb" in self.released else name
 
@@ -74,11 +77,11 @@ class Moodle(Download):
         r"(?P<who>[^_]*)_(?P<id>\d+)_assignsubmission_(?:(?P<file>file)(?:_(?P<name>.*))?|[a-z0-9]+.*)"
     )
 
-    def __init__(self, **settings):
+    def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self.addresses = {}  # number of a participant -> e-mail address
+        self.addresses: dict[str, str] = {}  # number of a participant -> e-mail address
 
-    def named(self, parts):
+    def named(self, parts: Sequence[str]) -> Named | None:
         for place, part in enumerate(parts):
             if match := self.pattern.fullmatch(part):
                 below = [match["name"], *parts[place + 1 :]] if match["name"] else parts[place + 1 :]
@@ -86,14 +89,14 @@ class Moodle(Download):
                 return Named(match["id"], match["who"], (), name or part, name)
         return None
 
-    def is_own(self, file):
+    def is_own(self, file: Packed) -> bool:
         return self._is_worksheet(file)
 
-    def _is_worksheet(self, file):
+    def _is_worksheet(self, file: Packed) -> bool:
         """True for a table beside the download; in it, learners hand in tables, too."""
         return file.beside and file.parts[-1].lower().endswith(".csv") and self.named(file.parts) is None
 
-    def prepare(self, files):
+    def prepare(self, files: Sequence[Packed]) -> None:
         for file in filter(self._is_worksheet, files):
             try:
                 self.addresses |= _addresses(file)
@@ -106,7 +109,7 @@ class Moodle(Download):
                 "beside the archive. To take the numbers themselves as ids: --Moodle.numbers=True"
             )
 
-    def student(self, named):
+    def student(self, named: Named) -> str:
         if named.learner in self.addresses:
             return self.in_gradebook(self.addresses[named.learner])
         if self.numbers:
@@ -132,30 +135,31 @@ class Blackboard(Download):
     )
     username = re.compile(r".*\(([^()]+)\)\s*")
 
-    def __init__(self, **settings):
+    def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self.usernames = {}  # the beginning of a name -> the username that it ends in
+        self.usernames: dict[str, str] = {}  # the beginning of a name -> the username that it ends in
 
     @validate("timezone")
-    def _is_timezone(self, proposal):
+    def _is_timezone(self, proposal: Bunch) -> str:
+        zone: str = proposal["value"]
         try:
-            ZoneInfo(proposal["value"])
+            ZoneInfo(zone)
         except (KeyError, OSError, ValueError) as error:
-            raise TraitError(f"{proposal['value']!r} is no time zone; write it as Europe/Berlin is written.") from error
-        return proposal["value"]
+            raise TraitError(f"{zone!r} is no time zone; write it as Europe/Berlin is written.") from error
+        return zone
 
-    def named(self, parts):
+    def named(self, parts: Sequence[str]) -> Named | None:
         for place, part in enumerate(parts):
             match = self.pattern.fullmatch(part)
             time = match and _moment(match["time"])
-            if time:
+            if match and time:
                 learner = self.usernames.get(match["before"]) or match["before"].rpartition("_")[2]
                 name = match["name"] and "/".join([match["name"], *parts[place + 1 :]])
                 there = time.replace(tzinfo=ZoneInfo(self.timezone)).isoformat(" ")
                 return Named(learner, "", (time.isoformat(),), f"of {time}", name, there)
         return None
 
-    def prepare(self, files):
+    def prepare(self, files: Sequence[Packed]) -> None:
         for file in files:
             named, match = self.named(file.parts), self.pattern.fullmatch(file.parts[-1])
             if named is None or named.name is not None or match is None or file.why:
@@ -173,7 +177,7 @@ class Other(Download):
     taken for the platform's.
     """
 
-    def named(self, parts):
+    def named(self, parts: Sequence[str]) -> Named | None:
         path = "/" + "/".join(parts)
         match = re.match(self.named_regexp, path) if self.named_regexp else None
         if not match:
@@ -185,7 +189,7 @@ class Other(Download):
         attempt = (moment.isoformat(),) if moment else ()
         return Named(found.get("student_id") or "", "", attempt, time or name, name, time if moment else "")
 
-    def prepare(self, files):
+    def prepare(self, files: Sequence[Packed]) -> None:
         if not self.named_regexp:
             self.parent.fail(
                 "Nothing was collected. Describe the names in the download, such as with "
@@ -193,28 +197,29 @@ class Other(Download):
             )
 
 
-def _first_line(file):
+def _first_line(file: Packed) -> str:
     try:
         return file.read(2_000).decode("utf-8-sig", "replace").partition("\n")[0].strip()
     except Exception:  # a broken zip raises all kinds; the name alone then tells whose file it is
         return ""
 
 
-def _utc(text):
+def _utc(text: str) -> datetime | None:
     try:
-        return parse_utc(text) if text else None
+        time: datetime | None = parse_utc(text) if text else None
+        return time
     except Exception:  # dateutil raises all kinds
         return None
 
 
-def _moment(text):
+def _moment(text: str) -> datetime | None:
     try:
         return datetime.strptime(text, "%Y-%m-%d-%H-%M-%S")
     except ValueError:
         return None
 
 
-def _addresses(file):
+def _addresses(file: Packed) -> dict[str, str]:
     """Return {number of a participant: e-mail address} of a grading worksheet. Raises `RefusedError`.
 
     A learner's name, which is the second column, is never taken for an address.

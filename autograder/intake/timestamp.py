@@ -7,6 +7,8 @@ it neither hides a late submission nor keeps a new one from being graded.
 import os
 import stat
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
 
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.utils import parse_utc
@@ -20,21 +22,21 @@ class CheckedCourse(CourseDirectory):
     """nbgrader's folders, with times that learners may have broken."""
 
     @classmethod
-    def like(cls, course):
+    def like(cls, course: Any) -> Self:
         """Return this course as the other one is now; it may have been set up by hand."""
         if isinstance(course, cls):
             return course
         kept = {name: getattr(course, name) for name in course.trait_names(config=True)}
         return cls(parent=course.parent, config=course.config, **kept)
 
-    def get_existing_timestamp(self, dest_path):
+    def get_existing_timestamp(self, dest_path: str) -> datetime | None:
         time, text = read_time(dest_path)
         if time is not None and text is None:
             self.log.warning("%s cannot be read; the file's own time is taken: %s", os.path.join(dest_path, NAME), time)
         return time
 
 
-def read_time(folder):
+def read_time(folder: Path | str) -> tuple[datetime | None, str | None]:
     """Return (time, text) of a submission: text is None where the time is the file's own.
 
     Returns (None, None) where there is no file with the time. Times are UTC, without a zone, as nbgrader has them.
@@ -55,7 +57,7 @@ def read_time(folder):
     return _time_of(about), None
 
 
-def _time_of(about):
+def _time_of(about: os.stat_result) -> datetime:
     """Return a file's own time; where no calendar has that, when the file came to be here.
 
     Archives and tools set a file's time to anything. When it came to be here, only this computer says.
@@ -70,7 +72,7 @@ def _time_of(about):
     return datetime.now(UTC).replace(tzinfo=None, microsecond=0)
 
 
-def write_time(source, target):
+def write_time(source: Path | str, target: Path | str) -> None:
     """Give a graded submission the time of the one that was handed in, in its own words where they can be read."""
     time, text = read_time(source)
     path = os.path.join(target, NAME)

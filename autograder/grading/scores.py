@@ -24,7 +24,7 @@ class Score(NbGraderPreprocessor):
     def preprocess(self, nb: "NotebookNode", resources: dict[str, Any]) -> tuple["NotebookNode", dict[str, Any]]:
         notes = nb.metadata[NOTES]
         self.why_not_run: str | None = notes.get("refused") or notes.get("stopped")
-        done: tuple["NotebookNode", dict[str, Any]] = super().preprocess(nb, resources)
+        done: tuple[NotebookNode, dict[str, Any]] = super().preprocess(nb, resources)
         return done
 
     def preprocess_cell(self, cell: "NotebookNode", resources: Any, index: int) -> tuple["NotebookNode", Any]:

@@ -240,9 +240,13 @@ def _module(component: Callable[..., Any], request: Request, reply: Reply) -> An
         value for value in request.arguments.values() if isinstance(value, torch.Tensor) and value.is_floating_point()
     ]
     floats += list(request.weights.values())
-    if floats:
+    # To move what need not move takes a tenth of the time of a large model's check.
+    held = itertools.chain(module.parameters(), module.buffers())
+    if floats and any(tensor.is_floating_point() and tensor.dtype != floats[0].dtype for tensor in held):
         module.to(floats[0].dtype)
-    return module.to(request.device).train(request.training)
+    if request.device:
+        module.to(request.device)
+    return module.train(request.training)
 
 
 def _groups(module: torch.nn.Module) -> Collection[list[str]]:

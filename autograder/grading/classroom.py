@@ -1,16 +1,19 @@
 """A simulated class: submissions of every kind go through release, autograde, feedback and export."""
 
+import argparse
 import functools
 import json
 import os
 import shutil
 import sys
 import time
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from .. import mistakes
 from ..authoring.build import notebook_path
-from ..authoring.lesson import read
+from ..authoring.lesson import Lesson, read
 from ..authoring.record import beside
 from ..course import CONFIG as CONFIG_FILE
 from ..course import CourseError, find_root, select, shown, with_programs
@@ -20,6 +23,10 @@ from . import report
 from .log import logged
 from .submissions import Grading
 
+if TYPE_CHECKING:
+    from rich.console import Console
+    from traitlets.config import Config
+
 CONFIG = """\
 # A class that was simulated with `python -m autograder class`; everything but the folders comes from the course.
 load_subconfig("nbgrader_config.py", path={root!r})
@@ -28,7 +35,7 @@ c.Execute.timeout = 15  # one of its learners never comes to an end
 """
 
 
-def answers_of(lesson):
+def answers_of(lesson: Lesson) -> dict[str, dict[str, str]]:
     """Return {learner: {exercise: source}}: right answers in several styles, and every known mistake.
 
     The learners of the class carry one mistake in each exercise, so there are as many as the exercise with most
@@ -51,14 +58,14 @@ def answers_of(lesson):
     return learners
 
 
-def _one_of_each(catalogue, exercise):
-    firsts = {}
+def _one_of_each(catalogue: mistakes.Catalogue, exercise: str) -> list[str]:
+    firsts: dict[str, str] = {}
     for wrong in catalogue.singles(exercise):
         firsts.setdefault(wrong.mistakes[0], catalogue.source(wrong))
     return list(firsts.values())
 
 
-def odd_submissions(lesson, released, other):
+def odd_submissions(lesson: Lesson, released: dict[str, Any], other: dict[str, Any]) -> dict[str, bytes]:
     """Return {learner: bytes of the notebook}: what arrives besides answers.
 
     released  the released notebook, parsed
@@ -66,7 +73,7 @@ def odd_submissions(lesson, released, other):
     """
     first = next(iter(lesson.exercises))
 
-    def with_cell(source):
+    def with_cell(source: str) -> bytes:
         return _filled(released, {first: source})
 
     return {
@@ -83,11 +90,11 @@ def odd_submissions(lesson, released, other):
     }
 
 
-def _filled(released, answers):
+def _filled(released: dict[str, Any], answers: Mapping[str, str]) -> bytes:
     """Return the released notebook with these sources in its answer cells, as bytes."""
     notebook = json.loads(json.dumps(released))
     for cell in notebook["cells"]:
-        name = (cell["metadata"].get("nbgrader") or {}).get("grade_id")
+        name: Any = (cell["metadata"].get("nbgrader") or {}).get("grade_id")
         if name in answers:
             cell["source"] = answers[name]
     return json.dumps(notebook).encode()
@@ -100,12 +107,12 @@ class Class:
     folder  where the class lives; it is made anew
     """
 
-    def __init__(self, root, folder, lesson):
+    def __init__(self, root: Path | str, folder: Path | str, lesson: Lesson) -> None:
         self.root, self.folder, self.lesson = Path(root).resolve(), Path(folder).resolve(), lesson
         self.assignment = lesson.folder
         self.file = f"{lesson.name}.ipynb"
 
-    def prepare(self):
+    def prepare(self) -> None:
         """Make the folder, and copy the solved notebook into nbgrader's source folder."""
         if self.folder.exists():
             if not (self.folder / CONFIG_FILE).exists():
@@ -118,17 +125,17 @@ class Class:
             target.parent.mkdir(parents=True)
             shutil.copy(solved, target)
 
-    def settings(self):
+    def settings(self) -> "Config":
         from traitlets.config import PyFileConfigLoader
 
         return PyFileConfigLoader(CONFIG_FILE, path=str(self.folder)).load_config()
 
-    def coursedir(self, **names):
+    def coursedir(self, **names: str) -> Any:
         from nbgrader.coursedir import CourseDirectory
 
         return CourseDirectory(config=self.settings(), root=str(self.folder), **names)
 
-    def release(self):
+    def release(self) -> None:
         """Release every lesson through nbgrader, so that a submission of another one can be told."""
         from nbgrader.apps import NbGraderAPI
 
@@ -138,11 +145,12 @@ class Class:
             if not done["success"]:
                 raise CourseError(f"nbgrader did not release {folder.name}:\n{done['log']}")
 
-    def released(self, assignment=None):
+    def released(self, assignment: str | None = None) -> dict[str, Any]:
         folder = self.folder / "course" / (assignment or self.assignment)
-        return json.loads(next(folder.glob("*.ipynb")).read_text(encoding="utf-8"))
+        notebook: dict[str, Any] = json.loads(next(folder.glob("*.ipynb")).read_text(encoding="utf-8"))
+        return notebook
 
-    def another(self):
+    def another(self) -> dict[str, Any]:
         """Return a released notebook of another lesson; of the same one, its answers renamed, if there is no other."""
         others = [folder.name for folder in (self.folder / "course").iterdir() if folder.name != self.assignment]
         if others:
@@ -154,17 +162,17 @@ class Class:
                 about["grade_id"] = f"other_{about['grade_id']}"
         return notebook
 
-    def submit(self, learner, content):
+    def submit(self, learner: str, content: bytes) -> None:
         """Hand in a notebook, the way nbgrader's collect leaves it."""
         place = self.folder / "submitted" / learner / self.assignment
         place.mkdir(parents=True)
         (place / self.file).write_bytes(content)
         (place / "timestamp.txt").write_text(time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()), encoding="utf-8")
 
-    def learners(self):
+    def learners(self) -> list[str]:
         return sorted(path.name for path in (self.folder / "submitted").iterdir())
 
-    def autograde(self, progress):
+    def autograde(self, progress: Callable[[int, int], object]) -> None:
         """Grade all submissions, as `python -m autograder grade` does."""
         from . import grade, workers
 
@@ -172,13 +180,13 @@ class Class:
         with one.alone(), workers.chosen(None, cores(), seconds=one.longest) as pool:
             grade.grade(one, pool, progress=progress)
 
-    def feedback(self, learner):
+    def feedback(self, learner: str) -> None:
         from nbgrader.converters import GenerateFeedback
 
         course = self.coursedir(assignment_id=self.assignment, student_id=learner)
         GenerateFeedback(coursedir=course, config=self.settings()).start()
 
-    def export(self):
+    def export(self) -> Path:
         """Write nbgrader's table of grades and return its path."""
         from nbgrader.api import Gradebook
 
@@ -191,7 +199,7 @@ class Class:
             exporter.export(gradebook)
         return path
 
-    def graded(self):
+    def graded(self) -> dict[str, list[report.Graded]]:
         """Return {learner: [Graded]} of the autograded notebooks; an empty list where there is none."""
         found = {}
         for learner in self.learners():
@@ -200,7 +208,7 @@ class Class:
         return found
 
 
-def play(one, console, only=None):
+def play(one: Class, console: "Console", only: Collection[str] | None = None) -> dict[str, list[report.Graded]]:
     """Play the class from release to export and return {learner: [Graded]}.
 
     one   the `Class`
@@ -225,7 +233,7 @@ def play(one, console, only=None):
     return one.graded()
 
 
-def arguments(parser):
+def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "lesson", nargs="?", default="7", metavar="LESSON", help="number, name or path of the lesson (7)"
     )
@@ -234,7 +242,7 @@ def arguments(parser):
     parser.add_argument("--only", nargs="+", metavar="LEARNER", help="learners who hand in (all)")
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     from rich.console import Console
 
     os.environ["PATH"] = with_programs()

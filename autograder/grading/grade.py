@@ -5,13 +5,16 @@ One process, the coordinator, reads what arrived, and is the only one that write
 the grade, and that is written last, so a run that is killed at any moment goes on where it was.
 """
 
+import argparse
 import contextlib
 import functools
 import logging
 import os
 import sys
 import time
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ..course import CourseError, find_root, shown, with_programs
 from ..display import shown as said
@@ -23,8 +26,12 @@ from ..scarcity import lacking
 from . import report, workers
 from .gradebook import connected_once
 from .log import logged
-from .submissions import Grading, TakenError
+from .submissions import Grading, Submission, TakenError
+from .unit import Unit
 from .workers import GivenUpError
+
+if TYPE_CHECKING:
+    from traitlets.config import Config
 
 LOG = "grading.log"
 
@@ -39,13 +46,19 @@ class Outcome:
     taken   {learner: which}: of whom another file was graded than the one that is asked for, or one of several
     """
 
-    checks: dict
+    checks: dict[str, list[report.Graded]]
     graded: int = 0
-    failed: dict = field(default_factory=dict)
-    taken: dict = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    taken: dict[str, str] = field(default_factory=dict)
 
 
-def grade(grading, pool, again=False, only=None, progress=lambda done, every: None):
+def grade(
+    grading: Grading,
+    pool: workers.Local | workers.Cluster,
+    again: bool = False,
+    only: Collection[str] | None = None,
+    progress: Callable[[int, int], object] = lambda done, every: None,
+) -> Outcome:
     """Grade what is new or changed and return the `Outcome`.
 
     pool      the workers
@@ -61,19 +74,20 @@ def grade(grading, pool, again=False, only=None, progress=lambda done, every: No
             f"{grading.lesson.folder}; choose from {', '.join(map(said, learners[:10])) or 'nobody'}"
         )
     chosen = [learner for learner in learners if only is None or learner in only]
-    outcome, waiting = Outcome({}), {}
+    outcome = Outcome({})
+    waiting: dict[Unit, Submission] = {}
 
-    def done():
+    def done() -> None:
         progress(len(outcome.checks) + len(outcome.failed), len(chosen))
 
-    def failed(learner, error):
+    def failed(learner: str, error: Exception) -> None:
         # Whatever it was, the others are still to be graded, and the next run takes this one up again.
         known = isinstance(error, (RefusedError, UnreachableError))
         logging.getLogger("traitlets").error("%s was not graded", learner, exc_info=error)
         outcome.failed[learner] = str(error) if known else f"{type(error).__name__}: {error}"
         done()
 
-    def units():
+    def units() -> Iterator[Unit]:
         for learner in chosen:
             try:
                 submission = grading.submission(learner)
@@ -84,7 +98,7 @@ def grade(grading, pool, again=False, only=None, progress=lambda done, every: No
             except Exception as error:
                 failed(learner, error)
                 continue
-            if graded:
+            if not isinstance(found, Unit):
                 outcome.checks[learner] = found
                 done()
             else:
@@ -109,7 +123,7 @@ def grade(grading, pool, again=False, only=None, progress=lambda done, every: No
     return outcome
 
 
-def arguments(parser):
+def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("lesson", metavar="LESSON", help="number, name or path of the lesson")
     parser.add_argument("--root", help="folder of the course (the nearest one, here or above, with nbgrader_config.py)")
     parser.add_argument("--again", action="store_true", help="grade every submission, not only new and changed ones")
@@ -130,7 +144,7 @@ def arguments(parser):
     )
 
 
-def settings(args):
+def settings(args: argparse.Namespace) -> "Config":
     """Return what the command line adds to the course's configuration."""
     from traitlets.config import Config
 
@@ -142,7 +156,7 @@ def settings(args):
     return config
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     from rich.console import Console
 
     from ..sandbox import SandboxUnavailable, prove

@@ -2,7 +2,9 @@
 
 import os
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from typing import Any
 from urllib.parse import quote
 
 import sqlalchemy
@@ -13,7 +15,7 @@ from ..scarcity import DAMAGED, ScarcityError, name, sqlite_file
 SECONDS_BUSY = 2  # for which SQLite itself waits; after that we do, and say so
 
 
-def expect_usable(url):
+def expect_usable(url: str) -> None:
     """Raise an error if a gradebook that exists cannot be read as a whole, or not be written to; it stays as it is.
 
     Which error it is `scarcity.lacking` knows.
@@ -30,7 +32,7 @@ def expect_usable(url):
         _expect_usable_file(file, name(url))
 
 
-def _expect_usable_file(file, shown):
+def _expect_usable_file(file: str, shown: object) -> None:
     if os.path.getsize(file) == 0:
         raise ScarcityError(
             shown, "it is empty", "put your backup in its place; if there never were any grades, remove it"
@@ -47,21 +49,22 @@ def _expect_usable_file(file, shown):
 
 
 @contextmanager
-def connected_once():
+def connected_once() -> Iterator[None]:
     """Let every `Gradebook` of the block share one engine for each database.
 
     nbgrader opens a gradebook about ten times for a submission, each time with a new engine: a new connection, and
     every statement compiled again, which takes half of the time that a grade takes to be recorded.
     """
-    engines, create = {}, api.create_engine
+    engines: dict[str, sqlalchemy.Engine] = {}
+    create = api.create_engine
 
-    def shared(url, **options):
+    def shared(url: str, **options: Any) -> sqlalchemy.Engine:
         if url not in engines:
             if sqlite_file(url):
                 options["connect_args"] = {"timeout": SECONDS_BUSY}
             # A server may have restarted since.
             engines[url] = create(url, pool_pre_ping=True, **options)
-            engines[url].dispose = lambda close=True: None  # which every Gradebook does when it is closed
+            engines[url].dispose = lambda close=True: None  # type: ignore[method-assign]  # which every Gradebook does when it is closed
         return engines[url]
 
     api.create_engine = shared

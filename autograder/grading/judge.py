@@ -10,19 +10,23 @@ import contextlib
 import functools
 import logging
 import warnings
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from .. import mistakes, probes
 from ..calling.local import Here
-from ..calling.remote import EndedError, MissingError
+from ..calling.remote import EndedError, MissingError, Remote
 from ..calling.watched import Watched, own
 from ..calling.wire import MalformedError
 from ..checking.check import result
+from ..checking.result import Result
 from ..diagnosing import records, steady
 from ..diagnosing.comparison import agree, differences, values
 from ..diagnosing.diagnosis import Diagnosis, diagnose
 from ..diagnosing.examine import SECONDS, not_run, observe, settle, strange
+from ..diagnosing.records import Record
 from ..notebooks.definitions import load
 
 log = logging.getLogger(__name__)
@@ -34,28 +38,35 @@ class Reference:
     solutions  folder of the lesson texts, with `mistakes` and `alternatives` in it
     """
 
-    def __init__(self, solutions):
+    def __init__(self, solutions: Path | str) -> None:
         self.folder = Path(solutions)
         self._module = functools.cache(lambda lesson: load(self.folder / f"{lesson}.py"))
         self._catalogue = functools.cache(lambda lesson: mistakes.read(self.folder / "mistakes" / f"{lesson}.py"))
 
-    def component(self, record):
+    def component(self, record: Record) -> Any:
         """Return the right component of an exercise. Raises FileNotFoundError where its lesson's text is missing."""
         return getattr(self._module(record.lesson), record.exercise)
 
-    def accepted(self, record):
+    def accepted(self, record: Record) -> list[Callable[..., Any]]:
         """Return other right components, which may differ from the reference under some probe."""
         path = self.folder / "alternatives" / f"{record.lesson}.py"
         return [component for _, component in mistakes.read_alternatives(path).of(record.exercise)]
 
-    def mistaken(self, record, names):
+    def mistaken(self, record: Record, names: Collection[str]) -> list[Callable[..., Any]]:
         """Return every component that makes just these mistakes."""
         catalogue = self._catalogue(record.lesson)
         wrong = [*catalogue.singles(record.exercise), *(catalogue.pairs(record.exercise) if len(names) > 1 else ())]
         return [one.call for one in wrong if set(one.mistakes) == set(names)]
 
 
-def judge(record, submission, reference, seed, seconds=SECONDS, doubt=""):
+def judge(
+    record: Record,
+    submission: Remote,
+    reference: Reference,
+    seed: str | int,
+    seconds: float = SECONDS,
+    doubt: str = "",
+) -> Result:
     """Return the `Result` of an exercise.
 
     record      the `Record` of the exercise
@@ -70,31 +81,36 @@ def judge(record, submission, reference, seed, seconds=SECONDS, doubt=""):
     return own(record, replace(found, printed=submission.printed[:2000]), watched, doubt)
 
 
-def _judge(record, submission, reference, seed, seconds):
+def _judge(record: Record, submission: Watched, reference: Reference, seed: str | int, seconds: float) -> Result:
+    found: Result
     fresh = _fresh(record, reference, seed)
     try:
         probe = functools.partial(_probe, record, fresh, submission, reference, seed, seconds)
         diagnosis, observed, note = settle(record, probe, submission)
     except (EndedError, MissingError, MalformedError) as reason:
-        return result(record, Diagnosis(False, says=[_why(record, reason)], rows=not_run(record)), {})
+        found = result(record, Diagnosis(False, says=[_why(record, reason)], rows=not_run(record)), {})
+        return found
     except Exception as error:
         # A probe failed on what came back, although it has just run on the reference.
         log.warning("%s: a probe failed on an answer", record.exercise, exc_info=True)
-        return result(record, strange(record, error), {})
+        found = result(record, strange(record, error), {})
+        return found
     if not diagnosis.passed and not _ended_early(diagnosis):
         diagnosis, note = _named(record, diagnosis, note, submission, reference, seed, seconds)
     if not diagnosis.conclusive:
         note = "Nothing is known about this answer: it has to be graded again, when the computer is less busy."
-    return result(record, diagnosis, observed, note=note)
+    found = result(record, diagnosis, observed, note=note)
+    return found
 
 
-def _fresh(record, reference, seed):
+def _fresh(record: Record, reference: Reference, seed: str | int) -> Record:
     """Return the record with what the reference shows for fresh numbers, and without anything recorded.
 
     Numbers with a near tie are drawn again: which side it falls on depends on the processor, and costs nobody points.
     """
     answers = [steady.Answer("the reference", reference.component(record), right=True)]
-    draws, right = {}, {}
+    draws: dict[str, int] = {}
+    right: dict[str, probes.Observations] = {}
     with _quiet():
         for probe in probes.probes_of(record.lesson, record.exercise):
             ways = steady.CHEAP if probe.chooses else {}
@@ -112,7 +128,7 @@ def _fresh(record, reference, seed):
     )
 
 
-def _observed(record, component, seed):
+def _observed(record: Record, component: Callable[..., Any], seed: str | int) -> probes.Observed:
     with _quiet():
         return probes.observe(
             record.lesson, record.exercise, Here({record.exercise: component}), seed, draws=record.draws
@@ -120,13 +136,21 @@ def _observed(record, component, seed):
 
 
 @contextlib.contextmanager
-def _quiet():
+def _quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PyTorch's warnings are of no interest to whoever grades
         yield
 
 
-def _probe(record, fresh, submission, reference, seed, seconds, parts):
+def _probe(
+    record: Record,
+    fresh: Record,
+    submission: Watched,
+    reference: Reference,
+    seed: str | int,
+    seconds: float,
+    parts: tuple[str, ...],
+) -> tuple[Diagnosis, probes.Observed]:
     try:
         observed, stopped = observe(fresh, submission, seconds, seed, parts)
     except (EndedError, MalformedError) as reason:
@@ -145,14 +169,22 @@ def _probe(record, fresh, submission, reference, seed, seconds, parts):
     return diagnosis, observed
 
 
-def _ended_early(diagnosis):
+def _ended_early(diagnosis: Diagnosis) -> bool:
     return any(state == "not run" for _, state in diagnosis.rows)
 
 
-def _named(record, diagnosis, note, submission, reference, seed, seconds):
+def _named(
+    record: Record,
+    diagnosis: Diagnosis,
+    note: str,
+    submission: Watched,
+    reference: Reference,
+    seed: str | int,
+    seconds: float,
+) -> tuple[Diagnosis, str]:
     """Return the diagnosis with the name of the mistake, if it is a known one, and the note on how it was judged."""
 
-    def recorded(parts):
+    def recorded(parts: tuple[str, ...]) -> tuple[Diagnosis, probes.Observed]:
         observed, stopped = observe(record, submission, seconds, records.SEED, parts)
         return diagnose(record, observed, stopped), observed
 
@@ -175,7 +207,14 @@ def _named(record, diagnosis, note, submission, reference, seed, seconds):
     return replace(known, rows=diagnosis.rows), known_note
 
 
-def _is_mistake(record, names, submission, reference, seed, seconds):
+def _is_mistake(
+    record: Record,
+    names: Collection[str],
+    submission: Watched,
+    reference: Reference,
+    seed: str | int,
+    seconds: float,
+) -> bool:
     """Tell whether an answer makes these mistakes under fresh numbers, too; not if it ends or misbehaves this time."""
     try:
         return _shows_mistake(record, names, submission, reference, seed, seconds)
@@ -183,7 +222,14 @@ def _is_mistake(record, names, submission, reference, seed, seconds):
         return False
 
 
-def _shows_mistake(record, names, submission, reference, seed, seconds):
+def _shows_mistake(
+    record: Record,
+    names: Collection[str],
+    submission: Watched,
+    reference: Reference,
+    seed: str | int,
+    seconds: float,
+) -> bool:
     fresh = _fresh(record, reference, seed)
     expected = fresh.expected()
     wrong = [
@@ -198,7 +244,7 @@ def _shows_mistake(record, names, submission, reference, seed, seconds):
     return False
 
 
-def _why(record, reason):
+def _why(record: Record, reason: Exception) -> str:
     if isinstance(reason, MissingError):
         return (
             f"{record.exercise} is not defined: its cell did not finish, or defines another name. "

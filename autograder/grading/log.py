@@ -7,19 +7,21 @@ import contextlib
 import copy
 import logging
 import warnings
+from collections.abc import Iterator
+from pathlib import Path
 
 from tornado.log import LogFormatter, app_log
 
 from ..display import shown
 
 
-class _Shown:
-    def format(self, record):
+class _Shown(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
         record = copy.copy(record)
         record.msg, record.args = shown(record.getMessage(), None, lines=True), ()
         return super().format(record)
 
-    def formatException(self, error):
+    def formatException(self, error: "logging._SysExcInfoType") -> str:
         return shown(super().formatException(error), None, lines=True)
 
 
@@ -34,12 +36,12 @@ class TerminalFormatter(_Shown, LogFormatter):
 class _Quiet(logging.FileHandler):
     """Leaves out what it cannot write, without a word: a disk that is full is told of once, where it matters."""
 
-    def handleError(self, record):
+    def handleError(self, record: logging.LogRecord) -> None:
         pass
 
 
 @contextlib.contextmanager
-def logged(path):
+def logged(path: Path | str) -> Iterator[None]:
     """Send what nbgrader logs, and what it warns of, to a file."""
     handler = _Quiet(path, encoding="utf-8")
     handler.setFormatter(FileFormatter("%(asctime)s %(levelname)s %(message)s"))

@@ -4,12 +4,17 @@ nbgrader keeps a person's points and comment through every new submission, and s
 of a new reason. Here they are compared with the answer that they were given to.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from nbgrader.api import Gradebook
 from nbgrader.preprocessors import NbGraderPreprocessor
 from nbgrader.utils import is_grade, is_solution, is_task
 
 from ..intake.earlier import handed_in
 from ..intake.rebuild import NOTES
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 
 class KeepGrades(NbGraderPreprocessor):
@@ -20,10 +25,12 @@ class KeepGrades(NbGraderPreprocessor):
     of before is gone, they stay and wait for a person to confirm them.
     """
 
-    def preprocess(self, nb, resources):
+    def preprocess(self, nb: "NotebookNode", resources: dict[str, Any]) -> tuple["NotebookNode", dict[str, Any]]:
+        before: dict[str, Any] | None
         names, before, now = resources["nbgrader"], resources.get("earlier"), handed_in(nb)
         where = names["notebook"], names["assignment"], names["student"]
-        remarks, answer = {}, None
+        remarks: dict[str, str] = {}
+        answer = None
         with Gradebook(names["db_url"]) as gradebook:
             for cell in nb.cells:
                 answer = cell.metadata.nbgrader.grade_id if is_solution(cell) or is_task(cell) else answer
@@ -43,7 +50,7 @@ class KeepGrades(NbGraderPreprocessor):
         return nb, resources
 
 
-def _decision(cell, before, now):
+def _decision(cell: "NotebookNode", before: dict[str, Any] | None, now: dict[str, Any]) -> str:
     """Return "same", "changed" or "unknown" for what a person's points of this cell are about."""
     if before is None:
         return "unknown"
@@ -57,14 +64,14 @@ def _decision(cell, before, now):
     return "same" if before["code"] == now["code"] else "changed"
 
 
-def _same_answer(name, before, now):
+def _same_answer(name: str, before: dict[str, Any] | None, now: dict[str, Any]) -> bool | None:
     """True where this answer is as it was; None where that cannot be known of one that is graded."""
     if before is None:
         return False if now["refused"] else None
-    return before["refused"] == now["refused"] and before["answers"].get(name) == now["answers"].get(name)
+    return bool(before["refused"] == now["refused"] and before["answers"].get(name) == now["answers"].get(name))
 
 
-def _apply(grade, decision, refused):
+def _apply(grade: Any, decision: str, refused: str | None) -> str | None:
     """Keep, question or reset a person's points, and return what is to be said about it."""
     if grade.manual_score is None and not grade.extra_credit:
         return None
@@ -82,17 +89,17 @@ def _apply(grade, decision, refused):
     return remark if refused else f"{remark} A person will grade the new one."
 
 
-def _points(grade):
+def _points(grade: Any) -> str:
     given = [] if grade.manual_score is None else [f"{grade.manual_score:g} of {grade.max_score:g}"]
     extra = [f"{grade.extra_credit:g} extra"] if grade.extra_credit else []
     return f"{' and '.join(given + extra)} points for {grade.name}"
 
 
-def _said_before(name, before, now):
-    return before["remarks"].get(name) if _same_answer(name, before, now) else None
+def _said_before(name: str, before: dict[str, Any] | None, now: dict[str, Any]) -> str | None:
+    return before["remarks"].get(name) if before and _same_answer(name, before, now) else None
 
 
-def _comment(comment, same, remark):
+def _comment(comment: Any, same: bool | None, remark: str | None) -> str | None:
     """Give a comment its remark; a person's words about an earlier answer go on behind it. Returns the remark."""
     mine = comment.manual_comment
     if mine and (same is False or (remark and same is not None)):
@@ -106,7 +113,7 @@ def _comment(comment, same, remark):
 class MarkWaiting(NbGraderPreprocessor):
     """Step of the feedback: marks what a person has yet to grade, which nbgrader would show as 0."""
 
-    def preprocess(self, nb, resources):
+    def preprocess(self, nb: "NotebookNode", resources: dict[str, Any]) -> tuple["NotebookNode", dict[str, Any]]:
         names = resources["nbgrader"]
         where = names["notebook"], names["assignment"], names["student"]
         with Gradebook(names["db_url"]) as gradebook:

@@ -2,11 +2,16 @@
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..checking.result import MIME_TYPE
 from ..display import told
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 @dataclass
@@ -24,11 +29,11 @@ class Graded:
     earned: float
     points: float
     diagnosis: str
-    mistakes: tuple = ()
+    mistakes: tuple[str, ...] = ()
     flag: str = ""
 
 
-def read(notebook):
+def read(notebook: Path | str) -> list[Graded]:
     """Return the `Graded` checks of a notebook that nbgrader has autograded.
 
     notebook  path of the notebook in `autograded/`
@@ -38,11 +43,11 @@ def read(notebook):
     return [_graded(cell) for cell in checks]
 
 
-def _is_check(about):
+def _is_check(about: Mapping[str, Any]) -> bool:
     return bool(about.get("grade") and about.get("locked") and not about.get("solution"))
 
 
-def _graded(cell):
+def _graded(cell: Mapping[str, Any]) -> Graded:
     about, outputs = cell["metadata"]["nbgrader"], cell.get("outputs", [])
     numbers = [output["data"]["text/plain"] for output in outputs if output["output_type"] == "execute_result"]
     earned = [float("".join(number)) for number in numbers]
@@ -54,7 +59,7 @@ def _graded(cell):
     return Graded(exercise, points, about["points"], _diagnosis(shown, said), mistakes, flag)
 
 
-def _diagnosis(shown, said):
+def _diagnosis(shown: list[dict[str, Any]], said: str) -> str:
     if not shown:
         return said.strip().partition(": ")[2] or "not run"
     result = shown[-1]
@@ -65,7 +70,7 @@ def _diagnosis(shown, said):
     return " + ".join(result["mistakes"]) or (result["says"] or ["not right"])[0]
 
 
-def misconceptions(graded):
+def misconceptions(graded: Mapping[str, list[Graded]]) -> list[tuple[str, str, int]]:
     """Return [(exercise, mistake, learners)], the most frequent first.
 
     graded  {learner: [Graded]}
@@ -76,7 +81,7 @@ def misconceptions(graded):
     return [(exercise, mistake, count) for (exercise, mistake), count in counts.most_common()]
 
 
-def show(graded, console, most=10):
+def show(graded: Mapping[str, list[Graded]], console: "Console", most: int = 10) -> None:
     """Print the class as a table, and its most frequent mistakes.
 
     graded   {learner: [Graded]}
@@ -102,7 +107,7 @@ def show(graded, console, most=10):
         console.print(flagged)
 
 
-def _summary(checks):
+def _summary(checks: list[Graded]) -> str:
     said = {check.diagnosis for check in checks}
     if len(said) == 1:
         return said.pop()
@@ -115,5 +120,5 @@ def _summary(checks):
     return "; ".join(told + ([f"{unsolved} unsolved"] if unsolved else []))
 
 
-def _short(text, most=90):
+def _short(text: str, most: int = 90) -> str:
     return text if len(text) <= most else text[:most] + " ..."

@@ -3,13 +3,15 @@
 import asyncio
 import functools
 import secrets
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from time import monotonic
+from typing import TYPE_CHECKING, Any
 
 from nbclient.exceptions import CellExecutionComplete, CellTimeoutError, DeadKernelError
 from nbclient.util import run_sync
-from nbformat import ValidationError
+from nbformat import NotebookNode, ValidationError
 from nbformat.v4 import new_output
 from nbgrader.preprocessors import Execute
 from nbgrader.utils import is_grade, is_solution
@@ -19,12 +21,16 @@ from .. import probes
 from ..calling.limit import PATIENCE
 from ..calling.remote import DIED, Channel, EndedError, Remote
 from ..calling.watched import FLAG, withheld
+from ..checking.result import Result
 from ..diagnosing import records
 from ..intake.rebuild import NOTES
 from ..notebooks import answers, reach
 from ..notebooks.demos import unneeded
 from ..notebooks.needed import doubt, doubt_elsewhere, needed
 from . import judge
+
+if TYPE_CHECKING:
+    from jupyter_client import AsyncKernelClient
 
 PROCESS_ENDED = "the Python process ended in it (a crash, an exit, or too little memory)"
 STUCK = "it did not finish and could not be interrupted"
@@ -36,14 +42,14 @@ LITTLE, IDLE = 0.2, 10.0
 CHECK = "check_"  # what the names of check cells begin with; the exercise follows
 
 
-def is_check(cell):
+def is_check(cell: NotebookNode) -> bool:
     """True where nbgrader takes the score from the output of this cell."""
     return cell.cell_type == "code" and is_grade(cell) and not is_solution(cell)
 
 
-def is_learners(cell):
+def is_learners(cell: NotebookNode) -> bool:
     """True for code that a learner may have written: an answer, or a cell of their own."""
-    return cell.cell_type == "code" and (is_solution(cell) or cell.get("id", "").startswith("learner-"))
+    return bool(cell.cell_type == "code" and (is_solution(cell) or cell.get("id", "").startswith("learner-")))
 
 
 class RunAnswers(Execute):
@@ -73,12 +79,16 @@ class RunAnswers(Execute):
     restarts = Integer(3, help="Processes a submission may end before the rest is left out.").tag(config=True)
     solutions = Unicode("solutions", help="Folder of the lesson texts with the references.").tag(config=True)
 
-    def preprocess(self, nb, resources=None, km=None):
+    def preprocess(self, nb: NotebookNode, resources: Any = None, km: Any = None) -> Any:
         if "refused" in nb.metadata[NOTES]:
             return nb, resources
-        self.comm_open_handlers, self.store_widget_state = {}, False  # what a kernel sends opens nothing here
-        self.skipped, self.ran = unneeded(nb.cells), []
-        self.channel, self.channels, self.processes, self.counted = None, [], 1, 0
+        self.store_widget_state = False
+        self.comm_open_handlers: dict[str, Any] = {}  # what a kernel sends opens nothing here
+        self.skipped = unneeded(nb.cells)
+        self.ran: list[str] = []
+        self.channel: Channel | None = None
+        self.channels: list[Channel] = []
+        self.processes, self.counted = 1, 0
         self.believed = True  # the first process that ends may not have been ended by the learner's code
         self.sources = [cell.source for cell in nb.cells if cell.cell_type == "code"]
         self.learners = [cell.source for cell in nb.cells if is_learners(cell)]
@@ -87,7 +97,7 @@ class RunAnswers(Execute):
         self.timeout_func = lambda cell: max(1, min(self.timeout or self.budget, int(self.deadline - monotonic())))
         return super().preprocess(nb, resources, km)
 
-    def preprocess_cell(self, cell, resources, index):
+    def preprocess_cell(self, cell: NotebookNode, resources: Any, index: int) -> tuple[NotebookNode, Any]:
         if cell.cell_type != "code":
             return cell, resources
         if is_check(cell):
@@ -98,13 +108,13 @@ class RunAnswers(Execute):
 
     # The learner's cells
 
-    async def _async_poll_for_reply(self, msg_id, cell, timeout, *tasks):
+    async def _async_poll_for_reply(self, msg_id: str, cell: NotebookNode, timeout: float, *tasks: Any) -> Any:
         """Wait for the end of a cell, and look at it from time to time; nbclient looks once, when its time is up."""
         self.begun = self.active = monotonic(), self.km.computed()
         self.allowed = timeout
         return await super()._async_poll_for_reply(msg_id, cell, min(timeout, LOOK), *tasks)
 
-    async def _async_handle_timeout(self, timeout, cell=None):
+    async def _async_handle_timeout(self, timeout: float, cell: NotebookNode | None = None) -> Any:
         now = monotonic(), self.km.computed()
         if now[1] > self.active[1] + LITTLE:
             self.active = now
@@ -113,7 +123,7 @@ class RunAnswers(Execute):
             return None
         return await super()._async_handle_timeout(self.allowed, cell)
 
-    def _is_given_time(self, now):
+    def _is_given_time(self, now: tuple[float, float]) -> bool:
         """Tell whether a cell may go on.
 
         now  (seconds by the clock, seconds that its process has computed)
@@ -128,7 +138,7 @@ class RunAnswers(Execute):
             and now[0] - self.active[0] < IDLE
         )
 
-    def _run(self, cell, resources, index):
+    def _run(self, cell: NotebookNode, resources: Any, index: int) -> None:
         if monotonic() > self.deadline + self.grace:
             self.nb.metadata[NOTES]["stopped"] = f"the cells before took more than {self.budget + self.grace} seconds"
             return
@@ -154,13 +164,13 @@ class RunAnswers(Execute):
         self.counted += 1
         cell.execution_count = self.counted
 
-    def _is_believed(self):
+    def _is_believed(self) -> bool:
         """Tell, once for a submission, that a process may have been ended by the machine; then it is not counted."""
         believed, self.believed = self.believed, False
         self.processes -= believed
         return believed
 
-    def process_message(self, msg, cell, cell_index):
+    def process_message(self, msg: dict[str, Any], cell: NotebookNode, cell_index: int) -> Any:
         try:
             if msg["msg_type"] in OUTPUT_KINDS and self._is_flood(msg["content"], cell):
                 return None
@@ -171,7 +181,7 @@ class RunAnswers(Execute):
             # Code can publish what a notebook cannot hold; it loses this output, and not its submission.
             return None
 
-    def _is_flood(self, content, cell):
+    def _is_flood(self, content: Any, cell: NotebookNode) -> bool:
         size = len(content.get("text") or "") + sum(len(str(data)) for data in (content.get("data") or {}).values())
         before, self.output_size = self.output_size, self.output_size + size
         if self.output_size <= self.max_output:
@@ -182,9 +192,9 @@ class RunAnswers(Execute):
             )
         return True
 
-    def _restart(self, error=None):
+    def _restart(self, error: Exception | None = None) -> None:
         """Start a new process and run in it what ran before; after too many, note why the rest is not run."""
-        reason = _why_stopped(error) if error else self.channel.ended
+        reason = _why_stopped(error) if error else self.channel.ended if self.channel else ""
         while self.processes <= self.restarts and monotonic() <= self.deadline + self.grace:
             self.processes += 1
             self.channel = None
@@ -206,19 +216,19 @@ class RunAnswers(Execute):
             )
         self.nb.metadata[NOTES]["stopped"] = why
 
-    def _replay(self):
+    def _replay(self) -> None:
         for source in self.ran:
             if monotonic() > self.deadline + self.grace:
                 raise TimeoutError("no time is left to run again what ran before")
             _run_unseen(self.kc, source, self._patient())
 
-    def _patient(self):
+    def _patient(self) -> float:
         """Return how many seconds by the clock a cell may take that ended in its time before."""
         return max(1, min(PATIENCE * (self.timeout or self.budget), int(self.deadline - monotonic())))
 
     # The checks
 
-    def _check(self, cell):
+    def _check(self, cell: NotebookNode) -> None:
         record = _record(cell)
         if record is None or "stopped" in self.nb.metadata[NOTES]:
             return
@@ -239,7 +249,7 @@ class RunAnswers(Execute):
         self.counted += 1
         cell.execution_count = self.counted
 
-    def _judged(self, record, connect, doubt):
+    def _judged(self, record: records.Record, connect: Callable[[], Channel], doubt: str) -> Result:
         return judge.judge(
             record,
             Remote(connect, self.deadline),
@@ -249,7 +259,7 @@ class RunAnswers(Execute):
             doubt,
         )
 
-    def _alone(self, record, found):
+    def _alone(self, record: records.Record, found: Result) -> Result:
         """Return the result of an answer that was judged in a process that has nothing but what the answer needs.
 
         No other cell can have forged that. Where the answer itself reaches into the interpreter, or is not the same
@@ -259,7 +269,7 @@ class RunAnswers(Execute):
             return replace(found, flag=FLAG.format(doubt=reason))
         try:
             with self._fresh_kernel(needed(self.sources, [record.exercise]).code) as connect:
-                alone = self._judged(record, connect, "")
+                alone: Result | None = self._judged(record, connect, "")
         except Exception as error:  # whatever it was: a person looks
             self.log.warning("%s could not be judged alone: %r", record.exercise, error)
             alone = None
@@ -272,7 +282,7 @@ class RunAnswers(Execute):
         return replace(found, flag=FLAG.format(doubt=doubt_elsewhere(self.learners, why)))
 
     @contextmanager
-    def _fresh_kernel(self, code):
+    def _fresh_kernel(self, code: str) -> Iterator[Callable[[], Channel]]:
         """Yield a function that returns the `Channel` to a new kernel that has run this code."""
         manager = self.kernel_manager_class(config=self.config)
         folder = self.resources.get("metadata", {}).get("path")
@@ -293,7 +303,7 @@ class RunAnswers(Execute):
             else:
                 run_sync(manager.cleanup_resources)()
 
-    def _connect(self):
+    def _connect(self) -> Channel:
         """Return the channel to a living kernel. Raises `EndedError` where there will be none."""
         if self.channel is not None and self.channel.ended:
             self._restart()
@@ -307,7 +317,7 @@ class RunAnswers(Execute):
             self.channels.append(self.channel)
         return self.channel
 
-    def _as_written(self, record, found):
+    def _as_written(self, record: records.Record, found: Result) -> Result:
         """Return the result without its points where the answer's cell names a library call that is forbidden."""
         mine = written_calls(self.nb.cells, record.exercise, probes.forbidden(record.lesson, record.exercise))
         if not (found.earned and mine):
@@ -319,7 +329,7 @@ class RunAnswers(Execute):
         )
 
 
-def _run_unseen(client, code, timeout):
+def _run_unseen(client: "AsyncKernelClient", code: str, timeout: float) -> None:
     """Run code in a kernel and show nothing of it. Raises TimeoutError."""
     run_sync(client.execute_interactive)(
         code,
@@ -332,7 +342,7 @@ def _run_unseen(client, code, timeout):
     )
 
 
-def written_calls(cells, exercise, forbidden):
+def written_calls(cells: Sequence[NotebookNode], exercise: str, forbidden: Collection[str]) -> list[reach.Reach]:
     """Return a `reach.Reach` for each forbidden call that stands in the exercise's own answer cell.
 
     That is the cell which was released for it, and any other answer cell that defines it; in the cell of another
@@ -348,7 +358,7 @@ def written_calls(cells, exercise, forbidden):
     return [what for index, what in calls if index in own]
 
 
-def show(result, cell):
+def show(result: Result, cell: NotebookNode) -> None:
     """Put a result into its check cell: the table for people, and the number that nbgrader reads."""
     points = float(cell.metadata.nbgrader.points)
     share = result.earned / result.points if result.points else 0.0
@@ -356,35 +366,37 @@ def show(result, cell):
     cell.outputs = [new_output("display_data", result._repr_mimebundle_()), number(result.earned)]
 
 
-def number(score):
+def number(score: float) -> NotebookNode:
     """Return the output that nbgrader reads a score from."""
-    return new_output("execute_result", {"text/plain": str(float(score))}, execution_count=None)
+    output: NotebookNode = new_output("execute_result", {"text/plain": str(float(score))}, execution_count=None)
+    return output
 
 
-def said(text):
+def said(text: str) -> NotebookNode:
     """Return an output that says something."""
-    return new_output("stream", name="stdout", text=text)
+    output: NotebookNode = new_output("stream", name="stdout", text=text)
+    return output
 
 
 @functools.cache
-def reference_in(folder):
+def reference_in(folder: str) -> judge.Reference:
     """Return the `Reference` of a folder of lesson texts; lessons that were loaded once stay loaded."""
     return judge.Reference(folder)
 
 
 @functools.cache
-def _recorded(exercise):
+def _recorded(exercise: str) -> records.Record:
     return records.read(exercise)
 
 
-def _record(cell):
+def _record(cell: NotebookNode) -> records.Record | None:
     try:
         return _recorded(cell.metadata.nbgrader.grade_id.removeprefix(CHECK))
     except LookupError:
         return None
 
 
-def _why_stopped(error):
+def _why_stopped(error: Exception) -> str:
     if isinstance(error, DeadKernelError):
         return PROCESS_ENDED
     if isinstance(error, CellTimeoutError):

@@ -5,6 +5,7 @@ earns what the judge left as its last number, and nothing without one.
 """
 
 from html import escape
+from typing import TYPE_CHECKING, Any
 
 from nbgrader.api import Gradebook
 from nbgrader.preprocessors import NbGraderPreprocessor
@@ -13,16 +14,20 @@ from nbgrader.utils import is_solution
 from ..intake.rebuild import NOTES
 from .run import is_check, number, said
 
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
 
 class Score(NbGraderPreprocessor):
     """Leaves one number in each check cell, for nbgrader's own steps to read, and says why a number is 0."""
 
-    def preprocess(self, nb, resources):
+    def preprocess(self, nb: "NotebookNode", resources: dict[str, Any]) -> tuple["NotebookNode", dict[str, Any]]:
         notes = nb.metadata[NOTES]
-        self.why_not_run = notes.get("refused") or notes.get("stopped")
-        return super().preprocess(nb, resources)
+        self.why_not_run: str | None = notes.get("refused") or notes.get("stopped")
+        done: tuple[NotebookNode, dict[str, Any]] = super().preprocess(nb, resources)
+        return done
 
-    def preprocess_cell(self, cell, resources, index):
+    def preprocess_cell(self, cell: "NotebookNode", resources: Any, index: int) -> tuple["NotebookNode", Any]:
         if is_check(cell):
             most = float(cell.metadata.nbgrader.points)
             score, reason = read_score(cell, most, self.why_not_run)
@@ -31,7 +36,7 @@ class Score(NbGraderPreprocessor):
         return cell, resources
 
 
-def read_score(cell, most, why_not_run=None):
+def read_score(cell: "NotebookNode", most: float, why_not_run: str | None = None) -> tuple[float, str | None]:
     """Return the points that a judged check cell earned, and the reason if there is no judgement.
 
     most         the points of the check; a larger number is not believed
@@ -49,7 +54,7 @@ class SaveFlags(NbGraderPreprocessor):
     A person who gives points, be it the same, has looked.
     """
 
-    def preprocess(self, nb, resources):
+    def preprocess(self, nb: "NotebookNode", resources: dict[str, Any]) -> tuple["NotebookNode", dict[str, Any]]:
         flags, names, answer = nb.metadata[NOTES].get("flags", {}), resources["nbgrader"], None
         where = names["notebook"], names["assignment"], names["student"]
         with Gradebook(names["db_url"]) as gradebook:
@@ -70,7 +75,7 @@ class SaveFlags(NbGraderPreprocessor):
 class SaveReasons(NbGraderPreprocessor):
     """Writes into the gradebook, as comments on the answers, what happened to a submission as a whole."""
 
-    def preprocess(self, nb, resources):
+    def preprocess(self, nb: "NotebookNode", resources: dict[str, Any]) -> tuple["NotebookNode", dict[str, Any]]:
         notes, names = nb.metadata[NOTES], resources["nbgrader"]
         answers = [cell.metadata.nbgrader.grade_id for cell in nb.cells if is_solution(cell)]
         comments = dict.fromkeys(answers, notes["refused"]) if "refused" in notes else notes["comments"]

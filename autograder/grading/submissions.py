@@ -6,10 +6,14 @@ import functools
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import nbformat
+from nbformat import NotebookNode
 from nbformat.v4 import new_notebook
 
 from ..authoring.lesson import read
@@ -24,6 +28,9 @@ from . import basis, report
 from .gradebook import expect_usable
 from .run import RunAnswers
 from .unit import Unit
+
+if TYPE_CHECKING:
+    from traitlets.config import Config
 
 GRADED = "graded"  # the note in a graded notebook: the digest of what it is the grade of
 STEPS = ("Execute", "RunAnswers", "Score", "SandboxProvisioner", "SandboxKernelManager")  # what runs in a worker
@@ -48,7 +55,7 @@ class Submission:
 
     learner: str
     digest: str
-    notebook: object
+    notebook: NotebookNode
     taken: str | None = None
 
 
@@ -58,14 +65,14 @@ class AutogradeJudged(AutogradeAll):
     judged  {learner: (digest, executed notebook)}
     """
 
-    judged = {}
+    judged: dict[str, tuple[str, NotebookNode]] = {}
 
-    def folders(self):
+    def folders(self) -> list[str]:
         course = self.coursedir
         step, lesson = course.submitted_directory, course.assignment_id
         return [course.format_path(step, learner, lesson) for learner in self.judged]
 
-    def _init_preprocessors(self):
+    def _init_preprocessors(self) -> None:
         super()._init_preprocessors()
         steps = self.exporter._preprocessors
         if not self._sanitizing:
@@ -73,12 +80,12 @@ class AutogradeJudged(AutogradeAll):
             steps.insert(0, self._take)
             steps.append(self._stamp)
 
-    def _take(self, notebook, resources):
+    def _take(self, notebook: NotebookNode, resources: dict[str, Any]) -> tuple[NotebookNode, dict[str, Any]]:
         digest, judged = self.judged[resources["nbgrader"]["student"]]
         resources["digest"] = digest
         return judged, resources
 
-    def _stamp(self, notebook, resources):
+    def _stamp(self, notebook: NotebookNode, resources: dict[str, Any]) -> tuple[NotebookNode, dict[str, Any]]:
         if "unknown" not in notebook.metadata[NOTES]:  # what could not be judged is judged again by the next run
             notebook.metadata[NOTES][GRADED] = resources["digest"]
         return notebook, resources
@@ -92,7 +99,7 @@ class Grading:
     settings  traitlets configuration that is added to the course's own
     """
 
-    def __init__(self, root, lesson, settings=None):
+    def __init__(self, root: Path | str, lesson: str, settings: "Config | None" = None) -> None:
         from nbgrader.coursedir import CourseDirectory
         from traitlets.config import PyFileConfigLoader
 
@@ -103,11 +110,11 @@ class Grading:
         self.course = CourseDirectory(config=self.config, root=str(self.root), assignment_id=self.lesson.folder)
         self.patience = Patience(config=self.config)
 
-    def folder(self, step, learner="."):
+    def folder(self, step: str, learner: str = ".") -> Path:
         """Return the folder of this lesson in one of nbgrader's steps."""
         return Path(self.course.format_path(step, learner, self.lesson.folder))
 
-    def expect_gradebook(self):
+    def expect_gradebook(self) -> None:
         """Raise `ScarcityError` if the gradebook cannot be used: before any submission is run, and it stays as it is.
 
         One that another program holds is waited for. A server that does not answer now may be the wrong one.
@@ -118,7 +125,7 @@ class Grading:
         else:
             Patience(seconds=0).until_free(functools.partial(expect_usable, url), url)
 
-    def expect_released(self):
+    def expect_released(self) -> None:
         """Raise CourseError if nbgrader does not know this lesson yet, or if its notebook is not there."""
         from nbgrader.api import Gradebook, MissingEntry
 
@@ -138,19 +145,19 @@ class Grading:
             )
 
     @property
-    def longest(self):
+    def longest(self) -> int:
         """How many seconds by the clock one submission may take."""
         settings = RunAnswers(config=self.config)
         return settings.longest or 3 * settings.budget
 
     @property
-    def gradebook(self):
+    def gradebook(self) -> str:
         """The address of the gradebook, as it may be shown."""
         from sqlalchemy import make_url
 
         return make_url(self.course.db_url).render_as_string(hide_password=True)
 
-    def learners(self):
+    def learners(self) -> list[str]:
         """Return the names of all who handed something in for this lesson."""
         submitted = self.root / self.course.submitted_directory
         found = sorted(submitted.iterdir()) if submitted.is_dir() else []
@@ -159,10 +166,11 @@ class Grading:
         ]
 
     @functools.cached_property
-    def _basis(self):
-        return self.patience.until_free(self._read_basis, self.course.db_url)
+    def _basis(self) -> tuple[str, dict[str, timedelta]]:
+        found: tuple[str, dict[str, timedelta]] = self.patience.until_free(self._read_basis, self.course.db_url)
+        return found
 
-    def _read_basis(self):
+    def _read_basis(self) -> tuple[str, dict[str, timedelta]]:
         """A digest of what every grade of this lesson depends on besides the submission, and the extensions of those
         who have one: {learner: timedelta}."""
         from nbgrader.api import Gradebook, MissingEntry
@@ -173,7 +181,8 @@ class Grading:
             for name in names:
                 settings.get(step, {}).pop(name, None)
         settings = {step: chosen for step, chosen in settings.items() if chosen}
-        due, extensions = None, {}
+        due = None
+        extensions: dict[str, timedelta] = {}
         with contextlib.suppress(MissingEntry), Gradebook(self.course.db_url, self.course.course_id) as gradebook:
             due = gradebook.find_assignment(self.lesson.folder).duedate
             extensions = {
@@ -184,7 +193,7 @@ class Grading:
         settings["due"] = {"date": str(due)}
         return basis.digest(self.lesson.name, released, Path(self.config.RunAnswers.solutions), settings), extensions
 
-    def submission(self, learner):
+    def submission(self, learner: str) -> Submission:
         """Read what a learner handed in, whatever it is, and return it as a `Submission`.
 
         Raises `RefusedError` for a name that no gradebook bears.
@@ -209,16 +218,17 @@ class Grading:
         taken = notebook.metadata[NOTES].get("taken")
         return Submission(learner, hashlib.sha256(said.encode()).hexdigest(), notebook, taken)
 
-    def graded(self, learner):
+    def graded(self, learner: str) -> str | None:
         """Return the digest of what the learner's graded notebook is the grade of, or None."""
         path = self.folder(self.course.autograded_directory, learner) / f"{self.lesson.name}.ipynb"
         try:
             with open(path, encoding="utf-8") as file:
-                return json.load(file)["metadata"][NOTES][GRADED]
+                digest: str = json.load(file)["metadata"][NOTES][GRADED]
+                return digest
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def unit(self, submission):
+    def unit(self, submission: Submission) -> Unit:
         """Return the work that a submission makes for a worker."""
         chosen = {name: self.config[name] for name in STEPS if name in self.config}
         return Unit(
@@ -228,25 +238,25 @@ class Grading:
             json.dumps(chosen),
         )
 
-    def record(self, submission, found):
+    def record(self, submission: Submission, found: str | BaseException) -> list[report.Graded]:
         """Let nbgrader record a submission's scores and write its graded notebook; return its `Graded` checks."""
         notebook = submission.notebook if isinstance(found, Exception) else nbformat.reads(found, 4)
         if isinstance(found, Exception):
             notebook.metadata[NOTES]["refused"] = str(found) or type(found).__name__
         course = type(self.course)(config=self.config, root=str(self.root), assignment_id=self.lesson.folder)
-        converter = AutogradeJudged(coursedir=course, config=self.config)
+        converter: Any = AutogradeJudged(coursedir=course, config=self.config)
         converter.force = True
         converter.patience = self.patience
         converter.judged = {submission.learner: (submission.digest, notebook)}
         converter.start()
         return self.read(submission.learner)
 
-    def read(self, learner):
+    def read(self, learner: str) -> list[report.Graded]:
         path = self.folder(self.course.autograded_directory, learner) / f"{self.lesson.name}.ipynb"
         return report.read(path)
 
     @contextlib.contextmanager
-    def alone(self):
+    def alone(self) -> Iterator[None]:
         """Keep a second run away from this class while the block runs. Raises `TakenError` if there is one already."""
         folder = self.root / self.course.autograded_directory
         folder.mkdir(parents=True, exist_ok=True)

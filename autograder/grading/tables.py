@@ -8,6 +8,8 @@ import glob
 import os
 import re
 import tempfile
+from collections.abc import Iterator
+from typing import Any
 
 from nbconvert.exporters import HTMLExporter
 from nbgrader.api import MissingEntry
@@ -33,13 +35,13 @@ class FeedbackExporter(HTMLExporter):
     nbgrader takes a name for a pattern, and makes its exporter when it has chosen and before it writes.
     """
 
-    def __init__(self, **settings):
+    def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         if isinstance(self.parent, GenerateFeedback):
             _choose(self.parent)
 
 
-def _choose(converter):
+def _choose(converter: Any) -> None:
     course = converter.coursedir
     found, refused = folders(course, course.autograded_directory)
     for folder, why in refused.items():
@@ -54,7 +56,7 @@ def _choose(converter):
 class GradesExport(CsvExportPlugin):
     """nbgrader's table of all grades, in which every name is a name: no column, no line and no formula."""
 
-    def export(self, gradebook):
+    def export(self, gradebook: Any) -> None:
         path = self.to or "grades.csv"
         self.log.info("Exporting grades to %s", path)
         folder, name = os.path.split(os.path.abspath(path))
@@ -67,7 +69,7 @@ class GradesExport(CsvExportPlugin):
                 table.writerows(map(_cell, row) for row in self._rows(gradebook))
             os.replace(new, path)
 
-    def _rows(self, gradebook):
+    def _rows(self, gradebook: Any) -> Iterator[list[Any]]:
         chosen, students = set(map(str, self.assignment)), set(map(str, self.student))
         for assignment in gradebook.assignments:
             if chosen and assignment.name not in chosen:
@@ -77,7 +79,7 @@ class GradesExport(CsvExportPlugin):
                     yield _row(gradebook, assignment, student)
 
 
-def _row(gradebook, assignment, student):
+def _row(gradebook: Any, assignment: Any, student: Any) -> list[Any]:
     try:
         submission = gradebook.find_submission(assignment.name, student.id)
         time, raw, penalty = submission.timestamp, submission.score, submission.late_submission_penalty
@@ -88,7 +90,7 @@ def _row(gradebook, assignment, student):
     return [assignment.name, assignment.duedate, time, *names, raw, penalty, score, assignment.max_score]
 
 
-def _cell(value):
+def _cell(value: Any) -> Any:
     """Return what stands in a cell: a text that would be a formula begins with an apostrophe, which makes it a text."""
     if not isinstance(value, str):
         return value

@@ -32,7 +32,7 @@ class Unit:
     settings: str
 
 
-def run(unit):
+def run(unit: Unit) -> str:
     """Return the notebook, run and judged, as JSON text."""
     one_thread()
     notebook = nbformat.reads(unit.notebook, 4)
@@ -48,11 +48,12 @@ def run(unit):
             del os.environ["NBGRADER_EXECUTION"]
         else:
             os.environ["NBGRADER_EXECUTION"] = before
-    return nbformat.writes(notebook, version=nbformat.NO_CONVERT)
+    text: str = nbformat.writes(notebook, version=nbformat.NO_CONVERT)
+    return text
 
 
 @functools.cache
-def _steps(settings):
+def _steps(settings: str) -> tuple[RunAnswers, Score]:
     import json
 
     config = Config(json.loads(settings))

@@ -12,11 +12,15 @@ import functools
 import itertools
 import math
 import time
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
+from typing import Any, Self
 
 from ..processes import ended_after, kill, started
 from . import unit as units
+from .unit import Unit
 
 TRIES = 3
 GIVEN_UP = (
@@ -40,24 +44,27 @@ class Local:
     seconds  by the clock that one unit may take
     """
 
-    def __init__(self, count, seconds=math.inf):
+    def __init__(self, count: int, seconds: float = math.inf) -> None:
         self.count, self.seconds = count, seconds
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         self._idle = [started(1) for _ in range(self.count)]
         self._all = list(self._idle)
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         for worker in self._all:
             kill(worker)
 
-    def results(self, todo):
+    def results(self, todo: Iterable[Unit]) -> Iterator[tuple[Unit, str | BaseException]]:
         """Yield (unit, notebook or the exception that it ended with) of every unit, as they are done.
 
         todo  iterator; the next unit is taken when somebody is free for it
         """
-        again, running, tries, todo = [], {}, collections.Counter(), iter(todo)
+        again: list[Unit] = []
+        running: dict[Future[str], tuple[ProcessPoolExecutor, Unit, float]] = {}
+        tries: collections.Counter[Unit] = collections.Counter()
+        todo = iter(todo)
         while True:
             while self._idle and (unit := again.pop() if again else next(todo, None)) is not None:
                 worker = self._idle.pop()
@@ -81,14 +88,14 @@ class Local:
                 else:
                     yield unit, error or future.result()
 
-    def _over(self, running):
+    def _over(self, running: Mapping[Future[str], tuple[ProcessPoolExecutor, Unit, float]]) -> Iterable[Future[str]]:
         """Wait until something is over, and return the futures of what is done, or else of what has taken too long."""
         next_end = min(end for _, _, end in running.values())
         left = None if math.isinf(next_end) else max(0.0, next_end - time.monotonic())
         done, _ = concurrent.futures.wait(running, left, return_when=concurrent.futures.FIRST_COMPLETED)
         return done or [future for future, (_, _, end) in running.items() if end <= time.monotonic()]
 
-    def _replaced(self, worker):
+    def _replaced(self, worker: ProcessPoolExecutor) -> ProcessPoolExecutor:
         worker.shutdown(wait=False)
         self._all.remove(worker)
         self._all.append(started(1))
@@ -102,10 +109,10 @@ class Cluster:
     seconds  by the clock that one unit may take; a worker ends itself after that, and Dask replaces it
     """
 
-    def __init__(self, address, count, seconds=math.inf):
+    def __init__(self, address: str, count: int, seconds: float = math.inf) -> None:
         self.address, self.count, self.seconds = address, count, seconds
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         try:
             from distributed import Client, LocalCluster
         except ImportError as error:
@@ -123,10 +130,10 @@ class Cluster:
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         self._stack.close()
 
-    def results(self, todo):
+    def results(self, todo: Iterable[Unit]) -> Iterator[tuple[Unit, str | BaseException]]:
         """Yield (unit, notebook or the exception that it ended with) of every unit, as they are done."""
         from distributed import as_completed
         from distributed.scheduler import KilledWorker
@@ -150,32 +157,34 @@ class Cluster:
             yield unit, found
 
 
-def _run_within(unit, seconds):
+def _run_within(unit: Unit, seconds: float) -> str:
     with ended_after(seconds):
         return units.run(unit)
 
 
-def _warm_workers():
+def _warm_workers() -> Any:
     """Return the plugin that lets each worker process of a cluster start its kernels warm."""
     from distributed import WorkerPlugin
 
     class Warm(WorkerPlugin):
         name = "transformer-taxonomy-warm"
 
-        def setup(self, worker):
+        def setup(self, worker: Any) -> None:
             from autograder.sandbox import warm
 
             self._warm = warm()
             self._warm.__enter__()
 
-        def teardown(self, worker):
+        def teardown(self, worker: Any) -> None:
             self._warm.__exit__(None, None, None)
 
     return Warm()
 
 
 @contextmanager
-def chosen(cluster, count, sandboxed=True, seconds=math.inf):
+def chosen(
+    cluster: str | None, count: int, sandboxed: bool = True, seconds: float = math.inf
+) -> Iterator[Local | Cluster]:
     """Yield the workers that the command line asks for.
 
     seconds  by the clock that one submission may take

@@ -25,6 +25,8 @@ Inside, the working folder is /scratch, with the data files of `cwd`; there is n
 a read-only Python, `autograder` and `workbench`.
 """
 
+from typing import Any
+
 _PLACES = {
     "SandboxUnavailable": "errors",
     "Limits": "limits",
@@ -41,7 +43,7 @@ _PLACES = {
 __all__ = sorted(_PLACES)
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     # The processes inside need a few small modules of this package, and none of those that start them.
     if name in _PLACES:
         from importlib import import_module

@@ -9,11 +9,13 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 from . import child
+from .cgroup import Cgroup
 from .errors import SandboxUnavailable
-from .view import SOCKETS
+from .view import SOCKETS, View
 from .warm_start import ask
 
 INSTALL = (
@@ -28,7 +30,7 @@ HOLDER = ["/bin/sh", "-c", "echo ready; exec sleep infinity >/dev/null 2>&1"]
 SECONDS_TO_END = 10
 
 
-def bubblewrap():
+def bubblewrap() -> str:
     """Return the path of the program. Raises SandboxUnavailable where there is none."""
     if not sys.platform.startswith("linux"):
         raise SandboxUnavailable(
@@ -48,16 +50,16 @@ class Box:
     cgroup  limits the sandbox as a whole; None where the host allows no such limit
     """
 
-    def __init__(self, view, cgroup=None):
+    def __init__(self, view: View, cgroup: Cgroup | None = None) -> None:
         self.view, self.cgroup = view, cgroup
-        self.process = None
+        self.process: subprocess.Popen[bytes] | None = None
         self._ending = threading.Lock()
-        self.first = None  # pidfd of the first process inside: when it dies, all die
-        self.kernel = None  # pidfd of a kernel that was forked warm
-        self.kernel_pid = None  # of the kernel, warm or cold, as the host numbers it
-        self.sockets = None  # the folder of the kernel's sockets, open
+        self.first: int | None = None  # pidfd of the first process inside: when it dies, all die
+        self.kernel: int | None = None  # pidfd of a kernel that was forked warm
+        self.kernel_pid: int | None = None  # of the kernel, warm or cold, as the host numbers it
+        self.sockets: int | None = None  # the folder of the kernel's sockets, open
 
-    async def start(self, timeout, zygote=None, hidden=()):
+    async def start(self, timeout: float, zygote: str | None = None, hidden: Iterable[str] = ()) -> None:
         """Start a kernel in a fresh sandbox, and return when its sockets are bound.
 
         Raises SandboxUnavailable where bubblewrap fails, NoZygoteError where the zygote does, RuntimeError where the
@@ -71,6 +73,7 @@ class Box:
             try:
                 if zygote:
                     await self._build(HOLDER, [], timeout, wait=True)
+                    assert self.first is not None, "what is built has a first process"
                     files = self.cgroup.member_files if self.cgroup else []
                     self.kernel = ask(zygote, self.first, inside, files, list(hidden))
                     self.kernel_pid = _pid_of(self.kernel)
@@ -82,8 +85,9 @@ class Box:
         finally:
             os.close(report)
 
-    async def _build(self, command, passed, timeout, wait=False):
+    async def _build(self, command: Sequence[str], passed: Sequence[int], timeout: float, wait: bool = False) -> None:
         """Let bubblewrap build the sandbox and run the command in it; wait for its first line of output if asked."""
+        to_info: int | None
         info, to_info = os.pipe()
         files = self.cgroup.member_files if self.cgroup else []
         # The environment of bubblewrap itself can be read by nobody inside; it is emptied all the same.
@@ -121,26 +125,27 @@ class Box:
                 if not more:
                     raise self._not_built()
                 text += more
-            self.first_pid = json.loads(text)["child-pid"]
+            self.first_pid: int = json.loads(text)["child-pid"]
             self.first = os.pidfd_open(self.first_pid)
             self.kernel_pid = self.first_pid
-            if wait and not await read(self.process.stdout.fileno(), timeout):
+            if wait and self.process.stdout and not await read(self.process.stdout.fileno(), timeout):
                 raise self._not_built()
         finally:
             os.close(info)
             if to_info is not None:
                 os.close(to_info)
 
-    def _not_built(self):
+    def _not_built(self) -> SandboxUnavailable:
+        assert self.process is not None, "bubblewrap was started"
         self.process.kill()
         said = self.process.communicate()[1].decode("utf-8", "replace").strip() or "it gave no reason"
         return SandboxUnavailable(f"sandbox: bubblewrap could not build one: {said[-500:]}; {remedy(said)}")
 
-    async def _expect(self, report, timeout):
+    async def _expect(self, report: int, timeout: float) -> None:
         """Wait until the kernel is ready, and open the folder of its sockets."""
         got = await read(report, timeout)
         if got != child.READY:
-            if not got and not self.kernel:
+            if not got and not self.kernel and self.process:
                 # Without a word: bubblewrap failed, or the kernel was killed before it could say anything.
                 self.process.wait(SECONDS_TO_END)
                 raise self._not_built()
@@ -153,17 +158,18 @@ class Box:
         self.sockets = os.open(f"/proc/{self.first_pid}/root{SOCKETS}", os.O_PATH | os.O_DIRECTORY)
 
     @property
-    def socket_prefix(self):
+    def socket_prefix(self) -> str:
         """The path that the kernel's sockets have for this process, without `-1` and so on."""
         return f"/proc/{os.getpid()}/fd/{self.sockets}/kernel"
 
-    def poll(self):
+    def poll(self) -> int | None:
         """Return None while the kernel lives, and a number after that."""
         if self.kernel is not None and select.select([self.kernel], [], [], 0)[0]:
             return -1
+        assert self.process is not None, "only what was started is asked"
         return self.process.poll()
 
-    def kill(self):
+    def kill(self) -> None:
         """End every process of the sandbox, and return when the last one is gone."""
         if self.first is not None:
             with suppress(ProcessLookupError):
@@ -173,7 +179,7 @@ class Box:
         with self._ending:
             self._wait()
 
-    def _wait(self):
+    def _wait(self) -> None:
         if self.process:
             try:
                 self.process.wait(SECONDS_TO_END)
@@ -181,7 +187,7 @@ class Box:
                 self.process.kill()
                 self.process.wait(SECONDS_TO_END)
 
-    def close(self):
+    def close(self) -> None:
         """Kill, and give back what the host holds: open files and the cgroup."""
         self.kill()
         self.view.close()
@@ -197,13 +203,13 @@ class Box:
             self.cgroup = None
 
 
-def _pid_of(pidfd):
+def _pid_of(pidfd: int) -> int | None:
     """Return the process that it is, as the host numbers it; None where it is gone."""
     with open(f"/proc/self/fdinfo/{pidfd}", encoding="ascii") as file:
         return next((pid for line in file if line.startswith("Pid:") and (pid := int(line.split()[1])) > 0), None)
 
 
-def remedy(said):
+def remedy(said: str) -> str:
     """Return what to do about a message of bubblewrap."""
     if "nknown option" in said:
         return f"this bubblewrap is too old; {INSTALL}"
@@ -216,7 +222,7 @@ def remedy(said):
     )
 
 
-async def read(number, timeout):
+async def read(number: int, timeout: float) -> bytes:
     """Return the next bytes from an open file, b"" at its end. Raises TimeoutError after so many seconds."""
     loop, ready = asyncio.get_running_loop(), asyncio.Event()
     loop.add_reader(number, ready.set)

@@ -7,11 +7,12 @@ nearly always, to others where systemd delegates (`systemd-run --user --scope` d
 import itertools
 import os
 import time
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from . import owner
-from .limits import MIB
+from .limits import MIB, Limits
 
 _counter = itertools.count()
 SECONDS_TO_EMPTY = 5
@@ -26,13 +27,17 @@ class Cgroup:
     member_files  files into which a process writes its number, or 0 for itself, to become a member
     """
 
-    def __init__(self, limits, root="/sys/fs/cgroup", own="/proc/self/cgroup"):
-        self.limits, self.member_files, self.folders = set(), [], []
+    def __init__(
+        self, limits: Limits, root: Path | str = "/sys/fs/cgroup", own: Path | str = "/proc/self/cgroup"
+    ) -> None:
+        self.limits: set[str] = set()
+        self.member_files: list[str] = []
+        self.folders: list[Path] = []
         name = f"{owner.name_prefix()}{next(_counter)}"
         for parent, controllers, settings in _places(limits, Path(root), Path(own)):
             self._make(parent, name, controllers, settings)
 
-    def _make(self, parent, name, controllers, settings):
+    def _make(self, parent: Path, name: str, controllers: set[str], settings: Iterable[tuple[str, int]]) -> None:
         folder = parent / name
         try:
             _sweep(parent)
@@ -48,7 +53,7 @@ class Cgroup:
         self.member_files.append(str(folder / "cgroup.procs"))
         self.limits |= controllers
 
-    def remove(self):
+    def remove(self) -> None:
         """Remove the folders. The members must have ended."""
         end = time.monotonic() + SECONDS_TO_EMPTY
         for folder in self.folders:
@@ -63,14 +68,14 @@ class Cgroup:
         self.folders = []
 
 
-def _sweep(parent):
+def _sweep(parent: Path) -> None:
     for folder in parent.iterdir():
         if owner.is_stale(folder.name):
             with suppress(OSError):
                 folder.rmdir()
 
 
-def _places(limits, root, own):
+def _places(limits: Limits, root: Path, own: Path) -> Iterator[tuple[Path, set[str], list[tuple[str, int]]]]:
     """Yield (folder in which to make ours, what it limits, its settings as pairs of file and value)."""
     memory, processes = limits.memory * MIB, limits.processes + OWN_PROCESSES
     paths = _own_paths(own)
@@ -101,9 +106,9 @@ def _places(limits, root, own):
                 return
 
 
-def _own_paths(own):
+def _own_paths(own: Path) -> dict[str, str]:
     """Return the cgroup of this process in each hierarchy: by controller in version 1, by "" in version 2."""
-    paths = {}
+    paths: dict[str, str] = {}
     with suppress(OSError):
         for line in own.read_text(encoding="utf-8").splitlines():
             _, controllers, path = line.split(":", 2)
@@ -112,7 +117,7 @@ def _own_paths(own):
     return paths
 
 
-def _words(file):
+def _words(file: Path) -> set[str]:
     try:
         return set(file.read_text(encoding="ascii").split())
     except OSError:

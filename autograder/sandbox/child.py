@@ -10,6 +10,7 @@ import resource
 import signal
 import sys
 import traceback
+from collections.abc import Callable, Mapping
 
 from . import linux, seccomp, view
 
@@ -18,7 +19,7 @@ READY = b"ready"
 MOST_REPORTED = 8000
 
 
-def become(report):
+def become(report: int) -> None:
     """Run the task that the sandbox was built for, and return when it has ended.
 
     report  number of the open file to which one message is written: READY, or why not
@@ -41,7 +42,7 @@ def become(report):
     run()
 
 
-def lock_down(limits):
+def lock_down(limits: Mapping[str, int]) -> None:
     """Limit this process and give up every privilege, for it and for all that it will start.
 
     limits  most per process, by their names in the module `resource`
@@ -58,17 +59,18 @@ def lock_down(limits):
     seccomp.deny()
 
 
-def start_kernel(arguments):
+def start_kernel(arguments: list[str]) -> Callable[[], None]:
     """Start an IPython kernel whose sockets are bound when this returns; return what runs it."""
     from ipykernel.kernelapp import IPKernelApp
 
     app = IPKernelApp.instance()
     app.initialize(arguments)
+    assert app.shell is not None, "it comes with the application"
     app.shell.ask_exit = lambda: None  # `quit()` ends a session at a desk; here other cells are still to come
     return app.start
 
 
-def _close_all_but(report):
+def _close_all_but(report: int) -> None:
     null = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(null, standard)
@@ -76,7 +78,7 @@ def _close_all_but(report):
     os.closerange(report + 1, os.sysconf("SC_OPEN_MAX"))
 
 
-def _be_the_first_to_go():
+def _be_the_first_to_go() -> None:
     """Where the machine runs out of memory, the kernel shall end a sandbox and not the grading."""
     try:
         with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:

@@ -6,6 +6,7 @@ each part only, so what is watched is what it comes to: the memory of this proce
 
 import os
 import threading
+from collections.abc import Callable
 
 from .limits import MIB
 
@@ -19,22 +20,22 @@ class FloodGuard:
     act   what to call, in a thread of its own
     """
 
-    def __init__(self, most, act):
+    def __init__(self, most: int, act: Callable[[], object]) -> None:
         self.flooded = False
         self._most, self._act = most * MIB, act
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="flood guard", daemon=True)
 
-    def start(self):
+    def start(self) -> None:
         self._before = memory()
         self._thread.start()
 
-    def stop(self):
+    def stop(self) -> None:
         self._stopped.set()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join()
 
-    def _watch(self):
+    def _watch(self) -> None:
         while not self._stopped.wait(SECONDS):
             if memory() - self._before > self._most:
                 self.flooded = True
@@ -42,7 +43,7 @@ class FloodGuard:
                 return
 
 
-def memory():
+def memory() -> int:
     """Return how many bytes of memory this process holds."""
     with open("/proc/self/statm", encoding="ascii") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -7,6 +7,8 @@ import resource
 import signal
 import socket
 import time
+from collections.abc import Callable, Mapping
+from typing import Any
 
 NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
 STATUS = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp")
@@ -14,7 +16,7 @@ NEW_USERS = 0x10000000
 MIB = 1 << 20
 
 
-def look(question):
+def look(question: Mapping[str, Any]) -> dict[str, Any]:
     """Return what was seen, as plain data.
 
     question  readable, writable: paths to try; folders: to list; addresses: (host, port) to connect to;
@@ -43,26 +45,26 @@ def look(question):
     }
 
 
-def namespaces():
+def namespaces() -> dict[str, str]:
     return {name: os.readlink(f"/proc/self/ns/{name}") for name in NAMESPACES}
 
 
-def processes():
+def processes() -> list[str]:
     return sorted((name for name in os.listdir("/proc") if name.isdigit()), key=int)
 
 
-def interfaces():
+def interfaces() -> list[str]:
     with open("/proc/net/dev", encoding="ascii") as file:
         return [line.split(":")[0].strip() for line in file.readlines()[2:]]
 
 
-def _status(pid):
+def _status(pid: str) -> dict[str, int]:
     with open(f"/proc/{pid}/status", encoding="utf-8") as file:
         pairs = (line.split(":", 1) for line in file)
         return {name: int(value, 16) for name, value in pairs if name in STATUS}
 
 
-def _reaches(family, address):
+def _reaches(family: socket.AddressFamily, address: tuple[Any, ...] | str) -> bool:
     with socket.socket(family) as caller:
         caller.settimeout(1)
         try:
@@ -72,7 +74,7 @@ def _reaches(family, address):
         return True
 
 
-def _can_read(path):
+def _can_read(path: str) -> bool:
     try:
         if os.path.isdir(path):
             return bool(os.listdir(path))
@@ -82,14 +84,14 @@ def _can_read(path):
         return False
 
 
-def _names_in(folder):
+def _names_in(folder: str) -> list[str]:
     try:
         return os.listdir(folder)
     except OSError:
         return []
 
 
-def _can_write(path):
+def _can_write(path: str) -> bool:
     try:
         if os.path.isdir(path):
             number = os.open(os.path.join(path, ".written"), os.O_CREAT | os.O_WRONLY)
@@ -101,7 +103,7 @@ def _can_write(path):
     return True
 
 
-def _can_signal(pid):
+def _can_signal(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except OSError:
@@ -109,7 +111,7 @@ def _can_signal(pid):
     return True
 
 
-def _in_child(function, *arguments):
+def _in_child(function: Callable[..., int], *arguments: int) -> int | None:
     """Return the number that a function returns, run where it can do no harm to this process; None if it died."""
     reading, writing = os.pipe()
     child = os.fork()
@@ -125,7 +127,7 @@ def _in_child(function, *arguments):
     return int(text) if text else None
 
 
-def _largest_file(limit):
+def _largest_file(limit: int) -> int:
     """Return how many MiB of a file could be written, at most one more than the limit."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     with open("/scratch/.large", "wb", buffering=0) as file:
@@ -139,7 +141,7 @@ def _largest_file(limit):
     return size
 
 
-def _largest_memory(limit):
+def _largest_memory(limit: int) -> int:
     """Return the MiB of memory that could be asked for at once: half of the limit or one and a half of it."""
     for part in (limit * 3 // 2, limit // 2):
         try:
@@ -150,9 +152,9 @@ def _largest_memory(limit):
     return 0
 
 
-def _most_children(limit):
+def _most_children(limit: int) -> int:
     """Return how many processes could be started, at most a few more than the limit."""
-    started = []
+    started: list[int] = []
     try:
         while len(started) < limit + 5:
             child = os.fork()
@@ -169,7 +171,7 @@ def _most_children(limit):
     return len(started)
 
 
-def _hogs_that_outlive(limit):
+def _hogs_that_outlive(limit: int) -> int:
     """Let three processes take half of the sandbox's memory each, and return how many lived to tell."""
     hogs = []
     for _ in range(3):

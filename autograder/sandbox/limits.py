@@ -26,7 +26,7 @@ class Limits:
     scratch: int = 128
     open_files: int = 256
 
-    def of_process(self):
+    def of_process(self) -> dict[str, int]:
         """Return the limits that each process is given inside, by their names in the module `resource`."""
         return {
             "RLIMIT_AS": self.address_space * MIB,
@@ -37,5 +37,5 @@ class Limits:
             "RLIMIT_CORE": 0,
         }
 
-    def as_dict(self):
+    def as_dict(self) -> dict[str, int]:
         return asdict(self)

@@ -16,27 +16,27 @@ _KEYCTL = {"x86_64": 250, "aarch64": 219}
 _library = ctypes.CDLL(None, use_errno=True)
 
 
-def _call(name, *arguments):
+def _call(name: str, *arguments: object) -> None:
     if getattr(_library, name)(*arguments) < 0:
         error = ctypes.get_errno()
         raise OSError(error, f"{name}: {os.strerror(error)}")
 
 
-def _prctl(option, *arguments):
+def _prctl(option: int, *arguments: int) -> None:
     _call("prctl", option, *(ctypes.c_ulong(number) for number in (*arguments, 0, 0, 0, 0)[:4]))
 
 
-def enter_namespaces(pidfd):
+def enter_namespaces(pidfd: int) -> None:
     """Move this process, which must have one thread only, into all namespaces of another. Children get its pids."""
     _call("setns", pidfd, EVERY_NAMESPACE)
 
 
-def adopt_orphans():
+def adopt_orphans() -> None:
     """Become the parent of what this process's children leave behind, in place of the first process."""
     _prctl(_SET_CHILD_SUBREAPER, 1)
 
 
-def renounce_privileges():
+def renounce_privileges() -> None:
     """Give up every capability for good, also those that a program could bring along."""
     for capability in range(64):
         try:
@@ -50,7 +50,7 @@ def renounce_privileges():
     _prctl(_NO_NEW_PRIVILEGES, 1)
 
 
-def forget_keys():
+def forget_keys() -> None:
     """Join a new, empty session keyring: the one of the login may hold tickets and passwords.
 
     Kernels without keyrings, and containers that forbid them, have none to forget.

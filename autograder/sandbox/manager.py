@@ -4,9 +4,11 @@ import sys
 import time
 from contextlib import suppress
 from queue import Empty
+from typing import Any
 
 import zmq
 from jupyter_client.asynchronous.client import AsyncKernelClient
+from jupyter_client.connect import ConnectionFileMixin, KernelConnectionInfo
 from jupyter_client.kernelspec import KernelSpec
 from traitlets import Bool, Dict, DottedObjectName, Integer, Type
 
@@ -14,7 +16,7 @@ from .provisioner import NAME
 from .sockets import SocketKernelManager
 
 
-class _Careful:
+class _Careful(ConnectionFileMixin):
     """Sockets that take no message over a limit, and that never connect again.
 
     Again would be to whatever the learner's code has put into the place of the socket.
@@ -22,8 +24,10 @@ class _Careful:
 
     # Milliseconds until a send to somebody who does not read is given up.
     send_timeout = 3000
+    message_size: "Integer[int, int]"
+    without_sandbox: "Bool[bool, bool]"
 
-    def _create_connected_socket(self, channel, identity=None):
+    def _create_connected_socket(self, channel: str, identity: bytes | None = None) -> "zmq.Socket[Any]":
         context = self.context
         for option, value in (
             (zmq.MAXMSGSIZE, self.message_size << 20),
@@ -46,11 +50,13 @@ class SandboxClient(_Careful, AsyncKernelClient):
     # Outside of a sandbox the sockets come into being some time after the kernel.
     without_sandbox = Bool(False)
 
-    def start_channels(self, shell=True, iopub=True, stdin=True, hb=False, control=True):
+    def start_channels(
+        self, shell: bool = True, iopub: bool = True, stdin: bool = True, hb: bool = False, control: bool = True
+    ) -> None:
         """Start the channels, without the heartbeat: it would connect again, and the manager knows who lives."""
         super().start_channels(shell, iopub, stdin, hb, control)
 
-    async def wait_for_ready(self, timeout=None):
+    async def wait_for_ready(self, timeout: float | None = None) -> None:
         """Return when the kernel has answered, and what it publishes arrives here. Raises RuntimeError if it ends."""
         end = time.monotonic() + (timeout or 60)
         while time.monotonic() < end:
@@ -70,7 +76,7 @@ class SandboxClient(_Careful, AsyncKernelClient):
         raise RuntimeError("the kernel was not ready in time; see startup_timeout")
 
     @staticmethod
-    async def _answer(channel, message, timeout):
+    async def _answer(channel: Any, message: str, timeout: float) -> Any:
         while True:
             found = await channel.get_msg(timeout=timeout)
             if found["parent_header"].get("msg_id") == message:
@@ -97,13 +103,15 @@ class IsolatedKernelManager(_Careful, SocketKernelManager):
         "your files and use the network.",
     ).tag(config=True)
 
+    provisioner: Any  # a SandboxProvisioner, or Jupyter's own without a sandbox; None before a kernel is started
+
     @property
-    def kernel_spec(self):
+    def kernel_spec(self) -> KernelSpec:
         if self._kernel_spec is None:
             self._kernel_spec = self._local_spec() if self.without_sandbox else self._sandbox_spec()
         return self._kernel_spec
 
-    def _sandbox_spec(self):
+    def _sandbox_spec(self) -> KernelSpec:
         provisioner = {"provisioner_name": NAME, "config": dict(self.sandbox)}
         return KernelSpec(
             name="sandbox",
@@ -114,7 +122,7 @@ class IsolatedKernelManager(_Careful, SocketKernelManager):
             metadata={"kernel_provisioner": provisioner},
         )
 
-    def _local_spec(self):
+    def _local_spec(self) -> KernelSpec:
         return KernelSpec(
             name="python3",
             display_name="Python, without a sandbox",
@@ -122,43 +130,43 @@ class IsolatedKernelManager(_Careful, SocketKernelManager):
             argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
         )
 
-    def client(self, **kwargs):
+    def client(self, **kwargs: Any) -> AsyncKernelClient:  # type: ignore[override]
         return super().client(without_sandbox=self.without_sandbox, **kwargs)
 
     @property
-    def ipykernel(self):
+    def ipykernel(self) -> bool:
         return True
 
-    async def _async_start_kernel(self, **kwargs):
+    async def _async_start_kernel(self, **kwargs: Any) -> None:
         if self.without_sandbox:
             warn_of_no_sandbox()
             for name in ("hidden", "shown"):
                 kwargs.pop(name, None)
         await super()._async_start_kernel(**kwargs)
 
-    start_kernel = _async_start_kernel
+    start_kernel = _async_start_kernel  # type: ignore[assignment]
 
-    def computed(self):
+    def computed(self) -> float:
         """Return the seconds that processors have spent on the kernel, all its threads together."""
         box = None if self.without_sandbox else self.provisioner and self.provisioner.box
         pid = box.kernel_pid if box else getattr(self.provisioner, "pid", None)
         return _processor_seconds(pid) if pid else 0.0
 
-    async def _async_interrupt_kernel(self):
+    async def _async_interrupt_kernel(self) -> None:
         """Interrupt the kernel. One that is gone, or reads no more, is not waited for: it will be killed."""
         if await self._async_is_alive():
             with suppress(zmq.Again):
                 await super()._async_interrupt_kernel()
 
-    interrupt_kernel = _async_interrupt_kernel
+    interrupt_kernel = _async_interrupt_kernel  # type: ignore[assignment]
 
-    async def _async_request_shutdown(self, restart=False):
+    async def _async_request_shutdown(self, restart: bool = False) -> None:
         with suppress(zmq.Again):
             await super()._async_request_shutdown(restart)
 
-    request_shutdown = _async_request_shutdown
+    request_shutdown = _async_request_shutdown  # type: ignore[assignment]
 
-    def _reconcile_connection_info(self, info):
+    def _reconcile_connection_info(self, info: KernelConnectionInfo) -> None:
         if self.without_sandbox:
             super()._reconcile_connection_info(info)
             return
@@ -168,14 +176,14 @@ class IsolatedKernelManager(_Careful, SocketKernelManager):
                 setattr(self, name, value)
         self.transport, self.ip = info["transport"], info["ip"]
 
-    def cleanup_ipc_files(self):
+    def cleanup_ipc_files(self) -> None:
         # The sockets of a sandbox have gone with it, and their path may mean something else by now.
         if self.without_sandbox:
             super().cleanup_ipc_files()
         self._remove_folder()
 
 
-def _processor_seconds(pid):
+def _processor_seconds(pid: int) -> float:
     """Return the seconds that processors have spent on a process; 0 for one that is gone, or where none can tell.
 
     One system call, for it is asked around each call of a component: the clock of a process has the number that
@@ -190,7 +198,7 @@ def _processor_seconds(pid):
 _warned = False
 
 
-def warn_of_no_sandbox():
+def warn_of_no_sandbox() -> None:
     """Say on stderr, once per process, what it means to run without a sandbox."""
     global _warned
     if not _warned:

@@ -7,7 +7,7 @@ PREFIX = "transformer-taxonomy"
 _NAME = re.compile(rf"{PREFIX}-(\d+)-(\d+)-")
 
 
-def start_of(pid):
+def start_of(pid: int) -> int | None:
     """Return when a process started, in the kernel's own ticks, or None where there is no such process.
 
     Numbers of processes are given out again; a number with its start belongs to one process for ever.
@@ -21,13 +21,13 @@ def start_of(pid):
     return None if fields[0] in "ZX" else int(fields[19])
 
 
-def name_prefix():
+def name_prefix() -> str:
     """Return how the names of what this process makes begin."""
     pid = os.getpid()
     return f"{PREFIX}-{pid}-{start_of(pid)}-"
 
 
-def is_stale(name):
+def is_stale(name: str) -> bool:
     """True where something was made by a process that is gone. False where it was not made by us at all."""
     found = _NAME.match(name)
-    return bool(found) and start_of(int(found[1])) != int(found[2])
+    return found is not None and start_of(int(found[1])) != int(found[2])

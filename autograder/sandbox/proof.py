@@ -5,14 +5,19 @@ import os
 import socket
 import sys
 import tempfile
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from jupyter_core.utils import run_sync
 
 from . import inspection, seccomp, view
 from .errors import SandboxUnavailable
+
+if TYPE_CHECKING:
+    from traitlets.config import Config
 
 # Small, so that running into them takes no time. They are set and enforced like all others.
 LIMITS = {"memory": 256, "processes": 24, "file_size": 3, "scratch": 16}
@@ -35,17 +40,17 @@ class Proof:
     lacks  sentences about what this machine does not allow, each with what to do
     """
 
-    holds: tuple
-    lacks: tuple
+    holds: tuple[str, ...]
+    lacks: tuple[str, ...]
 
-    def __str__(self):
+    def __str__(self) -> str:
         return "\n".join([f"  holds: {text}" for text in self.holds] + [f"  lacks: {text}" for text in self.lacks])
 
 
-_proofs = {}
+_proofs: dict[str, Proof] = {}
 
 
-def prove(config=None):
+def prove(config: "Config | None" = None) -> Proof:
     """Start a sandbox, try from inside what must not be possible, and return a Proof.
 
     The same for the life of this process, for kernels that start cold and for those of each zygote.
@@ -55,7 +60,7 @@ def prove(config=None):
     return run_sync(prove_async)(config)
 
 
-async def prove_async(config=None):
+async def prove_async(config: "Config | None" = None) -> Proof:
     """Like `prove`, for callers that have an event loop."""
     from .warm_start import VARIABLE
 
@@ -65,7 +70,7 @@ async def prove_async(config=None):
     return _proofs[key]
 
 
-async def _prove(config):
+async def _prove(config: "Config | None") -> Proof:
     with ExitStack() as stack:
         question = _question(stack)
         seen, cgroup_limits, settings = await _ask(question, config)
@@ -79,7 +84,7 @@ async def _prove(config):
     return Proof(*_report(seen, cgroup_limits, settings))
 
 
-def _question(stack):
+def _question(stack: ExitStack) -> dict[str, Any]:
     """Return what to try, with things on this side that could be reached if anything could."""
     listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
     local = stack.enter_context(socket.socket(socket.AF_UNIX))
@@ -133,7 +138,7 @@ def _question(stack):
     }
 
 
-def _names_that_may_be_seen():
+def _names_that_may_be_seen() -> dict[str, list[str]]:
     """Return {folder: names that may be seen in it} of places of users, and of all that lies above what is shown.
 
     A folder that leads to the course's Python is there inside, of course; but nothing of what lies beside that.
@@ -149,18 +154,18 @@ def _names_that_may_be_seen():
     }
 
 
-def _holds_what_is_shown(place):
+def _holds_what_is_shown(place: str) -> bool:
     """True where a folder that is secret as a whole leads to something that a sandbox shows."""
     shown = [*view.python_places(), *view.package_folders()]
     return any(os.path.realpath(path).startswith(os.path.realpath(place)) for path in shown)
 
 
-async def _ask(question, config):
+async def _ask(question: Mapping[str, Any], config: "Config | None") -> tuple[dict[str, Any], set[str], dict[str, int]]:
     """Return what a kernel in a fresh sandbox saw, the limits of its cgroup, and its settings."""
     from .manager import IsolatedKernelManager
 
     manager = IsolatedKernelManager(sandbox=LIMITS, **({"config": config} if config else {}))
-    said = []
+    said: list[dict[str, Any]] = []
     await manager.start_kernel()
     try:
         settings = manager.provisioner.limits.as_dict()
@@ -190,7 +195,9 @@ async def _ask(question, config):
         await manager.shutdown_kernel(now=True)
 
 
-def _must_hold(question, seen, cgroup_limits):
+def _must_hold(
+    question: Mapping[str, Any], seen: Mapping[str, Any], cgroup_limits: Collection[str]
+) -> Iterator[tuple[str, bool]]:
     """Yield (what would be wrong, whether it is right) for everything without which nothing may be graded."""
     outside = inspection.namespaces()
     for name, inside in seen["namespaces"].items():
@@ -236,7 +243,9 @@ def _must_hold(question, seen, cgroup_limits):
         yield "the memory of the whole sandbox is not limited, although a cgroup was made", seen["outlived"] < 3
 
 
-def _report(seen, cgroup_limits, settings):
+def _report(
+    seen: Mapping[str, Any], cgroup_limits: Collection[str], settings: Mapping[str, int]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     holds = [
         "own namespaces, no capabilities, no network, a read-only system, no view of solutions or gradebook",
         f"each process: address space, {settings['cpu_seconds']} s of processor time, "

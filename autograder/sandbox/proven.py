@@ -1,5 +1,7 @@
 """The kernel manager to grade with: before its first kernel, a process proves that isolation holds."""
 
+from typing import Any
+
 from traitlets import Bool
 
 from .manager import IsolatedKernelManager
@@ -14,7 +16,7 @@ class SandboxKernelManager(IsolatedKernelManager):
         help="True: before its first kernel, a process proves that isolation holds, and starts none where it does not.",
     ).tag(config=True)
 
-    async def _async_start_kernel(self, **kwargs):
+    async def _async_start_kernel(self, **kwargs: Any) -> None:
         if self.prove_first and not self.without_sandbox:
             await prove_async(self.config)
         await super()._async_start_kernel(**kwargs)

@@ -3,8 +3,11 @@
 import json
 import os
 import signal
+from collections.abc import Iterable
 from dataclasses import fields
+from typing import Any
 
+from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning import KernelProvisionerBase
 from traitlets import Float, Integer, List, Unicode, default, validate
 
@@ -17,7 +20,7 @@ from .warm_start import VARIABLE, NoZygoteError
 
 NAME = "transformer-taxonomy-sandbox"
 PORTS = {"shell_port": 1, "iopub_port": 2, "stdin_port": 3, "control_port": 4, "hb_port": 5}
-_LIMITS = {field.name: field.default for field in fields(Limits)}
+_LIMITS: dict[str, Any] = {field.name: field.default for field in fields(Limits)}
 
 
 class SandboxProvisioner(KernelProvisionerBase):
@@ -48,30 +51,32 @@ class SandboxProvisioner(KernelProvisionerBase):
     ).tag(config=True)
     start_timeout = Float(60, help="Seconds in which a kernel must have started.").tag(config=True)
 
-    box = guard = None
+    box: Box | None = None
+    guard: FloodGuard | None = None
+    parent: Any  # the kernel manager
 
     @default("zygote")
-    def _zygote_default(self):
+    def _zygote_default(self) -> str:
         return os.environ.get(VARIABLE, "")
 
     @validate(*_LIMITS)
-    def _positive(self, proposal):
+    def _positive(self, proposal: Any) -> Any:
         if proposal.value < 1:
             raise ValueError(f"SandboxProvisioner.{proposal.trait.name} is {proposal.value}; choose 1 or more")
         return proposal.value
 
     @property
-    def limits(self):
+    def limits(self) -> Limits:
         return Limits(**{name: getattr(self, name) for name in _LIMITS})
 
-    async def pre_launch(self, **kwargs):
+    async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
         """Take `hidden` and `shown` of this start, if given, and leave no room for a command or an environment."""
         self.hidden = kwargs.pop("hidden", self.hidden)
         self.shown = kwargs.pop("shown", self.shown)
         kwargs["env"] = {}
         return await super().pre_launch(cmd=[], **kwargs)
 
-    async def launch_kernel(self, cmd, **kwargs):
+    async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
         arguments = kwargs.get("cwd"), kwargs.get("extra_arguments", ())
         try:
             self.box = self._box(*arguments)
@@ -96,7 +101,7 @@ class SandboxProvisioner(KernelProvisionerBase):
         self.connection_info = self._connection(self.box.socket_prefix, self.parent.session.key)
         return self.connection_info
 
-    def _box(self, folder, extra_arguments):
+    def _box(self, folder: str | None, extra_arguments: Iterable[str]) -> Box:
         task = {
             "limits": self.limits.of_process(),
             # nbclient asks for the same history, and given twice it is an error.
@@ -108,7 +113,7 @@ class SandboxProvisioner(KernelProvisionerBase):
         texts = {TASK: json.dumps(task), CONNECTION: json.dumps(connection)}
         return Box(View(self.limits, folder, self.shown, self.hidden, texts), Cgroup(self.limits))
 
-    def _connection(self, prefix, key):
+    def _connection(self, prefix: str, key: str | bytes) -> Any:
         return {
             "transport": "ipc",
             "ip": prefix,
@@ -118,47 +123,47 @@ class SandboxProvisioner(KernelProvisionerBase):
         }
 
     @property
-    def flooded(self):
+    def flooded(self) -> bool:
         """True where the last kernel was killed for a flood of messages."""
         return bool(self.guard and self.guard.flooded)
 
     @property
-    def has_process(self):
+    def has_process(self) -> bool:
         return self.box is not None
 
-    async def poll(self):
+    async def poll(self) -> int | None:
         return self.box.poll() if self.box else 0
 
-    async def wait(self):
+    async def wait(self) -> int | None:
         """Return when nothing of the sandbox is left. A kernel that ended by itself takes along what it started."""
         code = self.box.poll() if self.box else 0
         self._close()
         return code
 
-    async def send_signal(self, signum):
+    async def send_signal(self, signum: int) -> None:
         """End the sandbox, for every signal but an interrupt, which goes as a message to the kernel itself."""
         if signum not in (0, signal.SIGINT):
             await self.kill()
 
-    async def kill(self, restart=False):
+    async def kill(self, restart: bool = False) -> None:
         if self.box:
             self.box.kill()
 
-    async def terminate(self, restart=False):
+    async def terminate(self, restart: bool = False) -> None:
         await self.kill(restart)
 
-    async def cleanup(self, restart=False):
+    async def cleanup(self, restart: bool = False) -> None:
         self._close()
 
-    def _close(self):
+    def _close(self) -> None:
         if self.guard:
             self.guard.stop()
         if self.box:
             self.box.close()
             self.box = None
 
-    def __del__(self):
+    def __del__(self) -> None:
         self._close()
 
-    def resolve_path(self, path):
+    def resolve_path(self, path: str) -> str | None:
         return None if os.path.isabs(path) else super().resolve_path(path)

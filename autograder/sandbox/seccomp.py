@@ -8,9 +8,10 @@ import ctypes
 import errno
 import os
 import struct
+from collections.abc import Sequence
 
 # Name of a call: its number on x86_64, and on aarch64 (None where there is none).
-DENIED = {
+DENIED: dict[str, tuple[int, int | None]] = {
     "acct": (163, 89),
     "add_key": (248, 217),
     "adjtimex": (159, 171),
@@ -87,13 +88,15 @@ _NUMBER, _MACHINE, _FIRST_ARGUMENT, _THIRD_ARGUMENT = 0, 4, 16, 32
 _ALLOW, _KILL, _ERROR = 0x7FFF0000, 0x80000000, 0x00050000
 _SET_SECCOMP, _FILTER = 22, 2
 
+_Line = tuple[int, int, int, int]
 
-def program(machine=None):
+
+def program(machine: str | None = None) -> bytes:
     """Return the filter for a machine as bytes, or b"" for one whose calls are not known here."""
     column, identity = MACHINES.get(machine or os.uname().machine, (None, None))
-    if column is None:
+    if column is None or identity is None:
         return b""
-    lines = [
+    lines: list[_Line] = [
         (_LOAD, 0, 0, _MACHINE),
         (_EQUAL, 1, 0, identity),
         (_RETURN, 0, 0, _KILL),
@@ -101,8 +104,8 @@ def program(machine=None):
         *_unless(_AT_LEAST, X32, errno.ENOSYS),
     ]
     for numbers in DENIED.values():
-        if numbers[column] is not None:
-            lines += _unless(_EQUAL, numbers[column], errno.EPERM)
+        if (number := numbers[column]) is not None:
+            lines += _unless(_EQUAL, number, errno.EPERM)
     # The flags of clone3 lie where a filter cannot look; without it the C library uses clone.
     lines += _unless(_EQUAL, CLONE3[column], errno.ENOSYS)
     lines += _if_call(CLONE[column], _unless(_HAS_BITS, NEW_NAMESPACES, errno.EPERM))
@@ -118,12 +121,12 @@ def program(machine=None):
     return b"".join(struct.pack("HBBI", *line) for line in lines)
 
 
-def _unless(test, value, error):
+def _unless(test: int, value: int, error: int) -> list[_Line]:
     """Go on, unless what is loaded passes the test: then the call fails with this error."""
     return [(test, 0, 1, value), (_RETURN, 0, 0, _ERROR | error)]
 
 
-def _if_call(number, lines):
+def _if_call(number: int, lines: Sequence[_Line]) -> list[_Line]:
     """Do these lines with the first argument loaded, if the call is this one; load the number again after them."""
     return [(_EQUAL, 0, len(lines) + 1, number), (_LOAD, 0, 0, _FIRST_ARGUMENT), *lines, (_LOAD, 0, 0, _NUMBER)]
 
@@ -132,7 +135,7 @@ class _Program(ctypes.Structure):
     _fields_ = [("length", ctypes.c_ushort), ("lines", ctypes.c_char_p)]
 
 
-def deny():
+def deny() -> None:
     """Put the filter on this process and all that it will start. Needs no_new_privs."""
     lines = program()
     if lines:

@@ -6,10 +6,15 @@ import site
 import stat
 import sys
 import tempfile
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from . import seccomp
+
+if TYPE_CHECKING:
+    from .limits import Limits
 
 SCRATCH = "/scratch"
 # Holds the kernel's sockets and what it is told at its start.
@@ -76,7 +81,7 @@ ENVIRONMENT = {
 }
 
 
-def package_folders():
+def package_folders() -> list[str]:
     """Return the folder of each of our packages, wherever it is installed or checked out."""
     folders = []
     for name in PACKAGES:
@@ -86,12 +91,12 @@ def package_folders():
     return folders
 
 
-def packages_path():
+def packages_path() -> str:
     """Return PYTHONPATH for whoever runs our packages inside: these, and not others that are installed as well."""
     return os.pathsep.join(dict.fromkeys(os.path.dirname(folder) for folder in package_folders()))
 
 
-def python_places():
+def python_places() -> list[str]:
     """Return the files and folders that this Python and its installed packages consist of.
 
     Only certain parts of a prefix: it may be a home folder's, or the repository itself.
@@ -110,7 +115,7 @@ def python_places():
     return [place for place in dict.fromkeys(places) if os.path.exists(place)]
 
 
-def secret_places():
+def secret_places() -> list[str]:
     """Return folders that must not be seen even where they lie inside of one that may be: home, and the course."""
     above = [str(Path(folder).parent) for folder in package_folders()]
     courses = [
@@ -121,7 +126,7 @@ def secret_places():
     return list(dict.fromkeys(map(os.path.realpath, [os.path.expanduser("~"), *courses])))
 
 
-def data_files(folder):
+def data_files(folder: str) -> Iterator[tuple[str, str]]:
     """Yield (path, name in the working folder) of each data file of an assignment.
 
     Only regular files that lie in the folder itself: a link could lead anywhere. Never notebooks, which hold
@@ -153,9 +158,18 @@ class View:
     texts   name of a file inside: what it holds
     """
 
-    def __init__(self, limits, folder=None, shown=(), hidden=(), texts=None):
-        self.arguments, self.open_files = [], []
-        self.seen, self.covers = [], []
+    def __init__(
+        self,
+        limits: "Limits",
+        folder: str | None = None,
+        shown: Collection[str] = (),
+        hidden: Iterable[str] = (),
+        texts: Mapping[str, str] | None = None,
+    ) -> None:
+        self.arguments: list[str] = []
+        self.open_files: list[int] = []
+        self.seen: list[str] = []
+        self.covers: list[str] = []
         self.secrets = secret_places()
         # First, since it may refuse the folder, and nothing has been opened yet.
         files = list(data_files(folder)) if folder else []
@@ -181,19 +195,19 @@ class View:
         self._add("--chdir", SCRATCH)
         self._pack()
 
-    def _pack(self):
+    def _pack(self) -> None:
         """Hand the arguments over in an open file: those on a command line can be read inside, paths and names."""
         self.arguments = ["--args", str(self._file("".join(f"{argument}\0" for argument in self.arguments)))]
 
-    def close(self):
+    def close(self) -> None:
         for file in self.open_files:
             os.close(file)
         self.open_files = []
 
-    def _add(self, *arguments):
+    def _add(self, *arguments: str) -> None:
         self.arguments += arguments
 
-    def _isolate(self):
+    def _isolate(self) -> None:
         # --unshare-all tries for the user namespace only; asking for it by name makes its lack an error.
         self._add(
             "--unshare-all",
@@ -214,7 +228,7 @@ class View:
         for name, value in (ENVIRONMENT | {"PYTHONPATH": packages_path()}).items():
             self._add("--setenv", name, value)
 
-    def _system(self):
+    def _system(self) -> None:
         for place in SYSTEM:
             if os.path.exists(place):
                 self._read_only(place)
@@ -236,18 +250,18 @@ class View:
                 # A device, which a mount like this one lets nobody open.
                 self._add("--ro-bind", os.devnull, place)
 
-    def _python(self, shown):
+    def _python(self, shown: Iterable[str]) -> None:
         for place in sorted([*python_places(), *map(os.path.abspath, shown)], key=lambda place: place.count("/")):
             self._read_only(place)
 
-    def _memory(self, limits):
+    def _memory(self, limits: "Limits") -> None:
         size = str(limits.scratch << 20)
         for place in IN_MEMORY:
             self._add("--perms", "0700", "--size", size, "--tmpfs", place)
         # The sockets need an entry each and no bytes.
         self._add("--perms", "0700", "--size", str(1 << 16), "--tmpfs", SOCKETS)
 
-    def _close_in_memory(self, places):
+    def _close_in_memory(self, places: Collection[str]) -> None:
         """Keep what leads to these places from being written to, where they lie in a folder that may be."""
         for open_folder in IN_MEMORY:
             inside = [
@@ -258,7 +272,7 @@ class View:
             for first in dict.fromkeys(path.split(os.sep)[0] for path in inside):
                 self._cover(os.path.join(open_folder, first))
 
-    def _read_only(self, place):
+    def _read_only(self, place: str) -> None:
         self._add("--ro-bind", place, place)
         real = os.path.realpath(place)
         self.seen.append(real)
@@ -266,19 +280,19 @@ class View:
             if secret != real and self._lies_in(secret, real):
                 self._cover(secret)
 
-    def _cover(self, folder):
+    def _cover(self, folder: str) -> None:
         """Put an empty folder over one; it becomes read-only when everything that lies inside of it is there."""
         self._add("--tmpfs", folder)
         self.covers.append(folder)
 
     @staticmethod
-    def _lies_in(place, folder):
+    def _lies_in(place: str, folder: str) -> bool:
         return os.path.commonpath([place, folder]) == folder
 
-    def _is_seen(self, place):
+    def _is_seen(self, place: str) -> bool:
         return any(self._lies_in(os.path.realpath(place), folder) for folder in self.seen)
 
-    def _hide(self, path):
+    def _hide(self, path: str) -> None:
         if not os.path.lexists(path) or not self._is_seen(path):
             return
         if os.path.isdir(path):
@@ -290,10 +304,10 @@ class View:
         if os.path.isdir(compiled) and compiled not in self.covers:
             self._cover(compiled)
 
-    def _text(self, place, text):
+    def _text(self, place: str, text: str) -> None:
         self._add("--ro-bind-data", str(self._file(text)), place)
 
-    def _file(self, text):
+    def _file(self, text: str | bytes) -> int:
         """Return the number of a new open file with this text or these bytes, which has no name."""
         with tempfile.TemporaryFile() as file:
             file.write(os.fsencode(text))

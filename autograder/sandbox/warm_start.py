@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from . import owner, view, zygote
@@ -35,7 +36,7 @@ class NoZygoteError(RuntimeError):
 
 
 @contextmanager
-def warm(imports=IMPORTS):
+def warm(imports: Iterable[str] = IMPORTS) -> Iterator[str]:
     """Start kernels warm inside of this `with`, in this process and in those that it starts.
 
     Yields the address of the zygote. It ends with this process, however that ends.
@@ -55,18 +56,19 @@ def warm(imports=IMPORTS):
             os.environ.pop(VARIABLE, None)
         else:
             os.environ[VARIABLE] = before
-        if process:
+        if process is not None:
             process.terminate()
             try:
                 process.wait(5)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-            process.stdout.close()
+            if process.stdout:
+                process.stdout.close()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _start(address, folder, imports):
+def _start(address: str, folder: str, imports: list[str]) -> subprocess.Popen[str]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
         # The folder is open to this user only, so that nobody else reaches what is in it.
         server.bind(address)
@@ -94,6 +96,7 @@ def _start(address, folder, imports):
             pass_fds=[server.fileno()],
             start_new_session=True,
         )
+        assert process.stdin and process.stdout, "both are pipes"
         told = {"socket": server.fileno(), "parent": os.getpid(), "imports": imports, "folder": folder}
         with suppress(BrokenPipeError):
             process.stdin.write(json.dumps(told))
@@ -106,12 +109,12 @@ def _start(address, folder, imports):
     return process
 
 
-def _folder_for_sockets():
+def _folder_for_sockets() -> str:
     folder = tempfile.gettempdir()
     return folder if len(folder) <= LONGEST_FOLDER - 40 else "/tmp"
 
 
-def sweep():
+def sweep() -> None:
     """Remove the folders of zygotes whose process was killed, and that could not do it themselves."""
     folder = _folder_for_sockets()
     for name in os.listdir(folder):
@@ -121,7 +124,7 @@ def sweep():
                 shutil.rmtree(path, ignore_errors=True)
 
 
-def ask(address, sandbox, report, cgroups, hidden):
+def ask(address: str, sandbox: int, report: int, cgroups: Sequence[str], hidden: Sequence[str]) -> int:
     """Have a kernel forked into a sandbox, and return a pidfd of it. Raises NoZygoteError.
 
     sandbox  pidfd of the sandbox's first process

@@ -14,8 +14,10 @@ import signal
 import socket
 import sys
 import tempfile
+from collections.abc import Iterable
 from contextlib import suppress
 from importlib import import_module
+from typing import NoReturn
 
 from . import child, linux
 
@@ -29,10 +31,10 @@ REHEARSAL = [
 ]
 LONGEST_REQUEST = 1 << 20
 SECONDS_TO_ASK = 5
-_loaded_files = set()
+_loaded_files: set[str] = set()
 
 
-def main():
+def main() -> None:
     """Import, answer "ready" on standard output, and serve until the parent ends.
 
     On standard input: the number of an open listening socket, the parent's process, what to import, a folder.
@@ -54,7 +56,7 @@ def main():
         shutil.rmtree(told["folder"], ignore_errors=True)
 
 
-def load(names, folder):
+def load(names: Iterable[str], folder: str) -> None:
     """Import the modules, and all those that a kernel imports at its start and in its first cells.
 
     Raises RuntimeError where that has started a thread, or loaded what a sandbox may have to hide.
@@ -78,13 +80,13 @@ def load(names, folder):
         )
     # What is frozen is not looked at when a kernel collects garbage, so its pages stay shared.
     _loaded_files.update(
-        os.path.realpath(module.__file__) for module in list(sys.modules.values()) if getattr(module, "__file__", None)
+        os.path.realpath(file) for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None))
     )
     gc.collect()
     gc.freeze()
 
 
-def rehearse(folder):
+def rehearse(folder: str) -> list[str]:
     """Return the names of the modules that a kernel imports, as seen in one that is run in a child and thrown away."""
     reading, writing = os.pipe()
     before = set(sys.modules)
@@ -102,10 +104,11 @@ def rehearse(folder):
     with open(reading, encoding="utf-8") as said:
         text = said.read()
     os.waitpid(actor, 0)
-    return json.loads(text or "[]")
+    names: list[str] = json.loads(text or "[]")
+    return names
 
 
-def _play(folder):
+def _play(folder: str) -> None:
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 1)
     os.dup2(null, 2)
@@ -122,11 +125,12 @@ def _play(folder):
                 "--HistoryManager.hist_file=:memory:",
             ]
         )
+        assert app.shell is not None, "it comes with the application"
         for cell in REHEARSAL:
             app.shell.run_cell(cell)
 
 
-def serve(server, parent):
+def serve(server: socket.socket, parent: int) -> None:
     """Fork a kernel for each connection until the parent has ended."""
     poll = select.poll()
     poll.register(server, select.POLLIN)
@@ -146,18 +150,18 @@ def serve(server, parent):
         connection.close()
 
 
-def peer_is_same_user(connection):
+def peer_is_same_user(connection: socket.socket) -> bool:
     """True where the process at the other end belongs to the user of this one."""
     _, uid, _ = _credentials(connection)
     return uid == os.getuid()
 
 
-def _credentials(connection):
+def _credentials(connection: socket.socket) -> tuple[int, ...]:
     raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
     return tuple(int.from_bytes(raw[at : at + 4], sys.byteorder) for at in (0, 4, 8))
 
 
-def answer(connection):
+def answer(connection: socket.socket) -> None:
     """Enter the sandbox that a request names, fork the kernel into it, and answer with a pidfd of the kernel.
 
     The request comes with two open files: a pidfd of the sandbox's first process, and the report that the kernel
@@ -185,13 +189,13 @@ def answer(connection):
         connection.send(json.dumps({"error": f"{type(error).__name__}: {error}"[:2000]}).encode())
 
 
-def _refuse_what_is_loaded(hidden):
+def _refuse_what_is_loaded(hidden: Iterable[str]) -> None:
     for place in map(os.path.realpath, hidden):
         if any(file == place or file.startswith(f"{place}/") for file in _loaded_files):
             raise RuntimeError(f"{place} must be hidden, but the zygote has loaded it")
 
 
-def _be_kernel(report):
+def _be_kernel(report: int) -> NoReturn:
     """Become the kernel, like a process that has just been started. Does not return."""
     try:
         os.setsid()

@@ -5,6 +5,7 @@ disk, or in another process: probes cannot tell, and need not.
 """
 
 import inspect
+import itertools
 import linecache
 import sys
 import traceback

@@ -7,9 +7,10 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing.context import BaseContext
 
 
 def cores() -> int:
@@ -24,12 +25,22 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def started(count: int) -> ProcessPoolExecutor:
-    """Return a pool of `count` processes that end with this one, and leave Control-C to it."""
-    # torch's threads do not survive a fork
-    return ProcessPoolExecutor(
-        count, mp_context=multiprocessing.get_context("spawn"), initializer=_ready, initargs=(os.getpid(),)
-    )
+def started(count: int, imports: Sequence[str] = ()) -> ProcessPoolExecutor:
+    """Return a pool of `count` processes that end with this one, and leave Control-C to it.
+
+    imports  modules that take long to import: once for all processes, where the system lets processes be forked. Of
+             the pools of one process those of the first count
+    """
+    return ProcessPoolExecutor(count, mp_context=_context(imports), initializer=_ready, initargs=(os.getpid(),))
+
+
+def _context(imports: Sequence[str]) -> BaseContext:
+    if not hasattr(os, "pidfd_open"):  # Linux ends processes with their parent
+        return multiprocessing.get_context("spawn")
+    # Forked from a server that has done nothing but import: torch's threads do not survive a fork.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([f"{__package__}.forked", *imports])
+    return context
 
 
 def kill(pool: ProcessPoolExecutor) -> None:
@@ -40,9 +51,9 @@ def kill(pool: ProcessPoolExecutor) -> None:
 
 
 @contextmanager
-def pool(count: int) -> Iterator[ProcessPoolExecutor]:
-    """Yield a pool of `count` processes, which are ended at once when the block is left."""
-    made = started(count)
+def pool(count: int, imports: Sequence[str] = ()) -> Iterator[ProcessPoolExecutor]:
+    """Yield a pool of processes as `started` does; they are ended at once when the block is left."""
+    made = started(count, imports)
     try:
         yield made
     finally:
@@ -80,16 +91,24 @@ def _arm() -> None:
         faulthandler.dump_traceback_later(max(0.01, earliest - time.monotonic()), exit=True, file=sys.__stderr__ or 2)
 
 
-def _ready(parent: int) -> None:
+def _ready(starter: int) -> None:
     """Let a process end with whoever started it, however that ends.
 
-    parent  the process that started it
+    starter  the process that started it, or that started the server which it was forked from
     """
+    import signal
+
+    forked = sys.modules.get(f"{__package__}.forked")
+    end_with(forked.SERVER if forked else starter)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def end_with(parent: int) -> None:
+    """Let this process be killed as soon as its parent has ended, where the system can do that."""
     import ctypes
     import signal
 
-    if hasattr(os, "sched_getaffinity"):  # Linux
+    if hasattr(os, "pidfd_open"):
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
         if os.getppid() != parent:  # it ended before this one could ask to be told
             os._exit(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

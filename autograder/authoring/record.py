@@ -130,7 +130,7 @@ def _at_work(count, found):
     if count == 1:
         yield lambda step, todo: (_do(step, path, exercise, found[path]) for path, exercise in todo)
         return
-    with pool(count) as processes:
+    with pool(count, [__name__]) as processes:
 
         def results(step, todo):
             running = [processes.submit(_do, step, path, exercise) for path, exercise in todo]

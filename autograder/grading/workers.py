@@ -48,7 +48,7 @@ class Local:
         self.count, self.seconds = count, seconds
 
     def __enter__(self) -> Self:
-        self._idle = [started(1) for _ in range(self.count)]
+        self._idle = [started(1, [units.__name__]) for _ in range(self.count)]
         self._all = list(self._idle)
         return self
 
@@ -98,7 +98,7 @@ class Local:
     def _replaced(self, worker: ProcessPoolExecutor) -> ProcessPoolExecutor:
         worker.shutdown(wait=False)
         self._all.remove(worker)
-        self._all.append(started(1))
+        self._all.append(started(1, [units.__name__]))
         return self._all[-1]
 
 

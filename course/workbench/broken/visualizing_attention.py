@@ -1,13 +1,15 @@
 """A picture of cross-attention with one thing wrong: lesson 11."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 
 def broken_show_cross_attention(
     view: Callable[..., object],
-    cross: list[torch.Tensor],
+    cross: "list[torch.Tensor]",
     source_tokens: list[str],
     target_tokens: list[str],
     bos_token: str,

@@ -1,12 +1,16 @@
 """What is observed of the components of lesson 2. Sizes are distinct primes, so a swapped axis shows."""
 
+from typing import Any
+
 import torch
 
 from workbench import parts
 from workbench.broken.decoder import broken_decoder_layer
 
+from ..calling.local import Reply
+from ..calling.numbers import Numbers
 from ..calling.stubs import Activation
-from . import probe
+from . import Component, Observations, probe
 from .bugs import far_apart, is_mask, is_sequence, loaded, mask_or_none, see_effect, see_fit
 from .see import (
     dropout_stages,
@@ -21,7 +25,7 @@ from .see import (
 from .weights import DECODER, FORMS, doubled, layer
 from .weights import stack as stack_of
 
-SIZES = dict(embed_dim=10, num_heads=2, ff_dim=11)
+SIZES: dict[str, Any] = dict(embed_dim=10, num_heads=2, ff_dim=11)
 BATCH, QUERIES, KEYS = 3, 5, 7
 NAMES = ("x", "self_weights", "cross_weights")
 
@@ -29,7 +33,7 @@ NAMES = ("x", "self_weights", "cross_weights")
 # causal_mask
 
 
-def see_mask(seen, reply, label):
+def see_mask(seen: Observations, reply: Reply, label: str) -> None:
     """Note what a mask of [queries, keys] is, from its type to its entries."""
     seen.answer(reply, label)
     mask = reply.output
@@ -40,20 +44,20 @@ def see_mask(seen, reply, label):
 
 
 @probe("causal_mask", "a query sees itself and what came before it, and nothing later")
-def causal_mask_hides_the_future(component, numbers, seen):
+def causal_mask_hides_the_future(component: Component, numbers: Numbers, seen: Observations) -> None:
     for queries in (numbers.size(5, 4, 40), numbers.size(2, 2, 3)):
         see_mask(seen, component(queries=queries), f"{queries} queries")
 
 
 @probe("causal_mask", "with more keys than queries, the queries are the last ones")
-def causal_mask_takes_the_last_queries(component, numbers, seen):
+def causal_mask_takes_the_last_queries(component: Component, numbers: Numbers, seen: Observations) -> None:
     more, square = numbers.size(3, 3, 20), numbers.size(5, 3, 40)
     for queries, keys in ((more, more + numbers.size(4, 1, 20)), (2, numbers.size(5, 3, 40)), (square, square)):
         see_mask(seen, component(queries=queries, keys=keys), f"{queries} queries, {keys} keys")
 
 
 @probe("causal_mask", "a single query sees all keys")
-def causal_mask_of_one_query(component, numbers, seen):
+def causal_mask_of_one_query(component: Component, numbers: Numbers, seen: Observations) -> None:
     see_mask(seen, component(queries=1), "1 query")
     keys = numbers.size(5, 2, 40)
     see_mask(seen, component(queries=1, keys=keys), f"1 query, {keys} keys")
@@ -63,14 +67,14 @@ def causal_mask_of_one_query(component, numbers, seen):
 
 
 @probe("sliding_window_mask", "a query sees itself and the keys just before it, as many as the window holds")
-def window_holds_as_many_keys_as_it_says(component, numbers, seen):
+def window_holds_as_many_keys_as_it_says(component: Component, numbers: Numbers, seen: Observations) -> None:
     queries, wide = numbers.size(7, 6, 40), numbers.size(3, 3, 5)
     for window in (wide, 2):
         see_mask(seen, component(queries=queries, window=window), f"{queries} queries, window {window}")
 
 
 @probe("sliding_window_mask", "with more keys than queries, the queries are the last ones")
-def window_takes_the_last_queries(component, numbers, seen):
+def window_takes_the_last_queries(component: Component, numbers: Numbers, seen: Observations) -> None:
     some = numbers.size(3, 3, 20)
     for queries, window, keys in (
         (some, 2, some + numbers.size(4, 2, 20)),
@@ -84,7 +88,7 @@ def window_takes_the_last_queries(component, numbers, seen):
 
 
 @probe("sliding_window_mask", "with a window of 1 a query sees only itself, with a wide one everything up to itself")
-def window_may_be_narrow_or_wide(component, numbers, seen):
+def window_may_be_narrow_or_wide(component: Component, numbers: Numbers, seen: Observations) -> None:
     queries = numbers.size(5, 4, 40)
     for window in (1, queries, queries + numbers.size(6, 1, 20)):
         see_mask(seen, component(queries=queries, window=window), f"{queries} queries, window {window}")
@@ -93,20 +97,20 @@ def window_may_be_narrow_or_wide(component, numbers, seen):
 # DecoderLayer
 
 
-def target(numbers, queries=QUERIES):
+def target(numbers: Numbers, queries: int = QUERIES) -> torch.Tensor:
     return numbers.tensor(BATCH, queries, 10)
 
 
-def source(numbers, keys=KEYS):
+def source(numbers: Numbers, keys: int = KEYS) -> torch.Tensor:
     return numbers.tensor(BATCH, keys, 10)
 
 
-def causal(queries=QUERIES):
+def causal(queries: int = QUERIES) -> torch.Tensor:
     return torch.ones(queries, queries, dtype=torch.bool).tril()
 
 
 @probe("DecoderLayer", "it has the parameters of the contract, each of its own")
-def decoder_layer_has_its_parameters(component, numbers, seen):
+def decoder_layer_has_its_parameters(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights = layer(numbers, **DECODER, **SIZES)
     # As many keys as queries: an exchanged key or value shall not fail here, where the parameters are asked for.
     reply = component(x=target(numbers), memory=source(numbers, QUERIES), build=SIZES, weights=weights)
@@ -115,7 +119,7 @@ def decoder_layer_has_its_parameters(component, numbers, seen):
 
 
 @probe("DecoderLayer", "if all sublayers return 0, only the residual path is left")
-def decoder_layer_keeps_the_residual_path(component, numbers, seen):
+def decoder_layer_keeps_the_residual_path(component: Component, numbers: Numbers, seen: Observations) -> None:
     silent = ("self_attention.out_proj", "cross_attention.out_proj", "feed_forward.down_proj")
     weights = {
         name: torch.zeros_like(tensor) if name.startswith(silent) else tensor
@@ -129,19 +133,19 @@ def decoder_layer_keeps_the_residual_path(component, numbers, seen):
 
 
 @probe("DecoderLayer", "post-norm: self-attention, cross-attention, feed-forward, each added and normalised")
-def decoder_layer_in_post_norm_form(component, numbers, seen):
+def decoder_layer_in_post_norm_form(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights = layer(numbers, **DECODER, **SIZES)
     see_all(seen, component(x=target(numbers), memory=source(numbers), build=SIZES, weights=weights), *NAMES)
 
 
 @probe("DecoderLayer", "pre-norm: each sublayer gets its input normalised, but the memory unchanged")
-def decoder_layer_in_pre_norm_form(component, numbers, seen):
+def decoder_layer_in_pre_norm_form(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights, build = layer(numbers, **DECODER, **SIZES), SIZES | dict(norm_first=True)
     see_all(seen, component(x=target(numbers), memory=source(numbers), build=build, weights=weights), *NAMES)
 
 
 @probe("DecoderLayer", "the target may be as long as the source")
-def decoder_layer_with_equal_lengths(component, numbers, seen):
+def decoder_layer_with_equal_lengths(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights = layer(numbers, **DECODER, **SIZES)
     for label, norm_first in FORMS.items():
         memory_mask = numbers.mask(BATCH, 1, KEYS)
@@ -157,7 +161,7 @@ def decoder_layer_with_equal_lengths(component, numbers, seen):
 
 
 @probe("DecoderLayer", "what self_mask hides has no influence, so the past does not depend on the future")
-def decoder_layer_obeys_the_self_mask(component, numbers, seen):
+def decoder_layer_obeys_the_self_mask(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights, memory, x = layer(numbers, **DECODER, **SIZES), source(numbers), target(numbers)
     before, after = (
         component(x=given, memory=memory, self_mask=causal(), build=SIZES, weights=weights)
@@ -170,7 +174,7 @@ def decoder_layer_obeys_the_self_mask(component, numbers, seen):
 
 
 @probe("DecoderLayer", "what memory_mask hides has no influence, such as padding of the source")
-def decoder_layer_obeys_the_memory_mask(component, numbers, seen):
+def decoder_layer_obeys_the_memory_mask(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights, memory, x = layer(numbers, **DECODER, **SIZES), source(numbers), target(numbers)
     tokens = torch.arange(KEYS).expand(BATCH, 1, KEYS) < 5
     before, after = (
@@ -190,7 +194,7 @@ def decoder_layer_obeys_the_memory_mask(component, numbers, seen):
 
 
 @probe("DecoderLayer", "without masks every position sees every position, and the whole memory")
-def decoder_layer_adds_no_mask(component, numbers, seen):
+def decoder_layer_adds_no_mask(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights, memory, x = layer(numbers, **DECODER, **SIZES), source(numbers), target(numbers)
     before, other_x, other_memory = (
         component(x=one, memory=two, build=SIZES, weights=weights)
@@ -203,7 +207,7 @@ def decoder_layer_adds_no_mask(component, numbers, seen):
 
 
 @probe("DecoderLayer", "without a memory, cross-attention is skipped with its residual and its norm")
-def decoder_layer_without_memory(component, numbers, seen):
+def decoder_layer_without_memory(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights = layer(numbers, **DECODER, **SIZES)
     for label, norm_first in FORMS.items():
         build = SIZES | dict(norm_first=norm_first)
@@ -213,13 +217,13 @@ def decoder_layer_without_memory(component, numbers, seen):
 
 
 @probe("DecoderLayer", "the feed-forward network gets the activation")
-def decoder_layer_passes_the_activation(component, numbers, seen):
+def decoder_layer_passes_the_activation(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights, build = layer(numbers, **DECODER, **SIZES), SIZES | dict(activation=Activation("gelu"))
     see_all(seen, component(x=target(numbers), memory=source(numbers), build=build, weights=weights), *NAMES)
 
 
 @probe("DecoderLayer", "dropout acts on the sublayers' outputs, in training only")
-def decoder_layer_drops_outputs(component, numbers, seen):
+def decoder_layer_drops_outputs(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights, x, memory = layer(numbers, **DECODER, **SIZES), target(numbers), source(numbers)
     for label, norm_first in FORMS.items():
         build = SIZES | dict(dropout=1.0, norm_first=norm_first)
@@ -229,7 +233,7 @@ def decoder_layer_drops_outputs(component, numbers, seen):
 
 
 @probe("DecoderLayer", "dropout acts inside the sublayers as well")
-def decoder_layer_drops_inside(component, numbers, seen):
+def decoder_layer_drops_inside(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights = layer(numbers, **DECODER, embed_dim=2, ff_dim=1)
     dropout_stages(
         seen,
@@ -245,7 +249,7 @@ def decoder_layer_drops_inside(component, numbers, seen):
 
 
 @probe("DecoderLayer", "gradients reach the target, the memory and all parameters")
-def decoder_layer_passes_gradients(component, numbers, seen):
+def decoder_layer_passes_gradients(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights, x, memory = doubled(layer(numbers, **DECODER, **SIZES)), target(numbers), source(numbers)
     for label, norm_first in FORMS.items():
         reply = component(
@@ -259,7 +263,7 @@ def decoder_layer_passes_gradients(component, numbers, seen):
 
 
 @probe("DecoderLayer", "the arguments are not changed")
-def decoder_layer_changes_nothing(component, numbers, seen):
+def decoder_layer_changes_nothing(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights = layer(numbers, **DECODER, **SIZES)
     for label, norm_first in FORMS.items():
         reply = component(
@@ -276,13 +280,13 @@ def decoder_layer_changes_nothing(component, numbers, seen):
 # Decoder
 
 
-def stack(numbers, num_layers, norm_first=False):
+def stack(numbers: Numbers, num_layers: int, norm_first: bool = False) -> dict[str, torch.Tensor]:
     """Return the weights of a stack of decoder layers."""
     return stack_of(numbers, num_layers, norm_first, **DECODER, **SIZES)
 
 
 @probe("Decoder", "it has as many layers as asked for, each with parameters of its own, and a final norm if pre-norm")
-def decoder_has_its_parameters(component, numbers, seen):
+def decoder_has_its_parameters(component: Component, numbers: Numbers, seen: Observations) -> None:
     for label, norm_first, num_layers in (("post-norm", False, 3), ("pre-norm", True, 2)):
         weights = stack(numbers, num_layers, norm_first)
         reply = component(
@@ -296,26 +300,26 @@ def decoder_has_its_parameters(component, numbers, seen):
 
 
 @probe("Decoder", "post-norm: each layer works on the output of the one before it, and on the memory")
-def decoder_in_post_norm_form(component, numbers, seen):
+def decoder_in_post_norm_form(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights = stack(numbers, 3)
     reply = component(x=target(numbers), memory=source(numbers), build=SIZES | dict(num_layers=3), weights=weights)
     see_stack(seen, reply, *NAMES)
 
 
 @probe("Decoder", "pre-norm: the final norm comes after the last layer")
-def decoder_in_pre_norm_form(component, numbers, seen):
+def decoder_in_pre_norm_form(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights, build = stack(numbers, 2, True), SIZES | dict(num_layers=2, norm_first=True)
     see_stack(seen, component(x=target(numbers), memory=source(numbers), build=build, weights=weights), *NAMES)
 
 
 @probe("Decoder", "a stack may have a single layer")
-def decoder_of_one_layer(component, numbers, seen):
+def decoder_of_one_layer(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights, build = stack(numbers, 1), SIZES | dict(num_layers=1)
     see_stack(seen, component(x=target(numbers), memory=source(numbers), build=build, weights=weights), *NAMES)
 
 
 @probe("Decoder", "every layer obeys both masks")
-def decoder_obeys_the_masks(component, numbers, seen):
+def decoder_obeys_the_masks(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights, build = stack(numbers, 2), SIZES | dict(num_layers=2)
     # The first target is as long as the source, so masks that are exchanged fit.
     for length, memory_mask in ((KEYS, numbers.mask(BATCH, KEYS, KEYS)), (QUERIES, numbers.mask(BATCH, 1, KEYS))):
@@ -338,7 +342,7 @@ def decoder_obeys_the_masks(component, numbers, seen):
 
 
 @probe("Decoder", "with a causal mask the past does not depend on the future, without one it may")
-def decoder_adds_no_mask(component, numbers, seen):
+def decoder_adds_no_mask(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights, build = stack(numbers, 2), SIZES | dict(num_layers=2)
     x, memory = target(numbers), source(numbers)
     for label, mask in (("causal mask", causal()), ("no mask", None)):
@@ -350,7 +354,7 @@ def decoder_adds_no_mask(component, numbers, seen):
 
 
 @probe("Decoder", "without a memory it is a stack of masked self-attention, with None for each layer's cross weights")
-def decoder_without_memory(component, numbers, seen):
+def decoder_without_memory(component: Component, numbers: Numbers, seen: Observations) -> None:
     for label, norm_first in FORMS.items():
         weights, build = stack(numbers, 2, norm_first), SIZES | dict(num_layers=2, norm_first=norm_first)
         reply = component(x=target(numbers), memory=None, self_mask=causal(), build=build, weights=weights)
@@ -358,13 +362,13 @@ def decoder_without_memory(component, numbers, seen):
 
 
 @probe("Decoder", "the layers get the activation")
-def decoder_passes_the_activation(component, numbers, seen):
+def decoder_passes_the_activation(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights, build = stack(numbers, 2), SIZES | dict(num_layers=2, activation=Activation("gelu"))
     see_stack(seen, component(x=target(numbers), memory=source(numbers), build=build, weights=weights), *NAMES)
 
 
 @probe("Decoder", "the layers get the dropout, which acts in training only")
-def decoder_passes_the_dropout(component, numbers, seen):
+def decoder_passes_the_dropout(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights, x, memory = stack(numbers, 2), target(numbers), source(numbers)
     build = SIZES | dict(num_layers=2, dropout=1.0)
     for label, training in (("evaluation", False), ("training, all dropped", True)):
@@ -373,7 +377,7 @@ def decoder_passes_the_dropout(component, numbers, seen):
 
 
 @probe("Decoder", "gradients reach the target, the memory and all parameters")
-def decoder_passes_gradients(component, numbers, seen):
+def decoder_passes_gradients(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights = doubled(stack(numbers, 2, True))
     reply = component(
         x=target(numbers).double(),
@@ -386,7 +390,7 @@ def decoder_passes_gradients(component, numbers, seen):
 
 
 @probe("Decoder", "the arguments are not changed")
-def decoder_changes_nothing(component, numbers, seen):
+def decoder_changes_nothing(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights = stack(numbers, 2)
     reply = component(
         x=target(numbers),
@@ -401,21 +405,21 @@ def decoder_changes_nothing(component, numbers, seen):
 
 # decoder_bug_input: the learner supplies an input, the probe runs the broken layer and a right one on it
 
-BUG_SIZES = dict(embed_dim=8, num_heads=2, ff_dim=11)
+BUG_SIZES: dict[str, Any] = dict(embed_dim=8, num_heads=2, ff_dim=11)
 
 
 @probe("decoder_bug_input", "x, memory and both masks fit together, and x and memory hold finite numbers")
-def bug_input_fits(component, numbers, seen):
+def bug_input_fits(component: Component, numbers: Numbers, seen: Observations) -> None:
     see_fit(seen, component(), _misfit)
 
 
 @probe("decoder_bug_input", "the broken layer gives a wrong output for it")
-def bug_input_shows_the_bug(component, numbers, seen):
+def bug_input_shows_the_bug(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights = layer(numbers, **DECODER, **BUG_SIZES)
-    see_effect(seen, "broken_decoder_layer on your input", component(), _misfit, lambda given: _effect(*given, weights))
+    see_effect(seen, "broken_decoder_layer on your input", component(), _misfit, lambda given: _effect(weights, *given))
 
 
-def _misfit(given):
+def _misfit(given: Any) -> str:
     """Return what is wrong with an input for a decoder layer, or nothing."""
     if not isinstance(given, (tuple, list)) or len(given) != 4:
         return "is not (x, memory, self_mask, memory_mask)"
@@ -436,9 +440,18 @@ def _misfit(given):
     return ""
 
 
-def _effect(x, memory, self_mask, memory_mask, weights):
+def _effect(
+    weights: dict[str, torch.Tensor],
+    x: torch.Tensor,
+    memory: torch.Tensor,
+    self_mask: torch.Tensor | str,
+    memory_mask: torch.Tensor | str,
+) -> str:
     """Say whether the bug shows on an input, and if not, what kind of input it is."""
-    right, masks = loaded(parts.DecoderLayer(**BUG_SIZES), weights), list(map(mask_or_none, (self_mask, memory_mask)))
+    right, masks = (
+        loaded(parts.DecoderLayer(**BUG_SIZES), weights),
+        (mask_or_none(self_mask), mask_or_none(memory_mask)),
+    )
     with torch.no_grad():
         given = (x.double(), memory.double(), *masks)
         if far_apart(right(*given)[0], broken_decoder_layer(right, *given)[0]):

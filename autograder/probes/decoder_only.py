@@ -1,12 +1,17 @@
 """What is observed of the components of lesson 4. Sizes are distinct primes, so a swapped axis shows."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 
 from workbench import parts
 from workbench.broken.decoder_only import broken_repetition_penalty
 
+from ..calling.local import Reply
+from ..calling.numbers import Numbers
 from ..calling.stubs import Activation, Gpt, RandomGenerator, TextModel
-from . import kind, probe
+from . import Component, Observations, kind, probe
 from .bugs import see_effect, see_fit
 from .see import (
     moved,
@@ -23,12 +28,12 @@ from .weights import doubled, of_model
 
 
 @probe("next_token_loss", "each position predicts the token that follows, and the loss is the mean")
-def loss_looks_one_token_ahead(component, numbers, seen):
+def loss_looks_one_token_ahead(component: Component, numbers: Numbers, seen: Observations) -> None:
     see_loss(seen, component(logits=numbers.tensor(3, 7, 11), tokens=token_ids(numbers, 3, 7, high=11), gradients=True))
 
 
 @probe("next_token_loss", "there may be as many positions, or targets, as tokens in the vocabulary")
-def loss_with_equal_sizes(component, numbers, seen):
+def loss_with_equal_sizes(component: Component, numbers: Numbers, seen: Observations) -> None:
     for vocab_size in (6, 7):
         reply = component(
             logits=numbers.tensor(3, 7, vocab_size), tokens=token_ids(numbers, 3, 7, high=vocab_size), gradients=True
@@ -37,14 +42,14 @@ def loss_with_equal_sizes(component, numbers, seen):
 
 
 @probe("next_token_loss", "a prediction that is certain and right has a loss of 0")
-def loss_of_a_sure_model(component, numbers, seen):
+def loss_of_a_sure_model(component: Component, numbers: Numbers, seen: Observations) -> None:
     tokens = token_ids(numbers, 2, 5, high=7)
     following = torch.cat([tokens[:, 1:], tokens[:, :1]], dim=1)
     see_loss(seen, component(logits=40.0 * torch.nn.functional.one_hot(following, 7), tokens=tokens))
 
 
 @probe("next_token_loss", "a target that is padding does not count")
-def loss_leaves_padding_out(component, numbers, seen):
+def loss_leaves_padding_out(component: Component, numbers: Numbers, seen: Observations) -> None:
     for pad_id in (5, 0):
         # Sequences of other lengths, and one that is padded in front: there a target follows a padding.
         tokens = 1 + token_ids(numbers, 4, 7, high=4)
@@ -55,19 +60,19 @@ def loss_leaves_padding_out(component, numbers, seen):
 
 
 @probe("next_token_loss", "without a pad_id every token counts, including token 0")
-def loss_without_padding_counts_all(component, numbers, seen):
+def loss_without_padding_counts_all(component: Component, numbers: Numbers, seen: Observations) -> None:
     tokens = token_ids(numbers, 3, 7, high=11)
     tokens[:, 2::2] = 0
     see_loss(seen, component(logits=numbers.tensor(3, 7, 11), tokens=tokens, gradients=True))
 
 
 @probe("next_token_loss", "the arguments are not changed")
-def loss_changes_nothing(component, numbers, seen):
+def loss_changes_nothing(component: Component, numbers: Numbers, seen: Observations) -> None:
     unchanged(seen, component(logits=numbers.tensor(3, 7, 11), tokens=token_ids(numbers, 3, 7, high=3), pad_id=2))
 
 
 @probe("next_token_loss", "it works on the device of the inputs")
-def loss_follows_the_inputs(component, numbers, seen):
+def loss_follows_the_inputs(component: Component, numbers: Numbers, seen: Observations) -> None:
     on_their_device(
         seen,
         component(logits=numbers.tensor(3, 7, 11), tokens=token_ids(numbers, 3, 7, high=11), pad_id=2, device="meta"),
@@ -76,10 +81,10 @@ def loss_follows_the_inputs(component, numbers, seen):
 
 # LanguageModel
 
-SIZES = dict(vocab_size=11, embed_dim=12, num_heads=3, ff_dim=13, num_layers=2, max_len=7)
+SIZES: dict[str, Any] = dict(vocab_size=11, embed_dim=12, num_heads=3, ff_dim=13, num_layers=2, max_len=7)
 
 
-def model_weights(numbers, build):
+def model_weights(numbers: Numbers, build: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     """Return numbers for all parameters of the contract; the tied table stands under both of its names."""
     weights = of_model(numbers, parts.LanguageModel(**build))
     # Far apart, so that another place or another token makes a difference that can be seen.
@@ -89,7 +94,7 @@ def model_weights(numbers, build):
 
 
 @probe("LanguageModel", "embedding, decoder and head have the parameters of the contract")
-def model_has_its_parameters(component, numbers, seen):
+def model_has_its_parameters(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights = model_weights(numbers, SIZES)
     reply = component(tokens=token_ids(numbers, 3, 5, high=11), build=SIZES, weights=weights)
     seen.answer(reply)
@@ -98,13 +103,13 @@ def model_has_its_parameters(component, numbers, seen):
 
 
 @probe("LanguageModel", "tokens go through embedding, decoder and head")
-def model_computes(component, numbers, seen):
+def model_computes(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights = model_weights(numbers, SIZES)
     see_model(seen, component(tokens=token_ids(numbers, 3, 5, high=11), build=SIZES, weights=weights))
 
 
 @probe("LanguageModel", "no position sees a later one")
-def model_does_not_see_the_future(component, numbers, seen):
+def model_does_not_see_the_future(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights, tokens = model_weights(numbers, SIZES), token_ids(numbers, 2, 7, high=11)
     other = tokens.clone()
     other[:, 4] = (other[:, 4] + 5) % 11
@@ -113,7 +118,7 @@ def model_does_not_see_the_future(component, numbers, seen):
 
 
 @probe("LanguageModel", "the head and the token embedding are one parameter")
-def model_is_tied(component, numbers, seen):
+def model_is_tied(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights = doubled(model_weights(numbers, SIZES))
     reply = component(tokens=token_ids(numbers, 3, 5, high=11), build=SIZES, weights=weights, gradients=True)
     seen.note("answer", kind(reply), reply.given)
@@ -125,7 +130,7 @@ def model_is_tied(component, numbers, seen):
 
 
 @probe("LanguageModel", "the activation is GPT-2's, or the one that was asked for")
-def model_passes_the_activation(component, numbers, seen):
+def model_passes_the_activation(component: Component, numbers: Numbers, seen: Observations) -> None:
     tokens, weights = token_ids(numbers, 2, 5, high=11), model_weights(numbers, SIZES)
     # Hidden numbers near 2 to 3, where the activations differ most.
     for index in range(2):
@@ -136,7 +141,7 @@ def model_passes_the_activation(component, numbers, seen):
 
 
 @probe("LanguageModel", "dropout acts in training only, on the embedding and in the decoder")
-def model_drops_in_training(component, numbers, seen):
+def model_drops_in_training(component: Component, numbers: Numbers, seen: Observations) -> None:
     tokens, weights = token_ids(numbers, 2, 5, high=11), model_weights(numbers, SIZES)
     build = SIZES | dict(dropout=1.0)
     for when, training in (("evaluation", False), ("training, all dropped", True)):
@@ -144,7 +149,7 @@ def model_drops_in_training(component, numbers, seen):
 
 
 @probe("LanguageModel", "one layer or three, one head or four, up to max_len tokens")
-def model_comes_in_sizes(component, numbers, seen):
+def model_comes_in_sizes(component: Component, numbers: Numbers, seen: Observations) -> None:
     for layers, heads, time in ((1, 4, 1), (3, 1, 7)):
         build = SIZES | dict(num_layers=layers, num_heads=heads)
         reply = component(
@@ -154,14 +159,14 @@ def model_comes_in_sizes(component, numbers, seen):
 
 
 @probe("LanguageModel", "a sequence longer than max_len is refused")
-def model_refuses_long_sequences(component, numbers, seen):
+def model_refuses_long_sequences(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights = model_weights(numbers, SIZES)
     reply = component(tokens=token_ids(numbers, 2, 8, high=11), build=SIZES, weights=weights)
     seen.note("answer", kind(reply), reply.given)
 
 
 @probe("LanguageModel", "it works on the device that it was moved to")
-def model_follows_its_device(component, numbers, seen):
+def model_follows_its_device(component: Component, numbers: Numbers, seen: Observations) -> None:
     reply = component(tokens=token_ids(numbers, 2, 5, high=11), build=SIZES, device="meta")
     on_their_device(seen, reply)
 
@@ -172,7 +177,7 @@ def model_follows_its_device(component, numbers, seen):
 SHARES = (0.37, 0.23, 0.16, 0.11, 0.07, 0.04, 0.02)
 
 
-def rows_of_logits(numbers, *leading):
+def rows_of_logits(numbers: Numbers, *leading: int) -> torch.Tensor:
     """Return logits [*leading, 7] of the probabilities above, in an order and with a constant of each row's own."""
     rows = torch.Size(leading).numel()
     logits = [
@@ -181,20 +186,20 @@ def rows_of_logits(numbers, *leading):
     return torch.stack(logits).reshape(*leading, 7)
 
 
-def see_filtered(seen, reply, label):
+def see_filtered(seen: Observations, reply: Reply, label: str) -> None:
     """Note which logits are removed, and the probabilities of what stays."""
     for value in seen.see(reply, "logits", label=label).values():
         seen.note("removed", (value == -torch.inf).float(), reply.given, label)
         seen.note("probabilities", value.double().softmax(-1), reply.given, label)
 
 
-def settings(temperature=1.0, top_k=None, top_p=None):
+def settings(temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None) -> dict[str, Any]:
     """Return the arguments of filter_logits after the logits, in order."""
     return dict(temperature=temperature, top_k=top_k, top_p=top_p)
 
 
 @probe("filter_logits", "settings that filter nothing leave the logits unchanged")
-def filter_keeps_all(component, numbers, seen):
+def filter_keeps_all(component: Component, numbers: Numbers, seen: Observations) -> None:
     see_filtered(seen, component(logits=rows_of_logits(numbers, 3), **settings()), "defaults")
     # Eight equal probabilities add up to 1 exactly; of others, rounding decides whether their sum is beyond 1.
     equal = numbers.tensor(3, 1).expand(3, 8)
@@ -202,46 +207,46 @@ def filter_keeps_all(component, numbers, seen):
 
 
 @probe("filter_logits", "logits are divided by the temperature")
-def filter_has_a_temperature(component, numbers, seen):
+def filter_has_a_temperature(component: Component, numbers: Numbers, seen: Observations) -> None:
     for temperature in (0.5, 3.0):
         reply = component(logits=rows_of_logits(numbers, 3), **settings(temperature))
         see_filtered(seen, reply, f"temperature {temperature}")
 
 
 @probe("filter_logits", "top_k keeps the k largest of each row")
-def filter_keeps_the_top_k(component, numbers, seen):
+def filter_keeps_the_top_k(component: Component, numbers: Numbers, seen: Observations) -> None:
     for top_k in (1, 3, 6):
         see_filtered(seen, component(logits=rows_of_logits(numbers, 3), **settings(top_k=top_k)), f"top_k {top_k}")
 
 
 @probe("filter_logits", "a top_k as large as the vocabulary, or larger, keeps all")
-def filter_with_a_large_top_k(component, numbers, seen):
+def filter_with_a_large_top_k(component: Component, numbers: Numbers, seen: Observations) -> None:
     for top_k in (7, 12):
         see_filtered(seen, component(logits=rows_of_logits(numbers, 3), **settings(top_k=top_k)), f"top_k {top_k}")
 
 
 @probe("filter_logits", "logits equal to the k-th largest are kept")
-def filter_keeps_equals(component, numbers, seen):
+def filter_keeps_equals(component: Component, numbers: Numbers, seen: Observations) -> None:
     logits = torch.stack([torch.tensor([3.0, 2.0, 2.0, 2.0, 1.0, 0.0, -1.0])[numbers.permutation(7)] for _ in range(3)])
     for top_k in (2, 3):
         see_filtered(seen, component(logits=logits, **settings(top_k=top_k)), f"top_k {top_k}")
 
 
 @probe("filter_logits", "top_p keeps the likeliest tokens, including the one that reaches the limit")
-def filter_keeps_the_top_p(component, numbers, seen):
+def filter_keeps_the_top_p(component: Component, numbers: Numbers, seen: Observations) -> None:
     for top_p in (0.2, 0.5, 0.7, 0.9, 0.97):
         see_filtered(seen, component(logits=rows_of_logits(numbers, 3), **settings(top_p=top_p)), f"top_p {top_p}")
 
 
 @probe("filter_logits", "temperature, then top-k, then top-p on what is left")
-def filter_in_order(component, numbers, seen):
+def filter_in_order(component: Component, numbers: Numbers, seen: Observations) -> None:
     for given in (settings(2.0, None, 0.7), settings(0.4, None, 0.9), settings(1.0, 3, 0.7), settings(2.0, 4, 0.68)):
         reply = component(logits=rows_of_logits(numbers, 3), **given)
         see_filtered(seen, reply, ", ".join(f"{name} {value}" for name, value in given.items() if value is not None))
 
 
 @probe("filter_logits", "rows may be spread widely, and may have any leading axes")
-def filter_takes_leading_axes(component, numbers, seen):
+def filter_takes_leading_axes(component: Component, numbers: Numbers, seen: Observations) -> None:
     # In float32 the first probability is 1, and none is 0.
     spread = torch.tensor([70.0, 9.0, 5.0, 0.0, -3.0, -6.0, -9.0])
     wide = torch.stack([spread[numbers.permutation(7)] for _ in range(2)])
@@ -252,7 +257,7 @@ def filter_takes_leading_axes(component, numbers, seen):
 
 
 @probe("filter_logits", "a temperature of 0 or less is refused")
-def filter_refuses_cold(component, numbers, seen):
+def filter_refuses_cold(component: Component, numbers: Numbers, seen: Observations) -> None:
     for temperature in (0.0, -0.5):
         reply = component(logits=rows_of_logits(numbers, 3), **settings(temperature))
         seen.note(f"temperature {temperature}: answer", kind(reply), reply.given)
@@ -262,7 +267,7 @@ def filter_refuses_cold(component, numbers, seen):
 
 
 @probe("filter_logits", "the argument is not changed")
-def filter_changes_nothing(component, numbers, seen):
+def filter_changes_nothing(component: Component, numbers: Numbers, seen: Observations) -> None:
     for name, given in (("temperature", settings(0.5)), ("top_k", settings(top_k=2)), ("top_p", settings(top_p=0.5))):
         reply = component(logits=rows_of_logits(numbers, 3), **given)
         unchanged(seen, reply, name)
@@ -273,7 +278,7 @@ def filter_changes_nothing(component, numbers, seen):
 VOCAB, FEATURES, MAX_LEN = 11, 5, 7
 
 
-def text_model(numbers):
+def text_model(numbers: Numbers) -> TextModel:
     """Return a model whose answer depends on every token that it has read, and on its place.
 
     It is so sure of each answer that whoever draws where nothing should be drawn gets the likeliest token, too: a
@@ -283,12 +288,18 @@ def text_model(numbers):
     return TextModel(numbers.tensor(VOCAB, FEATURES), numbers.tensor(MAX_LEN, FEATURES), 1024 * head)
 
 
-def how(sample=False, temperature=1.0, top_k=None, top_p=None, generator=None):
+def how(
+    sample: bool = False,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    generator: RandomGenerator | None = None,
+) -> dict[str, Any]:
     """Return the arguments of generate after max_new_tokens, in order."""
     return dict(sample=sample, temperature=temperature, top_k=top_k, top_p=top_p, generator=generator)
 
 
-def see_text(seen, reply, tokens, label=""):
+def see_text(seen: Observations, reply: Reply, tokens: torch.Tensor, label: str = "") -> None:
     """Note the shape of a text, whether it begins with what was given, and the text."""
     for value in seen.see(reply, "text", label=label).values():
         begins = value.dim() == 2 and torch.equal(value[:, : tokens.shape[1]].long(), tokens)
@@ -297,7 +308,7 @@ def see_text(seen, reply, tokens, label=""):
 
 
 @probe("generate", "greedy: each new token is the likeliest one after the text so far", chooses=True)
-def text_is_greedy(component, numbers, seen):
+def text_is_greedy(component: Component, numbers: Numbers, seen: Observations) -> None:
     for batch, time, new in ((3, 2, 4), (1, 1, 5), (5, 3, 1)):
         tokens = token_ids(numbers, batch, time, high=VOCAB)
         reply = component(model=text_model(numbers), tokens=tokens, max_new_tokens=new, **how())
@@ -305,7 +316,7 @@ def text_is_greedy(component, numbers, seen):
 
 
 @probe("generate", "the model gets the last max_len tokens of a longer text", chooses=True)
-def text_outgrows_the_context(component, numbers, seen):
+def text_outgrows_the_context(component: Component, numbers: Numbers, seen: Observations) -> None:
     for time, new in ((5, 6), (7, 3), (10, 3)):
         tokens = token_ids(numbers, 3, time, high=VOCAB)
         reply = component(model=text_model(numbers), tokens=tokens, max_new_tokens=new, **how())
@@ -313,7 +324,7 @@ def text_outgrows_the_context(component, numbers, seen):
 
 
 @probe("generate", "the model is in evaluation mode, and no gradients are recorded", chooses=True)
-def text_without_dropout_and_gradients(component, numbers, seen):
+def text_without_dropout_and_gradients(component: Component, numbers: Numbers, seen: Observations) -> None:
     reply = component(model=text_model(numbers), tokens=token_ids(numbers, 2, 3, high=VOCAB), max_new_tokens=3, **how())
     use = reply.reports["model"]
     seen.note("modes in which the model was called", use["modes"], reply.given)
@@ -326,7 +337,7 @@ CHANCES = (0.34, 0.24, 0.18, 0.11, 0.08, 0.05)
 TEXTS, STEPS = 128, 15
 
 
-def drawing_model(numbers):
+def drawing_model(numbers: Numbers) -> tuple[TextModel, list[int]]:
     """Return a model with the probabilities above for every next token, and the order of the tokens by them."""
     order = numbers.permutation(len(CHANCES))
     head = torch.empty(1, len(CHANCES))
@@ -336,7 +347,7 @@ def drawing_model(numbers):
     return TextModel(torch.ones(len(CHANCES), 1), first_only, head), order
 
 
-DRAWS = {
+DRAWS: dict[str, dict[str, Any]] = {
     "plain": dict(),
     "temperature 0.002": dict(temperature=0.002),
     "temperature 1000": dict(temperature=1000.0),
@@ -348,7 +359,7 @@ DRAWS = {
 
 
 @probe("generate", "drawn tokens are those that the filters leave", chooses=True)
-def text_is_drawn_from_what_is_left(component, numbers, seen):
+def text_is_drawn_from_what_is_left(component: Component, numbers: Numbers, seen: Observations) -> None:
     tokens = torch.zeros(TEXTS, 2, dtype=torch.long)
     for label, given in DRAWS.items():
         model, order = drawing_model(numbers)
@@ -357,7 +368,7 @@ def text_is_drawn_from_what_is_left(component, numbers, seen):
             see_draws(seen, value, order, label, reply.given)
 
 
-def see_draws(seen, text, order, label, given):
+def see_draws(seen: Observations, text: torch.Tensor, order: list[int], label: str, given: str) -> None:
     """Note which tokens come in a text behind the first two, by their places in the order of probability."""
     new = text[:, 2:] if text.dim() == 2 else text.new_zeros(0, 0)
     alike = bool((new == new[:1]).all())
@@ -368,7 +379,7 @@ def see_draws(seen, text, order, label, given):
 
 
 @probe("generate", "greedy text is never drawn", chooses=True)
-def greedy_text_is_not_drawn(component, numbers, seen):
+def greedy_text_is_not_drawn(component: Component, numbers: Numbers, seen: Observations) -> None:
     model, order = drawing_model(numbers)
     tokens = torch.zeros(TEXTS, 2, dtype=torch.long)
     reply = component(model=model, tokens=tokens, max_new_tokens=STEPS, **how(), seed=5)
@@ -377,10 +388,11 @@ def greedy_text_is_not_drawn(component, numbers, seen):
 
 
 @probe("generate", "the draws are those of torch.multinomial with the given generator", chooses=True)
-def text_is_drawn_with_the_generator(component, numbers, seen):
+def text_is_drawn_with_the_generator(component: Component, numbers: Numbers, seen: Observations) -> None:
     tokens = torch.zeros(7, 2, dtype=torch.long)
     model, _ = drawing_model(numbers)
-    for label, given in (("plain", {}), ("filtered", dict(temperature=1.5, top_k=5, top_p=0.9))):
+    ways: dict[str, dict[str, Any]] = {"plain": {}, "filtered": dict(temperature=1.5, top_k=5, top_p=0.9)}
+    for label, given in ways.items():
         options = how(True, **given, generator=RandomGenerator(11))
         replies = [component(model=model, tokens=tokens, max_new_tokens=9, **options, seed=seed) for seed in (1, 2)]
         reply = replies[0]
@@ -397,7 +409,7 @@ def text_is_drawn_with_the_generator(component, numbers, seen):
 
 
 @probe("generate", "the argument is not changed", chooses=True)
-def text_changes_nothing(component, numbers, seen):
+def text_changes_nothing(component: Component, numbers: Numbers, seen: Observations) -> None:
     unchanged(
         seen,
         component(model=text_model(numbers), tokens=token_ids(numbers, 2, 9, high=VOCAB), max_new_tokens=3, **how()),
@@ -406,10 +418,10 @@ def text_changes_nothing(component, numbers, seen):
 
 # generate_with_cache
 
-GPT = dict(vocab_size=31, embed_dim=10, num_heads=2, ff_dim=13, num_layers=2, max_len=13)
+GPT: dict[str, Any] = dict(vocab_size=31, embed_dim=10, num_heads=2, ff_dim=13, num_layers=2, max_len=13)
 
 
-def gpt(numbers):
+def gpt(numbers: Numbers) -> Gpt:
     """Return a small GPT-2 whose text changes with every token, every place and every layer."""
     weights = model_weights(numbers, GPT)
     for name in weights:
@@ -419,7 +431,7 @@ def gpt(numbers):
 
 
 @probe("generate_with_cache", "the text is the one that the model writes without a cache", chooses=True)
-def cached_text_is_the_same(component, numbers, seen):
+def cached_text_is_the_same(component: Component, numbers: Numbers, seen: Observations) -> None:
     for batch, time, new in ((7, 3, 10), (2, 1, 9), (5, 9, 1)):
         tokens = token_ids(numbers, batch, time, high=31)
         reply = component(model=gpt(numbers), tokens=tokens, max_new_tokens=new, **how())
@@ -427,7 +439,7 @@ def cached_text_is_the_same(component, numbers, seen):
 
 
 @probe("generate_with_cache", "no token passes through a layer twice", chooses=True)
-def cached_keys_are_kept(component, numbers, seen):
+def cached_keys_are_kept(component: Component, numbers: Numbers, seen: Observations) -> None:
     tokens = token_ids(numbers, 2, 4, high=31)
     reply = component(model=gpt(numbers), tokens=tokens, max_new_tokens=8, **how())
     see_text(seen, reply, tokens)  # few steps are no merit where the text is wrong
@@ -436,7 +448,7 @@ def cached_keys_are_kept(component, numbers, seen):
 
 
 @probe("generate_with_cache", "once the context slides, everything is computed anew", chooses=True)
-def cached_text_outgrows_the_context(component, numbers, seen):
+def cached_text_outgrows_the_context(component: Component, numbers: Numbers, seen: Observations) -> None:
     for time, new in ((10, 8), (13, 3), (17, 3)):
         tokens = token_ids(numbers, 7, time, high=31)
         reply = component(model=gpt(numbers), tokens=tokens, max_new_tokens=new, **how())
@@ -444,9 +456,10 @@ def cached_text_outgrows_the_context(component, numbers, seen):
 
 
 @probe("generate_with_cache", "drawn text is the same as that of generate", chooses=True)
-def cached_text_is_drawn(component, numbers, seen):
+def cached_text_is_drawn(component: Component, numbers: Numbers, seen: Observations) -> None:
     tokens, model = token_ids(numbers, 7, 3, high=31), gpt(numbers)
-    for label, given in (("plain", {}), ("filtered", dict(temperature=1.5, top_k=20, top_p=0.95))):
+    ways: dict[str, dict[str, Any]] = {"plain": {}, "filtered": dict(temperature=1.5, top_k=20, top_p=0.95)}
+    for label, given in ways.items():
         options = how(True, **given, generator=RandomGenerator(11))
         reply = component(model=model, tokens=tokens, max_new_tokens=7, **options)
         seen.note("answer", kind(reply), reply.given, label)
@@ -457,7 +470,7 @@ def cached_text_is_drawn(component, numbers, seen):
 
 
 @probe("generate_with_cache", "the argument is not changed", chooses=True)
-def cached_text_changes_nothing(component, numbers, seen):
+def cached_text_changes_nothing(component: Component, numbers: Numbers, seen: Observations) -> None:
     unchanged(seen, component(model=gpt(numbers), tokens=token_ids(numbers, 2, 5, high=31), max_new_tokens=3, **how()))
 
 
@@ -465,12 +478,12 @@ def cached_text_changes_nothing(component, numbers, seen):
 
 
 @probe("language_model_bug_input", "logits are finite numbers, and tokens are ids of their vocabulary")
-def bug_input_fits(component, numbers, seen):
+def bug_input_fits(component: Component, numbers: Numbers, seen: Observations) -> None:
     see_fit(seen, component(), _misfit, given="nothing")
 
 
 @probe("language_model_bug_input", "a token that was written before gets a larger logit")
-def bug_input_shows_the_bug(component, numbers, seen):
+def bug_input_shows_the_bug(component: Component, numbers: Numbers, seen: Observations) -> None:
     see_effect(
         seen,
         "broken_repetition_penalty on your input",
@@ -481,7 +494,7 @@ def bug_input_shows_the_bug(component, numbers, seen):
     )
 
 
-def _misfit(given):
+def _misfit(given: Any) -> str:
     """Return what is wrong with an input for a repetition penalty, or nothing."""
     if not isinstance(given, (tuple, list)) or len(given) != 2:
         return "is not (logits, tokens)"
@@ -501,7 +514,7 @@ def _misfit(given):
     return ""
 
 
-def _effect(logits, tokens):
+def _effect(logits: torch.Tensor, tokens: torch.Tensor) -> str:
     """Say whether a written token gains by the broken penalty, and if not, what kind of input it is."""
     logits, tokens = logits.double(), tokens.long()
     gain = broken_repetition_penalty(logits, tokens) - logits

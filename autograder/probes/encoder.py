@@ -1,12 +1,16 @@
 """What is observed of the components of lesson 1. Sizes are distinct primes, so a swapped axis shows."""
 
+from typing import Any
+
 import torch
 
 from workbench import parts
 from workbench.broken.encoder import broken_encoder_layer
 
+from ..calling.local import Reply
+from ..calling.numbers import Numbers
 from ..calling.stubs import Activation
-from . import kind, probe
+from . import Component, Observations, kind, probe
 from .bugs import far_apart, is_mask, is_sequence, loaded, mask_or_none, see_effect, see_fit
 from .see import (
     dropout_stages,
@@ -21,17 +25,17 @@ from .see import (
 )
 from .weights import FORMS, doubled, feed_forward, layer, linear, stack
 
-SIZES = dict(embed_dim=10, num_heads=2, ff_dim=11)
+SIZES: dict[str, Any] = dict(embed_dim=10, num_heads=2, ff_dim=11)
 BATCH, TIME = 3, 7
 
 
 # FeedForward
 
-FEED_FORWARD = dict(embed_dim=5, ff_dim=11)
+FEED_FORWARD: dict[str, Any] = dict(embed_dim=5, ff_dim=11)
 
 
 @probe("FeedForward", "it has two linear layers, up_proj and down_proj")
-def feed_forward_has_two_layers(component, numbers, seen):
+def feed_forward_has_two_layers(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights = feed_forward(numbers, "", **FEED_FORWARD)
     reply = component(x=numbers.tensor(BATCH, TIME, 5), build=FEED_FORWARD, weights=weights)
     seen.answer(reply)
@@ -39,7 +43,7 @@ def feed_forward_has_two_layers(component, numbers, seen):
 
 
 @probe("FeedForward", "up, activation, down: in this order")
-def feed_forward_computes(component, numbers, seen):
+def feed_forward_computes(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights = feed_forward(numbers, "", **FEED_FORWARD)
     for leading in ((BATCH, TIME), (TIME,)):
         reply = component(x=numbers.tensor(*leading, 5), build=FEED_FORWARD, weights=weights)
@@ -47,7 +51,7 @@ def feed_forward_computes(component, numbers, seen):
 
 
 @probe("FeedForward", "each position is treated alone")
-def feed_forward_treats_positions_alone(component, numbers, seen):
+def feed_forward_treats_positions_alone(component: Component, numbers: Numbers, seen: Observations) -> None:
     # As many positions as features: whoever mixes positions meets no error here.
     weights, x = feed_forward(numbers, "", **FEED_FORWARD), numbers.tensor(BATCH, 5, 5)
     before, after = (component(x=given, build=FEED_FORWARD, weights=weights) for given in (x, nudged(x, 3)))
@@ -56,7 +60,7 @@ def feed_forward_treats_positions_alone(component, numbers, seen):
 
 
 @probe("FeedForward", "the activation is the one that was asked for")
-def feed_forward_takes_an_activation(component, numbers, seen):
+def feed_forward_takes_an_activation(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights = feed_forward(numbers, "", **FEED_FORWARD)
     for name in ("gelu", "tanh"):
         reply = component(
@@ -66,7 +70,7 @@ def feed_forward_takes_an_activation(component, numbers, seen):
 
 
 @probe("FeedForward", "dropout acts on the hidden numbers, in training only")
-def feed_forward_drops_hidden_numbers(component, numbers, seen):
+def feed_forward_drops_hidden_numbers(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights, x = feed_forward(numbers, "", **FEED_FORWARD), numbers.tensor(BATCH, TIME, 5)
     build = FEED_FORWARD | dict(dropout=1.0)
     for label, training in (("evaluation", False), ("training, all dropped", True)):
@@ -85,7 +89,7 @@ def feed_forward_drops_hidden_numbers(component, numbers, seen):
 
 
 @probe("FeedForward", "gradients reach the input and all parameters")
-def feed_forward_passes_gradients(component, numbers, seen):
+def feed_forward_passes_gradients(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights = doubled(feed_forward(numbers, "", **FEED_FORWARD))
     see_gradients(
         seen, component(x=numbers.tensor(BATCH, TIME, 5).double(), build=FEED_FORWARD, weights=weights, gradients=True)
@@ -93,7 +97,7 @@ def feed_forward_passes_gradients(component, numbers, seen):
 
 
 @probe("FeedForward", "the argument is not changed")
-def feed_forward_changes_nothing(component, numbers, seen):
+def feed_forward_changes_nothing(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights = feed_forward(numbers, "", **FEED_FORWARD)
     reply = component(x=numbers.tensor(BATCH, TIME, 5), build=FEED_FORWARD, weights=weights)
     unchanged(seen, reply)
@@ -102,7 +106,7 @@ def feed_forward_changes_nothing(component, numbers, seen):
 # GatedFeedForward
 
 
-def gated(numbers, embed_dim, ff_dim):
+def gated(numbers: Numbers, embed_dim: int, ff_dim: int) -> dict[str, torch.Tensor]:
     """Return the weights of a gated feed-forward network."""
     return (
         linear(numbers, "gate_proj", embed_dim, ff_dim, bias=False)
@@ -112,7 +116,7 @@ def gated(numbers, embed_dim, ff_dim):
 
 
 @probe("GatedFeedForward", "it has three linear layers without bias: gate_proj, up_proj and down_proj")
-def gated_has_three_layers(component, numbers, seen):
+def gated_has_three_layers(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights = gated(numbers, **FEED_FORWARD)
     reply = component(x=numbers.tensor(BATCH, TIME, 5), build=FEED_FORWARD, weights=weights)
     seen.answer(reply)
@@ -120,7 +124,7 @@ def gated_has_three_layers(component, numbers, seen):
 
 
 @probe("GatedFeedForward", "the activated gate multiplies the other branch")
-def gated_computes(component, numbers, seen):
+def gated_computes(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights = gated(numbers, **FEED_FORWARD)
     for leading in ((BATCH, TIME), (TIME,)):
         reply = component(x=numbers.tensor(*leading, 5), build=FEED_FORWARD, weights=weights)
@@ -128,7 +132,7 @@ def gated_computes(component, numbers, seen):
 
 
 @probe("GatedFeedForward", "the activation is the one that was asked for")
-def gated_takes_an_activation(component, numbers, seen):
+def gated_takes_an_activation(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights = gated(numbers, **FEED_FORWARD)
     for name in ("gelu", "sigmoid"):
         reply = component(
@@ -138,7 +142,7 @@ def gated_takes_an_activation(component, numbers, seen):
 
 
 @probe("GatedFeedForward", "dropout acts on the hidden numbers, in training only")
-def gated_drops_hidden_numbers(component, numbers, seen):
+def gated_drops_hidden_numbers(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights, x = gated(numbers, **FEED_FORWARD), numbers.tensor(BATCH, TIME, 5)
     build = FEED_FORWARD | dict(dropout=1.0)
     for label, training in (("evaluation", False), ("training, all dropped", True)):
@@ -156,7 +160,7 @@ def gated_drops_hidden_numbers(component, numbers, seen):
 
 
 @probe("GatedFeedForward", "gradients reach the input and all parameters")
-def gated_passes_gradients(component, numbers, seen):
+def gated_passes_gradients(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights = doubled(gated(numbers, **FEED_FORWARD))
     see_gradients(
         seen, component(x=numbers.tensor(BATCH, TIME, 5).double(), build=FEED_FORWARD, weights=weights, gradients=True)
@@ -164,7 +168,7 @@ def gated_passes_gradients(component, numbers, seen):
 
 
 @probe("GatedFeedForward", "the argument is not changed")
-def gated_changes_nothing(component, numbers, seen):
+def gated_changes_nothing(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights = gated(numbers, **FEED_FORWARD)
     reply = component(x=numbers.tensor(BATCH, TIME, 5), build=FEED_FORWARD, weights=weights)
     unchanged(seen, reply)
@@ -174,7 +178,7 @@ def gated_changes_nothing(component, numbers, seen):
 
 
 @probe("EncoderLayer", "it has the parameters of the contract, each of its own")
-def encoder_layer_has_its_parameters(component, numbers, seen):
+def encoder_layer_has_its_parameters(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights = layer(numbers, **SIZES)
     reply = component(x=numbers.tensor(BATCH, TIME, 10), build=SIZES, weights=weights)
     seen.answer(reply)
@@ -182,7 +186,7 @@ def encoder_layer_has_its_parameters(component, numbers, seen):
 
 
 @probe("EncoderLayer", "if all sublayers return 0, only the residual path is left")
-def encoder_layer_keeps_the_residual_path(component, numbers, seen):
+def encoder_layer_keeps_the_residual_path(component: Component, numbers: Numbers, seen: Observations) -> None:
     silent = ("self_attention.out_proj", "feed_forward.down_proj")
     weights = {
         name: torch.zeros_like(tensor) if name.startswith(silent) else tensor
@@ -194,19 +198,19 @@ def encoder_layer_keeps_the_residual_path(component, numbers, seen):
 
 
 @probe("EncoderLayer", "post-norm: each sublayer's output is added to its input, and the sum is normalised")
-def encoder_layer_in_post_norm_form(component, numbers, seen):
+def encoder_layer_in_post_norm_form(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights = layer(numbers, **SIZES)
     see_all(seen, component(x=numbers.tensor(BATCH, TIME, 10), build=SIZES, weights=weights), "x", "weights")
 
 
 @probe("EncoderLayer", "pre-norm: each sublayer gets the normalised input, and its output is added to the input itself")
-def encoder_layer_in_pre_norm_form(component, numbers, seen):
+def encoder_layer_in_pre_norm_form(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights, build = layer(numbers, **SIZES), SIZES | dict(norm_first=True)
     see_all(seen, component(x=numbers.tensor(BATCH, TIME, 10), build=build, weights=weights), "x", "weights")
 
 
 @probe("EncoderLayer", "without a mask every position sees every position")
-def encoder_layer_sees_everything(component, numbers, seen):
+def encoder_layer_sees_everything(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights, x = layer(numbers, **SIZES), numbers.tensor(BATCH, TIME, 10)
     for position in (0, TIME - 1):
         before, after = (component(x=given, build=SIZES, weights=weights) for given in (x, nudged(x, position)))
@@ -214,7 +218,7 @@ def encoder_layer_sees_everything(component, numbers, seen):
 
 
 @probe("EncoderLayer", "what the mask hides has no influence")
-def encoder_layer_obeys_the_mask(component, numbers, seen):
+def encoder_layer_obeys_the_mask(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights = layer(numbers, **SIZES)
     shapes = ((TIME, TIME), (BATCH, 1, TIME), (BATCH, TIME, TIME), (TIME, TIME))
     for (label, norm_first), shape in zip([*FORMS.items()] * 2, shapes, strict=True):
@@ -223,7 +227,7 @@ def encoder_layer_obeys_the_mask(component, numbers, seen):
         see_all(seen, reply, "x", "weights", label=f"{label}, mask {list(shape)}", mask=dict(weights=mask))
 
 
-def see_padding(seen, padded, short):
+def see_padding(seen: Observations, padded: Reply, short: Reply) -> None:
     """Note whether 5 tokens change where padding follows them, as in `padded`, from what they are in `short`."""
     one, other = first(padded), first(short)
     if one is not None and other is not None and one.dim() == 3:
@@ -232,7 +236,7 @@ def see_padding(seen, padded, short):
 
 
 @probe("EncoderLayer", "padding changes nothing for the tokens in front of it")
-def encoder_layer_ignores_padding(component, numbers, seen):
+def encoder_layer_ignores_padding(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights, x = layer(numbers, **SIZES), numbers.tensor(BATCH, TIME, 10)
     tokens = torch.arange(TIME).expand(BATCH, 1, TIME) < 5
     padded = component(x=x, mask=tokens, build=SIZES, weights=weights)
@@ -241,21 +245,21 @@ def encoder_layer_ignores_padding(component, numbers, seen):
 
 
 @probe("EncoderLayer", "positions, sequences, heads and features may be equally many")
-def encoder_layer_with_equal_sizes(component, numbers, seen):
-    sizes = dict(embed_dim=4, num_heads=4, ff_dim=4)
+def encoder_layer_with_equal_sizes(component: Component, numbers: Numbers, seen: Observations) -> None:
+    sizes: dict[str, Any] = dict(embed_dim=4, num_heads=4, ff_dim=4)
     mask = numbers.mask(4, 4, 4)
     reply = component(x=numbers.tensor(4, 4, 4), mask=mask, build=sizes, weights=layer(numbers, **sizes))
     see_all(seen, reply, "x", "weights", mask=dict(weights=mask))
 
 
 @probe("EncoderLayer", "the feed-forward network gets the activation")
-def encoder_layer_passes_the_activation(component, numbers, seen):
+def encoder_layer_passes_the_activation(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights, build = layer(numbers, **SIZES), SIZES | dict(activation=Activation("gelu"))
     see_all(seen, component(x=numbers.tensor(BATCH, TIME, 10), build=build, weights=weights), "x", "weights")
 
 
 @probe("EncoderLayer", "dropout acts on the sublayers' outputs, in training only")
-def encoder_layer_drops_outputs(component, numbers, seen):
+def encoder_layer_drops_outputs(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights, x = layer(numbers, **SIZES), numbers.tensor(BATCH, TIME, 10)
     for label, norm_first in FORMS.items():
         build = SIZES | dict(dropout=1.0, norm_first=norm_first)
@@ -265,7 +269,7 @@ def encoder_layer_drops_outputs(component, numbers, seen):
 
 
 @probe("EncoderLayer", "dropout acts inside the sublayers as well")
-def encoder_layer_drops_inside(component, numbers, seen):
+def encoder_layer_drops_inside(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights = layer(numbers, embed_dim=2, ff_dim=1)
     dropout_stages(
         seen,
@@ -279,7 +283,7 @@ def encoder_layer_drops_inside(component, numbers, seen):
 
 
 @probe("EncoderLayer", "gradients reach the input and all parameters")
-def encoder_layer_passes_gradients(component, numbers, seen):
+def encoder_layer_passes_gradients(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights, x = doubled(layer(numbers, **SIZES)), numbers.tensor(BATCH, TIME, 10).double()
     for label, norm_first in FORMS.items():
         reply = component(x=x, build=SIZES | dict(norm_first=norm_first), weights=weights, gradients=True)
@@ -287,7 +291,7 @@ def encoder_layer_passes_gradients(component, numbers, seen):
 
 
 @probe("EncoderLayer", "the arguments are not changed")
-def encoder_layer_changes_nothing(component, numbers, seen):
+def encoder_layer_changes_nothing(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights = layer(numbers, **SIZES)
     for label, norm_first in FORMS.items():
         reply = component(
@@ -303,7 +307,7 @@ def encoder_layer_changes_nothing(component, numbers, seen):
 
 
 @probe("Encoder", "it has as many layers as asked for, each with parameters of its own, and a final norm if pre-norm")
-def encoder_has_its_parameters(component, numbers, seen):
+def encoder_has_its_parameters(component: Component, numbers: Numbers, seen: Observations) -> None:
     for label, norm_first, num_layers in (("post-norm", False, 3), ("pre-norm", True, 2)):
         weights = stack(numbers, num_layers, norm_first, **SIZES)
         reply = component(
@@ -316,26 +320,26 @@ def encoder_has_its_parameters(component, numbers, seen):
 
 
 @probe("Encoder", "post-norm: each layer works on the output of the one before it")
-def encoder_in_post_norm_form(component, numbers, seen):
+def encoder_in_post_norm_form(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights = stack(numbers, 3, **SIZES)
     reply = component(x=numbers.tensor(BATCH, TIME, 10), build=SIZES | dict(num_layers=3), weights=weights)
     see_stack(seen, reply, "x", "weights")
 
 
 @probe("Encoder", "pre-norm: the final norm comes after the last layer")
-def encoder_in_pre_norm_form(component, numbers, seen):
+def encoder_in_pre_norm_form(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights, build = stack(numbers, 2, True, **SIZES), SIZES | dict(num_layers=2, norm_first=True)
     see_stack(seen, component(x=numbers.tensor(BATCH, TIME, 10), build=build, weights=weights), "x", "weights")
 
 
 @probe("Encoder", "a stack may have a single layer")
-def encoder_of_one_layer(component, numbers, seen):
+def encoder_of_one_layer(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights, build = stack(numbers, 1, **SIZES), SIZES | dict(num_layers=1)
     see_stack(seen, component(x=numbers.tensor(BATCH, TIME, 10), build=build, weights=weights), "x", "weights")
 
 
 @probe("Encoder", "every layer obeys the mask")
-def encoder_obeys_the_mask(component, numbers, seen):
+def encoder_obeys_the_mask(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights = stack(numbers, 2, **SIZES)
     for shape in ((BATCH, 1, TIME), (TIME, TIME)):
         mask, x = numbers.mask(*shape), numbers.tensor(BATCH, TIME, 10)
@@ -344,7 +348,7 @@ def encoder_obeys_the_mask(component, numbers, seen):
 
 
 @probe("Encoder", "padding changes nothing for the tokens in front of it")
-def encoder_ignores_padding(component, numbers, seen):
+def encoder_ignores_padding(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights, x, build = stack(numbers, 2, **SIZES), numbers.tensor(BATCH, TIME, 10), SIZES | dict(num_layers=2)
     tokens = torch.arange(TIME).expand(BATCH, 1, TIME) < 5
     padded = component(x=x, mask=tokens, build=build, weights=weights)
@@ -353,13 +357,13 @@ def encoder_ignores_padding(component, numbers, seen):
 
 
 @probe("Encoder", "the layers get the activation")
-def encoder_passes_the_activation(component, numbers, seen):
+def encoder_passes_the_activation(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights, build = stack(numbers, 2, **SIZES), SIZES | dict(num_layers=2, activation=Activation("gelu"))
     see_stack(seen, component(x=numbers.tensor(BATCH, TIME, 10), build=build, weights=weights), "x", "weights")
 
 
 @probe("Encoder", "the layers get the dropout, which acts in training only")
-def encoder_passes_the_dropout(component, numbers, seen):
+def encoder_passes_the_dropout(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights, x = stack(numbers, 2, **SIZES), numbers.tensor(BATCH, TIME, 10)
     build = SIZES | dict(num_layers=2, dropout=1.0)
     for label, training in (("evaluation", False), ("training, all dropped", True)):
@@ -367,7 +371,7 @@ def encoder_passes_the_dropout(component, numbers, seen):
 
 
 @probe("Encoder", "gradients reach the input and all parameters")
-def encoder_passes_gradients(component, numbers, seen):
+def encoder_passes_gradients(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights = doubled(stack(numbers, 2, True, **SIZES))
     reply = component(
         x=numbers.tensor(BATCH, TIME, 10).double(),
@@ -379,7 +383,7 @@ def encoder_passes_gradients(component, numbers, seen):
 
 
 @probe("Encoder", "the arguments are not changed")
-def encoder_changes_nothing(component, numbers, seen):
+def encoder_changes_nothing(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights = stack(numbers, 2, **SIZES)
     reply = component(
         x=numbers.tensor(BATCH, TIME, 10),
@@ -392,21 +396,21 @@ def encoder_changes_nothing(component, numbers, seen):
 
 # encoder_bug_input: the learner supplies an input, the probe runs the broken layer and a right one on it
 
-BUG_SIZES = dict(embed_dim=8, num_heads=2, ff_dim=11)
+BUG_SIZES: dict[str, Any] = dict(embed_dim=8, num_heads=2, ff_dim=11)
 
 
 @probe("encoder_bug_input", "x and mask fit together, and x holds finite numbers")
-def bug_input_fits(component, numbers, seen):
+def bug_input_fits(component: Component, numbers: Numbers, seen: Observations) -> None:
     see_fit(seen, component(), _misfit)
 
 
 @probe("encoder_bug_input", "the broken layer gives a wrong output for it")
-def bug_input_shows_the_bug(component, numbers, seen):
+def bug_input_shows_the_bug(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights = layer(numbers, **BUG_SIZES)
-    see_effect(seen, "broken_encoder_layer on your input", component(), _misfit, lambda given: _effect(*given, weights))
+    see_effect(seen, "broken_encoder_layer on your input", component(), _misfit, lambda given: _effect(weights, *given))
 
 
-def _misfit(given):
+def _misfit(given: Any) -> str:
     """Return what is wrong with an input for an encoder layer, or nothing."""
     if not isinstance(given, (tuple, list)) or len(given) != 2:
         return "is not (x, mask)"
@@ -418,7 +422,7 @@ def _misfit(given):
     return ""
 
 
-def _effect(x, mask, weights):
+def _effect(weights: dict[str, torch.Tensor], x: torch.Tensor, mask: torch.Tensor | str | None) -> str:
     """Say whether the bug shows on an input, and if not, what kind of input it is."""
     right, mask = loaded(parts.EncoderLayer(**BUG_SIZES), weights), mask_or_none(mask)
     with torch.no_grad():

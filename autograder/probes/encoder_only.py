@@ -1,14 +1,18 @@
 """What is observed of the components of lesson 3. Sizes are distinct primes, so a swapped axis shows."""
 
 import functools
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 
 from workbench import classification, parts
 from workbench.broken.encoder_only import broken_classify
 
+from ..calling.local import Reply
+from ..calling.numbers import Numbers
 from ..calling.stubs import Activation, RandomGenerator
-from . import kind, probe
+from . import Component, Observations, kind, probe
 from .bugs import see_effect, see_fit
 from .see import (
     first,
@@ -25,15 +29,17 @@ from .weights import of_model
 # SequenceClassifier
 
 CLS, PAD = 16, 2
-SIZES = dict(vocab_size=17, embed_dim=12, num_heads=3, ff_dim=13, num_layers=2, max_len=7, num_classes=5, pad_id=PAD)
+SIZES: dict[str, Any] = dict(
+    vocab_size=17, embed_dim=12, num_heads=3, ff_dim=13, num_layers=2, max_len=7, num_classes=5, pad_id=PAD
+)
 
 
-def model_weights(numbers, build):
+def model_weights(numbers: Numbers, build: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     """Return numbers for all parameters of the contract."""
     return of_model(numbers, parts.SequenceClassifier(**build))
 
 
-def texts(numbers, *lengths, time=7, pad_id=PAD):
+def texts(numbers: Numbers, *lengths: int, time: int = 7, pad_id: int = PAD) -> torch.Tensor:
     """Return texts [batch, time] of these lengths, [CLS] first, the rest padding; no other token is padding."""
     tokens = token_ids(numbers, len(lengths), time, low=3, high=16)
     tokens[:, 0] = CLS
@@ -42,16 +48,16 @@ def texts(numbers, *lengths, time=7, pad_id=PAD):
     return tokens
 
 
-def differ(one, other):
+def differ(one: Reply, other: Reply) -> str:
     """Say whether the logits of two replies differ: "yes", "no", "cannot be told"."""
-    one, other = first(one), first(other)
-    if one is None or other is None or one.shape != other.shape:
+    ours, theirs = first(one), first(other)
+    if ours is None or theirs is None or ours.shape != theirs.shape:
         return "cannot be told"
-    return "yes" if not torch.allclose(one, other, atol=1e-4) else "no"
+    return "yes" if not torch.allclose(ours, theirs, atol=1e-4) else "no"
 
 
 @probe("SequenceClassifier", "embedding, norm, encoder, pooler and head have the parameters of the contract")
-def classifier_has_its_parameters(component, numbers, seen):
+def classifier_has_its_parameters(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights = model_weights(numbers, SIZES)
     reply = component(tokens=texts(numbers, 7, 7, 7), build=SIZES, weights=weights)
     seen.answer(reply)
@@ -59,7 +65,7 @@ def classifier_has_its_parameters(component, numbers, seen):
 
 
 @probe("SequenceClassifier", "the head reads only the first token")
-def classifier_reads_the_first_token(component, numbers, seen):
+def classifier_reads_the_first_token(component: Component, numbers: Numbers, seen: Observations) -> None:
     # With silent attention no position learns anything of another one.
     weights, tokens = model_weights(numbers, SIZES), texts(numbers, 5, 3, 5, time=5)
     weights |= {name: torch.zeros_like(tensor) for name, tensor in weights.items() if "out_proj" in name}
@@ -75,7 +81,7 @@ def classifier_reads_the_first_token(component, numbers, seen):
 
 
 @probe("SequenceClassifier", "through attention every token has an influence on the logits")
-def classifier_sees_all_tokens(component, numbers, seen):
+def classifier_sees_all_tokens(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights, tokens = model_weights(numbers, SIZES), texts(numbers, 7, 7)
     other = tokens.clone()
     other[:, 6] = 3 + (tokens[:, 6] - 3 + 5) % 13
@@ -84,25 +90,25 @@ def classifier_sees_all_tokens(component, numbers, seen):
 
 
 @probe("SequenceClassifier", "tokens go through embedding, norm, encoder, pooler and head")
-def classifier_computes(component, numbers, seen):
+def classifier_computes(component: Component, numbers: Numbers, seen: Observations) -> None:
     tokens = texts(numbers, 7, 7, 7)
     see_model(seen, component(tokens=tokens, build=SIZES, weights=model_weights(numbers, SIZES)), padding=tokens == PAD)
 
 
 @probe("SequenceClassifier", "no token attends to padding")
-def classifier_hides_padding(component, numbers, seen):
+def classifier_hides_padding(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights, tokens = model_weights(numbers, SIZES), texts(numbers, 7, 4, 2)
     padded = component(tokens=tokens, build=SIZES, weights=weights)
     see_model(seen, padded, padding=tokens == PAD)
     short = component(tokens=tokens[1:2, :4], build=SIZES, weights=weights)
-    alone = first(short)
-    if first(padded) is not None and alone is not None and len(first(padded)) == 3:
-        same = torch.allclose(first(padded)[1:2], alone, atol=1e-4) if alone.dim() == 2 else False
+    together, alone = first(padded), first(short)
+    if together is not None and alone is not None and len(together) == 3:
+        same = torch.allclose(together[1:2], alone, atol=1e-4) if alone.dim() == 2 else False
         seen.note("logits of a text change if padding follows", "no" if same else "yes", padded.given)
 
 
 @probe("SequenceClassifier", "padding is the token that pad_id names")
-def classifier_takes_a_pad_id(component, numbers, seen):
+def classifier_takes_a_pad_id(component: Component, numbers: Numbers, seen: Observations) -> None:
     for pad_id in (0, 15):
         build = SIZES | dict(pad_id=pad_id)
         tokens = texts(numbers, 7, 3, pad_id=pad_id).clamp(max=14 if pad_id == 15 else 16)
@@ -113,14 +119,14 @@ def classifier_takes_a_pad_id(component, numbers, seen):
 
 
 @probe("SequenceClassifier", "texts, tokens, heads and classes may be equally many")
-def classifier_with_equal_sizes(component, numbers, seen):
+def classifier_with_equal_sizes(component: Component, numbers: Numbers, seen: Observations) -> None:
     build = SIZES | dict(embed_dim=4, num_heads=4, ff_dim=4, num_classes=4, max_len=4, num_layers=1)
     tokens = texts(numbers, 4, 3, 2, 4, time=4)
     see_model(seen, component(tokens=tokens, build=build, weights=model_weights(numbers, build)), padding=tokens == PAD)
 
 
 @probe("SequenceClassifier", "the activation is GELU, or the one that was asked for")
-def classifier_passes_the_activation(component, numbers, seen):
+def classifier_passes_the_activation(component: Component, numbers: Numbers, seen: Observations) -> None:
     tokens, weights = texts(numbers, 5, 5, time=5), model_weights(numbers, SIZES)
     for name in ("its own", "tanh"):
         build = SIZES if name == "its own" else SIZES | dict(activation=Activation(name))
@@ -129,7 +135,7 @@ def classifier_passes_the_activation(component, numbers, seen):
 
 
 @probe("SequenceClassifier", "dropout acts in training only, on the embedding and in the encoder")
-def classifier_drops_in_training(component, numbers, seen):
+def classifier_drops_in_training(component: Component, numbers: Numbers, seen: Observations) -> None:
     tokens, weights, build = texts(numbers, 5, 4, time=5), model_weights(numbers, SIZES), SIZES | dict(dropout=1.0)
     for when, training in (("evaluation", False), ("training, all dropped", True)):
         reply = component(tokens=tokens, build=build, weights=weights, training=training)
@@ -137,7 +143,7 @@ def classifier_drops_in_training(component, numbers, seen):
 
 
 @probe("SequenceClassifier", "one layer or three, one head or four, two classes, a text of one token")
-def classifier_comes_in_sizes(component, numbers, seen):
+def classifier_comes_in_sizes(component: Component, numbers: Numbers, seen: Observations) -> None:
     for layers, heads, time in ((1, 4, 1), (3, 1, 7)):
         build, tokens = SIZES | dict(num_layers=layers, num_heads=heads, num_classes=2), texts(numbers, 7, 7, time=time)
         reply = component(tokens=tokens, build=build, weights=model_weights(numbers, build))
@@ -145,7 +151,7 @@ def classifier_comes_in_sizes(component, numbers, seen):
 
 
 @probe("SequenceClassifier", "a sequence longer than max_len is refused")
-def classifier_refuses_long_sequences(component, numbers, seen):
+def classifier_refuses_long_sequences(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights = model_weights(numbers, SIZES)
     reply = component(tokens=texts(numbers, 8, 8, time=8), build=SIZES, weights=weights)
     seen.note("answer", kind(reply), reply.given)
@@ -156,7 +162,7 @@ def classifier_refuses_long_sequences(component, numbers, seen):
 VOCAB, MASK, SPECIAL = 41, 7, (0, 3, 5, 7)  # padding, [CLS], [SEP], [MASK]
 
 
-def long_texts(numbers, batch=120, time=500):
+def long_texts(numbers: Numbers, batch: int = 120, time: int = 500) -> torch.Tensor:
     """Return texts in which only even ids from 8 on occur, between [CLS] and [SEP], with padding behind some."""
     places = torch.arange(batch * time).reshape(batch, time)
     first = numbers.permutation(17)[0]
@@ -169,14 +175,16 @@ def long_texts(numbers, batch=120, time=500):
 GENERATOR = RandomGenerator(3)
 
 
-def how(special_ids=SPECIAL, probability=0.15, generator=GENERATOR):
+def how(
+    special_ids: Iterable[int] = SPECIAL, probability: float = 0.15, generator: RandomGenerator | None = GENERATOR
+) -> dict[str, Any]:
     """Return the arguments of mask_tokens after the tokens, in order."""
     return dict(
         mask_id=MASK, vocab_size=VOCAB, special_ids=list(special_ids), probability=probability, generator=generator
     )
 
 
-def see_masked(seen, reply, tokens, label, many=True):
+def see_masked(seen: Observations, reply: Reply, tokens: torch.Tensor, label: str, many: bool = True) -> None:
     """Note which tokens have a label, and what became of them; which random tokens come only where there are many."""
     found = seen.see(reply, "inputs", "labels", label=label)
     if not found or any(value.shape != tokens.shape for value in found.values()):
@@ -203,36 +211,36 @@ def see_masked(seen, reply, tokens, label, many=True):
         seen.note(name, value, reply.given, label)
 
 
-def alike(chosen):
+def alike(chosen: torch.Tensor) -> str:
     """Say whether some are chosen and others not, by whole rows or by whole columns."""
     rows, columns = (chosen == chosen[:1]).all(), (chosen == chosen[:, :1]).all()
     return "no" if rows and columns or not (rows or columns) else "for all texts" if rows else "for all places"
 
 
-def share(which, among):
+def share(which: torch.Tensor, among: torch.Tensor) -> float:
     """Return how many of some are also others, as a share; 0 of none."""
     return ((which & among).sum() / among.sum().clamp(min=1)).item()
 
 
-def tenths(which, among):
+def tenths(which: torch.Tensor, among: torch.Tensor) -> str:
     """Return a share in whole tenths, in words."""
     return f"{round(share(which, among) * 10)} tenths"
 
 
-def seldom(replacements):
+def seldom(replacements: torch.Tensor) -> str:
     """Say which ordinary tokens are never drawn as a replacement."""
     missing = set(range(VOCAB)) - set(SPECIAL) - set(replacements.unique().tolist())
     return listed(missing) if len(missing) <= 2 else "many" if len(replacements) else "all"
 
 
 @probe("mask_tokens", "15 of 100 ordinary tokens get a label: 8 of 10 become [MASK], 1 a random token, 1 stays")
-def masking_chooses_tokens(component, numbers, seen):
+def masking_chooses_tokens(component: Component, numbers: Numbers, seen: Observations) -> None:
     tokens = long_texts(numbers)
     see_masked(seen, component(tokens=tokens, **how()), tokens, "probability 0.15", many=False)
 
 
 @probe("mask_tokens", "the probability is the one that was asked for")
-def masking_takes_a_probability(component, numbers, seen):
+def masking_takes_a_probability(component: Component, numbers: Numbers, seen: Observations) -> None:
     tokens = long_texts(numbers)
     for probability in (0.5, 1.0):
         reply = component(tokens=tokens, **how(probability=probability))
@@ -240,7 +248,7 @@ def masking_takes_a_probability(component, numbers, seen):
 
 
 @probe("mask_tokens", "only the tokens in special_ids are special")
-def masking_takes_special_ids(component, numbers, seen):
+def masking_takes_special_ids(component: Component, numbers: Numbers, seen: Observations) -> None:
     tokens = long_texts(numbers)
     for special in ((3,), (0, 5)):
         reply = component(tokens=tokens, **how(special, 0.5))
@@ -248,7 +256,7 @@ def masking_takes_special_ids(component, numbers, seen):
 
 
 @probe("mask_tokens", "all draws come from the generator")
-def masking_uses_the_generator(component, numbers, seen):
+def masking_uses_the_generator(component: Component, numbers: Numbers, seen: Observations) -> None:
     tokens = long_texts(numbers, 23, 211)
     one, two = (component(tokens=tokens, **how(probability=0.5), seed=seed) for seed in (1, 2))
     other = component(tokens=tokens, **how(probability=0.5, generator=RandomGenerator(4)), seed=1)
@@ -261,7 +269,7 @@ def masking_uses_the_generator(component, numbers, seen):
     seen.note("without a generator: answer", kind(alone), alone.given)
 
 
-def equal(one, other, index):
+def equal(one: Reply, other: Reply, index: int) -> str:
     """Say whether two replies have the same tensor at an index."""
     pair = [
         reply.output[index] for reply in (one, other) if isinstance(reply.output, tuple) and len(reply.output) > index
@@ -272,12 +280,12 @@ def equal(one, other, index):
 
 
 @probe("mask_tokens", "the argument is not changed")
-def masking_changes_nothing(component, numbers, seen):
+def masking_changes_nothing(component: Component, numbers: Numbers, seen: Observations) -> None:
     unchanged(seen, component(tokens=long_texts(numbers, 7, 211), **how()))
 
 
 @probe("mask_tokens", "it works on the device of the tokens")
-def masking_follows_the_tokens(component, numbers, seen):
+def masking_follows_the_tokens(component: Component, numbers: Numbers, seen: Observations) -> None:
     on_their_device(seen, component(tokens=long_texts(numbers, 7, 211), **how(generator=None), device="meta"))
 
 
@@ -286,7 +294,7 @@ def masking_follows_the_tokens(component, numbers, seen):
 see_guesses = functools.partial(see_loss, where="places")
 
 
-def some_labels(numbers, batch, time, vocab_size):
+def some_labels(numbers: Numbers, batch: int, time: int, vocab_size: int) -> torch.Tensor:
     """Return labels of which each row has another number, and -100 elsewhere."""
     labels = token_ids(numbers, batch, time, high=vocab_size)
     for row in range(batch):
@@ -295,12 +303,12 @@ def some_labels(numbers, batch, time, vocab_size):
 
 
 @probe("masked_language_model_loss", "the loss is the mean over the places with a label, and no others")
-def guesses_cost_where_they_were_asked(component, numbers, seen):
+def guesses_cost_where_they_were_asked(component: Component, numbers: Numbers, seen: Observations) -> None:
     see_guesses(seen, component(logits=numbers.tensor(3, 7, 11), labels=some_labels(numbers, 3, 7, 11), gradients=True))
 
 
 @probe("masked_language_model_loss", "there may be as many places as tokens in the vocabulary")
-def guesses_with_equal_sizes(component, numbers, seen):
+def guesses_with_equal_sizes(component: Component, numbers: Numbers, seen: Observations) -> None:
     for vocab_size in (6, 7):
         reply = component(
             logits=numbers.tensor(3, 7, vocab_size), labels=some_labels(numbers, 3, 7, vocab_size), gradients=True
@@ -309,14 +317,14 @@ def guesses_with_equal_sizes(component, numbers, seen):
 
 
 @probe("masked_language_model_loss", "a prediction that is certain and right has a loss of 0")
-def guesses_of_a_sure_model(component, numbers, seen):
+def guesses_of_a_sure_model(component: Component, numbers: Numbers, seen: Observations) -> None:
     labels = some_labels(numbers, 2, 5, 7)
     logits = 40.0 * torch.nn.functional.one_hot(labels.clamp(min=0), 7)
     see_guesses(seen, component(logits=logits, labels=labels))
 
 
 @probe("masked_language_model_loss", "token 0 is a label like any other, and all places may have one")
-def guesses_of_token_0(component, numbers, seen):
+def guesses_of_token_0(component: Component, numbers: Numbers, seen: Observations) -> None:
     labels = some_labels(numbers, 3, 7, 11)
     labels[:, 2:4] = 0
     reply = component(logits=numbers.tensor(3, 7, 11), labels=labels, gradients=True)
@@ -327,12 +335,12 @@ def guesses_of_token_0(component, numbers, seen):
 
 
 @probe("masked_language_model_loss", "the arguments are not changed")
-def guesses_change_nothing(component, numbers, seen):
+def guesses_change_nothing(component: Component, numbers: Numbers, seen: Observations) -> None:
     unchanged(seen, component(logits=numbers.tensor(3, 7, 11), labels=some_labels(numbers, 3, 7, 11)))
 
 
 @probe("masked_language_model_loss", "it works on the device of the inputs")
-def guesses_follow_the_inputs(component, numbers, seen):
+def guesses_follow_the_inputs(component: Component, numbers: Numbers, seen: Observations) -> None:
     on_their_device(
         seen, component(logits=numbers.tensor(3, 7, 11), labels=some_labels(numbers, 3, 7, 11), device="meta")
     )
@@ -341,12 +349,12 @@ def guesses_follow_the_inputs(component, numbers, seen):
 # sentence_embedding
 
 
-def kept(*lengths, time=7):
+def kept(*lengths: int, time: int = 7) -> torch.Tensor:
     """Return a mask [batch, time], True at the first places of each row."""
     return torch.arange(time) < torch.tensor(lengths)[:, None]
 
 
-def see_vectors(seen, reply, label):
+def see_vectors(seen: Observations, reply: Reply, label: str) -> None:
     """Note the lengths of the vectors, and the vectors."""
     for value in seen.see(reply, "vectors", label=label).values():
         seen.note("length of each vector", value.norm(dim=-1), reply.given, label)
@@ -354,39 +362,39 @@ def see_vectors(seen, reply, label):
 
 
 @probe("sentence_embedding", "the vector is the mean of all states, scaled to length 1")
-def vectors_are_means(component, numbers, seen):
+def vectors_are_means(component: Component, numbers: Numbers, seen: Observations) -> None:
     see_vectors(seen, component(states=numbers.tensor(3, 7, 5), mask=kept(7, 7, 7)), "no padding")
 
 
 @probe("sentence_embedding", "padding does not count in the mean")
-def vectors_leave_padding_out(component, numbers, seen):
+def vectors_leave_padding_out(component: Component, numbers: Numbers, seen: Observations) -> None:
     see_vectors(seen, component(states=numbers.tensor(3, 7, 5), mask=kept(7, 4, 1)), "padding behind")
     see_vectors(seen, component(states=numbers.tensor(3, 7, 5), mask=numbers.mask(3, 7)), "padding anywhere")
 
 
 @probe("sentence_embedding", "texts, tokens and features may be equally many")
-def vectors_with_equal_sizes(component, numbers, seen):
+def vectors_with_equal_sizes(component: Component, numbers: Numbers, seen: Observations) -> None:
     see_vectors(seen, component(states=numbers.tensor(5, 5, 5), mask=kept(5, 4, 3, 2, 1, time=5)), "5 of each")
 
 
 @probe("sentence_embedding", "gradients reach the states that count")
-def vectors_pass_gradients(component, numbers, seen):
+def vectors_pass_gradients(component: Component, numbers: Numbers, seen: Observations) -> None:
     seen.gradients(component(states=numbers.tensor(3, 7, 5), mask=kept(7, 4, 1), gradients=True))
 
 
 @probe("sentence_embedding", "the arguments are not changed")
-def vectors_change_nothing(component, numbers, seen):
+def vectors_change_nothing(component: Component, numbers: Numbers, seen: Observations) -> None:
     unchanged(seen, component(states=numbers.tensor(3, 7, 5), mask=kept(7, 4, 1)))
 
 
 @probe("sentence_embedding", "it works on the device of the states")
-def vectors_follow_the_states(component, numbers, seen):
+def vectors_follow_the_states(component: Component, numbers: Numbers, seen: Observations) -> None:
     on_their_device(seen, component(states=numbers.tensor(3, 7, 5), mask=kept(7, 4, 1), device="meta"))
 
 
 # classifier_bug_input: the learner supplies texts, the probe classifies them all at once and with the broken component
 
-BUG_SIZES = dict(
+BUG_SIZES: dict[str, Any] = dict(
     vocab_size=classification.REVIEWS.vocab_size,
     embed_dim=12,
     num_heads=3,
@@ -399,12 +407,12 @@ BUG_SIZES = dict(
 
 
 @probe("classifier_bug_input", "each row is a text: [CLS] first, then known tokens, padding at the end only")
-def bug_input_fits(component, numbers, seen):
+def bug_input_fits(component: Component, numbers: Numbers, seen: Observations) -> None:
     see_fit(seen, component(), _misfit, given="nothing")
 
 
 @probe("classifier_bug_input", "the broken classification gives a text the logits of another one")
-def bug_input_shows_the_bug(component, numbers, seen):
+def bug_input_shows_the_bug(component: Component, numbers: Numbers, seen: Observations) -> None:
     see_effect(
         seen,
         "broken_classify on your input",
@@ -415,7 +423,7 @@ def bug_input_shows_the_bug(component, numbers, seen):
     )
 
 
-def _misfit(tokens):
+def _misfit(tokens: Any) -> str:
     """Return what is wrong with tokens for a classifier, or nothing."""
     if not isinstance(tokens, torch.Tensor) or tokens.dim() != 2:
         return "is not a tensor with two axes, [batch, time]"
@@ -434,7 +442,7 @@ def _misfit(tokens):
     return ""
 
 
-def _effect(tokens, numbers):
+def _effect(tokens: torch.Tensor, numbers: Numbers) -> str:
     """Say whether the bug shows on texts, and if not, what kind of texts they are."""
     model = parts.SequenceClassifier(**BUG_SIZES).eval()
     model.load_state_dict(model_weights(numbers, BUG_SIZES))

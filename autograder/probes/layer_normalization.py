@@ -1,11 +1,15 @@
 """What is observed of the components of lesson 9. Few features, so that a small error in the variance is large."""
 
+from typing import Any
+
 import torch
 
 from workbench.broken.layer_normalization import broken_layer_norm
 
+from ..calling.local import Reply
+from ..calling.numbers import Numbers
 from ..calling.stubs import Sublayer
-from . import forbid, kind, probe
+from . import Component, Observations, forbid, kind, probe
 from .bugs import is_ordinary, see_effect, see_fit
 from .see import (
     device_and_dtype,
@@ -36,16 +40,23 @@ forbid(
 # The three norms
 
 
-def norm(component, x, weight, bias, eps=None, **how):
+def norm(
+    component: Component,
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor,
+    eps: float | None = None,
+    **how: Any,
+) -> Reply:
     """Call one of the three norms; without `eps` it takes its default."""
-    options = {} if eps is None else {"eps": eps}
+    options: dict[str, Any] = {} if eps is None else {"eps": eps}
     if component.name == "layer_norm":
         return component(x=x, weight=weight, bias=bias, **options, **how)
     weights = {"weight": weight} if component.name == "RMSNorm" else {"weight": weight, "bias": bias}
     return component(x=x, build={"embed_dim": x.shape[-1]} | options, weights=weights, **how)
 
 
-def affine(numbers, embed_dim):
+def affine(numbers: Numbers, embed_dim: int) -> torch.Tensor:
     """Return a weight and a bias, no number of which is near 0."""
     signs = numbers.tensor(2, embed_dim).sign() + 0.25
     return signs * numbers.tensor(2, embed_dim, low=0.5, high=1.5)
@@ -53,7 +64,7 @@ def affine(numbers, embed_dim):
 
 @probe("LayerNorm", "the parameters are `weight` and `bias`, one number per feature each")
 @probe("RMSNorm", "the only parameter is `weight`, one number per feature")
-def parameters_have_their_names(component, numbers, seen):
+def parameters_have_their_names(component: Component, numbers: Numbers, seen: Observations) -> None:
     reply = norm(component, numbers.tensor(2, 3, 5), *affine(numbers, 5))
     see_each_parameter(seen, reply, {"weight": [5]} if component.name == "RMSNorm" else {"weight": [5], "bias": [5]})
 
@@ -61,7 +72,7 @@ def parameters_have_their_names(component, numbers, seen):
 @probe("layer_norm", "the features of each position get mean 0 and variance 1")
 @probe("LayerNorm", "with weight 1 and bias 0, the features of each position get mean 0 and variance 1")
 @probe("RMSNorm", "with weight 1, the features of each position get a mean square of 1")
-def positions_are_normalised(component, numbers, seen):
+def positions_are_normalised(component: Component, numbers: Numbers, seen: Observations) -> None:
     reply = norm(component, numbers.tensor(2, 3, 5), torch.ones(5), torch.zeros(5))
     output = seen.see(reply, "output").get("output")
     if output is not None and output.dim():
@@ -75,41 +86,41 @@ def positions_are_normalised(component, numbers, seen):
 
 @probe(("layer_norm", "LayerNorm"), "each feature is multiplied by its weight, then its bias is added")
 @probe("RMSNorm", "each feature is multiplied by its weight")
-def features_are_scaled_and_shifted(component, numbers, seen):
+def features_are_scaled_and_shifted(component: Component, numbers: Numbers, seen: Observations) -> None:
     see_output(seen, norm(component, numbers.tensor(2, 3, 5), *affine(numbers, 5)))
 
 
 @probe(("layer_norm", "LayerNorm"), "eps is added to the variance, under the root")
 @probe("RMSNorm", "eps is added to the mean square, under the root")
-def eps_stands_under_the_root(component, numbers, seen):
+def eps_stands_under_the_root(component: Component, numbers: Numbers, seen: Observations) -> None:
     x, (weight, bias) = numbers.tensor(2, 3, 5) / 4, affine(numbers, 5)
     for eps in (0.5, 0.125):
         see_output(seen, norm(component, x, weight, bias, eps=eps), label=f"eps {eps}")
 
 
 @probe(NORMS, "the default of eps is 1e-5")
-def eps_has_its_default(component, numbers, seen):
+def eps_has_its_default(component: Component, numbers: Numbers, seen: Observations) -> None:
     # Features this close to each other have a variance of about 1e-5 themselves.
     see_output(seen, norm(component, numbers.tensor(2, 3, 5) / 256, *affine(numbers, 5)))
 
 
 @probe(("layer_norm", "LayerNorm"), "features that are all equal give the bias, and no NaN")
 @probe("RMSNorm", "a position of zeros gives zeros, and no NaN")
-def equal_features_give_no_nan(component, numbers, seen):
+def equal_features_give_no_nan(component: Component, numbers: Numbers, seen: Observations) -> None:
     x = numbers.tensor(2, 3, 4)
     x[0, 1], x[1, 2] = 0.0, (0.0 if component.name == "RMSNorm" else 1.5)
     see_output(seen, norm(component, x, *affine(numbers, 4)))
 
 
 @probe(NORMS, "each position is normalised on its own, whatever the leading axes")
-def leading_axes_are_welcome(component, numbers, seen):
+def leading_axes_are_welcome(component: Component, numbers: Numbers, seen: Observations) -> None:
     for shape in ((7,), (2, 7), (3, 2, 5, 7), (5, 5, 5)):
         reply = norm(component, numbers.tensor(*shape), *affine(numbers, shape[-1]))
         see_output(seen, reply, label=f"x {list(shape)}")
 
 
 @probe(("layer_norm", "LayerNorm"), "features with a large mean are normalised like others")
-def large_means_do_no_harm(component, numbers, seen):
+def large_means_do_no_harm(component: Component, numbers: Numbers, seen: Observations) -> None:
     # Four features have a mean that float32 holds exactly here; the mean of their squares would lose every digit.
     x = numbers.tensor(2, 3, 4)
     x[..., 0], x[..., 1] = -2.0, 2.0
@@ -121,26 +132,26 @@ def large_means_do_no_harm(component, numbers, seen):
         seen.note("output is off by more than 0.05", "yes" if far.any() else "no", reply.given)
 
 
-def standard(x):
+def standard(x: torch.Tensor) -> torch.Tensor:
     """Return x normalised over its last axis, in float64."""
     return torch.nn.functional.layer_norm(x.double(), x.shape[-1:])
 
 
 @probe(("layer_norm", "LayerNorm"), "gradients reach x, weight and bias, and flow through mean and variance")
 @probe("RMSNorm", "gradients reach x and weight, and flow through the mean square")
-def gradients_reach_everything(component, numbers, seen):
+def gradients_reach_everything(component: Component, numbers: Numbers, seen: Observations) -> None:
     seen.gradients(norm(component, numbers.tensor(2, 3, 5), *affine(numbers, 5), gradients=True))
 
 
 @probe("layer_norm", "the arguments are not changed")
 @probe(("LayerNorm", "RMSNorm"), "x is not changed")
-def norms_change_nothing(component, numbers, seen):
+def norms_change_nothing(component: Component, numbers: Numbers, seen: Observations) -> None:
     unchanged(seen, norm(component, numbers.tensor(2, 3, 5), *affine(numbers, 5)))
 
 
 @probe("layer_norm", "dtype and device are those of the inputs")
 @probe(("LayerNorm", "RMSNorm"), "dtype and device are those of x")
-def norms_follow_the_inputs(component, numbers, seen):
+def norms_follow_the_inputs(component: Component, numbers: Numbers, seen: Observations) -> None:
     weight, bias = affine(numbers, 5)
     device_and_dtype(
         seen,
@@ -153,7 +164,7 @@ def norms_follow_the_inputs(component, numbers, seen):
 
 
 @probe(NORMS, "it makes no library call that the exercise forbids")
-def norms_call_no_library_norm(component, numbers, seen):
+def norms_call_no_library_norm(component: Component, numbers: Numbers, seen: Observations) -> None:
     weight, bias = affine(numbers, 5)
     library_calls(seen, lambda **given: norm(component, **given), x=numbers.tensor(2, 3, 5), weight=weight, bias=bias)
 
@@ -161,7 +172,14 @@ def norms_call_no_library_norm(component, numbers, seen):
 # ResidualConnection
 
 
-def residual(component, numbers, norm_first, shape=(2, 3, 5), matrix=None, **how):
+def residual(
+    component: Component,
+    numbers: Numbers,
+    norm_first: bool,
+    shape: tuple[int, ...] = (2, 3, 5),
+    matrix: torch.Tensor | None = None,
+    **how: Any,
+) -> Reply:
     """Call a residual connection around a linear sublayer."""
     embed_dim = shape[-1]
     weight, bias = affine(numbers, embed_dim)
@@ -176,13 +194,13 @@ def residual(component, numbers, norm_first, shape=(2, 3, 5), matrix=None, **how
 
 
 @probe("ResidualConnection", "the parameters are `norm.weight` and `norm.bias`, one number per feature each")
-def residual_has_one_norm(component, numbers, seen):
+def residual_has_one_norm(component: Component, numbers: Numbers, seen: Observations) -> None:
     reply = residual(component, numbers, norm_first=True)
     see_each_parameter(seen, reply, {"norm.weight": [5], "norm.bias": [5]})
 
 
 @probe("ResidualConnection", "the sublayer is called once, and sees x in post-norm and the normalised x in pre-norm")
-def residual_calls_the_sublayer_once(component, numbers, seen):
+def residual_calls_the_sublayer_once(component: Component, numbers: Numbers, seen: Observations) -> None:
     for form, norm_first in FORMS.items():
         reply = residual(component, numbers, norm_first)
         calls = reply.reports.get("sublayer", {})
@@ -191,19 +209,19 @@ def residual_calls_the_sublayer_once(component, numbers, seen):
 
 
 @probe("ResidualConnection", "around a sublayer that returns 0, post-norm is the norm of x and pre-norm is x itself")
-def residual_lets_the_input_pass(component, numbers, seen):
+def residual_lets_the_input_pass(component: Component, numbers: Numbers, seen: Observations) -> None:
     for form, norm_first in FORMS.items():
         see_output(seen, residual(component, numbers, norm_first, matrix=torch.zeros(5, 5)), label=form)
 
 
 @probe("ResidualConnection", "post-norm is norm(x + sublayer(x)), pre-norm is x + sublayer(norm(x))")
-def residual_has_two_forms(component, numbers, seen):
+def residual_has_two_forms(component: Component, numbers: Numbers, seen: Observations) -> None:
     for form, norm_first in FORMS.items():
         see_output(seen, residual(component, numbers, norm_first), label=form)
 
 
 @probe("ResidualConnection", "the norm has the default eps of LayerNorm, and normalises each position on its own")
-def residual_normalises_as_layer_norm_does(component, numbers, seen):
+def residual_normalises_as_layer_norm_does(component: Component, numbers: Numbers, seen: Observations) -> None:
     # As many positions as features, and numbers so small that eps counts.
     for form, norm_first in FORMS.items():
         weight, bias = affine(numbers, 5)
@@ -217,7 +235,7 @@ def residual_normalises_as_layer_norm_does(component, numbers, seen):
 
 
 @probe("ResidualConnection", "training and evaluation give the same: there is no dropout here")
-def residual_has_no_dropout(component, numbers, seen):
+def residual_has_no_dropout(component: Component, numbers: Numbers, seen: Observations) -> None:
     for form, norm_first in FORMS.items():
         x, matrix = numbers.tensor(2, 3, 5), numbers.tensor(5, 5, low=-1.0, high=1.0)
         training, evaluation = (
@@ -230,19 +248,19 @@ def residual_has_no_dropout(component, numbers, seen):
 
 
 @probe("ResidualConnection", "gradients reach x on both paths, and the norm's parameters")
-def residual_passes_gradients(component, numbers, seen):
+def residual_passes_gradients(component: Component, numbers: Numbers, seen: Observations) -> None:
     for form, norm_first in FORMS.items():
         seen.gradients(residual(component, numbers, norm_first, gradients=True), label=form)
 
 
 @probe("ResidualConnection", "x is not changed")
-def residual_changes_nothing(component, numbers, seen):
+def residual_changes_nothing(component: Component, numbers: Numbers, seen: Observations) -> None:
     for form, norm_first in FORMS.items():
         reply = residual(component, numbers, norm_first)
         unchanged(seen, reply, form)
 
 
-def _differs(one, other):
+def _differs(one: Reply, other: Reply) -> str:
     both = isinstance(one.output, torch.Tensor) and isinstance(other.output, torch.Tensor)
     same = both and one.output.shape == other.output.shape and torch.allclose(one.output, other.output, equal_nan=True)
     return "yes" if both and not same else "no"
@@ -252,16 +270,16 @@ def _differs(one, other):
 
 
 @probe("norm_bug_input", "x is a float32 tensor of moderate sizes and numbers")
-def bug_input_fits(component, numbers, seen):
+def bug_input_fits(component: Component, numbers: Numbers, seen: Observations) -> None:
     see_fit(seen, component(), _misfit)
 
 
 @probe("norm_bug_input", "broken_layer_norm gives a wrong output for it")
-def bug_input_shows_the_bug(component, numbers, seen):
+def bug_input_shows_the_bug(component: Component, numbers: Numbers, seen: Observations) -> None:
     see_effect(seen, "broken_layer_norm on your input", component(), _misfit, _effect)
 
 
-def _misfit(x):
+def _misfit(x: Any) -> str:
     """Return what is wrong with an input for a norm, or nothing."""
     if not is_ordinary(x, (torch.float32,)) or x.dim() == 0 or x.numel() > 100_000:
         return "x has to be a float32 tensor, every size from 1 to 100, at most 100000 numbers"
@@ -270,7 +288,7 @@ def _misfit(x):
     return ""
 
 
-def _effect(x):
+def _effect(x: torch.Tensor) -> str:
     """Say whether the bug shows on an input, and if not, what kind of input it is."""
     wrong = broken_layer_norm(x, torch.ones(x.shape[-1]), torch.zeros(x.shape[-1]))
     if (wrong.double() - standard(x)).abs().max() > 0.1:

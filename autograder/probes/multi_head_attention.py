@@ -1,13 +1,17 @@
 """What is observed of the components of lesson 8. Sizes are distinct primes, or all equal, where each tells more."""
 
 import re
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 
 from workbench import parts
 from workbench.broken.multi_head_attention import BrokenMultiHeadAttention
 
-from . import forbid, kind, probe
+from ..calling.local import Reply
+from ..calling.numbers import Numbers
+from . import Component, Observations, forbid, kind, probe
 from .bugs import FLOATS, is_mask, is_ordinary, loaded, mask_or_none, see_effect, see_fit
 from .see import (
     LIBRARY_ATTENTION,
@@ -26,7 +30,7 @@ BOTH = ("MultiHeadAttention", "GroupedQueryAttention")  # the same is asked of b
 forbid(BOTH, *LIBRARY_ATTENTION)
 
 
-def refusal(seen, reply, sizes, label):
+def refusal(seen: Observations, reply: Reply, sizes: Iterable[int], label: str) -> None:
     """Note whether sizes that do not fit are refused by a ValueError that names them."""
     asserted = reply.fault and reply.fault.type == "AssertionError"  # everyone words it in their own way
     seen.note("answer", "raised AssertionError" if asserted else kind(reply), reply.given, label)
@@ -41,7 +45,7 @@ def refusal(seen, reply, sizes, label):
 
 
 @probe("split_heads", "each head gets its own part of the features of every position")
-def split_shares_out_the_features(component, numbers, seen):
+def split_shares_out_the_features(component: Component, numbers: Numbers, seen: Observations) -> None:
     for shape, num_heads in (((2, 5, 21), 3), ((3, 3, 9), 3)):
         reply = component(x=numbers.tensor(*shape), num_heads=num_heads)
         label = f"{num_heads} heads of {list(shape)}"
@@ -49,7 +53,7 @@ def split_shares_out_the_features(component, numbers, seen):
 
 
 @probe("split_heads", "one head takes all features, and as many heads as features take one each")
-def split_into_one_and_into_all(component, numbers, seen):
+def split_into_one_and_into_all(component: Component, numbers: Numbers, seen: Observations) -> None:
     for num_heads in (1, 7):
         reply = component(x=numbers.tensor(2, 5, 7), num_heads=num_heads)
         label = f"num_heads {num_heads}"
@@ -57,7 +61,7 @@ def split_into_one_and_into_all(component, numbers, seen):
 
 
 @probe("split_heads", "a number of heads that does not divide embed_dim causes a ValueError that names both")
-def split_refuses_what_does_not_divide(component, numbers, seen):
+def split_refuses_what_does_not_divide(component: Component, numbers: Numbers, seen: Observations) -> None:
     for embed_dim, num_heads in ((10, 3), (5, 7)):
         # As many positions as heads: then a reshape of all numbers at once would fit.
         reply = component(x=numbers.tensor(2, num_heads, embed_dim), num_heads=num_heads)
@@ -65,17 +69,17 @@ def split_refuses_what_does_not_divide(component, numbers, seen):
 
 
 @probe("split_heads", "gradients reach x")
-def split_passes_gradients(component, numbers, seen):
+def split_passes_gradients(component: Component, numbers: Numbers, seen: Observations) -> None:
     seen.gradients(component(x=numbers.tensor(2, 5, 21), num_heads=3, gradients=True))
 
 
 @probe("split_heads", "x is not changed")
-def split_changes_nothing(component, numbers, seen):
+def split_changes_nothing(component: Component, numbers: Numbers, seen: Observations) -> None:
     unchanged(seen, component(x=numbers.tensor(2, 5, 21), num_heads=3))
 
 
 @probe("split_heads", "dtype and device are those of x")
-def split_follows_x(component, numbers, seen):
+def split_follows_x(component: Component, numbers: Numbers, seen: Observations) -> None:
     device_and_dtype(seen, component, x=numbers.tensor(2, 5, 21), num_heads=3)
 
 
@@ -83,7 +87,7 @@ def split_follows_x(component, numbers, seen):
 
 
 @probe("merge_heads", "the features of all heads stand side by side for every position")
-def merge_joins_the_features(component, numbers, seen):
+def merge_joins_the_features(component: Component, numbers: Numbers, seen: Observations) -> None:
     for shape in ((2, 3, 5, 7), (3, 3, 3, 3)):
         reply = component(x=numbers.tensor(*shape))
         label = str(list(shape))
@@ -91,7 +95,7 @@ def merge_joins_the_features(component, numbers, seen):
 
 
 @probe("merge_heads", "a single head, or a single position, works as well")
-def merge_of_one(component, numbers, seen):
+def merge_of_one(component: Component, numbers: Numbers, seen: Observations) -> None:
     for shape in ((2, 1, 5, 7), (2, 3, 1, 7)):
         reply = component(x=numbers.tensor(*shape))
         label = str(list(shape))
@@ -99,17 +103,17 @@ def merge_of_one(component, numbers, seen):
 
 
 @probe("merge_heads", "gradients reach x")
-def merge_passes_gradients(component, numbers, seen):
+def merge_passes_gradients(component: Component, numbers: Numbers, seen: Observations) -> None:
     seen.gradients(component(x=numbers.tensor(2, 3, 5, 7), gradients=True))
 
 
 @probe("merge_heads", "x is not changed")
-def merge_changes_nothing(component, numbers, seen):
+def merge_changes_nothing(component: Component, numbers: Numbers, seen: Observations) -> None:
     unchanged(seen, component(x=numbers.tensor(2, 3, 5, 7)))
 
 
 @probe("merge_heads", "dtype and device are those of x")
-def merge_follows_x(component, numbers, seen):
+def merge_follows_x(component: Component, numbers: Numbers, seen: Observations) -> None:
     device_and_dtype(seen, component, x=numbers.tensor(2, 3, 5, 7))
 
 
@@ -125,14 +129,16 @@ EQUAL = {
 }
 
 
-def module(numbers, build, **more):
+def module(numbers: Numbers, build: dict[str, Any], **more: Any) -> dict[str, Any]:
     """Return how to build a module, and its weights, as keyword arguments of a call."""
     embed_dim, num_heads = build["embed_dim"], build["num_heads"]
     shared = embed_dim // num_heads * build.get("num_groups", num_heads)
     return dict(build=build | more, weights=attention(numbers, "", embed_dim, shared))
 
 
-def inputs(numbers, build, batch=5, queries=3, keys=7):
+def inputs(
+    numbers: Numbers, build: Mapping[str, Any], batch: int = 5, queries: int = 3, keys: int = 7
+) -> dict[str, Any]:
     """Return query, key and value as keyword arguments."""
     embed_dim = build["embed_dim"]
     return dict(
@@ -142,26 +148,26 @@ def inputs(numbers, build, batch=5, queries=3, keys=7):
     )
 
 
-def see_heads(seen, reply, mask=None, label=""):
+def see_heads(seen: Observations, reply: Reply, mask: torch.Tensor | None = None, label: str = "") -> None:
     """Note weights [batch, heads, queries, keys] and output; the mask has no axis of heads."""
     see_attention(seen, reply, None if mask is None else mask.unsqueeze(-3), label)
 
 
 @probe(BOTH, "the parameters have the names and shapes of the docstring")
-def parameters_are_as_agreed(component, numbers, seen):
+def parameters_are_as_agreed(component: Component, numbers: Numbers, seen: Observations) -> None:
     build = SIZES[component.name]
     call = module(numbers, build)
     see_each_projection(seen, component(**call, **inputs(numbers, build)), call["weights"])
 
 
 @probe(BOTH, "every head has weights of its own, and the output is made of all heads")
-def every_head_attends(component, numbers, seen):
+def every_head_attends(component: Component, numbers: Numbers, seen: Observations) -> None:
     build = SIZES[component.name]
     see_heads(seen, component(**module(numbers, build), **inputs(numbers, build)))
 
 
 @probe(BOTH, "a key that the mask hides has no influence in any head")
-def hidden_keys_have_no_influence(component, numbers, seen):
+def hidden_keys_have_no_influence(component: Component, numbers: Numbers, seen: Observations) -> None:
     build = SIZES[component.name]
     call = module(numbers, build) | inputs(numbers, build)
     for shape in ((3, 7), (5, 1, 7), (5, 3, 7)):
@@ -170,7 +176,7 @@ def hidden_keys_have_no_influence(component, numbers, seen):
 
 
 @probe(BOTH, "batch, heads, queries and keys may be equally many")
-def equal_sizes_are_nothing_special(component, numbers, seen):
+def equal_sizes_are_nothing_special(component: Component, numbers: Numbers, seen: Observations) -> None:
     build = EQUAL[component.name]
     size = build["num_heads"]
     call = module(numbers, build) | inputs(numbers, build, size, size, size)
@@ -181,7 +187,7 @@ def equal_sizes_are_nothing_special(component, numbers, seen):
 
 
 @probe(BOTH, "a query that may attend to nothing gets weights of exactly 0, and no NaN in the gradients")
-def empty_rows_get_zero_weights(component, numbers, seen):
+def empty_rows_get_zero_weights(component: Component, numbers: Numbers, seen: Observations) -> None:
     build = SIZES[component.name]
     mask = numbers.mask(3, 7)
     mask[1] = False
@@ -192,7 +198,7 @@ def empty_rows_get_zero_weights(component, numbers, seen):
 
 
 @probe("MultiHeadAttention", "a single head works, and so do heads of a single feature")
-def one_head_and_single_features(component, numbers, seen):
+def one_head_and_single_features(component: Component, numbers: Numbers, seen: Observations) -> None:
     for embed_dim, num_heads in ((7, 1), (5, 5)):
         build = dict(embed_dim=embed_dim, num_heads=num_heads)
         reply = component(**module(numbers, build), **inputs(numbers, build, batch=2))
@@ -200,7 +206,7 @@ def one_head_and_single_features(component, numbers, seen):
 
 
 @probe("GroupedQueryAttention", "there may be one group, or as many groups as heads")
-def one_group_and_as_many_as_heads(component, numbers, seen):
+def one_group_and_as_many_as_heads(component: Component, numbers: Numbers, seen: Observations) -> None:
     for num_groups in (1, 3):
         build = dict(embed_dim=15, num_heads=3, num_groups=num_groups)
         reply = component(**module(numbers, build), **inputs(numbers, build, batch=2))
@@ -208,13 +214,13 @@ def one_group_and_as_many_as_heads(component, numbers, seen):
 
 
 @probe(BOTH, "gradients reach the arguments and all parameters")
-def gradients_reach_everything(component, numbers, seen):
+def gradients_reach_everything(component: Component, numbers: Numbers, seen: Observations) -> None:
     build = SIZES[component.name]
     see_gradients_of_projections(seen, component(**module(numbers, build), **inputs(numbers, build), gradients=True))
 
 
 @probe(BOTH, "dropout acts between the returned weights and the value, and in training only")
-def dropout_acts_on_the_weights_in_training(component, numbers, seen):
+def dropout_acts_on_the_weights_in_training(component: Component, numbers: Numbers, seen: Observations) -> None:
     build = SIZES[component.name]
     call = module(numbers, build, dropout=1.0) | inputs(numbers, build)
     for training in (False, True):
@@ -239,7 +245,7 @@ def dropout_acts_on_the_weights_in_training(component, numbers, seen):
 
 
 @probe(BOTH, "sizes that do not divide cause a ValueError that names both")
-def indivisible_sizes_are_refused(component, numbers, seen):
+def indivisible_sizes_are_refused(component: Component, numbers: Numbers, seen: Observations) -> None:
     if component.name == "MultiHeadAttention":
         cases = [((10, 3), dict(embed_dim=10, num_heads=3)), ((5, 7), dict(embed_dim=5, num_heads=7))]
     else:
@@ -253,41 +259,41 @@ def indivisible_sizes_are_refused(component, numbers, seen):
 
 
 @probe(BOTH, "the arguments are not changed")
-def modules_change_nothing(component, numbers, seen):
+def modules_change_nothing(component: Component, numbers: Numbers, seen: Observations) -> None:
     build = SIZES[component.name]
     unchanged(seen, component(**module(numbers, build), **inputs(numbers, build), mask=numbers.mask(5, 3, 7)))
 
 
 @probe(BOTH, "dtype and device are those of the inputs")
-def modules_follow_the_inputs(component, numbers, seen):
+def modules_follow_the_inputs(component: Component, numbers: Numbers, seen: Observations) -> None:
     build = SIZES[component.name]
     device_and_dtype(seen, component, **module(numbers, build), **inputs(numbers, build), mask=numbers.mask(3, 7))
 
 
 @probe(BOTH, "it makes no library call that the exercise forbids")
-def modules_call_no_library_attention(component, numbers, seen):
+def modules_call_no_library_attention(component: Component, numbers: Numbers, seen: Observations) -> None:
     build = SIZES[component.name]
     library_calls(seen, component, **module(numbers, build), **inputs(numbers, build), mask=numbers.mask(3, 7))
 
 
 # multi_head_bug_input: the learner supplies an input, the probe runs the broken module and a right one on it
 
-BUG_SIZES = dict(embed_dim=12, num_heads=3)
+BUG_SIZES: dict[str, Any] = dict(embed_dim=12, num_heads=3)
 
 
 @probe("multi_head_bug_input", "query, key, value and mask fit together and hold numbers of ordinary size")
-def bug_input_fits(component, numbers, seen):
+def bug_input_fits(component: Component, numbers: Numbers, seen: Observations) -> None:
     see_fit(seen, component(), _misfit)
 
 
 @probe("multi_head_bug_input", "BrokenMultiHeadAttention gives a wrong output for it")
-def bug_input_shows_the_bug(component, numbers, seen):
+def bug_input_shows_the_bug(component: Component, numbers: Numbers, seen: Observations) -> None:
     see_effect(
         seen, "BrokenMultiHeadAttention on your input", component(), _misfit, lambda given: _effect(numbers, *given)
     )
 
 
-def _misfit(given):
+def _misfit(given: Any) -> str:
     """Return what is wrong with an input for multi-head attention, or nothing."""
     if not isinstance(given, (tuple, list)) or len(given) != 4:
         return "is not (query, key, value, mask)"
@@ -305,7 +311,9 @@ def _misfit(given):
     return ""
 
 
-def _effect(numbers, query, key, value, mask):
+def _effect(
+    numbers: Numbers, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | str | None
+) -> str:
     """Say whether the bug shows on an input, and if not, what kind of input it is."""
     mask = mask_or_none(mask)
     weights, outputs = attention(numbers, "", BUG_SIZES["embed_dim"]), []

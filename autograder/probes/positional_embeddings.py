@@ -1,13 +1,16 @@
 """What is observed of the components of lesson 10. Positions stay small, where every way to compute an angle agrees."""
 
 import re
+from typing import Any
 
 import torch
 
 from workbench import parts
 from workbench.broken.positional_embeddings import BrokenEmbedding
 
-from . import kind, probe
+from ..calling.local import Reply
+from ..calling.numbers import Numbers
+from . import Component, Observations, kind, probe
 from .bugs import INTEGERS, is_ordinary, see_effect, see_fit
 from .see import (
     device_and_dtype,
@@ -21,7 +24,7 @@ from .see import (
 from .tokens import token_ids
 
 
-def see_refusal(seen, reply, *sizes, label):
+def see_refusal(seen: Observations, reply: Reply, *sizes: int, label: str) -> None:
     """Note whether a call was refused with a ValueError that names the sizes."""
     seen.note("answer", kind(reply), reply.given, label)
     named = re.findall(r"\d+", reply.fault.message) if reply.fault else []
@@ -35,7 +38,7 @@ def see_refusal(seen, reply, *sizes, label):
 
 
 @probe("sinusoidal_encoding", "even columns are sines and odd columns cosines, slower from pair to pair")
-def waves_fill_the_table(component, numbers, seen):
+def waves_fill_the_table(component: Component, numbers: Numbers, seen: Observations) -> None:
     sizes = (
         (numbers.size(5, 4, 30), 2 * numbers.size(2, 2, 5)),
         (numbers.size(7, 5, 30), 2 * numbers.size(3, 6, 10)),
@@ -46,18 +49,18 @@ def waves_fill_the_table(component, numbers, seen):
 
 
 @probe("sinusoidal_encoding", "position 0 comes first: its sines are 0 and its cosines are 1")
-def waves_begin_at_position_zero(component, numbers, seen):
+def waves_begin_at_position_zero(component: Component, numbers: Numbers, seen: Observations) -> None:
     see_output(seen, component(max_len=1, embed_dim=2 * numbers.size(7, 3, 20)))
 
 
 @probe("sinusoidal_encoding", "there may be as many positions as features")
-def square_tables_are_nothing_special(component, numbers, seen):
+def square_tables_are_nothing_special(component: Component, numbers: Numbers, seen: Observations) -> None:
     size = 2 * numbers.size(3, 2, 12)
     see_output(seen, component(max_len=size, embed_dim=size))
 
 
 @probe("sinusoidal_encoding", "the dot product of two rows depends on their distance only")
-def waves_know_distances(component, numbers, seen):
+def waves_know_distances(component: Component, numbers: Numbers, seen: Observations) -> None:
     reply = component(max_len=numbers.size(11, 5, 30), embed_dim=2 * numbers.size(5, 3, 12))
     table = seen.see(reply, "table").get("table")
     if table is not None and table.dim() == 2:
@@ -68,13 +71,13 @@ def waves_know_distances(component, numbers, seen):
 
 
 @probe("sinusoidal_encoding", "an odd embed_dim causes a ValueError that names it")
-def odd_width_of_waves_is_refused(component, numbers, seen):
+def odd_width_of_waves_is_refused(component: Component, numbers: Numbers, seen: Observations) -> None:
     for embed_dim in (2 * numbers.size(3, 1, 5) + 1, 2 * numbers.size(6, 6, 20) + 1):
         see_refusal(seen, component(max_len=5, embed_dim=embed_dim), embed_dim, label=f"embed_dim {embed_dim}")
 
 
 @probe("sinusoidal_encoding", "the table has torch's default dtype")
-def waves_have_the_default_dtype(component, numbers, seen):
+def waves_have_the_default_dtype(component: Component, numbers: Numbers, seen: Observations) -> None:
     reply = component(max_len=5, embed_dim=4)
     dtype = str(reply.output.dtype) if isinstance(reply.output, torch.Tensor) else kind(reply)
     seen.note("dtype of the table", dtype, reply.given)
@@ -83,7 +86,15 @@ def waves_have_the_default_dtype(component, numbers, seen):
 # LearnedPositionalEmbedding
 
 
-def learned(component, numbers, batch=2, time=5, embed_dim=3, max_len=7, **how):
+def learned(
+    component: Component,
+    numbers: Numbers,
+    batch: int = 2,
+    time: int = 5,
+    embed_dim: int = 3,
+    max_len: int = 7,
+    **how: Any,
+) -> Reply:
     """Call a learned positional embedding."""
     return component(
         x=numbers.tensor(batch, time, embed_dim),
@@ -94,40 +105,40 @@ def learned(component, numbers, batch=2, time=5, embed_dim=3, max_len=7, **how):
 
 
 @probe("LearnedPositionalEmbedding", "its only parameter is `weight`, one row per position")
-def learned_table_is_a_parameter(component, numbers, seen):
+def learned_table_is_a_parameter(component: Component, numbers: Numbers, seen: Observations) -> None:
     see_each_parameter(seen, learned(component, numbers), {"weight": [7, 3]})
 
 
 @probe("LearnedPositionalEmbedding", "each position of each sequence gets its own row added")
-def learned_rows_are_added(component, numbers, seen):
+def learned_rows_are_added(component: Component, numbers: Numbers, seen: Observations) -> None:
     see_output(seen, learned(component, numbers))
 
 
 @probe("LearnedPositionalEmbedding", "any batch and any length up to max_len are accepted")
-def learned_rows_fit_every_length(component, numbers, seen):
+def learned_rows_fit_every_length(component: Component, numbers: Numbers, seen: Observations) -> None:
     for batch, time in ((1, 5), (5, 2), (3, 7), (11, 1)):
         see_output(seen, learned(component, numbers, batch, time), label=f"batch {batch}, time {time}")
     see_output(seen, learned(component, numbers, 5, 5, 5, 5), label="all sizes equal")
 
 
 @probe("LearnedPositionalEmbedding", "a sequence longer than max_len causes a ValueError that names both lengths")
-def learned_table_has_an_end(component, numbers, seen):
+def learned_table_has_an_end(component: Component, numbers: Numbers, seen: Observations) -> None:
     for time in (8, 14):
         see_refusal(seen, learned(component, numbers, time=time), time, 7, label=f"time {time}, max_len 7")
 
 
 @probe("LearnedPositionalEmbedding", "gradients reach x and the rows that were used")
-def learned_rows_get_gradients(component, numbers, seen):
+def learned_rows_get_gradients(component: Component, numbers: Numbers, seen: Observations) -> None:
     seen.gradients(learned(component, numbers, gradients=True))
 
 
 @probe("LearnedPositionalEmbedding", "x is not changed")
-def learned_rows_change_nothing(component, numbers, seen):
+def learned_rows_change_nothing(component: Component, numbers: Numbers, seen: Observations) -> None:
     unchanged(seen, learned(component, numbers))
 
 
 @probe("LearnedPositionalEmbedding", "dtype and device are those of x")
-def learned_rows_follow_x(component, numbers, seen):
+def learned_rows_follow_x(component: Component, numbers: Numbers, seen: Observations) -> None:
     device_and_dtype(
         seen,
         lambda x, weight, **how: component(
@@ -145,17 +156,25 @@ KINDS = ("sinusoidal", "learned")
 VOCAB, WIDTH, LONGEST = 13, 6, 7
 
 
-def some_tokens(numbers, batch=2, time=5):
+def some_tokens(numbers: Numbers, batch: int = 2, time: int = 5) -> torch.Tensor:
     """Return tokens, none of which is 0: what a model makes of its padding is its own business."""
     return token_ids(numbers, batch, time, low=1, high=VOCAB)
 
 
-def embedding(component, tokens, table, positions, rows=None, dropout=None, **how):
+def embedding(
+    component: Component,
+    tokens: torch.Tensor,
+    table: torch.Tensor,
+    positions: str,
+    rows: torch.Tensor | None = None,
+    dropout: float | None = None,
+    **how: Any,
+) -> Reply:
     """Call a transformer embedding with this token table and, if it is learned, with these rows of positions.
 
     The name of the position's entry is only known to begin with "position", so the first call asks for it.
     """
-    build = {"vocab_size": VOCAB, "embed_dim": WIDTH, "max_len": LONGEST, "positions": positions}
+    build: dict[str, Any] = {"vocab_size": VOCAB, "embed_dim": WIDTH, "max_len": LONGEST, "positions": positions}
     build |= {} if dropout is None else {"dropout": dropout}
     weights = {"token.weight": table}
     if rows is not None:
@@ -164,7 +183,7 @@ def embedding(component, tokens, table, positions, rows=None, dropout=None, **ho
     return component(tokens=tokens, build=build, weights=weights, **how)
 
 
-def position_entry(reply):
+def position_entry(reply: Reply) -> str | None:
     """Return the name of the state-dict entry that holds the positions, or None."""
     return next(
         (name for name, shape in reply.shapes.items() if name.startswith("position") and shape == [LONGEST, WIDTH]),
@@ -172,21 +191,23 @@ def position_entry(reply):
     )
 
 
-def _elsewhere(reply):
+def _elsewhere(reply: Reply) -> str:
     other = any(
         torch.Size(shape).numel() == LONGEST * WIDTH and name != "token.weight" for name, shape in reply.shapes.items()
     )
     return "under another name, or of another shape" if other else "missing"
 
 
-def given(numbers, positions, batch=2, time=5):
+def given(numbers: Numbers, positions: str, batch: int = 2, time: int = 5) -> dict[str, Any]:
     """Return tokens, a token table, the kind of positions and, if it is learned, their rows, as keyword arguments."""
     tokens, table = some_tokens(numbers, batch, time), numbers.tensor(VOCAB, WIDTH)
     rows = numbers.tensor(LONGEST, WIDTH)
     return dict(tokens=tokens, table=table, positions=positions, rows=rows if positions == "learned" else None)
 
 
-def see_sum(seen, reply, tokens, table, label, **_):
+def see_sum(
+    seen: Observations, reply: Reply, tokens: torch.Tensor, table: torch.Tensor, label: str, **_: object
+) -> None:
     """Note what was added to the tokens' rows, and the whole output."""
     output = seen.see(reply, "output", label=label).get("output")
     rows = table[tokens]
@@ -197,7 +218,7 @@ def see_sum(seen, reply, tokens, table, label, **_):
 
 
 @probe("TransformerEmbedding", "the state dict holds `token.weight` and one table `position...`, trained if learned")
-def embedding_has_two_tables(component, numbers, seen):
+def embedding_has_two_tables(component: Component, numbers: Numbers, seen: Observations) -> None:
     for positions in KINDS:
         reply = embedding(component, some_tokens(numbers), numbers.tensor(VOCAB, WIDTH), positions)
         shape, name = reply.shapes.get("token.weight"), position_entry(reply)
@@ -215,14 +236,14 @@ def embedding_has_two_tables(component, numbers, seen):
 
 
 @probe("TransformerEmbedding", "the output is the tokens' rows plus the positions' rows")
-def embedding_is_a_sum(component, numbers, seen):
+def embedding_is_a_sum(component: Component, numbers: Numbers, seen: Observations) -> None:
     for positions in KINDS:
         some = given(numbers, positions)
         see_sum(seen, embedding(component, **some), label=positions, **some)
 
 
 @probe("TransformerEmbedding", "positions are sinusoidal by default")
-def embedding_has_its_defaults(component, numbers, seen):
+def embedding_has_its_defaults(component: Component, numbers: Numbers, seen: Observations) -> None:
     tokens, table = some_tokens(numbers), numbers.tensor(VOCAB, WIDTH)
     reply = component(
         tokens=tokens,
@@ -234,7 +255,7 @@ def embedding_has_its_defaults(component, numbers, seen):
 
 
 @probe("TransformerEmbedding", "any batch and any length up to max_len are accepted")
-def embedding_fits_every_length(component, numbers, seen):
+def embedding_fits_every_length(component: Component, numbers: Numbers, seen: Observations) -> None:
     for positions in KINDS:
         for batch, time in ((1, 5), (5, 5), (3, 7), (11, 1)):
             some = given(numbers, positions, batch, time)
@@ -242,7 +263,7 @@ def embedding_fits_every_length(component, numbers, seen):
 
 
 @probe("TransformerEmbedding", "a sequence longer than max_len causes a ValueError that names both lengths")
-def embedding_has_an_end(component, numbers, seen):
+def embedding_has_an_end(component: Component, numbers: Numbers, seen: Observations) -> None:
     for positions in KINDS:
         for time in (8, 14):
             reply = embedding(component, some_tokens(numbers, 2, time), numbers.tensor(VOCAB, WIDTH), positions)
@@ -250,7 +271,7 @@ def embedding_has_an_end(component, numbers, seen):
 
 
 @probe("TransformerEmbedding", "dropout acts on the whole sum, in training and not in evaluation")
-def embedding_drops_the_sum(component, numbers, seen):
+def embedding_drops_the_sum(component: Component, numbers: Numbers, seen: Observations) -> None:
     for positions in KINDS:
         some = given(numbers, positions)
         for dropout, training in ((1.0, True), (0.5, False), (0.0, True)):
@@ -259,7 +280,7 @@ def embedding_drops_the_sum(component, numbers, seen):
 
 
 @probe("TransformerEmbedding", "gradients reach the token table, and the position table if it is learned")
-def embedding_passes_gradients(component, numbers, seen):
+def embedding_passes_gradients(component: Component, numbers: Numbers, seen: Observations) -> None:
     for positions in KINDS:
         some = given(numbers, positions)
         reply = embedding(component, gradients=True, **some)
@@ -271,14 +292,14 @@ def embedding_passes_gradients(component, numbers, seen):
 
 
 @probe("TransformerEmbedding", "the tokens are not changed")
-def embedding_changes_nothing(component, numbers, seen):
+def embedding_changes_nothing(component: Component, numbers: Numbers, seen: Observations) -> None:
     for positions in KINDS:
         reply = embedding(component, some_tokens(numbers), numbers.tensor(VOCAB, WIDTH), positions)
         unchanged(seen, reply, positions)
 
 
 @probe("TransformerEmbedding", "dtype is that of the parameters, device that of tokens and parameters")
-def embedding_follows_its_parameters(component, numbers, seen):
+def embedding_follows_its_parameters(component: Component, numbers: Numbers, seen: Observations) -> None:
     tokens, table = some_tokens(numbers), numbers.tensor(VOCAB, WIDTH)
     for positions in KINDS:
         reply = embedding(component, tokens, table.double(), positions)
@@ -290,7 +311,7 @@ def embedding_follows_its_parameters(component, numbers, seen):
 # rotary_embedding
 
 
-def see_turned(seen, reply, x, label):
+def see_turned(seen: Observations, reply: Reply, x: torch.Tensor, label: str) -> None:
     """Note which lengths a rotation has kept, then all numbers."""
     output = seen.see(reply, "output", label=label).get("output")
     if output is not None and output.shape == x.shape:
@@ -302,13 +323,13 @@ def see_turned(seen, reply, x, label):
 
 
 @probe("rotary_embedding", "each pair of neighbouring features turns by its position's angle")
-def rotary_turns_neighbouring_features(component, numbers, seen):
+def rotary_turns_neighbouring_features(component: Component, numbers: Numbers, seen: Observations) -> None:
     x = numbers.tensor(2, 3, 7, 10)
     see_turned(seen, component(x=x), x, "no positions given")
 
 
 @probe("rotary_embedding", "the score of a query and a key depends on their distance only")
-def rotary_scores_know_distances(component, numbers, seen):
+def rotary_scores_know_distances(component: Component, numbers: Numbers, seen: Observations) -> None:
     query, key = numbers.tensor(1, 6).expand(5, 6), numbers.tensor(1, 6).expand(5, 6)
     at = torch.arange(5)
     for distance in (0, 3):
@@ -322,7 +343,7 @@ def rotary_scores_know_distances(component, numbers, seen):
 
 
 @probe("rotary_embedding", "positions may begin anywhere and may differ from sequence to sequence")
-def rotary_takes_positions(component, numbers, seen):
+def rotary_takes_positions(component: Component, numbers: Numbers, seen: Observations) -> None:
     x = numbers.tensor(2, 3, 5, 6)
     order = torch.tensor(numbers.permutation(13)[:5])
     see_turned(seen, component(x=x, positions=order), x, "positions [5]")
@@ -333,55 +354,55 @@ def rotary_takes_positions(component, numbers, seen):
 
 
 @probe("rotary_embedding", "the frequencies are powers of base")
-def rotary_uses_its_base(component, numbers, seen):
+def rotary_uses_its_base(component: Component, numbers: Numbers, seen: Observations) -> None:
     x = numbers.tensor(2, 7, 10)
     see_turned(seen, component(x=x, positions=torch.arange(7), base=100.0), x, "base 100")
 
 
 @probe("rotary_embedding", "any leading axes and any sizes are accepted")
-def rotary_takes_leading_axes(component, numbers, seen):
+def rotary_takes_leading_axes(component: Component, numbers: Numbers, seen: Observations) -> None:
     for shape in ((5, 6), (3, 7, 2), (2, 3, 1, 5, 4), (4, 4, 4, 4)):
         x = numbers.tensor(*shape)
         see_turned(seen, component(x=x), x, f"x {list(shape)}")
 
 
 @probe("rotary_embedding", "an odd head_dim causes a ValueError that names it")
-def odd_head_dim_is_refused(component, numbers, seen):
+def odd_head_dim_is_refused(component: Component, numbers: Numbers, seen: Observations) -> None:
     for head_dim in (7, 13):
         see_refusal(seen, component(x=numbers.tensor(2, 5, head_dim)), head_dim, label=f"head_dim {head_dim}")
 
 
 @probe("rotary_embedding", "gradients reach x")
-def rotary_passes_gradients(component, numbers, seen):
+def rotary_passes_gradients(component: Component, numbers: Numbers, seen: Observations) -> None:
     seen.gradients(component(x=numbers.tensor(2, 3, 5, 6), gradients=True))
 
 
 @probe("rotary_embedding", "the arguments are not changed")
-def rotary_changes_nothing(component, numbers, seen):
+def rotary_changes_nothing(component: Component, numbers: Numbers, seen: Observations) -> None:
     unchanged(seen, component(x=numbers.tensor(2, 3, 5, 6), positions=torch.arange(5)))
 
 
 @probe("rotary_embedding", "dtype and device are those of x")
-def rotary_follows_x(component, numbers, seen):
+def rotary_follows_x(component: Component, numbers: Numbers, seen: Observations) -> None:
     device_and_dtype(seen, component, dtype_of, x=numbers.tensor(2, 3, 5, 6))
 
 
 # position_bug_input: the learner supplies a sequence in two pieces, the probe runs a broken and a right embedding on it
 
-BUG_SIZES = dict(vocab_size=13, embed_dim=6, max_len=8)
+BUG_SIZES: dict[str, Any] = dict(vocab_size=13, embed_dim=6, max_len=8)
 
 
 @probe("position_bug_input", "before and new are tokens of the same batch")
-def bug_input_fits(component, numbers, seen):
+def bug_input_fits(component: Component, numbers: Numbers, seen: Observations) -> None:
     see_fit(seen, component(), _misfit)
 
 
 @probe("position_bug_input", "BrokenEmbedding gives a wrong output for it")
-def bug_input_shows_the_bug(component, numbers, seen):
+def bug_input_shows_the_bug(component: Component, numbers: Numbers, seen: Observations) -> None:
     see_effect(seen, "BrokenEmbedding on your input", component(), _misfit, lambda given: _effect(numbers, *given))
 
 
-def _misfit(given):
+def _misfit(given: Any) -> str:
     """Return what is wrong with a sequence in two pieces, or nothing."""
     if not isinstance(given, (tuple, list)) or len(given) != 2:
         return "is not (before, new)"
@@ -392,7 +413,7 @@ def _misfit(given):
     return "" if len(given[0]) == len(given[1]) else "before and new have to have the same batch"
 
 
-def _effect(numbers, before, new):
+def _effect(numbers: Numbers, before: torch.Tensor, new: torch.Tensor) -> str:
     """Say whether the bug shows on an input, and if not, what kind of input it is."""
     right = parts.TransformerEmbedding(**BUG_SIZES, positions="learned").eval()
     broken = BrokenEmbedding(**BUG_SIZES)

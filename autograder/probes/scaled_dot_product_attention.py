@@ -1,11 +1,14 @@
 """What is observed of the components of lesson 7. Sizes are distinct primes, so a swapped axis shows."""
 
+from typing import Any
+
 import torch
 
 from workbench import parts
 from workbench.broken.scaled_dot_product_attention import broken_attention
 
-from . import forbid, probe
+from ..calling.numbers import Numbers
+from . import Component, Observations, forbid, probe
 from .bugs import mask_or_none, see_effect, see_fit
 from .see import (
     LIBRARY_ATTENTION,
@@ -25,13 +28,13 @@ forbid(("attention_weights", "scaled_dot_product_attention", "streaming_attentio
 
 
 @probe("attention_scores", "a score is the dot product of a query and a key, divided by the root of head_dim")
-def scores_are_scaled_dot_products(component, numbers, seen):
+def scores_are_scaled_dot_products(component: Component, numbers: Numbers, seen: Observations) -> None:
     reply = component(query=numbers.tensor(2, 3, 7), key=numbers.tensor(2, 5, 7))
     see_output(seen, reply, name="scores")
 
 
 @probe("attention_scores", "any leading axes and any sizes are accepted")
-def scores_take_leading_axes(component, numbers, seen):
+def scores_take_leading_axes(component: Component, numbers: Numbers, seen: Observations) -> None:
     for leading in ((), (2, 5), (3, 2, 1)):
         reply = component(query=numbers.tensor(*leading, 3, 11), key=numbers.tensor(*leading, 7, 11))
         label = f"{len(leading) + 2} axes"
@@ -39,17 +42,17 @@ def scores_take_leading_axes(component, numbers, seen):
 
 
 @probe("attention_scores", "gradients reach the query and the key")
-def scores_pass_gradients(component, numbers, seen):
+def scores_pass_gradients(component: Component, numbers: Numbers, seen: Observations) -> None:
     seen.gradients(component(query=numbers.tensor(2, 3, 7), key=numbers.tensor(2, 5, 7), gradients=True))
 
 
 @probe("attention_scores", "the arguments are not changed")
-def scores_change_nothing(component, numbers, seen):
+def scores_change_nothing(component: Component, numbers: Numbers, seen: Observations) -> None:
     unchanged(seen, component(query=numbers.tensor(2, 3, 7), key=numbers.tensor(2, 5, 7)))
 
 
 @probe("attention_scores", "dtype and device are those of the inputs")
-def scores_follow_the_inputs(component, numbers, seen):
+def scores_follow_the_inputs(component: Component, numbers: Numbers, seen: Observations) -> None:
     device_and_dtype(seen, component, query=numbers.tensor(2, 3, 7), key=numbers.tensor(2, 5, 7))
 
 
@@ -57,14 +60,14 @@ def scores_follow_the_inputs(component, numbers, seen):
 
 
 @probe("attention_weights", "without a mask, each row of weights is a softmax over the keys")
-def weights_are_a_softmax_over_keys(component, numbers, seen):
+def weights_are_a_softmax_over_keys(component: Component, numbers: Numbers, seen: Observations) -> None:
     reply = component(scores=numbers.tensor(2, 3, 5))
     for value in seen.see(reply, "weights").values():
         see_weights(seen, value, None, reply.given)
 
 
 @probe("attention_weights", "a key that the mask hides gets no weight, and the others share it")
-def hidden_keys_get_no_weight(component, numbers, seen):
+def hidden_keys_get_no_weight(component: Component, numbers: Numbers, seen: Observations) -> None:
     for shape in ((3, 5), (2, 1, 5), (2, 3, 5)):
         mask = numbers.mask(*shape)
         reply = component(scores=numbers.tensor(2, 3, 5), mask=mask)
@@ -74,7 +77,7 @@ def hidden_keys_get_no_weight(component, numbers, seen):
 
 
 @probe("attention_weights", "a query that may attend to nothing gets weights of exactly 0, and no NaN in the gradient")
-def empty_rows_get_zero_weights(component, numbers, seen):
+def empty_rows_get_zero_weights(component: Component, numbers: Numbers, seen: Observations) -> None:
     mask = numbers.mask(3, 5)
     mask[1] = False
     reply = component(scores=numbers.tensor(2, 3, 5), mask=mask, gradients=True)
@@ -86,7 +89,7 @@ def empty_rows_get_zero_weights(component, numbers, seen):
 
 
 @probe("attention_weights", "large scores do not overflow")
-def large_scores_do_not_overflow(component, numbers, seen):
+def large_scores_do_not_overflow(component: Component, numbers: Numbers, seen: Observations) -> None:
     # No two scores of a row are equal, or the logarithm of two equal exponentials would round away in float32.
     everywhere = torch.ones(2, 3, 5, dtype=torch.bool)
     for size in (1e3, 1e5):
@@ -97,7 +100,7 @@ def large_scores_do_not_overflow(component, numbers, seen):
 
 
 @probe("attention_weights", "a hidden key gets no weight, however low the scores of the others")
-def low_scores_do_not_leak(component, numbers, seen):
+def low_scores_do_not_leak(component: Component, numbers: Numbers, seen: Observations) -> None:
     # All scores of a row are low, the hidden ones lowest, and neighbours lie far apart: a finite fill shows,
     # and neither rounding in float32 nor renormalising after the softmax spoils a right answer.
     for shift, step in ((-3e4, 16.0), (-4e9, 1024.0)):
@@ -108,17 +111,17 @@ def low_scores_do_not_leak(component, numbers, seen):
             see_weights(seen, value, mask, reply.given, label)
 
 
-def ranks(numbers, mask):
+def ranks(numbers: Numbers, mask: torch.Tensor) -> torch.Tensor:
     """Return the ranks 0, 1, 2 ... of the keys of each row, in random order, every hidden key below the others."""
     rows = []
     for row in mask.reshape(-1, mask.shape[-1]).tolist():
-        order = sorted(numbers.permutation(len(row)), key=lambda key, row=row: row[key])
+        order = sorted(numbers.permutation(len(row)), key=row.__getitem__)
         rows.append([order.index(key) for key in range(len(row))])
     return torch.tensor(rows, dtype=torch.float32).reshape(mask.shape)
 
 
 @probe("attention_weights", "any leading axes and any sizes are accepted")
-def weights_take_leading_axes(component, numbers, seen):
+def weights_take_leading_axes(component: Component, numbers: Numbers, seen: Observations) -> None:
     for leading in ((), (2, 5), (3, 2, 1)):
         mask = numbers.mask(3, 7)
         reply = component(scores=numbers.tensor(*leading, 3, 7), mask=mask)
@@ -128,30 +131,32 @@ def weights_take_leading_axes(component, numbers, seen):
 
 
 @probe("attention_weights", "gradients reach the scores")
-def weights_pass_gradients(component, numbers, seen):
+def weights_pass_gradients(component: Component, numbers: Numbers, seen: Observations) -> None:
     seen.gradients(component(scores=numbers.tensor(2, 3, 5), gradients=True), label="no mask")
     seen.gradients(component(scores=numbers.tensor(2, 3, 5), mask=numbers.mask(3, 5), gradients=True), label="mask")
 
 
 @probe("attention_weights", "the arguments are not changed")
-def weights_change_nothing(component, numbers, seen):
+def weights_change_nothing(component: Component, numbers: Numbers, seen: Observations) -> None:
     unchanged(seen, component(scores=numbers.tensor(2, 3, 5), mask=numbers.mask(2, 3, 5)))
 
 
 @probe("attention_weights", "dtype and device are those of the inputs")
-def weights_follow_the_inputs(component, numbers, seen):
+def weights_follow_the_inputs(component: Component, numbers: Numbers, seen: Observations) -> None:
     device_and_dtype(seen, component, scores=numbers.tensor(2, 3, 5), mask=numbers.mask(3, 5))
 
 
 @probe("attention_weights", "it makes no library call that the exercise forbids")
-def weights_call_no_library_attention(component, numbers, seen):
+def weights_call_no_library_attention(component: Component, numbers: Numbers, seen: Observations) -> None:
     library_calls(seen, component, scores=numbers.tensor(2, 3, 5), mask=numbers.mask(3, 5))
 
 
 # scaled_dot_product_attention
 
 
-def inputs(numbers, *leading, queries=3, keys=5, head_dim=7, value_dim=11):
+def inputs(
+    numbers: Numbers, *leading: int, queries: int = 3, keys: int = 5, head_dim: int = 7, value_dim: int = 11
+) -> dict[str, Any]:
     """Return query, key and value as keyword arguments."""
     return dict(
         query=numbers.tensor(*leading, queries, head_dim),
@@ -161,12 +166,12 @@ def inputs(numbers, *leading, queries=3, keys=5, head_dim=7, value_dim=11):
 
 
 @probe("scaled_dot_product_attention", "each output is the mean of the values, weighted by softmax of the scores")
-def output_is_a_weighted_mean_of_values(component, numbers, seen):
+def output_is_a_weighted_mean_of_values(component: Component, numbers: Numbers, seen: Observations) -> None:
     see_attention(seen, component(**inputs(numbers, 2)))
 
 
 @probe("scaled_dot_product_attention", "a key that the mask hides has no influence")
-def hidden_keys_have_no_influence(component, numbers, seen):
+def hidden_keys_have_no_influence(component: Component, numbers: Numbers, seen: Observations) -> None:
     for shape in ((3, 5), (2, 1, 5), (2, 3, 5)):
         mask = numbers.mask(*shape)
         see_attention(seen, component(**inputs(numbers, 2), mask=mask), mask, f"mask {list(shape)}")
@@ -176,7 +181,7 @@ def hidden_keys_have_no_influence(component, numbers, seen):
     "scaled_dot_product_attention",
     "a query that may attend to nothing gets an output of 0, and no NaN in the gradients",
 )
-def empty_rows_give_zero_output(component, numbers, seen):
+def empty_rows_give_zero_output(component: Component, numbers: Numbers, seen: Observations) -> None:
     mask = numbers.mask(3, 5)
     mask[1] = False
     reply = component(**inputs(numbers, 2), mask=mask, gradients=True)
@@ -186,12 +191,12 @@ def empty_rows_give_zero_output(component, numbers, seen):
 
 
 @probe("scaled_dot_product_attention", "there may be as many queries as keys")
-def square_inputs_are_nothing_special(component, numbers, seen):
+def square_inputs_are_nothing_special(component: Component, numbers: Numbers, seen: Observations) -> None:
     see_attention(seen, component(**inputs(numbers, 5, queries=5, keys=5, head_dim=5, value_dim=5)))
 
 
 @probe("scaled_dot_product_attention", "large scores do not overflow, and hidden keys leak nothing")
-def extreme_scores_are_safe(component, numbers, seen):
+def extreme_scores_are_safe(component: Component, numbers: Numbers, seen: Observations) -> None:
     for shift, step in ((1e5, 256.0), (-3e4, 256.0), (-4e9, 8192.0)):
         mask = numbers.mask(1, 5)
         given = inputs(numbers, 2) | far_apart(numbers, mask[0].expand(2, 5), shift, step)
@@ -203,7 +208,9 @@ def extreme_scores_are_safe(component, numbers, seen):
     see_attention(seen, component(**given, mask=mask), mask, "rows far apart")
 
 
-def far_apart(numbers, mask, shift, step, queries=3, head_dim=7):
+def far_apart(
+    numbers: Numbers, mask: torch.Tensor, shift: float, step: float, queries: int = 3, head_dim: int = 7
+) -> dict[str, torch.Tensor]:
     """Return query and key whose scores lie about `shift`, far from each other, the hidden keys lowest.
 
     Only the first feature counts. One key takes all the weight, so rounding of large scores does not matter.
@@ -215,7 +222,7 @@ def far_apart(numbers, mask, shift, step, queries=3, head_dim=7):
 
 
 @probe("scaled_dot_product_attention", "any leading axes and any sizes are accepted")
-def attention_takes_leading_axes(component, numbers, seen):
+def attention_takes_leading_axes(component: Component, numbers: Numbers, seen: Observations) -> None:
     for leading in ((), (2, 5), (3, 2, 1)):
         mask = numbers.mask(3, 7)
         reply = component(**inputs(numbers, *leading, keys=7, head_dim=11, value_dim=5), mask=mask)
@@ -223,23 +230,23 @@ def attention_takes_leading_axes(component, numbers, seen):
 
 
 @probe("scaled_dot_product_attention", "gradients reach query, key and value")
-def attention_passes_gradients(component, numbers, seen):
+def attention_passes_gradients(component: Component, numbers: Numbers, seen: Observations) -> None:
     seen.gradients(component(**inputs(numbers, 2), gradients=True), label="no mask")
     seen.gradients(component(**inputs(numbers, 2), mask=numbers.mask(3, 5), gradients=True), label="mask")
 
 
 @probe("scaled_dot_product_attention", "the arguments are not changed")
-def attention_changes_nothing(component, numbers, seen):
+def attention_changes_nothing(component: Component, numbers: Numbers, seen: Observations) -> None:
     unchanged(seen, component(**inputs(numbers, 2), mask=numbers.mask(2, 3, 5)))
 
 
 @probe("scaled_dot_product_attention", "dtype and device are those of the inputs")
-def attention_follows_the_inputs(component, numbers, seen):
+def attention_follows_the_inputs(component: Component, numbers: Numbers, seen: Observations) -> None:
     device_and_dtype(seen, component, **inputs(numbers, 2), mask=numbers.mask(3, 5))
 
 
 @probe("scaled_dot_product_attention", "it makes no library call that the exercise forbids")
-def attention_calls_no_library_attention(component, numbers, seen):
+def attention_calls_no_library_attention(component: Component, numbers: Numbers, seen: Observations) -> None:
     library_calls(seen, component, **inputs(numbers, 2), mask=numbers.mask(3, 5))
 
 
@@ -247,7 +254,7 @@ def attention_calls_no_library_attention(component, numbers, seen):
 
 
 @probe("streaming_attention", "blocks of any size give what full attention gives")
-def streaming_equals_full_attention(component, numbers, seen):
+def streaming_equals_full_attention(component: Component, numbers: Numbers, seen: Observations) -> None:
     given = inputs(numbers, 2, keys=13)
     for block_size in (1, 5, 13, 17):
         reply = component(**given, block_size=block_size)
@@ -256,7 +263,7 @@ def streaming_equals_full_attention(component, numbers, seen):
 
 
 @probe("streaming_attention", "the whole score matrix is never held in memory")
-def streaming_never_holds_all_scores(component, numbers, seen):
+def streaming_never_holds_all_scores(component: Component, numbers: Numbers, seen: Observations) -> None:
     # Copies of key and value hold 4 x 499 numbers, one block of scores 11 x 7, the score matrix 11 x 499.
     # Seven rows of scores are too many already: blocks run over the keys, not over the queries.
     queries, keys, block_size = 11, 499, 7
@@ -268,7 +275,7 @@ def streaming_never_holds_all_scores(component, numbers, seen):
 
 
 @probe("streaming_attention", "large scores do not overflow, whichever block they are in")
-def streaming_is_stable(component, numbers, seen):
+def streaming_is_stable(component: Component, numbers: Numbers, seen: Observations) -> None:
     given = inputs(numbers, 2, keys=13)
     for shift in (0.0, 1e5):
         given |= far_apart(numbers, torch.ones(2, 13, dtype=torch.bool), shift, 512.0)
@@ -278,7 +285,7 @@ def streaming_is_stable(component, numbers, seen):
 
 
 @probe("streaming_attention", "scores far below zero are treated like others")
-def streaming_starts_below_every_score(component, numbers, seen):
+def streaming_starts_below_every_score(component: Component, numbers: Numbers, seen: Observations) -> None:
     # Every score lies near -150, where a running maximum that starts at 0 makes every exp vanish in float32.
     given = inputs(numbers, 2, keys=13)
     given["query"][..., 0], given["key"][..., 0] = -32.0, 12.5
@@ -287,7 +294,7 @@ def streaming_starts_below_every_score(component, numbers, seen):
 
 
 @probe("streaming_attention", "any leading axes and any sizes are accepted")
-def streaming_takes_leading_axes(component, numbers, seen):
+def streaming_takes_leading_axes(component: Component, numbers: Numbers, seen: Observations) -> None:
     for leading in ((), (2, 5), (3, 2, 1)):
         reply = component(**inputs(numbers, *leading, keys=7, head_dim=11, value_dim=5), block_size=3)
         label = f"{len(leading) + 2} axes"
@@ -295,17 +302,17 @@ def streaming_takes_leading_axes(component, numbers, seen):
 
 
 @probe("streaming_attention", "the arguments are not changed")
-def streaming_changes_nothing(component, numbers, seen):
+def streaming_changes_nothing(component: Component, numbers: Numbers, seen: Observations) -> None:
     unchanged(seen, component(**inputs(numbers, 2, keys=13), block_size=5))
 
 
 @probe("streaming_attention", "dtype and device are those of the inputs")
-def streaming_follows_the_inputs(component, numbers, seen):
+def streaming_follows_the_inputs(component: Component, numbers: Numbers, seen: Observations) -> None:
     device_and_dtype(seen, component, **inputs(numbers, 2, keys=13), block_size=5)
 
 
 @probe("streaming_attention", "it makes no library call that the exercise forbids")
-def streaming_calls_no_library_attention(component, numbers, seen):
+def streaming_calls_no_library_attention(component: Component, numbers: Numbers, seen: Observations) -> None:
     library_calls(seen, component, **inputs(numbers, 2, keys=13), block_size=5)
 
 
@@ -313,16 +320,16 @@ def streaming_calls_no_library_attention(component, numbers, seen):
 
 
 @probe("attention_bug_input", "query, key, value and mask fit together and hold finite numbers")
-def bug_input_fits(component, numbers, seen):
+def bug_input_fits(component: Component, numbers: Numbers, seen: Observations) -> None:
     see_fit(seen, component(), _misfit)
 
 
 @probe("attention_bug_input", "the broken attention gives a wrong output for it")
-def bug_input_shows_the_bug(component, numbers, seen):
+def bug_input_shows_the_bug(component: Component, numbers: Numbers, seen: Observations) -> None:
     see_effect(seen, "broken_attention on your input", component(), _misfit, lambda given: _effect(*given))
 
 
-def _misfit(given):
+def _misfit(given: Any) -> str:
     """Return what is wrong with an input for attention, or nothing."""
     if not isinstance(given, (tuple, list)) or len(given) != 4:
         return "is not (query, key, value, mask)"
@@ -349,7 +356,7 @@ def _misfit(given):
     return ""
 
 
-def _effect(query, key, value, mask):
+def _effect(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | str | None) -> str:
     """Say whether the bug shows on an input, and if not, what kind of input it is."""
     mask = mask_or_none(mask)
     scores = parts.attention_scores(query.double(), key.double())

@@ -4,9 +4,14 @@
 of the probe. What is noted goes from the most telling observation to the numbers.
 """
 
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
 import torch
 
+from ..calling.local import Reply
 from ..calling.watched import IN_PLACE
+from . import Component, Observations
 
 # What is forbidden in exercises on attention: all functions with which PyTorch computes it
 LIBRARY_ATTENTION = (
@@ -17,17 +22,17 @@ LIBRARY_ATTENTION = (
 )
 
 
-def listed(names):
+def listed(names: Iterable[str | int]) -> str:
     """Return names as a line, "none" if there are none."""
     return ", ".join(map(str, sorted(names))) or "none"
 
 
-def settled(numbers):
+def settled(numbers: torch.Tensor) -> torch.Tensor:
     """Return the numbers with 0 in place of those that are 0 but for rounding."""
     return torch.where(numbers.abs() < 1e-4, 0.0, numbers)
 
 
-def first(reply, index=0):
+def first(reply: Reply, index: int = 0) -> torch.Tensor | None:
     """Return an output of a reply if it is a tensor, or None."""
     outputs = reply.output if isinstance(reply.output, (tuple, list)) else (reply.output,)
     ours = outputs[index] if len(outputs) > index else None
@@ -37,7 +42,7 @@ def first(reply, index=0):
 # Outputs
 
 
-def see_output(seen, reply, label="", name="output"):
+def see_output(seen: Observations, reply: Reply, label: str = "", name: str = "output") -> torch.Tensor | None:
     """Note everything that a single tensor shows; return it, or None if there is none."""
     output = seen.see(reply, name, label=label).get(name)
     if output is not None:
@@ -45,7 +50,9 @@ def see_output(seen, reply, label="", name="output"):
     return output
 
 
-def see_all(seen, reply, *names, label="", mask=None):
+def see_all(
+    seen: Observations, reply: Reply, *names: str, label: str = "", mask: Mapping[str, torch.Tensor] | None = None
+) -> dict[str, Any]:
     """Note everything that a module returned: tensors, lists of one tensor per layer, and None.
 
     names  what the outputs are called, in order
@@ -67,7 +74,7 @@ def see_all(seen, reply, *names, label="", mask=None):
     return found
 
 
-def form(value, between=", "):
+def form(value: object, between: str = ", ") -> str:
     """Return the shape of a tensor, or of the tensors in a list, in words; what else it is, as it is written."""
     if isinstance(value, torch.Tensor):
         return f"a tensor {list(value.shape)}" + (", with NaN" if torch.isnan(value).any() else "")
@@ -76,7 +83,7 @@ def form(value, between=", "):
     return str(value)
 
 
-def _tensors(found):
+def _tensors(found: Mapping[str, Any]) -> Iterator[tuple[str, torch.Tensor]]:
     for name, value in found.items():
         if isinstance(value, torch.Tensor):
             yield name, value
@@ -86,7 +93,7 @@ def _tensors(found):
             )
 
 
-def _on_hidden_keys(weights, mask):
+def _on_hidden_keys(weights: torch.Tensor, mask: torch.Tensor) -> torch.Tensor | str:
     """Return the largest weight [batch, heads, queries, keys] on a key that the mask hides."""
     mask = mask.unsqueeze(-3) if mask.dim() == 3 else mask
     try:
@@ -95,7 +102,7 @@ def _on_hidden_keys(weights, mask):
         return "cannot be told, the shape is wrong"
 
 
-def see_stack(seen, reply, *names, label="", **how):
+def see_stack(seen: Observations, reply: Reply, *names: str, label: str = "", **how: Any) -> dict[str, Any]:
     """Note what a stack returned, unless PyTorch knows of no layers in it: their numbers would be random."""
     if reply.fault or any(name.startswith("layers.") for name in reply.shapes):
         return see_all(seen, reply, *names, label=label, **how)
@@ -103,7 +110,7 @@ def see_stack(seen, reply, *names, label="", **how):
     return {}
 
 
-def see_model(seen, reply, label="", padding=None):
+def see_model(seen: Observations, reply: Reply, label: str = "", padding: torch.Tensor | None = None) -> None:
     """Note what a model returned: logits, and the weights of each layer.
 
     padding  [batch, keys]  True where a token is padding, to tell how much weight lies there
@@ -116,8 +123,8 @@ def see_model(seen, reply, label="", padding=None):
         seen.note("logits", output[0], reply.given, label)
     layers = output[1] if len(output) == 2 and isinstance(output[1], (tuple, list)) else ()
     for index, weights in enumerate(layers):
-        four = padding is not None and isinstance(weights, torch.Tensor) and weights.dim() == 4
-        if four and weights.shape[-1] == padding.shape[1]:
+        four = isinstance(weights, torch.Tensor) and weights.dim() == 4
+        if padding is not None and four and weights.shape[-1] == padding.shape[1]:
             seen.note(
                 f"largest weight on padding, layer {index}",
                 weights.masked_fill(~padding[:, None, None, :], 0.0).max(),
@@ -127,7 +134,7 @@ def see_model(seen, reply, label="", padding=None):
         seen.note(f"weights of layer {index}", weights, reply.given, label)
 
 
-def see_loss(seen, reply, label="", where="positions"):
+def see_loss(seen: Observations, reply: Reply, label: str = "", where: str = "positions") -> None:
     """Note a loss, after the positions whose logits have a part in it; `where` is what a lesson calls these."""
     found = seen.see(reply, "loss", label=label)
     gradient = reply.gradients.get("logits")
@@ -143,7 +150,7 @@ def see_loss(seen, reply, label="", where="positions"):
 # Attention
 
 
-def see_attention(seen, reply, mask=None, label=""):
+def see_attention(seen: Observations, reply: Reply, mask: torch.Tensor | None = None, label: str = "") -> None:
     """Note weights and output of attention.
 
     mask  what hides keys from queries, of a shape that broadcasts to that of the weights
@@ -154,7 +161,9 @@ def see_attention(seen, reply, mask=None, label=""):
         seen.note("output", found["output"], reply.given, label)
 
 
-def see_weights(seen, weights, mask, given, label=""):
+def see_weights(
+    seen: Observations, weights: torch.Tensor, mask: torch.Tensor | None, given: str, label: str = ""
+) -> None:
     """Note what makes attention weights [..., queries, keys] right."""
     if mask is not None:
         hidden = weights.masked_fill(mask.expand_as(weights), 0.0) if broadcasts(mask, weights) else weights
@@ -163,10 +172,10 @@ def see_weights(seen, weights, mask, given, label=""):
     seen.note("weights", weights, given, label)
 
 
-def broadcasts(mask, weights):
+def broadcasts(mask: torch.Tensor, weights: torch.Tensor) -> bool:
     """Tell whether a mask can be used for weights, or scores, of this shape."""
     try:
-        return torch.broadcast_shapes(mask.shape, weights.shape) == weights.shape
+        return bool(torch.broadcast_shapes(mask.shape, weights.shape) == weights.shape)
     except RuntimeError:
         return False
 
@@ -174,7 +183,13 @@ def broadcasts(mask, weights):
 # Parameters and gradients
 
 
-def see_names(seen, reply, weights, label="", optional=()):
+def see_names(
+    seen: Observations,
+    reply: Reply,
+    weights: Mapping[str, torch.Tensor],
+    label: str = "",
+    optional: Collection[str] = (),
+) -> None:
     """Note which parameters of the contract are missing, of another shape, or superfluous.
 
     weights   {name: tensor}, all parameters of the contract
@@ -192,14 +207,14 @@ def see_names(seen, reply, weights, label="", optional=()):
     seen.note("superfluous parameters", listed(others), reply.given, label)
 
 
-def see_parameters(seen, reply, weights, label=""):
+def see_parameters(seen: Observations, reply: Reply, weights: Mapping[str, torch.Tensor], label: str = "") -> None:
     """Note what is wrong with the parameters, as `see_names` does, and which of them are one and the same."""
     see_names(seen, reply, weights, label)
     shared = listed(" = ".join(group) for group in reply.shared)
     seen.note("parameters that are one and the same", shared, reply.given, label)
 
 
-def see_each_parameter(seen, reply, shapes):
+def see_each_parameter(seen: Observations, reply: Reply, shapes: Mapping[str, Sequence[int]]) -> None:
     """Note shape and state of each parameter that a module should have, and which others it has.
 
     shapes  {name in the state dict: shape}
@@ -212,7 +227,7 @@ def see_each_parameter(seen, reply, shapes):
     seen.note("other trained parameters", listed(name for name in reply.trained if name not in shapes), reply.given)
 
 
-def see_each_projection(seen, reply, names):
+def see_each_projection(seen: Observations, reply: Reply, names: Collection[str]) -> None:
     """Note the shape of each parameter of attention, and whether there are others, whatever they are called.
 
     names  of the parameters in the state dict
@@ -230,7 +245,7 @@ def see_each_projection(seen, reply, names):
     seen.note("parameters that are one and the same", shared or "none", reply.given)
 
 
-def see_gradients(seen, reply, label=""):
+def see_gradients(seen: Observations, reply: Reply, label: str = "") -> None:
     """Note the gradient that arrives at each argument and parameter."""
     seen.answer(reply, label)
     for name, gradient in reply.gradients.items():
@@ -239,7 +254,7 @@ def see_gradients(seen, reply, label=""):
             seen.gradient(f"gradient of {name}", gradient, reply.given, label)
 
 
-def see_gradients_of_projections(seen, reply):
+def see_gradients_of_projections(seen: Observations, reply: Reply) -> None:
     """Note the gradients that arrive in attention; of the bias of the key, only whether one does, as it is rounding."""
     if not reply.fault:
         arrives = reply.gradients.pop("weights.k_proj.bias", None) is not None
@@ -250,25 +265,25 @@ def see_gradients_of_projections(seen, reply):
 # What an answer does besides
 
 
-def unchanged(seen, reply, label=""):
+def unchanged(seen: Observations, reply: Reply, label: str = "") -> None:
     """Note which arguments the call changed in place."""
     seen.note(IN_PLACE, ", ".join(reply.changed) or "none", reply.given, label)
 
 
-def library_calls(seen, call, **arguments):
+def library_calls(seen: Observations, call: Callable[..., Reply], **arguments: Any) -> None:
     """Note which forbidden library functions the answer calls; `call` is the component, or calls it."""
     reply = call(**arguments, watch_functions=True)
     seen.note("library calls that this exercise forbids", ", ".join(reply.used) or "none", reply.given)
 
 
-def dtype_of(reply):
+def dtype_of(reply: Reply) -> str:
     """Return the dtype of a reply, "torch.float32", or in words what came instead of a tensor."""
     if reply.fault:
         return f"raised {reply.fault.type}"
     return str(reply.output.dtype if isinstance(reply.output, torch.Tensor) else reply.output)
 
 
-def dtypes_of(reply):
+def dtypes_of(reply: Reply) -> str:
     """Return the dtypes of all outputs of a reply, "float32, float32", or in words what came instead."""
     if reply.fault:
         return f"raised {reply.fault.type}"
@@ -276,7 +291,9 @@ def dtypes_of(reply):
     return ", ".join(str(o.dtype).removeprefix("torch.") if isinstance(o, torch.Tensor) else str(o) for o in outputs)
 
 
-def device_and_dtype(seen, call, dtype=dtypes_of, **arguments):
+def device_and_dtype(
+    seen: Observations, call: Callable[..., Reply], dtype: Callable[[Reply], str] = dtypes_of, **arguments: Any
+) -> None:
     """Note the dtype for float64 inputs, and whether the answer is made where the inputs are.
 
     call   the component, or a function that calls it with these arguments and with device=
@@ -291,12 +308,14 @@ def device_and_dtype(seen, call, dtype=dtypes_of, **arguments):
     on_their_device(seen, call(**arguments, device="meta"))
 
 
-def on_their_device(seen, reply, label="", name="made on the inputs' device"):
+def on_their_device(
+    seen: Observations, reply: Reply, label: str = "", name: str = "made on the inputs' device"
+) -> None:
     """Note whether an answer for arguments on the meta device was made there."""
     seen.note(name, "no" if made_elsewhere(reply) else "yes", reply.given, label)
 
 
-def made_elsewhere(reply):
+def made_elsewhere(reply: Reply) -> bool:
     """Tell whether an answer for arguments on the meta device failed because it made a tensor on another one.
 
     The meta device holds shapes and no numbers: whoever makes a tensor elsewhere is found without a GPU.
@@ -307,14 +326,14 @@ def made_elsewhere(reply):
 # What has an influence
 
 
-def nudged(x, position):
+def nudged(x: torch.Tensor, position: int) -> torch.Tensor:
     """Return a copy of x [..., time, features] in which one position is another."""
     x = x.clone()
     x[..., position, :] = 1.5 - x[..., position, :].flip(-1)
     return x
 
 
-def moved(before, after, index=0, axes=None):
+def moved(before: Reply, after: Reply, index: int = 0, axes: int | None = None) -> str:
     """Say at which positions an output [..., positions, features] differs between two replies: "0, 3", or "none".
 
     axes  how many the output has to have; None: two or more
@@ -327,7 +346,13 @@ def moved(before, after, index=0, axes=None):
     return ", ".join(map(str, places)) or "none"
 
 
-def dropout_stages(seen, component, weights, ones, **more):
+def dropout_stages(
+    seen: Observations,
+    component: Component,
+    weights: Mapping[str, torch.Tensor],
+    ones: Mapping[str, Collection[str]],
+    **more: Any,
+) -> None:
     """Note how often the numbers of a sublayer can be doubled by dropout of one half: once per place where it acts.
 
     weights  {name: tensor} of a layer with embed_dim 2 and ff_dim 1; all are taken as 0
@@ -347,7 +372,7 @@ def dropout_stages(seen, component, weights, ones, **more):
             seen.note("a 1 that is doubled wherever dropout keeps it becomes", largest, reply.given, name)
 
 
-def _passing_on(parameter):
+def _passing_on(parameter: torch.Tensor) -> torch.Tensor:
     """Return a bias of 1, or a weight that hands a 1 on as a 1."""
     square = parameter.dim() == 2 and len(set(parameter.shape)) == 1
     return torch.eye(len(parameter)) if square else torch.ones_like(parameter)

@@ -1,12 +1,17 @@
 """What is observed of the components of lesson 6. Sizes are distinct primes, or all equal, where each tells more."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 
 from workbench import parts
 from workbench.broken.self_attention import BrokenSelfAttention
 
-from . import forbid, probe
+from ..calling.local import Reply
+from ..calling.numbers import Numbers
+from . import Component, Observations, forbid, probe
 from .bugs import INTEGERS, loaded, see_effect, see_fit
 from .see import (
     LIBRARY_ATTENTION,
@@ -35,9 +40,10 @@ EQUAL = {
 }
 
 
-def call(numbers, build, batch=3, time=5):
+def call(numbers: Numbers, build: Mapping[str, Any], batch: int = 3, time: int = 5) -> dict[str, Any]:
     """Return how to build a module, its weights, and its input, as keyword arguments of a call."""
-    embed_dim, head_dim, weights = build["embed_dim"], build["head_dim"], {}
+    embed_dim, head_dim = build["embed_dim"], build["head_dim"]
+    weights: dict[str, torch.Tensor] = {}
     for name in ("q_proj", "k_proj", "v_proj"):
         weights |= linear(numbers, name, embed_dim, head_dim)
     if "max_distance" in build:
@@ -45,7 +51,7 @@ def call(numbers, build, batch=3, time=5):
     return dict(build=build, weights=weights, x=numbers.tensor(batch, time, embed_dim))
 
 
-def agree(one, other):
+def agree(one: torch.Tensor | None, other: torch.Tensor | None) -> str:
     """Say whether two outputs are the same."""
     if one is None or other is None or one.shape != other.shape:
         return "there is none to compare"
@@ -53,13 +59,13 @@ def agree(one, other):
 
 
 @probe(BOTH, "the parameters have the names and shapes of the docstring")
-def parameters_are_as_agreed(component, numbers, seen):
+def parameters_are_as_agreed(component: Component, numbers: Numbers, seen: Observations) -> None:
     given = call(numbers, SIZES[component.name])
     see_each_projection(seen, component(**given), given["weights"])
 
 
 @probe("SelfAttention", "no sequence of the batch sees another one")
-def sequences_do_not_meet(component, numbers, seen):
+def sequences_do_not_meet(component: Component, numbers: Numbers, seen: Observations) -> None:
     given = call(numbers, SIZES["SelfAttention"])
     before = component(**given)
     given["x"] = given["x"].clone()
@@ -71,7 +77,7 @@ def sequences_do_not_meet(component, numbers, seen):
 
 
 @probe("SelfAttention", "when positions change places, the outputs change places with them")
-def order_is_unknown(component, numbers, seen):
+def order_is_unknown(component: Component, numbers: Numbers, seen: Observations) -> None:
     given = call(numbers, SIZES["SelfAttention"])
     before = component(**given)
     order = [3, 0, 4, 1, 2]
@@ -84,12 +90,12 @@ def order_is_unknown(component, numbers, seen):
 
 
 @probe(BOTH, "each output is the mean of the projected values, weighted by softmax of the scores")
-def positions_attend_to_positions(component, numbers, seen):
+def positions_attend_to_positions(component: Component, numbers: Numbers, seen: Observations) -> None:
     see_attention(seen, component(**call(numbers, SIZES[component.name])))
 
 
 @probe(BOTH, "a key that the mask hides has no influence")
-def hidden_keys_have_no_influence(component, numbers, seen):
+def hidden_keys_have_no_influence(component: Component, numbers: Numbers, seen: Observations) -> None:
     given = call(numbers, SIZES[component.name])
     for shape in ((5, 5), (3, 1, 5), (3, 5, 5)):
         mask = numbers.mask(*shape)
@@ -97,7 +103,7 @@ def hidden_keys_have_no_influence(component, numbers, seen):
 
 
 @probe(BOTH, "a query that may attend to nothing gets weights and output of exactly 0, and no NaN in the gradients")
-def empty_rows_get_zero_weights(component, numbers, seen):
+def empty_rows_get_zero_weights(component: Component, numbers: Numbers, seen: Observations) -> None:
     mask = numbers.mask(5, 5)
     mask[1] = False
     reply = component(**call(numbers, SIZES[component.name]), mask=mask, gradients=True)
@@ -106,7 +112,7 @@ def empty_rows_get_zero_weights(component, numbers, seen):
 
 
 @probe(BOTH, "all sizes may be equal")
-def equal_sizes_are_nothing_special(component, numbers, seen):
+def equal_sizes_are_nothing_special(component: Component, numbers: Numbers, seen: Observations) -> None:
     given = call(numbers, EQUAL[component.name], batch=5)
     see_attention(seen, component(**given), label="no mask")
     for shape in ((5, 5), (5, 1, 5)):
@@ -115,7 +121,7 @@ def equal_sizes_are_nothing_special(component, numbers, seen):
 
 
 @probe(BOTH, "a sequence may have any length")
-def any_length_is_welcome(component, numbers, seen):
+def any_length_is_welcome(component: Component, numbers: Numbers, seen: Observations) -> None:
     given = call(numbers, SIZES[component.name], batch=2, time=17)
     for time in (1, 2, 17):
         reply = component(**given | {"x": given["x"][:, :time]})
@@ -123,22 +129,22 @@ def any_length_is_welcome(component, numbers, seen):
 
 
 @probe(BOTH, "gradients reach x and all parameters")
-def gradients_reach_everything(component, numbers, seen):
+def gradients_reach_everything(component: Component, numbers: Numbers, seen: Observations) -> None:
     see_gradients_of_projections(seen, component(**call(numbers, SIZES[component.name]), gradients=True))
 
 
 @probe(BOTH, "the arguments are not changed")
-def modules_change_nothing(component, numbers, seen):
+def modules_change_nothing(component: Component, numbers: Numbers, seen: Observations) -> None:
     unchanged(seen, component(**call(numbers, SIZES[component.name]), mask=numbers.mask(3, 5, 5)))
 
 
 @probe(BOTH, "dtype and device are those of x")
-def modules_follow_x(component, numbers, seen):
+def modules_follow_x(component: Component, numbers: Numbers, seen: Observations) -> None:
     device_and_dtype(seen, component, **call(numbers, SIZES[component.name]), mask=numbers.mask(5, 5))
 
 
 @probe(BOTH, "it makes no library call that the exercise forbids")
-def modules_call_no_library_attention(component, numbers, seen):
+def modules_call_no_library_attention(component: Component, numbers: Numbers, seen: Observations) -> None:
     library_calls(seen, component, **call(numbers, SIZES[component.name]), mask=numbers.mask(5, 5))
 
 
@@ -146,7 +152,7 @@ def modules_call_no_library_attention(component, numbers, seen):
 
 
 @probe("RelativeSelfAttention", "if all queries are 0, the distance alone decides the weights")
-def distance_alone(component, numbers, seen):
+def distance_alone(component: Component, numbers: Numbers, seen: Observations) -> None:
     for max_distance in (1, 3):
         build = dict(embed_dim=3, head_dim=2, max_distance=max_distance)
         given = call(numbers, build, batch=2, time=7)
@@ -156,7 +162,7 @@ def distance_alone(component, numbers, seen):
 
 
 @probe("RelativeSelfAttention", "sequences may be shorter than max_distance")
-def short_sequences(component, numbers, seen):
+def short_sequences(component: Component, numbers: Numbers, seen: Observations) -> None:
     for max_distance in (5, 11):
         build = dict(embed_dim=3, head_dim=2, max_distance=max_distance)
         see_attention(seen, component(**call(numbers, build)), label=f"max_distance {max_distance}")
@@ -165,7 +171,7 @@ def short_sequences(component, numbers, seen):
 # padding_mask
 
 
-def token_ids(numbers, lengths, pad_id, first=0):
+def token_ids(numbers: Numbers, lengths: Sequence[int], pad_id: int, first: int = 0) -> torch.Tensor:
     """Return [len(lengths), 7] ids below 11: real ones from place `first` on, padding before and after.
 
     lengths  how many real tokens each sequence has
@@ -178,7 +184,7 @@ def token_ids(numbers, lengths, pad_id, first=0):
     return tokens
 
 
-def see_mask(seen, reply, label):
+def see_mask(seen: Observations, reply: Reply, label: str) -> None:
     """Note a mask: its dtype, and where it is True."""
     found = seen.see(reply, "mask", label=label)
     if found:
@@ -187,14 +193,14 @@ def see_mask(seen, reply, label):
 
 
 @probe("padding_mask", "the mask is True for every key that is not padding, the same for all queries")
-def padding_is_hidden(component, numbers, seen):
+def padding_is_hidden(component: Component, numbers: Numbers, seen: Observations) -> None:
     for pad_id in (0, 4, 10):
         reply = component(tokens=token_ids(numbers, (5, 2, 7), pad_id), pad_id=pad_id)
         see_mask(seen, reply, f"pad_id {pad_id}")
 
 
 @probe("padding_mask", "padding may stand in front of the tokens, or between them")
-def padding_stands_anywhere(component, numbers, seen):
+def padding_stands_anywhere(component: Component, numbers: Numbers, seen: Observations) -> None:
     tokens = token_ids(numbers, (4, 2, 3), 4, first=3)
     see_mask(seen, component(tokens=tokens, pad_id=4), "padding in front")
     tokens = token_ids(numbers, (7, 6, 5), 4)
@@ -203,21 +209,21 @@ def padding_stands_anywhere(component, numbers, seen):
 
 
 @probe("padding_mask", "a sequence may be all padding, or have none")
-def all_padding_or_none(component, numbers, seen):
+def all_padding_or_none(component: Component, numbers: Numbers, seen: Observations) -> None:
     see_mask(seen, component(tokens=token_ids(numbers, (0, 7), 3), pad_id=3), "one of each")
     see_mask(seen, component(tokens=token_ids(numbers, (7, 7), 3), pad_id=3), "no padding")
 
 
 @probe("padding_mask", "there may be as many sequences as keys, or a single sequence")
-def other_batches(component, numbers, seen):
+def other_batches(component: Component, numbers: Numbers, seen: Observations) -> None:
     for lengths in ((7, 6, 5, 4, 3, 2, 1), (5,)):
         reply = component(tokens=token_ids(numbers, lengths, 2), pad_id=2)
         see_mask(seen, reply, f"batch {len(lengths)}")
 
 
 @probe("padding_mask", "the tokens are not changed, and the mask is made on their device")
-def mask_follows_the_tokens(component, numbers, seen):
-    given = dict(tokens=token_ids(numbers, (5, 2, 7), 4), pad_id=4)
+def mask_follows_the_tokens(component: Component, numbers: Numbers, seen: Observations) -> None:
+    given: dict[str, Any] = dict(tokens=token_ids(numbers, (5, 2, 7), 4), pad_id=4)
     unchanged(seen, component(**given))
     reply = component(**given, device="meta")
     elsewhere = not reply.output.is_meta if isinstance(reply.output, torch.Tensor) else made_elsewhere(reply)
@@ -230,16 +236,16 @@ IDS = 10  # token ids from 0, which is padding, to 9
 
 
 @probe("self_attention_bug_input", "you return token ids of shape [batch, time]")
-def bug_tokens_fit(component, numbers, seen):
+def bug_tokens_fit(component: Component, numbers: Numbers, seen: Observations) -> None:
     see_fit(seen, component(), _misfit)
 
 
 @probe("self_attention_bug_input", "the broken self-attention gives a wrong output for a real token")
-def bug_tokens_show_the_bug(component, numbers, seen):
+def bug_tokens_show_the_bug(component: Component, numbers: Numbers, seen: Observations) -> None:
     see_effect(seen, "BrokenSelfAttention on your tokens", component(), _misfit, lambda given: _effect(given.long()))
 
 
-def _misfit(tokens):
+def _misfit(tokens: Any) -> str:
     """Return what is wrong with token ids, or nothing."""
     if not isinstance(tokens, torch.Tensor):
         return "is not a tensor"
@@ -254,7 +260,7 @@ def _misfit(tokens):
     return ""
 
 
-def _effect(tokens):
+def _effect(tokens: torch.Tensor) -> str:
     """Say whether the bug shows on tokens, and if not, what kind of tokens they are.
 
     Every visible key gets the same weight, and the value of a token is a one-hot vector: an output is the share
@@ -274,7 +280,7 @@ def _effect(tokens):
     return f"is right: {_harmless(real)}"
 
 
-def _harmless(real):
+def _harmless(real: torch.Tensor) -> str:
     """Say why the keys that are left out do no harm.
 
     real  boolean [batch, time]: True where a token is no padding

@@ -3,18 +3,22 @@
 The argument that the lesson calls `weights` is called `attention` here: for a probe, weights are those of a module.
 """
 
+from typing import Any
+
 import torch
 
 from workbench.broken.visualizing_attention import broken_show_cross_attention
 
+from ..calling.local import Reply
+from ..calling.numbers import Numbers
 from ..calling.stubs import Layers, Measure, Translator, View, Words
-from . import kind, probe
+from . import Component, Observations, kind, probe
 from .bugs import is_dense, see_effect, see_fit
 from .see import see_all, see_output, unchanged
 from .tokens import source_and_target
 from .weights import encoder_decoder
 
-SIZES = dict(
+SIZES: dict[str, Any] = dict(
     source_vocab_size=11,
     target_vocab_size=13,
     embed_dim=6,
@@ -29,7 +33,7 @@ SIZES = dict(
 NAMES = "encoder", "decoder", "cross"
 
 
-def table(numbers, *shape, causal=False):
+def table(numbers: Numbers, *shape: int, causal: bool = False) -> torch.Tensor:
     """Return weights of this shape: positive, each row with sum 1; with `causal`, 0 for later keys."""
     weights = numbers.tensor(*shape, low=0.0, high=2.0).square() + 1 / 64
     weights = weights.tril() if causal else weights
@@ -39,7 +43,7 @@ def table(numbers, *shape, causal=False):
 # collect_attention
 
 
-def see_collected(seen, reply, label=""):
+def see_collected(seen: Observations, reply: Reply, label: str = "") -> None:
     """Note how many layers, which shapes and which row sums there are, then all numbers."""
     if isinstance(reply.output, tuple):
         for name, layers in zip(NAMES, reply.output, strict=False):
@@ -49,33 +53,36 @@ def see_collected(seen, reply, label=""):
     see_all(seen, reply, *NAMES, label=label)
 
 
-def collect(component, numbers, build, batch=3, row=None, **how):
+def collect(
+    component: Component, numbers: Numbers, build: dict[str, Any], batch: int = 3, row: int | None = None, **how: Any
+) -> Reply:
     given = source_and_target(numbers, build, batch=batch)
     model = Translator(build, encoder_decoder(numbers, build))
-    return component(model=model, **given, **({} if row is None else {"row": row}), **how)
+    row_given: dict[str, Any] = {} if row is None else {"row": row}
+    return component(model=model, **given, **row_given, **how)
 
 
 @probe("collect_attention", "it returns all weights of one sentence, without dropout, one tensor per layer")
-def weights_of_a_sentence_come_out(component, numbers, seen):
+def weights_of_a_sentence_come_out(component: Component, numbers: Numbers, seen: Observations) -> None:
     see_collected(seen, collect(component, numbers, SIZES, batch=1))
 
 
 @probe("collect_attention", "encoder and decoder may have any numbers of layers")
-def depths_may_differ(component, numbers, seen):
+def depths_may_differ(component: Component, numbers: Numbers, seen: Observations) -> None:
     for depths in ((1, 3), (3, 1), (2, 2)):
         build = SIZES | dict(encoder_layers=depths[0], decoder_layers=depths[1])
         see_collected(seen, collect(component, numbers, build, batch=1), f"{depths[0]} and {depths[1]} layers")
 
 
 @probe("collect_attention", "one sentence of a batch is taken")
-def one_sentence_is_taken(component, numbers, seen):
+def one_sentence_is_taken(component: Component, numbers: Numbers, seen: Observations) -> None:
     for row in (None, 0, 1, 2):
         label = "no row given" if row is None else f"row {row}"
         see_collected(seen, collect(component, numbers, SIZES, row=row), label)
 
 
 @probe("collect_attention", "the given tokens are not changed")
-def collecting_changes_nothing(component, numbers, seen):
+def collecting_changes_nothing(component: Component, numbers: Numbers, seen: Observations) -> None:
     unchanged(seen, collect(component, numbers, SIZES))
 
 
@@ -84,7 +91,7 @@ def collecting_changes_nothing(component, numbers, seen):
 WORDS = ["[CLS]", "the", "cat", "sat", ".", "[SEP]", "[PAD]"]
 
 
-def see_shown(seen, reply, label=""):
+def see_shown(seen: Observations, reply: Reply, label: str = "") -> None:
     """Note what the view was given, whatever the component returns."""
     seen.note("answer", kind(reply) if reply.fault else "returns", reply.given, label)
     seen.fault = seen.fault or reply.fault
@@ -92,27 +99,27 @@ def see_shown(seen, reply, label=""):
         seen.note(name, value, reply.given, label)
 
 
-def stack_of(numbers, layers, *shape, causal=False):
+def stack_of(numbers: Numbers, layers: int, *shape: int, causal: bool = False) -> Layers:
     return Layers([table(numbers, *shape, causal=causal) for _ in range(layers)])
 
 
 @probe("show_self_attention", "the view gets all layers and heads of one sentence, and a token for each position")
-def self_attention_is_shown(component, numbers, seen):
+def self_attention_is_shown(component: Component, numbers: Numbers, seen: Observations) -> None:
     for layers in (1, 3):
         reply = component(view=View(), attention=stack_of(numbers, layers, 1, 2, 7, 7), tokens=Words(WORDS))
         see_shown(seen, reply, f"{layers} layers")
 
 
 @probe("show_self_attention", "one sentence of a batch is shown")
-def one_sentence_is_shown(component, numbers, seen):
+def one_sentence_is_shown(component: Component, numbers: Numbers, seen: Observations) -> None:
     for row in (None, 0, 1, 2):
-        row_given = {} if row is None else {"row": row}
+        row_given: dict[str, Any] = {} if row is None else {"row": row}
         reply = component(view=View(), attention=stack_of(numbers, 2, 3, 5, 7, 7), tokens=Words(WORDS), **row_given)
         see_shown(seen, reply, "no row given" if row is None else f"row {row}")
 
 
 @probe("show_self_attention", "too few or too many tokens cause a ValueError that names both numbers")
-def tokens_have_to_fit(component, numbers, seen):
+def tokens_have_to_fit(component: Component, numbers: Numbers, seen: Observations) -> None:
     for count in (5, 6, 8, 9):
         words = [*WORDS, "[PAD]", "[PAD]"][:count]
         reply = component(view=View(), attention=stack_of(numbers, 2, 1, 2, 7, 7), tokens=Words(words))
@@ -126,7 +133,7 @@ def tokens_have_to_fit(component, numbers, seen):
 
 
 @probe("show_self_attention", "the given weights and tokens are not changed")
-def showing_changes_nothing(component, numbers, seen):
+def showing_changes_nothing(component: Component, numbers: Numbers, seen: Observations) -> None:
     reply = component(view=View(), attention=stack_of(numbers, 2, 3, 5, 7, 7), tokens=Words(WORDS), row=1)
     for name in ("attention", "tokens"):
         seen.note(f"{name} changed in place", reply.reports[name]["changed"], reply.given)
@@ -138,7 +145,14 @@ SOURCE = ["<cls>", "3", "may", "79", "<eos>"]
 TARGET = ["7", "9", "-", "5", "-", "3", "<eos>"]
 
 
-def show_all(component, numbers, encoder_layers, decoder_layers, source=SOURCE, target=TARGET):
+def show_all(
+    component: Component,
+    numbers: Numbers,
+    encoder_layers: int,
+    decoder_layers: int,
+    source: list[str] = SOURCE,
+    target: list[str] = TARGET,
+) -> Reply:
     keys, queries = len(source), len(target)
     return component(
         view=View(),
@@ -152,24 +166,24 @@ def show_all(component, numbers, encoder_layers, decoder_layers, source=SOURCE, 
 
 
 @probe("show_encoder_decoder", "each kind is shown once, with the words that belong to its rows and columns")
-def three_kinds_are_shown(component, numbers, seen):
+def three_kinds_are_shown(component: Component, numbers: Numbers, seen: Observations) -> None:
     see_shown(seen, show_all(component, numbers, 2, 2))
 
 
 @probe("show_encoder_decoder", "all layers are shown, even if encoder and decoder have different numbers of layers")
-def all_layers_are_shown(component, numbers, seen):
+def all_layers_are_shown(component: Component, numbers: Numbers, seen: Observations) -> None:
     for depths in ((1, 3), (3, 1), (2, 3)):
         see_shown(seen, show_all(component, numbers, *depths), f"{depths[0]} and {depths[1]} layers")
 
 
 @probe("show_encoder_decoder", "the target may be as long as the source, or a single token")
-def any_lengths_are_shown(component, numbers, seen):
+def any_lengths_are_shown(component: Component, numbers: Numbers, seen: Observations) -> None:
     see_shown(seen, show_all(component, numbers, 1, 1, target=TARGET[-5:]), "equal lengths")
     see_shown(seen, show_all(component, numbers, 1, 1, target=TARGET[-1:]), "a target of one token")
 
 
 @probe("show_encoder_decoder", "the given weights and tokens are not changed")
-def showing_all_changes_nothing(component, numbers, seen):
+def showing_all_changes_nothing(component: Component, numbers: Numbers, seen: Observations) -> None:
     reply = show_all(component, numbers, 2, 2)
     for name in (*NAMES, "source_tokens", "target_tokens"):
         seen.note(f"{name} changed in place", reply.reports[name]["changed"], reply.given)
@@ -180,30 +194,30 @@ def showing_all_changes_nothing(component, numbers, seen):
 MEASURES = "previous_token_score", "attention_entropy", "attention_distance"
 
 
-def keys_of(component):
+def keys_of(component: Component) -> int:
     """Return how many keys 7 queries have: the entropy is asked of cross-attention, too, all else of self-attention."""
     return 5 if component.name == "attention_entropy" else 7
 
 
-def see_numbers(seen, reply, label=""):
+def see_numbers(seen: Observations, reply: Reply, label: str = "") -> None:
     """Note the number of each table of weights."""
     see_output(seen, reply, label, "number of each table")
 
 
 @probe(MEASURES, "one table of weights gives one number")
-def a_table_gives_a_number(component, numbers, seen):
+def a_table_gives_a_number(component: Component, numbers: Numbers, seen: Observations) -> None:
     see_numbers(seen, component(attention=table(numbers, 7, keys_of(component))))
 
 
 @probe(MEASURES, "each head of each sentence gives its own number, with any leading axes")
-def leading_axes_stay(component, numbers, seen):
+def leading_axes_stay(component: Component, numbers: Numbers, seen: Observations) -> None:
     for leading in ((3,), (2, 3), (2, 1, 3)):
         weights = table(numbers, *leading, 7, keys_of(component))
         see_numbers(seen, component(attention=weights), f"{len(leading) + 2} axes")
 
 
 @probe(MEASURES, "keys with a weight of 0 do no harm")
-def zeros_are_nothing_special(component, numbers, seen):
+def zeros_are_nothing_special(component: Component, numbers: Numbers, seen: Observations) -> None:
     keys = keys_of(component)
     see_numbers(seen, component(attention=table(numbers, 2, 3, keys, keys, causal=True)), "causal")
     if keys == 7:
@@ -216,18 +230,18 @@ def zeros_are_nothing_special(component, numbers, seen):
 
 
 @probe(MEASURES, "there may be only two positions, or as many heads as positions")
-def sizes_are_nothing_special(component, numbers, seen):
+def sizes_are_nothing_special(component: Component, numbers: Numbers, seen: Observations) -> None:
     for shape in ((3, 2, 2), (5, 5, 5), (5, 5, 5, 5)):
         see_numbers(seen, component(attention=table(numbers, *shape)), f"weights {list(shape)}")
 
 
 @probe(MEASURES, "the given weights are not changed")
-def measuring_changes_nothing(component, numbers, seen):
+def measuring_changes_nothing(component: Component, numbers: Numbers, seen: Observations) -> None:
     unchanged(seen, component(attention=table(numbers, 2, 3, 7, keys_of(component), causal=True)))
 
 
 @probe(MEASURES, "dtype and device are those of the weights")
-def measures_follow_the_weights(component, numbers, seen):
+def measures_follow_the_weights(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights = table(numbers, 2, 3, 7, keys_of(component))
     for dtype in (torch.float32, torch.float64):
         reply = component(attention=weights.to(dtype))
@@ -240,13 +254,13 @@ def measures_follow_the_weights(component, numbers, seen):
 # find_heads
 
 
-def see_heads(seen, reply, label):
+def see_heads(seen: Observations, reply: Reply, label: str) -> None:
     for name, value in seen.see(reply, "heads", label=label).items():
         seen.note(name, value, reply.given, label)
         seen.note("whole numbers", "no" if value.is_floating_point() else "yes", reply.given, label)
 
 
-def ranked(numbers, layers, batch, heads, queries=5, keys=7):
+def ranked(numbers: Numbers, layers: int, batch: int, heads: int, queries: int = 5, keys: int = 7) -> Layers:
     """Return the weights of each layer: heads of clearly different sharpness, in a random order.
 
     The sharpness of a head differs between sentences, so that a batch is not one long sentence.
@@ -267,21 +281,21 @@ def ranked(numbers, layers, batch, heads, queries=5, keys=7):
 
 
 @probe("find_heads", "the head with the largest measure is found, by layer and head")
-def the_largest_is_found(component, numbers, seen):
+def the_largest_is_found(component: Component, numbers: Numbers, seen: Observations) -> None:
     for sizes in ((3, 1, 5), (2, 2, 3), (5, 1, 2), (1, 1, 7), (7, 1, 1)):
         reply = component(attention=ranked(numbers, *sizes), measure=Measure())
         see_heads(seen, reply, f"{sizes[0]} layers, batch {sizes[1]}, {sizes[2]} heads")
 
 
 @probe("find_heads", "several heads are sorted from the largest measure to the smallest")
-def several_come_in_order(component, numbers, seen):
+def several_come_in_order(component: Component, numbers: Numbers, seen: Observations) -> None:
     for count in (1, 4, 15):
         reply = component(attention=ranked(numbers, 3, 1, 5), measure=Measure(), count=count)
         see_heads(seen, reply, f"count {count}")
 
 
 @probe("find_heads", "a head is measured in each sentence, and the mean over the sentences counts")
-def each_sentence_is_measured(component, numbers, seen):
+def each_sentence_is_measured(component: Component, numbers: Numbers, seen: Observations) -> None:
     # Head 0 is sharp in each sentence, but at other keys: the mean of its tables is flat. Head 1 is sharp in
     # the first sentence only, head 2 fairly sharp in the second, head 3 is never sharp.
     layers = []
@@ -296,7 +310,7 @@ def each_sentence_is_measured(component, numbers, seen):
 
 
 @probe("find_heads", "the given weights are not changed")
-def finding_changes_nothing(component, numbers, seen):
+def finding_changes_nothing(component: Component, numbers: Numbers, seen: Observations) -> None:
     reply = component(attention=ranked(numbers, 3, 1, 5), measure=Measure(), count=2)
     seen.note("weights changed in place", reply.reports["attention"]["changed"], reply.given)
 
@@ -307,16 +321,16 @@ LONGEST = 20
 
 
 @probe("view_bug_input", "you return cross-attention of one sentence, of shape [1, heads, queries, keys]")
-def bug_weights_fit(component, numbers, seen):
+def bug_weights_fit(component: Component, numbers: Numbers, seen: Observations) -> None:
     see_fit(seen, component(), _misfit)
 
 
 @probe("view_bug_input", "broken_show_cross_attention shows it wrongly")
-def bug_weights_show_the_bug(component, numbers, seen):
+def bug_weights_show_the_bug(component: Component, numbers: Numbers, seen: Observations) -> None:
     see_effect(seen, "broken_show_cross_attention on your weights", component(), _misfit, _effect)
 
 
-def _misfit(weights):
+def _misfit(weights: Any) -> str:
     """Return what is wrong with weights that a learner supplied, or nothing."""
     if not isinstance(weights, torch.Tensor):
         return "is not a tensor"
@@ -333,11 +347,11 @@ def _misfit(weights):
     return ""
 
 
-def _effect(weights):
+def _effect(weights: torch.Tensor) -> str:
     """Say whether the bug shows on weights, and if not, what kind of weights they are."""
     weights = weights.double()
     queries, keys = weights.shape[-2:]
-    shown = []
+    shown: list[torch.Tensor] = []
     broken_show_cross_attention(
         lambda cross_attention, **words: shown.extend(cross_attention),
         [weights],

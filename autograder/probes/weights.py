@@ -4,17 +4,25 @@ They are small enough that a softmax behind them does not saturate, and large en
 equal. A `prefix` is what stands before each name: empty, or with a dot at its end.
 """
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+
+from ..calling.numbers import Numbers
+
 FORMS = {"post-norm": False, "pre-norm": True}  # the two forms of a layer, and its norm_first
-DECODER = dict(attentions=("self_attention", "cross_attention"), norms=3)  # what makes a `layer` one of a decoder
+# What makes a `layer` one of a decoder
+DECODER: dict[str, Any] = dict(attentions=("self_attention", "cross_attention"), norms=3)
 
 
-def linear(numbers, name, inputs, outputs, bias=True):
+def linear(numbers: Numbers, name: str, inputs: int, outputs: int, bias: bool = True) -> dict[str, torch.Tensor]:
     """Return weight [outputs, inputs] and bias [outputs] of a linear layer."""
     weights = {f"{name}.weight": numbers.tensor(outputs, inputs, low=-0.5, high=0.5)}
     return weights | ({f"{name}.bias": numbers.tensor(outputs, low=-0.5, high=0.5)} if bias else {})
 
 
-def norm(numbers, name, embed_dim):
+def norm(numbers: Numbers, name: str, embed_dim: int) -> dict[str, torch.Tensor]:
     """Return weight and bias [embed_dim] of a layer norm, the weight near 1."""
     return {
         f"{name}.weight": numbers.tensor(embed_dim, low=0.5, high=1.5),
@@ -22,7 +30,7 @@ def norm(numbers, name, embed_dim):
     }
 
 
-def attention(numbers, prefix, embed_dim, shared=None):
+def attention(numbers: Numbers, prefix: str, embed_dim: int, shared: int | None = None) -> dict[str, torch.Tensor]:
     """Return the weights of the four projections of a multi-head attention.
 
     shared  how many features key and value have together, if they are shared by groups of heads; else embed_dim
@@ -35,16 +43,25 @@ def attention(numbers, prefix, embed_dim, shared=None):
     }
 
 
-def feed_forward(numbers, prefix, embed_dim, ff_dim):
+def feed_forward(numbers: Numbers, prefix: str, embed_dim: int, ff_dim: int) -> dict[str, torch.Tensor]:
     """Return the weights of a feed-forward network."""
     return linear(numbers, f"{prefix}up_proj", embed_dim, ff_dim) | linear(
         numbers, f"{prefix}down_proj", ff_dim, embed_dim
     )
 
 
-def layer(numbers, prefix="", *, attentions=("self_attention",), norms=2, embed_dim=10, ff_dim=11, **_):
+def layer(
+    numbers: Numbers,
+    prefix: str = "",
+    *,
+    attentions: Iterable[str] = ("self_attention",),
+    norms: int = 2,
+    embed_dim: int = 10,
+    ff_dim: int = 11,
+    **_: object,
+) -> dict[str, torch.Tensor]:
     """Return the weights of an encoder layer, or of a decoder layer with two attentions and three norms."""
-    weights = {}
+    weights: dict[str, torch.Tensor] = {}
     for one in attentions:
         weights |= attention(numbers, f"{prefix}{one}.", embed_dim)
     weights |= feed_forward(numbers, f"{prefix}feed_forward.", embed_dim, ff_dim)
@@ -53,15 +70,15 @@ def layer(numbers, prefix="", *, attentions=("self_attention",), norms=2, embed_
     return weights
 
 
-def stack(numbers, num_layers, norm_first=False, **sizes):
+def stack(numbers: Numbers, num_layers: int, norm_first: bool = False, **sizes: Any) -> dict[str, torch.Tensor]:
     """Return the weights of a stack of layers, with a final norm in the pre-norm form."""
-    weights = {}
+    weights: dict[str, torch.Tensor] = {}
     for index in range(num_layers):
         weights |= layer(numbers, f"layers.{index}.", **sizes)
     return weights | (norm(numbers, "final_norm", sizes.get("embed_dim", 10)) if norm_first else {})
 
 
-def encoder_decoder(numbers, build):
+def encoder_decoder(numbers: Numbers, build: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     """Return the weights of an EncoderDecoder but for its positions; `build` holds the constructor's arguments."""
     width, sizes = build["embed_dim"], {name: build[name] for name in ("embed_dim", "num_heads", "ff_dim")}
     norm_first = build.get("norm_first", False)
@@ -76,15 +93,15 @@ def encoder_decoder(numbers, build):
     }
 
 
-def of_model(numbers, model):
+def of_model(numbers: Numbers, model: torch.nn.Module) -> dict[str, torch.Tensor]:
     """Return numbers for the whole state dict of a right model, the weights of its norms near 1."""
-    weights = {}
+    weights: dict[str, torch.Tensor] = {}
     for name, tensor in model.state_dict().items():
         low, high = (0.5, 1.5) if "norm" in name and name.endswith("weight") else (-0.5, 0.5)
         weights[name] = numbers.tensor(*tensor.shape, low=low, high=high)
     return weights
 
 
-def doubled(tensors):
+def doubled(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Return the same tensors in float64, where the digits of gradients are beyond doubt."""
     return {name: tensor.double() for name, tensor in tensors.items()}

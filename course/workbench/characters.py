@@ -9,6 +9,7 @@ import math
 import random
 import sysconfig
 import tokenize
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import torch
@@ -81,7 +82,7 @@ MODEL = {"embed_dim": 96, "num_heads": 4, "ff_dim": 384, "num_layers": 2, "max_l
 TOKEN_STD, STEPS, BATCH_SIZE, LEARNING_RATE = 0.02, 700, 32, 4e-3
 
 
-def module_source(name):
+def module_source(name: str) -> str:
     """Return the source of a module of the standard library: no trailing spaces, no tabs, only ASCII.
 
     name  as it is imported; one that is a single file
@@ -98,17 +99,17 @@ def module_source(name):
     return "".join(character for character in text if character in SOURCE.alphabet)
 
 
-def source_ids(modules):
+def source_ids(modules: Iterable[str]) -> torch.Tensor:
     """Return the ids [time] of the modules' source, one file after the other."""
     return torch.tensor(SOURCE.encode("".join(map(module_source, modules))), dtype=torch.int64)
 
 
-def split_source():
+def split_source() -> tuple[torch.Tensor, torch.Tensor]:
     """Return (training ids, held-out ids), each [time]. The two come from different files."""
     return source_ids(TRAINING_MODULES), source_ids(HELD_OUT_MODULES)
 
 
-def character_batches(ids, batch_size, length, seed=0):
+def character_batches(ids: torch.Tensor, batch_size: int, length: int, seed: int = 0) -> Iterator[tuple[torch.Tensor]]:
     """Yield (tokens [batch, length],) without end: pieces of the text that begin anywhere."""
     numbers = random.Random(f"pieces of source {seed}")
     starts = range(len(ids) - length + 1)
@@ -120,12 +121,12 @@ def character_batches(ids, batch_size, length, seed=0):
 # What a model has to beat, and how it is measured: nats per character, the unit of the training loss
 
 
-def uniform_loss():
+def uniform_loss() -> float:
     """Return the loss of who knows nothing: every character of the alphabet is as likely as any other."""
     return math.log(len(SOURCE.alphabet))
 
 
-def unigram_loss(training_ids, held_out_ids):
+def unigram_loss(training_ids: torch.Tensor, held_out_ids: torch.Tensor) -> float:
     """Return the loss on the held-out text of who knows only how often each character occurs in the training text."""
     counts = collections.Counter(training_ids.tolist())
     total = len(training_ids) + len(SOURCE.alphabet)  # each character counts once more, so that none is impossible
@@ -133,7 +134,7 @@ def unigram_loss(training_ids, held_out_ids):
 
 
 @torch.no_grad()
-def held_out_loss(model, ids, length, batch_size=64):
+def held_out_loss(model: torch.nn.Module, ids: torch.Tensor, length: int, batch_size: int = 64) -> float:
     """Return a language model's loss on a text that is cut into pieces; the first character of each is only given.
 
     model   returns (logits [batch, time, vocab_size], weights) for tokens [batch, time]
@@ -152,7 +153,7 @@ def held_out_loss(model, ids, length, batch_size=64):
 # What a head may look for
 
 
-def open_brackets(text):
+def open_brackets(text: str) -> list[int | None]:
     """Return, for each character, where the innermost bracket is that is open behind it; None where none is.
 
     A bracket in a comment or in a string counts like any other, because a model reads characters only.

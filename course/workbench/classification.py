@@ -7,6 +7,7 @@ so such a reader is right on exactly one half.
 """
 
 import random
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -59,17 +60,17 @@ class WordTokenizer:
 
     pad_id, cls_id, mask_id = 0, 1, 2
 
-    def __init__(self, words):
+    def __init__(self, words: Iterable[str]) -> None:
         """Give the words, in their order, the ids from 3 upwards."""
         self.words = ("[PAD]", "[CLS]", "[MASK]", *dict.fromkeys(words))
         self._ids = {word: number for number, word in enumerate(self.words)}
 
     @property
-    def vocab_size(self):
+    def vocab_size(self) -> int:
         """How many ids there are, the three special ones included."""
         return len(self.words)
 
-    def encode(self, text):
+    def encode(self, text: str) -> list[int]:
         """Return the ids of a text, words separated by blanks, as a list that begins with [CLS].
 
         Raises ValueError for a word that is not known.
@@ -82,11 +83,11 @@ class WordTokenizer:
             )
         return [self.cls_id, *(self._ids[word] for word in text.split())]
 
-    def decode(self, ids):
+    def decode(self, ids: torch.Tensor | Iterable[int]) -> list[str]:
         """Return the words of a row of ids as a list, [CLS] included and padding left out."""
         return [self.words[number] for number in map(int, ids) if number != self.pad_id]
 
-    def batch(self, texts):
+    def batch(self, texts: Iterable[str]) -> torch.Tensor:
         """Return the ids of several texts, int64 [batch, time], padded after the end of each."""
         rows = [self.encode(text) for text in texts]
         time = max(map(len, rows))
@@ -105,7 +106,7 @@ REVIEWS = WordTokenizer(
 )
 
 
-def split_opinions(seed=0, held_out=24):
+def split_opinions(seed: int = 0, held_out: int = 24) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     """Return (training, held-out): lists of (good word, bad word) that together are all such pairs, and share none.
 
     held_out  how many pairs no model meets in one review in training; each word by itself it does meet
@@ -118,7 +119,7 @@ def split_opinions(seed=0, held_out=24):
     return pairs[held_out:], pairs[:held_out]
 
 
-def mirrored_reviews(opinions, count, seed=0):
+def mirrored_reviews(opinions: Sequence[tuple[str, str]], count: int, seed: int = 0) -> list[tuple[str, int]]:
     """Return `count` (text, label), each even one followed by its mirror image; label 1 is good, 0 is bad.
 
     opinions  (good word, bad word) to draw from, such as those of `split_opinions`
@@ -130,7 +131,7 @@ def mirrored_reviews(opinions, count, seed=0):
     return [review for _ in range(count // 2) for review in _mirrored(opinions, numbers)]
 
 
-def _mirrored(opinions, numbers):
+def _mirrored(opinions: Sequence[tuple[str, str]], numbers: random.Random) -> list[tuple[str, int]]:
     """Return the review in which the good word is what was so, and the one in which the bad word is."""
     good, bad = draw(numbers, opinions)
     verdict, subject = draw(numbers, VERDICTS), draw(numbers, SUBJECTS)
@@ -142,13 +143,15 @@ def _mirrored(opinions, numbers):
     ]
 
 
-def review_tensors(reviews):
+def review_tensors(reviews: Iterable[tuple[str, int]]) -> tuple[torch.Tensor, torch.Tensor]:
     """Return (tokens [batch, time], labels [batch]) of [(text, label)]."""
     texts, labels = zip(*reviews, strict=True)
     return REVIEWS.batch(texts), torch.tensor(labels)
 
 
-def review_batches(opinions, batch_size, seed=0):
+def review_batches(
+    opinions: Sequence[tuple[str, str]], batch_size: int, seed: int = 0
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Yield (tokens, labels) without end, each batch drawn anew and every review in it with its mirror image."""
     numbers = random.Random(f"batches of reviews {seed}")
     while True:
@@ -158,7 +161,7 @@ def review_batches(opinions, batch_size, seed=0):
 # What a model has to beat, and how it is measured
 
 
-def accuracy(logits, labels):
+def accuracy(logits: torch.Tensor, labels: torch.Tensor) -> float:
     """Return the share of rows whose largest logit is the one of the label.
 
     logits  [batch, num_classes]
@@ -168,7 +171,7 @@ def accuracy(logits, labels):
 
 
 @torch.no_grad()
-def held_out_accuracy(model, reviews, batch_size=256):
+def held_out_accuracy(model: torch.nn.Module, reviews: Iterable[tuple[str, int]], batch_size: int = 256) -> float:
     """Return the share of reviews that a classifier gets right.
 
     model    returns (logits [batch, num_classes], weights) for tokens [batch, time]
@@ -180,7 +183,7 @@ def held_out_accuracy(model, reviews, batch_size=256):
     return accuracy(torch.cat([model(rows)[0] for rows in tokens.split(batch_size)]), labels)
 
 
-def word_counts(reviews):
+def word_counts(reviews: Iterable[tuple[str, int]]) -> torch.Tensor:
     """Return how often each word occurs in each review, [reviews, vocab_size]; padding and [CLS] are no words."""
     tokens, _ = review_tensors(reviews)
     counts = F.one_hot(tokens, REVIEWS.vocab_size).sum(1).float()
@@ -188,7 +191,9 @@ def word_counts(reviews):
     return counts
 
 
-def bag_of_words_accuracy(training_reviews, held_out_reviews, steps=200):
+def bag_of_words_accuracy(
+    training_reviews: Sequence[tuple[str, int]], held_out_reviews: Sequence[tuple[str, int]], steps: int = 200
+) -> float:
     """Return the share of held-out reviews that a logistic regression on word counts gets right.
 
     It is trained on the training reviews, with a weight for each word and one for each class.

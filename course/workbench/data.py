@@ -6,8 +6,12 @@ version, so that a seed gives the same data everywhere.
 
 import datetime
 import random
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import torch
+
+Choice = TypeVar("Choice")
 
 # Characters as tokens
 
@@ -17,17 +21,17 @@ class CharacterTokenizer:
 
     pad_id, bos_id, eos_id = 0, 1, 2
 
-    def __init__(self, alphabet):
+    def __init__(self, alphabet: str) -> None:
         """Give the characters of `alphabet`, in its order, the ids from 3 upwards."""
         self.alphabet = "".join(dict.fromkeys(alphabet))
         self._ids = {character: number for number, character in enumerate(self.alphabet, 3)}
 
     @property
-    def vocab_size(self):
+    def vocab_size(self) -> int:
         """How many ids there are, the three special ones included."""
         return len(self.alphabet) + 3
 
-    def encode(self, text):
+    def encode(self, text: str) -> list[int]:
         """Return the ids of a text as a list. Raises ValueError for a character outside the alphabet."""
         unknown = [character for character in text if character not in self._ids]
         if unknown:
@@ -36,14 +40,14 @@ class CharacterTokenizer:
             )
         return [self._ids[character] for character in text]
 
-    def decode(self, ids):
+    def decode(self, ids: torch.Tensor | Iterable[int]) -> str:
         """Return the text of a row of ids, up to the first end of sequence; other special tokens are left out."""
         ids = ids.tolist() if isinstance(ids, torch.Tensor) else list(ids)
         if self.eos_id in ids:
             ids = ids[: ids.index(self.eos_id)]
         return "".join(self.alphabet[number - 3] for number in ids if number >= 3)
 
-    def batch(self, texts, end=False):
+    def batch(self, texts: Iterable[str], end: bool = False) -> torch.Tensor:
         """Return the ids of several texts, int64 [batch, time], padded after the end of each.
 
         end  True: every text is followed by the end of sequence
@@ -53,7 +57,7 @@ class CharacterTokenizer:
         return torch.tensor([row + [self.pad_id] * (time - len(row)) for row in rows], dtype=torch.int64)
 
 
-def draw(numbers, choices):
+def draw(numbers: random.Random, choices: Sequence[Choice]) -> Choice:
     """Return one of the choices, by the next number of a `random.Random`."""
     return choices[int(numbers.random() * len(choices))]
 
@@ -124,7 +128,7 @@ LONG_STYLES = {
 }
 
 
-def written_date(date, language, style):
+def written_date(date: datetime.date, language: str, style: str) -> str:
     """Return a date as people write it, in lower case: `thursday, 3 may 1979`.
 
     date      a datetime.date
@@ -147,7 +151,7 @@ def written_date(date, language, style):
     )
 
 
-def _spoken(day, language):
+def _spoken(day: int, language: str) -> str:
     """Return the number of a day with the ending that the language gives it in front of a month."""
     if language == "english":
         teens = 11 <= day <= 13
@@ -156,7 +160,7 @@ def _spoken(day, language):
     return first.get(language, "1") if day == 1 else str(day)
 
 
-def _characters():
+def _characters() -> str:
     """Return every character that a written date can hold, in a fixed order."""
     texts = [*MONTHS.values(), *WEEKDAYS.values(), "0123456789", "stndrdth1er1º"]
     texts += [style for styles in (*STYLES.values(), *LONG_STYLES.values()) for style in styles]
@@ -167,7 +171,7 @@ WRITTEN_DATES = CharacterTokenizer(_characters())
 ISO_DATES = CharacterTokenizer("-0123456789")
 
 
-def split_dates(seed=0, held_out=2000):
+def split_dates(seed: int = 0, held_out: int = 2000) -> tuple[list[datetime.date], list[datetime.date]]:
     """Return (training dates, held-out dates): two lists that share no date and together are all from 1900 to 2099.
 
     held_out  how many dates no model sees in training
@@ -180,7 +184,9 @@ def split_dates(seed=0, held_out=2000):
     return days[held_out:], days[:held_out]
 
 
-def date_pairs(dates, seed=0, styles=STYLES):
+def date_pairs(
+    dates: Iterable[datetime.date], seed: int = 0, styles: Mapping[str, Sequence[str]] = STYLES
+) -> list[tuple[str, str]]:
     """Return [(written, ISO)] of the dates, each in a language and a style that are drawn.
 
     dates   datetime.date objects
@@ -190,18 +196,20 @@ def date_pairs(dates, seed=0, styles=STYLES):
     return [_pair(date, numbers, styles) for date in dates]
 
 
-def _pair(date, numbers, styles):
+def _pair(date: datetime.date, numbers: random.Random, styles: Mapping[str, Sequence[str]]) -> tuple[str, str]:
     language = draw(numbers, list(styles))
     return written_date(date, language, draw(numbers, styles[language])), date.isoformat()
 
 
-def date_tensors(pairs):
+def date_tensors(pairs: Iterable[tuple[str, str]]) -> tuple[torch.Tensor, torch.Tensor]:
     """Return (source, target) of [(written, ISO)]: ids [batch, time] of each, the target with its end of sequence."""
     written, iso = zip(*pairs, strict=True)
     return WRITTEN_DATES.batch(written), ISO_DATES.batch(iso, end=True)
 
 
-def date_batches(dates, batch_size, seed=0):
+def date_batches(
+    dates: Sequence[datetime.date], batch_size: int, seed: int = 0
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Yield (source, target) without end, each batch drawn anew from the dates and the styles."""
     numbers = random.Random(f"batches of dates {seed}")
     while True:

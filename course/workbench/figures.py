@@ -10,12 +10,15 @@ import io
 import logging
 import math
 import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import matplotlib
 import matplotlib.style
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from torch.overrides import TorchFunctionMode
@@ -34,7 +37,7 @@ PIXELS_PER_INCH = 80
 
 
 @contextmanager
-def once_solved():
+def once_solved() -> Iterator[None]:
     """Run the block as far as the learner's exercises are solved; say in one line which one is not."""
     try:
         yield
@@ -47,11 +50,12 @@ def once_solved():
         print(f"{exercise} is not solved yet: solve it, then run this cell again.")
 
 
-def largest_tensor(function, *arguments):
+def largest_tensor(function: Callable[..., object], *arguments: Any) -> int:
     """Return the size in bytes of the largest tensor that one call of `function(*arguments)` makes."""
     with torch.no_grad(), _Largest() as largest:
         function(*arguments)
-    return largest.bytes
+    size: int = largest.bytes
+    return size
 
 
 class _Largest(TorchFunctionMode):
@@ -59,7 +63,9 @@ class _Largest(TorchFunctionMode):
 
     bytes = 0
 
-    def __torch_function__(self, function, types, args=(), kwargs=None):
+    def __torch_function__(
+        self, function: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
         result = function(*args, **(kwargs or {}))
         for tensor in result if isinstance(result, (tuple, list)) else [result]:
             if isinstance(tensor, torch.Tensor):
@@ -79,26 +85,26 @@ class Picture:
     png: bytes | None = None
     markdown: str | None = None
 
-    def told(self, sentence):
+    def told(self, sentence: str) -> Self:
         """Return the same picture with another sentence: that of a trained model must not tell its exact numbers."""
         return replace(self, sentence=sentence)
 
-    def show(self):
+    def show(self) -> None:
         """Show the picture now; a cell shows only its last expression by itself."""
         from IPython.display import display
 
         display(self)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return self.sentence
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str | None:
         return self.html
 
-    def _repr_markdown_(self):
+    def _repr_markdown_(self) -> str | None:
         return self.markdown
 
-    def _repr_png_(self):
+    def _repr_png_(self) -> tuple[bytes, dict[str, Any]] | None:
         if self.png is None:
             return None
         width, height = (int.from_bytes(self.png[start : start + 4], "big") for start in (16, 20))
@@ -106,13 +112,13 @@ class Picture:
         return self.png, {"width": width // 2, "height": height // 2, "alt": self.sentence}
 
 
-def source(function):
+def source(function: Callable[..., Any]) -> Picture:
     """Return a picture of a function's source."""
     text = inspect.getsource(function)
     return Picture(text, markdown=f"```python\n{text}```")
 
 
-def texts(columns, width=60, height=None):
+def texts(columns: Mapping[str, str], width: int = 60, height: int | None = None) -> Picture:
     """Return a picture of texts in letters of one width, side by side: for what differs from machine to machine.
 
     columns  {title: text}
@@ -156,12 +162,12 @@ class Panel:
 
     title: str
     ylabel: str
-    series: dict
+    series: Mapping[str, Sequence[float]]
     log: bool = False
-    bound: tuple | None = None
+    bound: tuple[str, float] | None = None
 
 
-def curves(x, panels, xlabel):
+def curves(x: Sequence[float], panels: Sequence[Panel], xlabel: str) -> Picture:
     """Return a picture of several series over the same x, whose axis is logarithmic to base 2.
 
     x       the numbers of the horizontal axis
@@ -188,7 +194,7 @@ def curves(x, panels, xlabel):
         return Picture(_curves_in_words(x, panels, xlabel), png=_png(figure))
 
 
-def lines(x, panels, xlabel, border=None):
+def lines(x: Sequence[float], panels: Sequence[Panel], xlabel: str, border: tuple[str, float] | None = None) -> Picture:
     """Return a picture of several series over the same x, whose axis is linear: steps, layers, positions.
 
     x       the numbers of the horizontal axis, in rising order
@@ -217,7 +223,7 @@ def lines(x, panels, xlabel, border=None):
         return Picture(_curves_in_words(x, panels, xlabel), png=_png(figure))
 
 
-def heat(title, table, rows, columns):
+def heat(title: str, table: torch.Tensor, rows: str, columns: str) -> Picture:
     """Return a picture of a large table of numbers between -1 and 1: blue below 0, white at 0, red above.
 
     title    what the numbers are
@@ -237,7 +243,7 @@ def heat(title, table, rows, columns):
         return Picture(sentence, png=_png(figure))
 
 
-def _curves_in_words(x, panels, xlabel):
+def _curves_in_words(x: Sequence[float], panels: Sequence[Panel], xlabel: str) -> str:
     return "\n".join(
         f"{panel.title} ({panel.ylabel}), {name}: {_short(y[0])} at {x[0]}, {_short(y[-1])} at {x[-1]} ({xlabel})."
         for panel in panels
@@ -245,11 +251,17 @@ def _curves_in_words(x, panels, xlabel):
     )
 
 
-def _short(number):
+def _short(number: float) -> str:
     return f"{float(f'{number:.3g}'):g}"
 
 
-def weight_tables(tables, rows="query", columns="key", row_names=None, column_names=None):
+def weight_tables(
+    tables: Mapping[str, torch.Tensor],
+    rows: str = "query",
+    columns: str = "key",
+    row_names: Sequence[str] | dict[str, Sequence[str]] | None = None,
+    column_names: Sequence[str] | dict[str, Sequence[str]] | None = None,
+) -> Picture:
     """Return a picture of attention weights, one table per entry, darker where a weight is larger.
 
     tables        {title: tensor [queries, keys]}; each weight is also written, unless there are more than 12 columns
@@ -287,7 +299,7 @@ def weight_tables(tables, rows="query", columns="key", row_names=None, column_na
         )
 
 
-def _write_weights(axes, weights):
+def _write_weights(axes: Axes, weights: torch.Tensor) -> None:
     """Write each weight into its cell."""
     for row, numbers in enumerate(weights.tolist()):
         for column, weight in enumerate(numbers):
@@ -302,7 +314,7 @@ def _write_weights(axes, weights):
             )
 
 
-def bars(names, panels, xlabel=""):
+def bars(names: Sequence[str], panels: Sequence[Panel], xlabel: str = "") -> Picture:
     """Return a picture of one bar per name and series, with its number above it.
 
     names   what the bars stand for, one text per group of bars
@@ -343,12 +355,17 @@ def bars(names, panels, xlabel=""):
         )
 
 
-def _wide(names, panel):
+def _wide(names: Sequence[str], panel: Panel) -> float:
     """Return how many inches the bars of a panel need."""
     return max(4.0, 0.45 * len(names) * len(panel.series) + 1.5)
 
 
-def arrows(panels, xlabel, ylabel, circle=None):
+def arrows(
+    panels: Mapping[str, Mapping[str, tuple[tuple[float, float], tuple[float, float]]]],
+    xlabel: str,
+    ylabel: str,
+    circle: float | None = None,
+) -> Picture:
     """Return a picture of things that move in a plane: each stands somewhere before and somewhere else after.
 
     panels  {title: {name: ((x, y) before, (x, y) after)}}, drawn side by side on the same scale
@@ -401,18 +418,18 @@ def arrows(panels, xlabel, ylabel, circle=None):
         )
 
 
-def _place(place):
+def _place(place: Iterable[float]) -> str:
     return "(" + ", ".join(f"{number + 0.0:.1f}".replace("-0.0", "0.0") for number in place) + ")"
 
 
 @contextmanager
-def _paper():
+def _paper() -> Iterator[None]:
     """Draw with matplotlib's own style on white, whatever style the notebook has chosen."""
     with matplotlib.style.context("default"), matplotlib.rc_context({"figure.facecolor": "white"}):
         yield
 
 
-def _png(figure):
+def _png(figure: Figure) -> bytes:
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=2 * PIXELS_PER_INCH, bbox_inches="tight", pad_inches=0.15)
     return file.getvalue()

@@ -1,6 +1,7 @@
 """Where everything stands on the map of the transformer: its lessons, boxes, arrows and words, in pixels."""
 
 from dataclasses import dataclass
+from typing import Any
 
 WIDTH, HEIGHT = 880, 704
 
@@ -11,7 +12,7 @@ class Lesson:
 
     number: int
     title: str
-    parts: tuple
+    parts: tuple[str, ...]
 
 
 LESSONS = {
@@ -81,12 +82,12 @@ class Box:
     height: float
     lesson: str = ""
     part: str = ""
-    marks: tuple = ()
+    marks: tuple[str, ...] = ()
     side: str = ""
     head: float = 0
 
 
-def _card(lesson, x, y, width, height, *also, **more):
+def _card(lesson: str, x: float, y: float, width: float, height: float, *also: str, **more: Any) -> Box:
     """Return the card of a lesson, marked by that lesson, by the last one, and by others that are made of it."""
     return Box(
         "card",
@@ -101,9 +102,9 @@ def _card(lesson, x, y, width, height, *also, **more):
     )
 
 
-def _row(x, y, *parts, width=0):
+def _row(x: float, y: float, *parts: str, width: float = 0) -> list[Box]:
     """Return the boxes of components side by side, as wide as their names need, or so that they fill a width."""
-    wide = [round(25 + 6.63 * len(part)) for part in parts]
+    wide: list[float] = [round(25 + 6.63 * len(part)) for part in parts]
     left = width - 4 * (len(parts) - 1)
     if width and max(wide) <= left / len(parts):
         wide = [left / len(parts)] * len(parts)
@@ -115,17 +116,17 @@ def _row(x, y, *parts, width=0):
     ]
 
 
-def _column(x, y, width, *parts):
+def _column(x: float, y: float, width: float, *parts: str) -> list[Box]:
     """Return the boxes of components below each other."""
     return [Box("part", part, x, y + 24 * row, width, 20, PARTS[part], part) for row, part in enumerate(parts)]
 
 
-def _place(text, part, x, y, width, *also):
+def _place(text: str, part: str, x: float, y: float, width: float, *also: str) -> Box:
     """Return a box where a component of another card is used; it shows that component's state."""
     return Box("place", text, x, y, width, 20, PARTS[part], part, marks=(PARTS[part], *also))
 
 
-def _stack(x, y, *places):
+def _stack(x: float, y: float, *places: tuple[str, str]) -> list[Box]:
     """Return the places of a layer, the last one at the bottom, with room for an arrow between them."""
     return [_place(text, part, x, y + 30 * row, 188) for row, (text, part) in enumerate(places)]
 

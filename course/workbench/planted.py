@@ -1,14 +1,16 @@
 """A language model whose numbers were chosen so that one head does something that can be found."""
 
+from typing import cast
+
 import torch
 
-from .parts import LanguageModel
+from .parts import DecoderLayer, LanguageModel, LearnedPositionalEmbedding
 
 LAYERS, HEADS, HEAD_DIM, MAX_LEN = 3, 4, 16, 16
 LAYER, HEAD = 1, 2
 
 
-def previous_token_model():
+def previous_token_model() -> LanguageModel:
     """Return a LanguageModel (lesson 4) of 3 layers with 4 heads, in which one head looks at the token before.
 
     Its vocabulary has 32 tokens, and it reads 16 at most. Nothing is trained: the head was built by hand, and the
@@ -26,8 +28,9 @@ def previous_token_model():
                 parameter.zero_()
         # The last features say nothing but the position, one feature for each.
         model.embedding.token.weight[:, -MAX_LEN:] = 0.0
-        model.embedding.position.weight.zero_()[:, -MAX_LEN:] = torch.eye(MAX_LEN)
-        attention = model.decoder.layers[LAYER].self_attention
+        table = cast(LearnedPositionalEmbedding, model.embedding.position)
+        table.weight.zero_()[:, -MAX_LEN:] = torch.eye(MAX_LEN)
+        attention = cast(DecoderLayer, model.decoder.layers[LAYER]).self_attention
         own = slice(HEAD * HEAD_DIM, (HEAD + 1) * HEAD_DIM)
         for projection, positions in (
             (attention.q_proj, torch.eye(MAX_LEN).roll(-1, 0)),

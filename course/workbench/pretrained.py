@@ -12,7 +12,10 @@ import importlib
 import importlib.util
 import json
 import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
+from typing import Any, NoReturn
 
 import torch
 import torch.nn.functional as F
@@ -26,7 +29,7 @@ MINILM = {
     "sha256": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
 }
 
-BERT = {
+BERT: Mapping[str, str | tuple[str, ...]] = {
     "embeddings.word_embeddings": "embedding.token",
     "embeddings.position_embeddings": "embedding.position",
     "embeddings.token_type_embeddings": "segment",
@@ -42,7 +45,7 @@ BERT = {
     "pooler.dense": "pooler",
 }
 
-GPT2 = {
+GPT2: Mapping[str, str | tuple[str, ...]] = {
     "wte": "embedding.token",
     "wpe": "embedding.position",
     "h.{}.ln_1": "decoder.layers.{}.norm1",
@@ -60,7 +63,7 @@ GPT2 = {
 # Linear layers that hold their weight transposed, [features in, features out].
 GPT2_TRANSPOSED = re.compile(r".*\.c_(attn|proj|fc)\.weight")
 
-MARIAN = {
+MARIAN: Mapping[str, str | tuple[str, ...]] = {
     "model.encoder.embed_tokens": "source_embedding.token",
     "model.encoder.embed_positions": "source_embedding.position",
     "model.decoder.embed_tokens": "target_embedding.token",
@@ -89,7 +92,7 @@ MARIAN = {
     "lm_head": "head",
 }
 
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "relu": F.relu,
     "gelu": F.gelu,
     "silu": F.silu,
@@ -103,7 +106,7 @@ class PretrainedError(ValueError):
     """A checkpoint that cannot be loaded: place, fact, remedy."""
 
 
-def load(name, parts=None):
+def load(name: str | Path, parts: Any = None) -> nn.Module:
     """Return a model with the weights of a checkpoint, in evaluation mode.
 
     name   a folder that `save_pretrained` wrote (config.json, model.safetensors), or a name on the Hugging Face hub
@@ -128,13 +131,13 @@ def load(name, parts=None):
     return model.eval()
 
 
-def minilm():
+def minilm() -> Path:
     """Return the folder of all-MiniLM-L6-v2, a BertModel for sentences (Apache-2.0), with its weights verified.
 
     Raises PretrainedError if the package is not installed, or if its weights are not those that we know.
     """
     spec = importlib.util.find_spec(MINILM["package"])
-    if spec is None:
+    if spec is None or spec.origin is None:
         raise PretrainedError(f"the package {MINILM['package']} is not installed; install it: {MINILM['install']}")
     folder = Path(spec.origin).parent / "model"
     weights = folder / "model.safetensors"
@@ -150,7 +153,7 @@ def minilm():
     return folder
 
 
-def tokenizer(name):
+def tokenizer(name: str | Path) -> Any:
     """Return the tokenizer of a checkpoint, as `transformers` makes it; `name` is that of `load`."""
     return _package("transformers").AutoTokenizer.from_pretrained(str(name))
 
@@ -166,18 +169,18 @@ class TextEncoder(nn.Module):
 
     def __init__(
         self,
-        parts,
-        vocab_size,
-        embed_dim,
-        num_heads,
-        ff_dim,
-        num_layers,
-        max_len,
-        pad_id,
-        segments,
-        activation=F.gelu,
-        norm_eps=1e-12,
-    ):
+        parts: Any,
+        vocab_size: int,
+        embed_dim: int,
+        num_heads: int,
+        ff_dim: int,
+        num_layers: int,
+        max_len: int,
+        pad_id: int,
+        segments: int,
+        activation: Callable[[torch.Tensor], torch.Tensor] = F.gelu,
+        norm_eps: float = 1e-12,
+    ) -> None:
         super().__init__()
         self.pad_id, self._mask = pad_id, parts["padding_mask"]
         self.embedding = parts.build(
@@ -196,7 +199,9 @@ class TextEncoder(nn.Module):
         )
         self.pooler = nn.Linear(embed_dim, embed_dim)
 
-    def forward(self, tokens, segments=None):
+    def forward(
+        self, tokens: torch.Tensor, segments: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Return (states [batch, time, embed_dim], [weights of each layer]).
 
         tokens    [batch, time]  token ids, [CLS] first; the end of a text may be filled with pad_id
@@ -204,9 +209,10 @@ class TextEncoder(nn.Module):
         """
         segments = torch.zeros_like(tokens) if segments is None else segments
         x = self.norm(self.embedding(tokens) + self.segment(segments))
-        return self.encoder(x, self._mask(tokens, self.pad_id))
+        read: tuple[torch.Tensor, list[torch.Tensor]] = self.encoder(x, self._mask(tokens, self.pad_id))
+        return read
 
-    def pooled(self, states):
+    def pooled(self, states: torch.Tensor) -> torch.Tensor:
         """Return [batch, embed_dim], from the first token: what BERT was trained with for pairs of sentences."""
         return torch.tanh(self.pooler(states[:, 0]))
 
@@ -214,11 +220,11 @@ class TextEncoder(nn.Module):
 class _Boxes:
     """The closed boxes, with the face of an assembly."""
 
-    def __getitem__(self, part):
+    def __getitem__(self, part: str) -> Any:
         return getattr(boxes, part)
 
-    def build(self, part, norm_eps=None, **sizes):
-        model = getattr(boxes, part)(**sizes)
+    def build(self, part: str, norm_eps: float | None = None, **sizes: Any) -> nn.Module:
+        model: nn.Module = getattr(boxes, part)(**sizes)
         for module in model.modules():
             if isinstance(module, nn.LayerNorm) and norm_eps is not None:
                 module.eps = norm_eps
@@ -228,7 +234,7 @@ class _Boxes:
 # Each architecture: our model for a configuration, and its tensors under the names of the table
 
 
-def _bert(config, parts, name):
+def _bert(config: Any, parts: Any, name: str) -> nn.Module:
     _require(config, name, is_decoder=False, add_cross_attention=False, position_embedding_type="absolute")
     return TextEncoder(
         parts,
@@ -245,7 +251,7 @@ def _bert(config, parts, name):
     )
 
 
-def _bert_tensors(tensors, config, name):
+def _bert_tensors(tensors: dict[str, torch.Tensor], config: Any, name: str) -> dict[str, torch.Tensor]:
     # Older checkpoints also hold the positions 0, 1, 2 ... as numbers.
     positions = tensors.pop("embeddings.position_ids", None)
     if positions is not None and positions.flatten().tolist() != list(range(config.max_position_embeddings)):
@@ -255,7 +261,7 @@ def _bert_tensors(tensors, config, name):
     return tensors
 
 
-def _gpt2(config, parts, name):
+def _gpt2(config: Any, parts: Any, name: str) -> nn.Module:
     _require(
         config,
         name,
@@ -264,7 +270,7 @@ def _gpt2(config, parts, name):
         add_cross_attention=False,
         tie_word_embeddings=True,
     )
-    return parts.build(
+    model: nn.Module = parts.build(
         "LanguageModel",
         vocab_size=config.vocab_size,
         embed_dim=config.n_embd,
@@ -275,9 +281,10 @@ def _gpt2(config, parts, name):
         activation=_activation(config.activation_function, name),
         norm_eps=config.layer_norm_epsilon,
     )
+    return model
 
 
-def _gpt2_tensors(tensors, config, name):
+def _gpt2_tensors(tensors: dict[str, torch.Tensor], config: Any, name: str) -> dict[str, torch.Tensor]:
     tensors = {key.removeprefix("transformer."): tensor for key, tensor in tensors.items()}
     # Older checkpoints hold the head, which is the table of tokens, and causal masks, which we make ourselves.
     head = tensors.pop("lm_head.weight", None)
@@ -292,7 +299,7 @@ def _gpt2_tensors(tensors, config, name):
     return {key: tensor.mT if GPT2_TRANSPOSED.fullmatch(key) else tensor for key, tensor in tensors.items()}
 
 
-def _marian(config, parts, name):
+def _marian(config: Any, parts: Any, name: str) -> nn.Module:
     _require(
         config,
         name,
@@ -303,7 +310,7 @@ def _marian(config, parts, name):
     target_vocab = config.vocab_size if config.share_encoder_decoder_embeddings else config.decoder_vocab_size
     layer = dict(embed_dim=config.d_model, num_heads=config.encoder_attention_heads, ff_dim=config.encoder_ffn_dim)
     depths = {"encoder": config.encoder_layers, "decoder": config.decoder_layers}
-    model = parts.build(
+    model: nn.Module = parts.build(
         "EncoderDecoder",
         source_vocab_size=config.vocab_size,
         target_vocab_size=target_vocab,
@@ -321,7 +328,7 @@ def _marian(config, parts, name):
     return model
 
 
-def _marian_tensors(tensors, config, name):
+def _marian_tensors(tensors: dict[str, torch.Tensor], config: Any, name: str) -> dict[str, torch.Tensor]:
     tensors = dict(tensors)
     tables = ["model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight"]
     if config.share_encoder_decoder_embeddings and "model.shared.weight" in tensors:
@@ -346,7 +353,7 @@ def _marian_tensors(tensors, config, name):
     return tensors
 
 
-def _waves_in_halves(positions, width):
+def _waves_in_halves(positions: int, width: int) -> torch.Tensor:
     """Return [positions, width]: Vaswani's waves with all sines before all cosines."""
     pair = torch.arange(0, width, 2, dtype=torch.float64)
     angles = torch.arange(positions, dtype=torch.float64)[:, None] * 10000.0 ** (-pair / width)
@@ -354,14 +361,22 @@ def _waves_in_halves(positions, width):
 
 
 # The last entry says which layers of ours stand idle there, because only a memory would use them.
-ARCHITECTURES = {
+ARCHITECTURES: dict[
+    str,
+    tuple[
+        Callable[[Any, Any, str], nn.Module],
+        Mapping[str, str | tuple[str, ...]],
+        Callable[[dict[str, torch.Tensor], Any, str], dict[str, torch.Tensor]],
+        tuple[str, ...],
+    ],
+] = {
     "BertModel": (_bert, BERT, _bert_tensors, ()),
     "GPT2LMHeadModel": (_gpt2, GPT2, _gpt2_tensors, (".cross_attention.", ".norm2.")),
     "MarianMTModel": (_marian, MARIAN, _marian_tensors, ()),
 }
 
 
-def _require(config, name, **settings):
+def _require(config: Any, name: str, **settings: object) -> None:
     for key, wanted in settings.items():
         found = getattr(config, key, wanted)
         if found != wanted:
@@ -371,7 +386,7 @@ def _require(config, name, **settings):
             )
 
 
-def _activation(word, name):
+def _activation(word: str, name: str) -> Callable[[torch.Tensor], torch.Tensor]:
     if word not in ACTIVATIONS:
         raise PretrainedError(
             f"{name}: its activation is {word!r}, but our parts know only {', '.join(ACTIVATIONS)}; "
@@ -380,9 +395,12 @@ def _activation(word, name):
     return ACTIVATIONS[word]
 
 
-def _renamed(tensors, table, name):
+def _renamed(
+    tensors: Mapping[str, torch.Tensor], table: Mapping[str, str | tuple[str, ...]], name: str
+) -> dict[str, tuple[str, torch.Tensor]]:
     """Return {our name: (their name, tensor)}."""
-    found, extra = {}, []
+    found: dict[str, tuple[str, torch.Tensor]] = {}
+    extra = []
     for key, tensor in tensors.items():
         stem, _, kind = key.rpartition(".")
         number = re.search(r"(?<=\.)\d+(?=\.)", stem)
@@ -406,7 +424,7 @@ def _renamed(tensors, table, name):
     return found
 
 
-def _fill(model, found, idle, name):
+def _fill(model: nn.Module, found: Mapping[str, tuple[str, torch.Tensor]], idle: Collection[str], name: str) -> None:
     """Copy the tensors into the model's parameters, all of them and, but for idle ones, no others."""
     state = model.state_dict(keep_vars=True)
     # The table of positions may have any name that begins with `position`, and need not be a parameter.
@@ -440,14 +458,14 @@ def _fill(model, found, idle, name):
             wanted[key].copy_(tensor)
 
 
-def _listed(names):
+def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 # Files
 
 
-def _config(name):
+def _config(name: str) -> Any:
     """Return a checkpoint's configuration, with what `transformers` takes for settings that it does not name."""
     auto, folder = _package("transformers").AutoConfig, Path(name)
     if not folder.is_dir() and (folder.is_file() or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name)):
@@ -463,7 +481,7 @@ def _config(name):
         ) from error
 
 
-def _files(name):
+def _files(name: str) -> list[Path | str]:
     """Return a checkpoint's files of tensors."""
     single, index = (_file(name, end) for end in ("model.safetensors", "model.safetensors.index.json"))
     if single:
@@ -474,25 +492,26 @@ def _files(name):
     return _absent(name, "model.safetensors")
 
 
-def _file(name, file):
+def _file(name: str, file: str) -> Path | str | None:
     if Path(name).is_dir():
         return Path(name) / file if (Path(name) / file).is_file() else None
     try:
-        return _package("transformers").utils.cached_file(name, file)
+        cached: str | None = _package("transformers").utils.cached_file(name, file)
     except OSError:
         return None
+    return cached
 
 
-def _absent(name, file):
+def _absent(name: str, file: str) -> NoReturn:
     raise PretrainedError(
         f"{name}: there is no {file}; other formats are not read, because a pickle can run code: "
         "load the model with transformers and save it with save_pretrained"
     )
 
 
-def _tensors(files):
+def _tensors(files: Iterable[Path | str]) -> dict[str, torch.Tensor]:
     package = _package("safetensors.torch")
-    found = {}
+    found: dict[str, torch.Tensor] = {}
     for file in files:
         try:
             found |= package.load_file(str(file))
@@ -501,7 +520,7 @@ def _tensors(files):
     return found
 
 
-def _package(name):
+def _package(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ImportError as error:
@@ -509,5 +528,5 @@ def _package(name):
         raise PretrainedError(f"the package {package} is not installed; install it: pip install {package}") from error
 
 
-def _first_line(error):
+def _first_line(error: BaseException) -> str:
     return str(error).strip().partition("\n")[0]

@@ -5,6 +5,7 @@ import itertools
 import math
 import sys
 import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -19,11 +20,20 @@ class Training:
     seconds  how long all steps took
     """
 
-    losses: list = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
     seconds: float = 0.0
 
 
-def train(model, batches, loss, steps, learning_rate=1e-3, warmup=0.1, seed=0, title="training"):
+def train(
+    model: torch.nn.Module,
+    batches: Iterable[Sequence[torch.Tensor]],
+    loss: Callable[..., torch.Tensor],
+    steps: int,
+    learning_rate: float = 1e-3,
+    warmup: float = 0.1,
+    seed: int = 0,
+    title: str = "training",
+) -> Training:
     """Train a model for a fixed number of steps and return a `Training`; the model is left in evaluation mode.
 
     model          an nn.Module; the batches are moved to the device of its parameters
@@ -74,7 +84,7 @@ def train(model, batches, loss, steps, learning_rate=1e-3, warmup=0.1, seed=0, t
 
 
 @contextlib.contextmanager
-def _one_thread():
+def _one_thread() -> Iterator[None]:
     """Let torch compute on one thread: sums of many threads are rounded otherwise, and in a training that adds up.
 
     With models as small as these, threads would mostly wait for each other.
@@ -87,7 +97,7 @@ def _one_thread():
         torch.set_num_threads(threads)
 
 
-def _share(step, steps, warmup):
+def _share(step: int, steps: int, warmup: float) -> float:
     """Return which share of the highest learning rate a step gets."""
     rising = max(1, round(warmup * steps))
     if step < rising:

@@ -9,10 +9,11 @@ wherever it is put. Solved, tried and marked differ in a sign and in the border 
 
 import base64
 import difflib
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from .map_boxes import ARROWS, BOXES, HEIGHT, LESSONS, PARTS, WIDTH, WORDS
+from .map_boxes import ARROWS, BOXES, HEIGHT, LESSONS, PARTS, WIDTH, WORDS, Box
 
 
 @dataclass(frozen=True, repr=False)
@@ -27,7 +28,7 @@ class Map:
     svg: str
 
     @property
-    def html(self):
+    def html(self) -> str:
         """The picture as an HTML element that needs no other file."""
         data = base64.b64encode(self.svg.encode()).decode()
         return (
@@ -35,14 +36,14 @@ class Map:
             'style="max-width:100%;height:auto">'
         )
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return self.sentence
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         return self.html
 
 
-def transformer_map(lit=None, solved=(), tried=()):
+def transformer_map(lit: str | None = None, solved: Collection[str] = (), tried: Collection[str] = ()) -> Map:
     """Return the map of the transformer.
 
     lit     name of the lesson that is marked as the reader's place, or None
@@ -64,7 +65,7 @@ def transformer_map(lit=None, solved=(), tried=()):
     return Map(sentence, _drawn(sentence, lit, states))
 
 
-def _known(kind, name, names):
+def _known(kind: str, name: str, names: Collection[str]) -> None:
     if name in names:
         return
     near = difflib.get_close_matches(str(name), names, 1)
@@ -133,7 +134,7 @@ _STYLE = "".join(
 )
 
 
-def _drawn(sentence, lit, states):
+def _drawn(sentence: str, lit: str | None, states: Mapping[str, str]) -> str:
     """Return the SVG."""
     cards = [box for box in BOXES if box.kind in ("card", "layer")]
     parts = [f'<rect class="paper" x=".5" y=".5" width="{WIDTH - 1}" height="{HEIGHT - 1}" rx="8"/>']
@@ -154,7 +155,7 @@ def _drawn(sentence, lit, states):
     )
 
 
-def _card_drawn(box, here):
+def _card_drawn(box: Box, here: bool) -> str:
     drawn = _rectangle(box, f"{box.kind} here" if here else box.kind, 8)
     if box.lesson:
         y = box.y + box.head + 13
@@ -166,7 +167,7 @@ def _card_drawn(box, here):
     return drawn + (_text(box.x + box.width - 10, box.y + 18, box.side, "soft", "end") if box.side else "")
 
 
-def _box_drawn(box, state, here):
+def _box_drawn(box: Box, state: str | None, here: bool) -> str:
     """Draw a component, or a place where one is used: its name, its state if there is one, and its lesson's number."""
     classes = [box.kind, *(["here"] if here else []), *([state] if state in ("solved", "tried") else [])]
     drawn = _rectangle(box, " ".join(classes), 5)
@@ -185,7 +186,7 @@ def _box_drawn(box, state, here):
     )
 
 
-def _sign(x, y, state):
+def _sign(x: float, y: float, state: str) -> str:
     """Return a tick, a half-filled disc or an empty circle around a point."""
     if state == "solved":
         return f'<path class="sign" d="M{x - 4:g} {y:g} l3 4 l6 -8"/>'
@@ -193,33 +194,33 @@ def _sign(x, y, state):
     return ring + f'<path class="full" d="M{x:g} {y - 4:g} a4 4 0 0 0 0 8 z"/>' if state == "tried" else ring
 
 
-def _rectangle(box, classes, corner):
+def _rectangle(box: Box, classes: str, corner: int) -> str:
     return (
         f'<rect class="{classes}" x="{box.x:g}" y="{box.y:g}" width="{box.width:g}" height="{box.height:g}"'
         f' rx="{corner}"/>'
     )
 
 
-def _text(x, y, words, classes, anchor="middle"):
+def _text(x: float, y: float, words: object, classes: str, anchor: str = "middle") -> str:
     place = "" if anchor == "start" else f' text-anchor="{anchor}"'
     return f'<text class="{classes}" x="{x:g}" y="{y:g}"{place}>{escape(str(words))}</text>'
 
 
-def _arrow(corners):
+def _arrow(corners: Sequence[tuple[int, int]]) -> str:
     (before, _), (x, y) = corners[-2:]
     line = "M" + " L".join(f"{across} {down}" for across, down in corners)
     head = f"M{x} {y} l-4 7 h8 z" if before == x else f"M{x} {y} l-7 -4 v8 z"
     return f'<path class="line" d="{line}"/><path class="head" d="{head}"/>'
 
 
-def _tag(box):
+def _tag(box: Box) -> str:
     x, y = box.x + box.width - 98, box.y - 12
     return f'<rect class="tag" x="{x}" y="{y}" width="92" height="16" rx="8"/>' + _text(
         x + 46, y + 12, "you are here", "said"
     )
 
 
-def _legend(states):
+def _legend(states: Mapping[str, str]) -> str:
     """Return what the signs mean and how many there are, or what the numbers mean."""
     y = HEIGHT - 14
     if not states:

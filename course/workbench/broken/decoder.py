@@ -3,10 +3,16 @@
 import torch
 import torch.nn.functional as F
 
-from workbench.parts import merge_heads, scaled_dot_product_attention, split_heads
+from workbench.parts import DecoderLayer, MultiHeadAttention, merge_heads, scaled_dot_product_attention, split_heads
 
 
-def broken_decoder_layer(layer, x, memory, self_mask=None, memory_mask=None):
+def broken_decoder_layer(
+    layer: DecoderLayer,
+    x: torch.Tensor,
+    memory: torch.Tensor,
+    self_mask: torch.Tensor | None = None,
+    memory_mask: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return (x, self_weights, cross_weights) of a post-norm decoder layer in evaluation mode, with one bug.
 
     layer        a DecoderLayer in the post-norm form, whose parts do the work
@@ -16,7 +22,9 @@ def broken_decoder_layer(layer, x, memory, self_mask=None, memory_mask=None):
     memory_mask  True where a query may attend to a position of the memory; None: everywhere
     """
 
-    def attend(attention, asking, asked, mask):
+    def attend(
+        attention: MultiHeadAttention, asking: torch.Tensor, asked: torch.Tensor, mask: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         projections = [attention.q_proj, attention.k_proj, attention.v_proj]
         if asking.shape == asked.shape:
             # Self-attention: one large matrix product is faster than three small ones.

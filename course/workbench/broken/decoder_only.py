@@ -3,7 +3,7 @@
 import torch
 
 
-def broken_repetition_penalty(logits, tokens, penalty=1.2):
+def broken_repetition_penalty(logits: torch.Tensor, tokens: torch.Tensor, penalty: float = 1.2) -> torch.Tensor:
     """Return logits [batch, vocab_size] in which tokens that are in the text already are less likely, with one bug.
 
     logits   [batch, vocab_size]  what the model says about the next token

@@ -1,9 +1,16 @@
 """An encoder layer with one thing wrong: lesson 1."""
 
+from typing import TYPE_CHECKING
+
 import torch
 
+if TYPE_CHECKING:
+    from workbench.parts import EncoderLayer
 
-def broken_encoder_layer(layer, x, mask=None):
+
+def broken_encoder_layer(
+    layer: "EncoderLayer", x: torch.Tensor, mask: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Return (x, weights) of a post-norm encoder layer in evaluation mode, with one bug.
 
     layer  an EncoderLayer in the post-norm form, whose parts do the work

@@ -1,5 +1,7 @@
 """Greedy decoding with one thing wrong, and a small model to try it on: lesson 5."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -13,10 +15,12 @@ class Copier(nn.Module):
     encode(source) and decode(tokens, memory, source) are those of EncoderDecoder.
     """
 
-    def encode(self, source):
+    def encode(self, source: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
         return source, []
 
-    def decode(self, tokens, memory, source):
+    def decode(
+        self, tokens: torch.Tensor, memory: torch.Tensor, source: torch.Tensor
+    ) -> tuple[torch.Tensor, list[torch.Tensor], list[torch.Tensor]]:
         lengths = (source != PAD).sum(dim=1, keepdim=True)  # [batch, 1]
         texts = torch.cat([source, torch.full_like(lengths, PAD)], dim=1).scatter(1, lengths, EOS)
         places = torch.arange(tokens.shape[1], device=tokens.device) % (lengths + 1)  # [batch, queries]
@@ -24,7 +28,9 @@ class Copier(nn.Module):
 
 
 @torch.no_grad()
-def broken_greedy_decode(model, source, bos_id, eos_id, pad_id, max_len):
+def broken_greedy_decode(
+    model: Any, source: torch.Tensor, bos_id: int, eos_id: int, pad_id: int, max_len: int
+) -> torch.Tensor:
     """Return what the model writes for a source [batch, keys], as greedy_decode does, with one bug."""
     model.eval()
     memory, _ = model.encode(source)  # once: the source does not change while the target is written

@@ -3,7 +3,7 @@
 import torch
 
 
-def broken_layer_norm(x, weight, bias, eps=1e-5):
+def broken_layer_norm(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, eps: float = 1e-5) -> torch.Tensor:
     """Return x with each position normalised over its features, with one bug.
 
     x       [..., embed_dim]

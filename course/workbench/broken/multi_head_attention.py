@@ -11,7 +11,7 @@ from workbench.parts import attention_weights
 class BrokenMultiHeadAttention(nn.Module):
     """Attention by several heads, with one bug; arguments and parameters are those of MultiHeadAttention."""
 
-    def __init__(self, embed_dim, num_heads):
+    def __init__(self, embed_dim: int, num_heads: int) -> None:
         super().__init__()
         self.num_heads, self.head_dim = num_heads, embed_dim // num_heads
         self.q_proj = nn.Linear(embed_dim, embed_dim)
@@ -19,7 +19,9 @@ class BrokenMultiHeadAttention(nn.Module):
         self.v_proj = nn.Linear(embed_dim, embed_dim)
         self.out_proj = nn.Linear(embed_dim, embed_dim)
 
-    def forward(self, query, key, value, mask=None):
+    def forward(
+        self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         batch, queries, embed_dim = query.shape
         # torch.bmm multiplies many pairs of matrices at once, but knows a single leading axis.
         query = self.flatten_heads(self.q_proj(query))  # [batch * heads, queries, head_dim]
@@ -35,7 +37,7 @@ class BrokenMultiHeadAttention(nn.Module):
         output = output.reshape(batch, queries, embed_dim)
         return self.out_proj(output), weights.reshape(batch, self.num_heads, queries, -1)
 
-    def flatten_heads(self, x):
+    def flatten_heads(self, x: torch.Tensor) -> torch.Tensor:
         batch, time, _ = x.shape
         x = x.reshape(batch, time, self.num_heads, self.head_dim).transpose(1, 2)
         return x.reshape(batch * self.num_heads, time, self.head_dim)

@@ -5,7 +5,9 @@ import math
 import torch
 
 
-def broken_attention(query, key, value, mask=None):
+def broken_attention(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Return (output, weights) of scaled dot-product attention, with one bug.
 
     query  [..., queries, head_dim]

@@ -1,5 +1,6 @@
 """Self-attention with one thing wrong: lesson 6."""
 
+import torch
 import torch.nn.functional as F
 from torch import nn
 
@@ -12,13 +13,13 @@ class BrokenSelfAttention(nn.Module):
     embed_dim, head_dim  as in SelfAttention; forward(x, mask=None) -> (output, weights), too
     """
 
-    def __init__(self, embed_dim, head_dim):
+    def __init__(self, embed_dim: int, head_dim: int) -> None:
         super().__init__()
         self.q_proj = nn.Linear(embed_dim, head_dim)
         self.k_proj = nn.Linear(embed_dim, head_dim)
         self.v_proj = nn.Linear(embed_dim, head_dim)
 
-    def forward(self, x, mask=None):
+    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         time = x.shape[1]
         asked = x
         if mask is not None:

@@ -1,7 +1,19 @@
 """A picture of cross-attention with one thing wrong: lesson 11."""
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-def broken_show_cross_attention(view, cross, source_tokens, target_tokens, bos_token):
+if TYPE_CHECKING:
+    import torch
+
+
+def broken_show_cross_attention(
+    view: Callable[..., object],
+    cross: "list[torch.Tensor]",
+    source_tokens: list[str],
+    target_tokens: list[str],
+    bos_token: str,
+) -> None:
     """Show the cross-attention of one sentence: call view(...) as BertViz wants it, with one bug.
 
     view           a function with the arguments of bertviz.head_view and bertviz.model_view

@@ -1,5 +1,8 @@
 """Closed boxes of lesson 2."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -8,7 +11,7 @@ from .encoder import FeedForward
 from .multi_head_attention import MultiHeadAttention
 
 
-def causal_mask(queries, keys=None):
+def causal_mask(queries: int, keys: int | None = None) -> torch.Tensor:
     """Return bool [queries, keys], True where a key is not later than the query; the queries are the last ones.
 
     queries  how many queries
@@ -18,7 +21,7 @@ def causal_mask(queries, keys=None):
     return torch.ones(queries, keys, dtype=torch.bool).tril(keys - queries)
 
 
-def sliding_window_mask(queries, window, keys=None):
+def sliding_window_mask(queries: int, window: int, keys: int | None = None) -> torch.Tensor:
     """Return bool [queries, keys], True at the query itself and at the `window - 1` keys before it.
 
     queries  how many queries; they are the last ones
@@ -32,7 +35,15 @@ def sliding_window_mask(queries, window, keys=None):
 class DecoderLayer(nn.Module):
     """Self-attention, attention to the memory, and a feed-forward network; see lesson 2."""
 
-    def __init__(self, embed_dim, num_heads, ff_dim, dropout=0.0, norm_first=False, activation=F.relu):
+    def __init__(
+        self,
+        embed_dim: int,
+        num_heads: int,
+        ff_dim: int,
+        dropout: float = 0.0,
+        norm_first: bool = False,
+        activation: Callable[[torch.Tensor], torch.Tensor] = F.relu,
+    ) -> None:
         super().__init__()
         self.self_attention = MultiHeadAttention(embed_dim, num_heads, dropout)
         self.cross_attention = MultiHeadAttention(embed_dim, num_heads, dropout)
@@ -41,7 +52,13 @@ class DecoderLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.norm_first = norm_first
 
-    def forward(self, x, memory=None, self_mask=None, memory_mask=None):
+    def forward(
+        self,
+        x: torch.Tensor,
+        memory: torch.Tensor | None = None,
+        self_mask: torch.Tensor | None = None,
+        memory_mask: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
         """Return (x, self_weights, cross_weights); cross_weights is None without a memory.
 
         x            [batch, queries, embed_dim]
@@ -58,7 +75,9 @@ class DecoderLayer(nn.Module):
         x, _ = self._sublayer(x, self.norm3, lambda x: (self.feed_forward(x), None))
         return x, self_weights, cross_weights
 
-    def _sublayer(self, x, norm, sublayer):
+    def _sublayer(
+        self, x: torch.Tensor, norm: nn.LayerNorm, sublayer: Callable[[torch.Tensor], tuple[torch.Tensor, Any]]
+    ) -> tuple[torch.Tensor, Any]:
         change, weights = sublayer(norm(x) if self.norm_first else x)
         x = x + self.dropout(change)
         return (x if self.norm_first else norm(x)), weights
@@ -67,7 +86,16 @@ class DecoderLayer(nn.Module):
 class Decoder(nn.Module):
     """A stack of decoder layers; see lesson 2."""
 
-    def __init__(self, num_layers, embed_dim, num_heads, ff_dim, dropout=0.0, norm_first=False, activation=F.relu):
+    def __init__(
+        self,
+        num_layers: int,
+        embed_dim: int,
+        num_heads: int,
+        ff_dim: int,
+        dropout: float = 0.0,
+        norm_first: bool = False,
+        activation: Callable[[torch.Tensor], torch.Tensor] = F.relu,
+    ) -> None:
         super().__init__()
         self.layers = nn.ModuleList(
             DecoderLayer(embed_dim, num_heads, ff_dim, dropout, norm_first, activation) for _ in range(num_layers)
@@ -76,7 +104,13 @@ class Decoder(nn.Module):
         if norm_first:
             self.final_norm = nn.LayerNorm(embed_dim)
 
-    def forward(self, x, memory=None, self_mask=None, memory_mask=None):
+    def forward(
+        self,
+        x: torch.Tensor,
+        memory: torch.Tensor | None = None,
+        self_mask: torch.Tensor | None = None,
+        memory_mask: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, list[torch.Tensor], list[torch.Tensor | None]]:
         """Return (x, [self weights of each layer], [cross weights of each layer]); see `DecoderLayer`."""
         self_weights, cross_weights = [], []
         for layer in self.layers:

@@ -1,6 +1,8 @@
 """Closed boxes of lesson 4."""
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +15,7 @@ from .positional_embeddings import TransformerEmbedding
 gelu_tanh = functools.partial(F.gelu, approximate="tanh")
 
 
-def next_token_loss(logits, tokens, pad_id=None):
+def next_token_loss(logits: torch.Tensor, tokens: torch.Tensor, pad_id: int | None = None) -> torch.Tensor:
     """Return the mean cross-entropy of each token given those before it; see lesson 4.
 
     logits  [batch, time, vocab_size], after each of the tokens
@@ -28,8 +30,16 @@ class LanguageModel(nn.Module):
     """A decoder that predicts the next token (GPT-2), with a tied head; see lesson 4."""
 
     def __init__(
-        self, vocab_size, embed_dim, num_heads, ff_dim, num_layers, max_len, dropout=0.0, activation=gelu_tanh
-    ):
+        self,
+        vocab_size: int,
+        embed_dim: int,
+        num_heads: int,
+        ff_dim: int,
+        num_layers: int,
+        max_len: int,
+        dropout: float = 0.0,
+        activation: Callable[[torch.Tensor], torch.Tensor] = gelu_tanh,
+    ) -> None:
         super().__init__()
         self.max_len, self.num_heads = max_len, num_heads
         self.embedding = TransformerEmbedding(vocab_size, embed_dim, max_len, "learned", dropout)
@@ -37,14 +47,16 @@ class LanguageModel(nn.Module):
         self.head = nn.Linear(embed_dim, vocab_size, bias=False)
         self.head.weight = self.embedding.token.weight
 
-    def forward(self, tokens):
+    def forward(self, tokens: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Return (logits [batch, time, vocab_size], [weights of each layer]) for tokens [batch, time]."""
         visible = causal_mask(tokens.shape[1]).to(tokens.device)
         x, weights, _ = self.decoder(self.embedding(tokens), None, visible)
         return self.head(x), weights
 
 
-def filter_logits(logits, temperature=1.0, top_k=None, top_p=None):
+def filter_logits(
+    logits: torch.Tensor, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
+) -> torch.Tensor:
     """Return logits [..., vocab_size] with -inf where a token is not to be drawn; see lesson 4.
 
     temperature  divides every logit
@@ -67,7 +79,14 @@ def filter_logits(logits, temperature=1.0, top_k=None, top_p=None):
     return logits
 
 
-def _choose(logits, sample, temperature, top_k, top_p, generator):
+def _choose(
+    logits: torch.Tensor,
+    sample: bool,
+    temperature: float,
+    top_k: int | None,
+    top_p: float | None,
+    generator: torch.Generator | None,
+) -> torch.Tensor:
     """Return one token per row of logits [batch, vocab_size], as [batch, 1]."""
     if not sample:
         return logits.max(dim=-1, keepdim=True).indices
@@ -75,7 +94,16 @@ def _choose(logits, sample, temperature, top_k, top_p, generator):
 
 
 @torch.no_grad()
-def generate(model, tokens, max_new_tokens, sample=False, temperature=1.0, top_k=None, top_p=None, generator=None):
+def generate(
+    model: Any,
+    tokens: torch.Tensor,
+    max_new_tokens: int,
+    sample: bool = False,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    generator: torch.Generator | None = None,
+) -> torch.Tensor:
     """Return tokens [batch, time + max_new_tokens], the given ones first; see lesson 4."""
     model.eval()
     for _ in range(max_new_tokens):
@@ -86,11 +114,18 @@ def generate(model, tokens, max_new_tokens, sample=False, temperature=1.0, top_k
 
 @torch.no_grad()
 def generate_with_cache(
-    model, tokens, max_new_tokens, sample=False, temperature=1.0, top_k=None, top_p=None, generator=None
-):
+    model: Any,
+    tokens: torch.Tensor,
+    max_new_tokens: int,
+    sample: bool = False,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    generator: torch.Generator | None = None,
+) -> torch.Tensor:
     """Return what `generate` returns, from keys and values that are computed once; see lesson 4."""
     model.eval()
-    cache = {}
+    cache: dict[int, list[torch.Tensor]] = {}
     for _ in range(max_new_tokens):
         context = tokens[:, -model.max_len :]
         if tokens.shape[1] > model.max_len:
@@ -101,7 +136,7 @@ def generate_with_cache(
     return tokens
 
 
-def _last_position(model, context, cache):
+def _last_position(model: Any, context: torch.Tensor, cache: dict[int, list[torch.Tensor]]) -> torch.Tensor:
     """Return the decoder's output [batch, embed_dim] at the last position, and add what is new to the cache."""
     known = cache[0][0].shape[2] if cache else 0
     x = model.embedding(context)[:, known:]
@@ -113,6 +148,8 @@ def _last_position(model, context, cache):
             for projection in (attention.q_proj, attention.k_proj, attention.v_proj)
         )
         cache[index] = [torch.cat(pair, dim=2) for pair in zip(cache[index], new, strict=True)] if known else new
-        x = x + attention.out_proj(merge_heads(F.scaled_dot_product_attention(query, *cache[index], visible)))
+        key, value = cache[index]
+        x = x + attention.out_proj(merge_heads(F.scaled_dot_product_attention(query, key, value, visible)))
         x = x + layer.feed_forward(layer.norm3(x))
-    return model.decoder.final_norm(x[:, -1])
+    last: torch.Tensor = model.decoder.final_norm(x[:, -1])
+    return last

@@ -1,5 +1,8 @@
 """Closed boxes of lesson 1."""
 
+from collections.abc import Callable
+
+import torch
 import torch.nn.functional as F
 from torch import nn
 
@@ -9,22 +12,35 @@ from .multi_head_attention import MultiHeadAttention
 class FeedForward(nn.Module):
     """Two linear layers with an activation between them, for each position alone; see lesson 1."""
 
-    def __init__(self, embed_dim, ff_dim, dropout=0.0, activation=F.relu):
+    def __init__(
+        self,
+        embed_dim: int,
+        ff_dim: int,
+        dropout: float = 0.0,
+        activation: Callable[[torch.Tensor], torch.Tensor] = F.relu,
+    ) -> None:
         super().__init__()
         self.up_proj = nn.Linear(embed_dim, ff_dim)
         self.down_proj = nn.Linear(ff_dim, embed_dim)
         self.dropout = nn.Dropout(dropout)
         self.activation = activation
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return [..., embed_dim] for x [..., embed_dim]."""
-        return self.down_proj(self.dropout(self.activation(self.up_proj(x))))
+        output: torch.Tensor = self.down_proj(self.dropout(self.activation(self.up_proj(x))))
+        return output
 
 
 class GatedFeedForward(nn.Module):
     """A feed-forward network with a gate and without biases (Shazeer 2020); see lesson 1."""
 
-    def __init__(self, embed_dim, ff_dim, dropout=0.0, activation=F.silu):
+    def __init__(
+        self,
+        embed_dim: int,
+        ff_dim: int,
+        dropout: float = 0.0,
+        activation: Callable[[torch.Tensor], torch.Tensor] = F.silu,
+    ) -> None:
         super().__init__()
         self.gate_proj = nn.Linear(embed_dim, ff_dim, bias=False)
         self.up_proj = nn.Linear(embed_dim, ff_dim, bias=False)
@@ -32,15 +48,24 @@ class GatedFeedForward(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.activation = activation
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return [..., embed_dim] for x [..., embed_dim]."""
-        return self.down_proj(self.dropout(self.activation(self.gate_proj(x)) * self.up_proj(x)))
+        output: torch.Tensor = self.down_proj(self.dropout(self.activation(self.gate_proj(x)) * self.up_proj(x)))
+        return output
 
 
 class EncoderLayer(nn.Module):
     """Self-attention and a feed-forward network, each with its residual and its norm; see lesson 1."""
 
-    def __init__(self, embed_dim, num_heads, ff_dim, dropout=0.0, norm_first=False, activation=F.relu):
+    def __init__(
+        self,
+        embed_dim: int,
+        num_heads: int,
+        ff_dim: int,
+        dropout: float = 0.0,
+        norm_first: bool = False,
+        activation: Callable[[torch.Tensor], torch.Tensor] = F.relu,
+    ) -> None:
         super().__init__()
         self.self_attention = MultiHeadAttention(embed_dim, num_heads, dropout)
         self.feed_forward = FeedForward(embed_dim, ff_dim, dropout, activation)
@@ -48,7 +73,7 @@ class EncoderLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.norm_first = norm_first
 
-    def forward(self, x, mask=None):
+    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """Return (x, weights).
 
         x     [batch, time, embed_dim]
@@ -66,7 +91,16 @@ class EncoderLayer(nn.Module):
 class Encoder(nn.Module):
     """A stack of encoder layers; see lesson 1."""
 
-    def __init__(self, num_layers, embed_dim, num_heads, ff_dim, dropout=0.0, norm_first=False, activation=F.relu):
+    def __init__(
+        self,
+        num_layers: int,
+        embed_dim: int,
+        num_heads: int,
+        ff_dim: int,
+        dropout: float = 0.0,
+        norm_first: bool = False,
+        activation: Callable[[torch.Tensor], torch.Tensor] = F.relu,
+    ) -> None:
         super().__init__()
         self.layers = nn.ModuleList(
             EncoderLayer(embed_dim, num_heads, ff_dim, dropout, norm_first, activation) for _ in range(num_layers)
@@ -75,7 +109,7 @@ class Encoder(nn.Module):
         if norm_first:
             self.final_norm = nn.LayerNorm(embed_dim)
 
-    def forward(self, x, mask=None):
+    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Return (x, [weights of each layer]); the arguments are those of `EncoderLayer`."""
         weights = []
         for layer in self.layers:

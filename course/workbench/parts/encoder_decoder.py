@@ -1,5 +1,7 @@
 """Closed boxes of lesson 5."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -10,7 +12,7 @@ from .positional_embeddings import TransformerEmbedding
 from .self_attention import padding_mask
 
 
-def shift_right(tokens, bos_id):
+def shift_right(tokens: torch.Tensor, bos_id: int) -> torch.Tensor:
     """Return tokens [batch, time] with `bos_id` in front and without the last one; see lesson 5."""
     return F.pad(tokens[:, :-1], (1, 0), value=bos_id)
 
@@ -20,19 +22,19 @@ class EncoderDecoder(nn.Module):
 
     def __init__(
         self,
-        source_vocab_size,
-        target_vocab_size,
-        embed_dim,
-        num_heads,
-        ff_dim,
-        encoder_layers,
-        decoder_layers,
-        max_len,
-        pad_id,
-        bos_id,
-        dropout=0.0,
-        norm_first=False,
-    ):
+        source_vocab_size: int,
+        target_vocab_size: int,
+        embed_dim: int,
+        num_heads: int,
+        ff_dim: int,
+        encoder_layers: int,
+        decoder_layers: int,
+        max_len: int,
+        pad_id: int,
+        bos_id: int,
+        dropout: float = 0.0,
+        norm_first: bool = False,
+    ) -> None:
         super().__init__()
         self.pad_id, self.bos_id = pad_id, bos_id
         self.source_embedding = TransformerEmbedding(source_vocab_size, embed_dim, max_len, dropout=dropout)
@@ -41,11 +43,16 @@ class EncoderDecoder(nn.Module):
         self.decoder = Decoder(decoder_layers, embed_dim, num_heads, ff_dim, dropout, norm_first)
         self.head = nn.Linear(embed_dim, target_vocab_size)
 
-    def encode(self, source):
+    def encode(self, source: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Return (memory, [weights of each layer]) for source tokens [batch, keys]."""
-        return self.encoder(self.source_embedding(source), padding_mask(source, self.pad_id))
+        read: tuple[torch.Tensor, list[torch.Tensor]] = self.encoder(
+            self.source_embedding(source), padding_mask(source, self.pad_id)
+        )
+        return read
 
-    def decode(self, tokens, memory, source):
+    def decode(
+        self, tokens: torch.Tensor, memory: torch.Tensor, source: torch.Tensor
+    ) -> tuple[torch.Tensor, list[torch.Tensor], list[torch.Tensor]]:
         """Return (logits, [self weights of each layer], [cross weights of each layer]).
 
         tokens  [batch, queries], what the decoder reads: the begin of sequence and what is written so far
@@ -58,14 +65,16 @@ class EncoderDecoder(nn.Module):
         )
         return self.head(x), self_weights, cross_weights
 
-    def forward(self, source, target):
+    def forward(self, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return logits [batch, queries, target_vocab_size], each for the target token at its own place."""
         memory, _ = self.encode(source)
         return self.decode(shift_right(target, self.bos_id), memory, source)[0]
 
 
 @torch.no_grad()
-def greedy_decode(model, source, bos_id, eos_id, pad_id, max_len):
+def greedy_decode(
+    model: Any, source: torch.Tensor, bos_id: int, eos_id: int, pad_id: int, max_len: int
+) -> torch.Tensor:
     """Return the tokens that follow `bos_id`, always the most probable one: [batch, time]; see lesson 5."""
     model.eval()
     memory, _ = model.encode(source)
@@ -78,7 +87,16 @@ def greedy_decode(model, source, bos_id, eos_id, pad_id, max_len):
 
 
 @torch.no_grad()
-def beam_search(model, source, bos_id, eos_id, pad_id, max_len, num_beams, length_penalty=1.0):
+def beam_search(
+    model: Any,
+    source: torch.Tensor,
+    bos_id: int,
+    eos_id: int,
+    pad_id: int,
+    max_len: int,
+    num_beams: int,
+    length_penalty: float = 1.0,
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Return (tokens [batch, time], scores [batch]): the best text that `num_beams` beams find; see lesson 5."""
     model.eval()
     memory, _ = model.encode(source)
@@ -92,9 +110,18 @@ def beam_search(model, source, bos_id, eos_id, pad_id, max_len, num_beams, lengt
     return tokens, torch.stack([score for _, score in found])
 
 
-def _best_of_a_row(model, memory, source, bos_id, eos_id, max_len, num_beams, length_penalty):
+def _best_of_a_row(
+    model: Any,
+    memory: torch.Tensor,
+    source: torch.Tensor,
+    bos_id: int,
+    eos_id: int,
+    max_len: int,
+    num_beams: int,
+    length_penalty: float,
+) -> tuple[torch.Tensor, torch.Tensor]:
     tokens, totals = source.new_full((1, 1), bos_id), memory.new_zeros(1)
-    finished = []
+    finished: list[tuple[torch.Tensor, torch.Tensor]] = []
     for length in range(1, max_len + 1):
         beams = len(tokens)
         logits = model.decode(tokens, memory.expand(beams, -1, -1), source.expand(beams, -1))[0][:, -1]

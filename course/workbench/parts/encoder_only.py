@@ -1,5 +1,7 @@
 """Closed boxes of lesson 3."""
 
+from collections.abc import Callable, Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -14,17 +16,17 @@ class SequenceClassifier(nn.Module):
 
     def __init__(
         self,
-        vocab_size,
-        embed_dim,
-        num_heads,
-        ff_dim,
-        num_layers,
-        max_len,
-        num_classes,
-        pad_id,
-        dropout=0.0,
-        activation=F.gelu,
-    ):
+        vocab_size: int,
+        embed_dim: int,
+        num_heads: int,
+        ff_dim: int,
+        num_layers: int,
+        max_len: int,
+        num_classes: int,
+        pad_id: int,
+        dropout: float = 0.0,
+        activation: Callable[[torch.Tensor], torch.Tensor] = F.gelu,
+    ) -> None:
         super().__init__()
         self.pad_id = pad_id
         self.embedding = TransformerEmbedding(vocab_size, embed_dim, max_len, "learned", dropout)
@@ -33,13 +35,20 @@ class SequenceClassifier(nn.Module):
         self.pooler = nn.Linear(embed_dim, embed_dim)
         self.head = nn.Linear(embed_dim, num_classes)
 
-    def forward(self, tokens):
+    def forward(self, tokens: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Return (logits [batch, num_classes], [weights of each layer]) for tokens [batch, time]."""
         states, weights = self.encoder(self.norm(self.embedding(tokens)), padding_mask(tokens, self.pad_id))
         return self.head(self.pooler(states.select(1, 0)).tanh()), weights
 
 
-def mask_tokens(tokens, mask_id, vocab_size, special_ids, probability=0.15, generator=None):
+def mask_tokens(
+    tokens: torch.Tensor,
+    mask_id: int,
+    vocab_size: int,
+    special_ids: Sequence[int],
+    probability: float = 0.15,
+    generator: torch.Generator | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Return (inputs, labels), both [batch, time], for guessing hidden tokens; see lesson 3.
 
     tokens       [batch, time]
@@ -59,7 +68,7 @@ def mask_tokens(tokens, mask_id, vocab_size, special_ids, probability=0.15, gene
     return torch.where(chosen, hidden, tokens), torch.where(chosen, tokens, -100)
 
 
-def masked_language_model_loss(logits, labels):
+def masked_language_model_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Return the mean cross-entropy of all places with a label other than -100; see lesson 3.
 
     logits  [batch, time, vocab_size]
@@ -68,7 +77,7 @@ def masked_language_model_loss(logits, labels):
     return F.cross_entropy(logits.movedim(-1, 1), labels)
 
 
-def sentence_embedding(states, mask):
+def sentence_embedding(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Return the mean state of each text, scaled to length 1: [batch, embed_dim]; see lesson 3.
 
     states  [batch, time, embed_dim]

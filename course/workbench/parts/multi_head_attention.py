@@ -6,7 +6,7 @@ from torch import nn
 from .scaled_dot_product_attention import attention_scores, attention_weights
 
 
-def split_heads(x, num_heads):
+def split_heads(x: torch.Tensor, num_heads: int) -> torch.Tensor:
     """Return [batch, heads, time, head_dim], head after head from the features of x; see lesson 8.
 
     x          [batch, time, embed_dim]
@@ -14,10 +14,11 @@ def split_heads(x, num_heads):
     Raises ValueError if num_heads does not divide embed_dim.
     """
     _refuse(x.shape[-1], num_heads)
-    return x.unflatten(-1, (num_heads, -1)).transpose(1, 2)
+    heads: torch.Tensor = x.unflatten(-1, (num_heads, -1)).transpose(1, 2)
+    return heads
 
 
-def merge_heads(x):
+def merge_heads(x: torch.Tensor) -> torch.Tensor:
     """Return [batch, time, heads * head_dim], the heads side by side; see lesson 8.
 
     x  [batch, heads, time, head_dim]
@@ -35,7 +36,7 @@ class GroupedQueryAttention(nn.Module):
     Raises ValueError if num_heads does not divide embed_dim, or num_groups not num_heads.
     """
 
-    def __init__(self, embed_dim, num_heads, num_groups, dropout=0.0):
+    def __init__(self, embed_dim: int, num_heads: int, num_groups: int, dropout: float = 0.0) -> None:
         super().__init__()
         _refuse(embed_dim, num_heads)
         if num_heads % num_groups:
@@ -51,7 +52,9 @@ class GroupedQueryAttention(nn.Module):
         self.out_proj = nn.Linear(embed_dim, embed_dim)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, query, key, value, mask=None):
+    def forward(
+        self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return (output [batch, queries, embed_dim], weights [batch, heads, queries, keys]).
 
         query  [batch, queries, embed_dim]
@@ -64,7 +67,7 @@ class GroupedQueryAttention(nn.Module):
         weights = attention_weights(attention_scores(query, key), None if mask is None else mask.unsqueeze(-3))
         return self.out_proj(merge_heads(torch.matmul(self.dropout(weights), value))), weights
 
-    def _for_all_heads(self, x):
+    def _for_all_heads(self, x: torch.Tensor) -> torch.Tensor:
         x = split_heads(x, self.num_groups)
         if self.num_groups == self.num_heads:
             return x
@@ -80,11 +83,11 @@ class MultiHeadAttention(GroupedQueryAttention):
     Raises ValueError if num_heads does not divide embed_dim.
     """
 
-    def __init__(self, embed_dim, num_heads, dropout=0.0):
+    def __init__(self, embed_dim: int, num_heads: int, dropout: float = 0.0) -> None:
         super().__init__(embed_dim, num_heads, num_heads, dropout)
 
 
-def _refuse(embed_dim, num_heads):
+def _refuse(embed_dim: int, num_heads: int) -> None:
     if embed_dim % num_heads:
         raise ValueError(
             f"embed_dim {embed_dim} does not split into {num_heads} heads; choose a multiple of {num_heads}"

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 
-def sinusoidal_encoding(max_len, embed_dim):
+def sinusoidal_encoding(max_len: int, embed_dim: int) -> torch.Tensor:
     """Return the table [max_len, embed_dim] of sines (even columns) and cosines (odd columns); see lesson 10."""
     if embed_dim % 2:
         raise ValueError(f"embed_dim {embed_dim} is odd, but sines and cosines come in pairs; choose an even number")
@@ -15,12 +15,12 @@ def sinusoidal_encoding(max_len, embed_dim):
 class LearnedPositionalEmbedding(nn.Module):
     """Add a learned vector per position; `weight` is [max_len, embed_dim]."""
 
-    def __init__(self, max_len, embed_dim):
+    def __init__(self, max_len: int, embed_dim: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(max_len, embed_dim))
         nn.init.normal_(self.weight, std=0.02)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         positions = torch.arange(_fits(x.shape[1], self.weight), device=x.device)
         return torch.add(x, nn.functional.embedding(positions, self.weight))
 
@@ -31,7 +31,11 @@ class TransformerEmbedding(nn.Module):
     positions  "sinusoidal": a fixed table `position`; "learned": a parameter `position.weight`
     """
 
-    def __init__(self, vocab_size, embed_dim, max_len, positions="sinusoidal", dropout=0.0):
+    position: LearnedPositionalEmbedding | torch.Tensor
+
+    def __init__(
+        self, vocab_size: int, embed_dim: int, max_len: int, positions: str = "sinusoidal", dropout: float = 0.0
+    ) -> None:
         super().__init__()
         if positions not in ("sinusoidal", "learned"):
             raise ValueError(f'positions is {positions!r}; choose "sinusoidal" or "learned"')
@@ -42,14 +46,17 @@ class TransformerEmbedding(nn.Module):
             self.register_buffer("position", sinusoidal_encoding(max_len, embed_dim))
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, tokens):
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         x = self.token(tokens)
         if isinstance(self.position, nn.Module):
-            return self.dropout(self.position(x))
-        return self.dropout(x + self.position.narrow(0, 0, _fits(tokens.shape[1], self.position)))
+            x = self.position(x)
+        else:
+            x = x + self.position.narrow(0, 0, _fits(tokens.shape[1], self.position))
+        embedded: torch.Tensor = self.dropout(x)
+        return embedded
 
 
-def rotary_embedding(x, positions=None, base=10000.0):
+def rotary_embedding(x: torch.Tensor, positions: torch.Tensor | None = None, base: float = 10000.0) -> torch.Tensor:
     """Return x with each pair of neighbouring features turned by an angle that grows with the position.
 
     x          [..., time, head_dim]
@@ -65,14 +72,14 @@ def rotary_embedding(x, positions=None, base=10000.0):
     return torch.view_as_real(pairs * turns.to(pairs.dtype)).flatten(-2)
 
 
-def _waves(positions, width, base):
+def _waves(positions: torch.Tensor, width: int, base: float) -> torch.Tensor:
     """Return exp(i angle), one per position and pair of features, as complex numbers [..., time, width / 2]."""
     pair = torch.arange(width // 2, device=positions.device, dtype=torch.float64)
     angles = positions.double().unsqueeze(-1) * base ** (-2 * pair / width)
     return torch.polar(torch.ones_like(angles), angles)
 
 
-def _fits(time, table):
+def _fits(time: int, table: torch.Tensor) -> int:
     """Return `time`. Raises ValueError if the table has fewer positions."""
     if time > len(table):
         raise ValueError(

@@ -3,7 +3,7 @@
 import torch
 
 
-def attention_scores(query, key):
+def attention_scores(query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
     """Return scores [..., queries, keys]; see lesson 7.
 
     query  [..., queries, head_dim]
@@ -16,7 +16,7 @@ def attention_scores(query, key):
     return torch.baddbmm(nothing, query, key.mT, beta=0, alpha=head_dim**-0.5).reshape(*leading, queries, keys)
 
 
-def attention_weights(scores, mask=None):
+def attention_weights(scores: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
     """Return weights [..., queries, keys] whose rows sum to 1, or to 0 where a query may attend to nothing.
 
     scores  [..., queries, keys]
@@ -28,7 +28,9 @@ def attention_weights(scores, mask=None):
     return torch.nan_to_num(weights) * mask
 
 
-def scaled_dot_product_attention(query, key, value, mask=None):
+def scaled_dot_product_attention(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Return (output [..., queries, value_dim], weights [..., queries, keys]); see lesson 7.
 
     query  [..., queries, head_dim]

@@ -13,13 +13,13 @@ class SelfAttention(nn.Module):
     head_dim   features of queries, keys and values
     """
 
-    def __init__(self, embed_dim, head_dim):
+    def __init__(self, embed_dim: int, head_dim: int) -> None:
         super().__init__()
         self.q_proj = nn.Linear(embed_dim, head_dim)
         self.k_proj = nn.Linear(embed_dim, head_dim)
         self.v_proj = nn.Linear(embed_dim, head_dim)
 
-    def forward(self, x, mask=None):
+    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """Return (output [batch, queries, head_dim], weights [batch, queries, keys]).
 
         x     [batch, time, embed_dim]
@@ -28,7 +28,7 @@ class SelfAttention(nn.Module):
         return scaled_dot_product_attention(self.q_proj(x), self.k_proj(x), self.v_proj(x), mask)
 
 
-def padding_mask(tokens, pad_id):
+def padding_mask(tokens: torch.Tensor, pad_id: int) -> torch.Tensor:
     """Return a boolean mask [batch, 1, keys] that is True where a key is no padding; see lesson 6.
 
     tokens  [batch, keys]  token ids
@@ -45,11 +45,11 @@ class RelativeSelfAttention(SelfAttention):
     max_distance  positions further apart than this share the number of this distance
     """
 
-    def __init__(self, embed_dim, head_dim, max_distance):
+    def __init__(self, embed_dim: int, head_dim: int, max_distance: int) -> None:
         super().__init__(embed_dim, head_dim)
         self.distance_bias = nn.Parameter(torch.zeros(2 * max_distance + 1))
 
-    def forward(self, x, mask=None):
+    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """Return (output [batch, queries, head_dim], weights [batch, queries, keys]).
 
         x     [batch, time, embed_dim]

@@ -1,6 +1,8 @@
 """Closed boxes of lesson 11."""
 
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 
@@ -8,7 +10,9 @@ from .encoder_decoder import shift_right
 
 
 @torch.no_grad()
-def collect_attention(model, source, target, row=0):
+def collect_attention(
+    model: Any, source: torch.Tensor, target: torch.Tensor, row: int = 0
+) -> tuple[list[torch.Tensor], ...]:
     """Return the weights of one sentence: (encoder, decoder, cross), each a list of [1, heads, queries, keys].
 
     model   an EncoderDecoder (lesson 5)
@@ -21,7 +25,9 @@ def collect_attention(model, source, target, row=0):
     return tuple([weights.narrow(0, row, 1) for weights in kind] for kind in (encoder, decoder, cross))
 
 
-def show_self_attention(view, weights, tokens, row=0):
+def show_self_attention(
+    view: Callable[..., object], weights: Sequence[torch.Tensor], tokens: Sequence[str], row: int = 0
+) -> None:
     """Call `view` with the attention and the tokens of one sentence; see lesson 11.
 
     view     head_view or model_view of BertViz, or what is called like them
@@ -36,7 +42,15 @@ def show_self_attention(view, weights, tokens, row=0):
     view(attention=[layer.narrow(0, row, 1) for layer in weights], tokens=list(tokens))
 
 
-def show_encoder_decoder(view, encoder, decoder, cross, source_tokens, target_tokens, bos_token):
+def show_encoder_decoder(
+    view: Callable[..., object],
+    encoder: list[torch.Tensor],
+    decoder: list[torch.Tensor],
+    cross: list[torch.Tensor],
+    source_tokens: list[str],
+    target_tokens: list[str],
+    bos_token: str,
+) -> None:
     """Call `view` with encoder, decoder and cross attention, a view for each kind; see lesson 11.
 
     view                    head_view or model_view of BertViz, or what is called like them
@@ -51,24 +65,29 @@ def show_encoder_decoder(view, encoder, decoder, cross, source_tokens, target_to
     view(cross_attention=cross, encoder_tokens=source_tokens, decoder_tokens=read)
 
 
-def previous_token_score(weights):
+def previous_token_score(weights: torch.Tensor) -> torch.Tensor:
     """Return the mean weight [...] on the key right before the query, for weights [..., time, time]; see lesson 11."""
-    return torch.linalg.diagonal(weights, offset=-1).mean(-1)
+    score: torch.Tensor = torch.linalg.diagonal(weights, offset=-1).mean(-1)
+    return score
 
 
-def attention_entropy(weights):
+def attention_entropy(weights: torch.Tensor) -> torch.Tensor:
     """Return the mean entropy [...] of the queries in bits, for weights [..., queries, keys]; see lesson 11."""
-    return torch.special.entr(weights).sum(-1).mean(-1) / math.log(2)
+    entropy: torch.Tensor = torch.special.entr(weights).sum(-1).mean(-1) / math.log(2)
+    return entropy
 
 
-def attention_distance(weights):
+def attention_distance(weights: torch.Tensor) -> torch.Tensor:
     """Return the mean distance [...] from query to key, for weights [..., time, time]; see lesson 11."""
     position = torch.arange(weights.shape[-1], device=weights.device, dtype=weights.dtype)
     distance = (position[:, None] - position).abs()
-    return torch.einsum("...qk,qk->...", weights, distance) / weights.shape[-1]
+    mean: torch.Tensor = torch.einsum("...qk,qk->...", weights, distance) / weights.shape[-1]
+    return mean
 
 
-def find_heads(weights, measure, count=1):
+def find_heads(
+    weights: Sequence[torch.Tensor], measure: Callable[[torch.Tensor], torch.Tensor], count: int = 1
+) -> torch.Tensor:
     """Return (layer, head) of the heads with the largest measure, the largest first: [count, 2]; see lesson 11.
 
     weights  a list of [batch, heads, queries, keys], one per layer

@@ -1,7 +1,9 @@
 """Attention as the views draw it: one table per head and layer, with the words at its rows and columns."""
 
 import dataclasses
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 
@@ -25,43 +27,43 @@ class Kind:
     """
 
     name: str
-    weights: list
-    rows: list
-    columns: list
-    queries: list | None = None
-    keys: list | None = None
-    layers: list | None = None
-    heads: list | None = None
+    weights: list[torch.Tensor]
+    rows: list[str]
+    columns: list[str]
+    queries: list[torch.Tensor] | None = None
+    keys: list[torch.Tensor] | None = None
+    layers: list[int] = cast(list[int], None)  # counted from 0 if none are given
+    heads: list[int] = cast(list[int], None)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.layers is None:
             object.__setattr__(self, "layers", list(range(len(self.weights))))
         if self.heads is None:
             object.__setattr__(self, "heads", list(range(len(self.weights[0]))))
 
     @property
-    def size(self):
+    def size(self) -> tuple[int, ...]:
         """How many layers, heads, queries and keys there are."""
         return (len(self.weights), *self.weights[0].shape)
 
-    def only(self, layers=None, heads=None):
+    def only(self, layers: Sequence[int] | None = None, heads: Sequence[int] | None = None) -> "Kind":
         """Return the same with some of its layers and heads, by their numbers; None: all."""
         layer = _places(layers, self.layers, f"layer of the {self.name} attention")
         head = _places(heads, self.heads, f"head of the {self.name} attention")
 
-        def chosen(tensors):
-            return None if tensors is None else [tensors[place][head] for place in layer]
+        def chosen(tensors: list[torch.Tensor]) -> list[torch.Tensor]:
+            return [tensors[place][head] for place in layer]
 
         return dataclasses.replace(
             self,
             weights=chosen(self.weights),
-            queries=chosen(self.queries),
-            keys=chosen(self.keys),
+            queries=None if self.queries is None else chosen(self.queries),
+            keys=None if self.keys is None else chosen(self.keys),
             layers=[self.layers[place] for place in layer],
             heads=[self.heads[place] for place in head],
         )
 
-    def between(self, name, queries, keys):
+    def between(self, name: str, queries: slice, keys: slice) -> "Kind":
         """Return the same under another name, between some of the queries and some of the keys (slices)."""
         return dataclasses.replace(
             self,
@@ -74,7 +76,7 @@ class Kind:
         )
 
 
-def _places(numbers, known, what):
+def _places(numbers: Sequence[int] | None, known: list[int], what: str) -> list[int]:
     if numbers is None:
         return list(range(len(known)))
     unknown = [number for number in numbers if number not in known]
@@ -93,16 +95,16 @@ class Attention:
     kinds  a list of `Kind`
     """
 
-    kinds: list
+    kinds: list[Kind]
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> Kind:
         """Return the `Kind` of this name: "self", "encoder", "decoder" or "cross"."""
         for kind in self.kinds:
             if kind.name == name:
                 return kind
         raise ViewError(f"there is no {name!r} attention; choose from {', '.join(kind.name for kind in self.kinds)}")
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return "\n".join(
             f"{kind.name} attention: {layers} layers x {heads} heads, {queries} queries x {keys} keys"
             for kind in self.kinds
@@ -111,18 +113,18 @@ class Attention:
 
 
 def read(
-    attention=None,
-    tokens=None,
-    sentence_b_start=None,
-    prettify_tokens=True,
-    encoder_attention=None,
-    decoder_attention=None,
-    cross_attention=None,
-    encoder_tokens=None,
-    decoder_tokens=None,
-    include_layers=None,
-    include_heads=None,
-):
+    attention: Attention | Sequence[torch.Tensor] | None = None,
+    tokens: Sequence[str] | None = None,
+    sentence_b_start: int | None = None,
+    prettify_tokens: bool = True,
+    encoder_attention: Sequence[torch.Tensor] | None = None,
+    decoder_attention: Sequence[torch.Tensor] | None = None,
+    cross_attention: Sequence[torch.Tensor] | None = None,
+    encoder_tokens: Sequence[str] | None = None,
+    decoder_tokens: Sequence[str] | None = None,
+    include_layers: Sequence[int] | None = None,
+    include_heads: Sequence[int] | None = None,
+) -> list[Kind]:
     """Return the list of `Kind` that arguments named as those of BertViz stand for.
 
     attention  an `Attention` from `collect`, or a list of [1, heads, time, time], one per layer, with `tokens`
@@ -146,11 +148,12 @@ def read(
         )
     if isinstance(attention, Attention):
         kinds = _renamed(attention.kinds, tokens, encoder_tokens, decoder_tokens)
+    elif attention is not None:
+        kinds = [_kind("self", attention, tokens, tokens)]
     else:
-        given = given or {"self": (attention, tokens, tokens)}
         kinds = [_kind(name, *parts) for name, parts in given.items()]
     kinds = [_part(kind, include_layers, include_heads) for kind in kinds]
-    if not any(kind.layers for kind in kinds):
+    if include_layers is not None and not any(kind.layers for kind in kinds):
         raise ViewError(f"include_layers is {list(include_layers)}, but no attention has such a layer; count from 0")
     kinds = [kind for kind in kinds if kind.layers]
     if prettify_tokens:
@@ -163,18 +166,21 @@ def read(
     return kinds if sentence_b_start is None else _two_sentences(kinds[0], sentence_b_start)
 
 
-def _kind(name, weights, rows, columns):
+def _kind(
+    name: str, weights: Iterable[torch.Tensor], rows: Sequence[str] | None, columns: Sequence[str] | None
+) -> Kind:
     words = {"self": "tokens", "encoder": "encoder_tokens", "decoder": "decoder_tokens"}
     for tokens, which in ((rows, words.get(name, "decoder_tokens")), (columns, words.get(name, "encoder_tokens"))):
         if tokens is None:
             raise ViewError(f"{name} attention has no words; give `{which}`, one word for each position")
+    assert rows is not None and columns is not None
     layers = [_table(name, number, layer) for number, layer in enumerate(weights)]
     if not layers:
         raise ViewError(f"the {name} attention has no layers; give one tensor per layer")
     return checked(Kind(name, layers, [str(word) for word in rows], [str(word) for word in columns]))
 
 
-def _table(name, number, layer):
+def _table(name: str, number: int, layer: torch.Tensor) -> torch.Tensor:
     """Return one layer as [heads, queries, keys]; a batch axis of size 1 is taken away."""
     layer = torch.as_tensor(layer).detach().cpu().float()
     if layer.dim() == 4 and len(layer) == 1:
@@ -189,7 +195,7 @@ def _table(name, number, layer):
     return layer
 
 
-def checked(kind):
+def checked(kind: Kind) -> Kind:
     """Return a kind whose layers, words, queries and keys fit together, or raise ViewError."""
     heads, queries, keys = kind.weights[0].shape
     for number, layer in enumerate(kind.weights):
@@ -207,7 +213,12 @@ def checked(kind):
     return kind
 
 
-def _renamed(kinds, tokens, encoder_tokens, decoder_tokens):
+def _renamed(
+    kinds: Sequence[Kind],
+    tokens: Sequence[str] | None,
+    encoder_tokens: Sequence[str] | None,
+    decoder_tokens: Sequence[str] | None,
+) -> list[Kind]:
     """Return collected kinds with other words, where any are given."""
     rows = {"self": tokens, "encoder": encoder_tokens, "decoder": decoder_tokens, "cross": decoder_tokens}
     columns = rows | {"cross": encoder_tokens}
@@ -221,7 +232,7 @@ def _renamed(kinds, tokens, encoder_tokens, decoder_tokens):
     ]
 
 
-def _part(kind, layers, heads):
+def _part(kind: Kind, layers: Sequence[int] | None, heads: Sequence[int] | None) -> Kind:
     if layers is not None:
         layers = [number for number in layers if number in kind.layers]
         if not layers:
@@ -229,7 +240,7 @@ def _part(kind, layers, heads):
     return kind.only(layers, heads)
 
 
-def _two_sentences(kind, start):
+def _two_sentences(kind: Kind, start: int) -> list[Kind]:
     if not 0 < start < len(kind.rows):
         raise ViewError(
             f"sentence_b_start is {start}, but there are {len(kind.rows)} tokens; choose a number between "
@@ -245,7 +256,7 @@ def _two_sentences(kind, start):
     ]
 
 
-def pretty(word):
+def pretty(word: str) -> str:
     """Return a word without the marks of tokenizers; one that is only space is shown by a sign."""
     word = word.replace("Ġ", " ").replace("▁", " ").replace("Ċ", "\n").replace("</w>", "").replace("\n", "⏎")
     return word if word.strip() else "␣" * max(1, len(word))

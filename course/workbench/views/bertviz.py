@@ -34,7 +34,7 @@ CHANGES = {
 }
 
 
-def scripts(view):
+def scripts(view: str) -> tuple[str, str]:
     """Return (d3, the script of a view) as text; `view` is "head", "model" or "neuron".
 
     Raises ViewError if a package is missing, or its script is another one than the changes are for.
@@ -53,9 +53,10 @@ def scripts(view):
 
 
 @functools.cache
-def _read(package, file, install):
+def _read(package: str, file: str, install: str) -> str:
     spec = find_spec(package)  # finds the folder, and imports nothing
-    path = spec and Path(spec.submodule_search_locations[0]) / file
+    folders = spec.submodule_search_locations if spec else None
+    path = Path(folders[0]) / file if folders else None
     if not path or not path.is_file():
         raise ViewError(f"{package} has no {file} here; install it: {install}")
     return path.read_text(encoding="utf-8")

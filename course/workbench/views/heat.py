@@ -1,15 +1,17 @@
 """Beyond BertViz: tables of weights with their numbers, and one text read by several models side by side."""
 
 import math
+from collections.abc import Mapping, Sequence
 
 import matplotlib
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..figures import Picture
 from . import attention as reading
 from . import still
-from .attention import ViewError
+from .attention import Attention, Kind, ViewError
 from .collect import collect
 
 MOST_TABLES = 64
@@ -21,23 +23,23 @@ BLUES = matplotlib.colormaps["Blues"].with_extremes(bad="#cccccc")
 
 
 def heat_map(
-    attention=None,
-    tokens=None,
-    sentence_b_start=None,
-    prettify_tokens=True,
-    layer=None,
-    head=None,
-    encoder_attention=None,
-    decoder_attention=None,
-    cross_attention=None,
-    encoder_tokens=None,
-    decoder_tokens=None,
-    include_layers=None,
-    include_heads=None,
-    html_action="view",
+    attention: Attention | Sequence[torch.Tensor] | None = None,
+    tokens: Sequence[str] | None = None,
+    sentence_b_start: int | None = None,
+    prettify_tokens: bool = True,
+    layer: int | None = None,
+    head: int | None = None,
+    encoder_attention: Sequence[torch.Tensor] | None = None,
+    decoder_attention: Sequence[torch.Tensor] | None = None,
+    cross_attention: Sequence[torch.Tensor] | None = None,
+    encoder_tokens: Sequence[str] | None = None,
+    decoder_tokens: Sequence[str] | None = None,
+    include_layers: Sequence[int] | None = None,
+    include_heads: Sequence[int] | None = None,
+    html_action: str = "view",
     *,
-    kind=None,
-):
+    kind: str | None = None,
+) -> Picture | None:
     """Show weights as tables, one row per query and one column per key, with the numbers where there is room.
 
     layer, head  one layer, one head, by number; None: all that are included
@@ -70,18 +72,18 @@ def heat_map(
 
 
 def before_and_after(
-    models,
-    *inputs,
-    kind=None,
-    layer=0,
-    head=0,
-    row=0,
-    tokens=None,
-    encoder_tokens=None,
-    decoder_tokens=None,
-    prettify_tokens=True,
-    html_action="view",
-):
+    models: Mapping[str, torch.nn.Module],
+    *inputs: torch.Tensor,
+    kind: str | None = None,
+    layer: int | list[int] | tuple[int, ...] | range = 0,
+    head: int | list[int] | tuple[int, ...] | range = 0,
+    row: int = 0,
+    tokens: Sequence[str] | None = None,
+    encoder_tokens: Sequence[str] | None = None,
+    decoder_tokens: Sequence[str] | None = None,
+    prettify_tokens: bool = True,
+    html_action: str = "view",
+) -> Picture | None:
     """Show what one head does with one text in several models, side by side and in the same colours.
 
     models  {title: model}, each called with the same inputs: the model before training, after it, and after it with
@@ -120,7 +122,16 @@ def before_and_after(
     return _shown(tables, len(models), html_action)
 
 
-def _attention(model, inputs, kind, row, tokens, encoder_tokens, decoder_tokens, prettify_tokens):
+def _attention(
+    model: torch.nn.Module,
+    inputs: Sequence[torch.Tensor],
+    kind: str | None,
+    row: int,
+    tokens: Sequence[str] | None,
+    encoder_tokens: Sequence[str] | None,
+    decoder_tokens: Sequence[str] | None,
+    prettify_tokens: bool,
+) -> Kind | Exception:
     try:
         seen = collect(
             model, *inputs, row=row, tokens=tokens, encoder_tokens=encoder_tokens, decoder_tokens=decoder_tokens
@@ -133,17 +144,19 @@ def _attention(model, inputs, kind, row, tokens, encoder_tokens, decoder_tokens,
     return reading.Attention(kinds)[kind]
 
 
-def _listed(numbers):
+def _listed(numbers: int | list[int] | tuple[int, ...] | range) -> list[int]:
     return list(numbers) if isinstance(numbers, (list, tuple, range)) else [numbers]
 
 
 class Table:
     """A table of weights [queries, keys] with its title and words, or a text where there are no weights."""
 
-    def __init__(self, title, weights, rows, columns, text=""):
+    def __init__(
+        self, title: str, weights: torch.Tensor | None, rows: list[str], columns: list[str], text: str = ""
+    ) -> None:
         self.title, self.weights, self.rows, self.columns, self.text = title, weights, rows, columns, text
 
-    def in_words(self):
+    def in_words(self) -> str:
         """Return what is seen, in one sentence."""
         title = self.title.replace("\n", ", ")
         if self.weights is None:
@@ -155,12 +168,12 @@ class Table:
         )
         return f"{title}, each query's largest weight: {parts}." + self._remark()
 
-    def _remark(self):
-        wrong = int((~self.weights.isfinite()).sum())
+    def _remark(self) -> str:
+        wrong = 0 if self.weights is None else int((~self.weights.isfinite()).sum())
         return f" {wrong} weights are not finite." if wrong else ""
 
 
-def _shown(tables, columns, html_action):
+def _shown(tables: Sequence[Table], columns: int, html_action: str) -> Picture | None:
     if html_action not in ("view", "return"):
         raise ViewError(f'html_action is {html_action!r}; choose "view" or "return"')
     longest = max(max(len(table.rows), len(table.columns)) for table in tables)
@@ -170,10 +183,13 @@ def _shown(tables, columns, html_action):
             f"{MOST_POSITIONS} can be drawn: choose a layer or a head, or a shorter text"
         )
     picture = Picture("\n".join(table.in_words() for table in tables), png=_drawn(tables, columns))
-    return picture if html_action == "return" else picture.show()
+    if html_action == "return":
+        return picture
+    picture.show()
+    return None
 
 
-def _drawn(tables, columns):
+def _drawn(tables: Sequence[Table], columns: int) -> bytes:
     rows = math.ceil(len(tables) / columns)
     with still.paper():
         words, wide, high = (max(parts) for parts in zip(*map(_size, tables), strict=True))
@@ -187,7 +203,7 @@ def _drawn(tables, columns):
         return still.png(figure, still.shades("Blues"))
 
 
-def _size(table):
+def _size(table: Table) -> tuple[float, float, float]:
     """Return inches: the width of the words at the rows, that of the table, the height of both with their title."""
     queries, keys = len(table.rows), len(table.columns)
     step = 0.36 if keys <= MOST_NUMBERED else min(still.ROW, 8 / keys)
@@ -198,7 +214,7 @@ def _size(table):
     )
 
 
-def _draw(axis, table, named):
+def _draw(axis: Axes, table: Table, named: bool) -> None:
     axis.set_title(table.title, fontsize=9, parse_math=False)
     if table.weights is None:
         axis.axis("off")
@@ -231,7 +247,7 @@ def _draw(axis, table, named):
     axis.set(ylabel="query" if named else None, xlabel="key")
 
 
-def _short(weight):
+def _short(weight: float) -> str:
     """Return a weight in few letters: .93, 0 for nothing at all, 1 for everything."""
     if not math.isfinite(weight):
         return "nan" if math.isnan(weight) else "inf"

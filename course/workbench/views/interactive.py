@@ -1,14 +1,16 @@
 """The three views of BertViz: `head_view`, `model_view`, `neuron_view`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from ..figures import Picture
 from . import attention as reading
 from . import page, still
-from .attention import ViewError
+from .attention import Attention, Kind, ViewError
 
 # How many numbers a view may hold, and how many lines it may draw at once: more make a browser slow, or a notebook
 # large. A weight takes about 2 bytes.
@@ -27,7 +29,7 @@ class View(Picture):
 
     page: str = ""
 
-    def save(self, path):
+    def save(self, path: str | Path) -> Path:
         """Write the page into a file that any browser opens, without a network; return its path."""
         path = Path(path)
         path.write_text(self.page, encoding="utf-8")
@@ -35,23 +37,23 @@ class View(Picture):
 
 
 def head_view(
-    attention=None,
-    tokens=None,
-    sentence_b_start=None,
-    prettify_tokens=True,
-    layer=None,
-    heads=None,
-    encoder_attention=None,
-    decoder_attention=None,
-    cross_attention=None,
-    encoder_tokens=None,
-    decoder_tokens=None,
-    include_layers=None,
-    html_action="view",
+    attention: Attention | Sequence[torch.Tensor] | None = None,
+    tokens: Sequence[str] | None = None,
+    sentence_b_start: int | None = None,
+    prettify_tokens: bool = True,
+    layer: int | None = None,
+    heads: Sequence[int] | None = None,
+    encoder_attention: Sequence[torch.Tensor] | None = None,
+    decoder_attention: Sequence[torch.Tensor] | None = None,
+    cross_attention: Sequence[torch.Tensor] | None = None,
+    encoder_tokens: Sequence[str] | None = None,
+    decoder_tokens: Sequence[str] | None = None,
+    include_layers: Sequence[int] | None = None,
+    html_action: str = "view",
     *,
-    include_heads=None,
-    display_mode=None,
-):
+    include_heads: Sequence[int] | None = None,
+    display_mode: str | None = None,
+) -> View | None:
     """Show one layer at a time, all its heads over each other as lines from queries to keys (BertViz's head view).
 
     attention  what `collect` returned, or a list of [1, heads, time, time], one per layer, with `tokens`
@@ -90,20 +92,20 @@ def head_view(
 
 
 def model_view(
-    attention=None,
-    tokens=None,
-    sentence_b_start=None,
-    prettify_tokens=True,
-    display_mode=None,
-    encoder_attention=None,
-    decoder_attention=None,
-    cross_attention=None,
-    encoder_tokens=None,
-    decoder_tokens=None,
-    include_layers=None,
-    include_heads=None,
-    html_action="view",
-):
+    attention: Attention | Sequence[torch.Tensor] | None = None,
+    tokens: Sequence[str] | None = None,
+    sentence_b_start: int | None = None,
+    prettify_tokens: bool = True,
+    display_mode: str | None = None,
+    encoder_attention: Sequence[torch.Tensor] | None = None,
+    decoder_attention: Sequence[torch.Tensor] | None = None,
+    cross_attention: Sequence[torch.Tensor] | None = None,
+    encoder_tokens: Sequence[str] | None = None,
+    decoder_tokens: Sequence[str] | None = None,
+    include_layers: Sequence[int] | None = None,
+    include_heads: Sequence[int] | None = None,
+    html_action: str = "view",
+) -> View | None:
     """Show all heads of all layers at once, each as a small picture that a click makes large (BertViz's model view).
 
     The arguments are those of `head_view`.
@@ -126,19 +128,19 @@ def model_view(
 
 
 def neuron_view(
-    attention,
-    tokens=None,
-    sentence_b_start=None,
-    prettify_tokens=True,
-    display_mode=None,
-    layer=None,
-    head=None,
-    encoder_tokens=None,
-    decoder_tokens=None,
-    include_layers=None,
-    include_heads=None,
-    html_action="view",
-):
+    attention: Attention,
+    tokens: Sequence[str] | None = None,
+    sentence_b_start: int | None = None,
+    prettify_tokens: bool = True,
+    display_mode: str | None = None,
+    layer: int | None = None,
+    head: int | None = None,
+    encoder_tokens: Sequence[str] | None = None,
+    decoder_tokens: Sequence[str] | None = None,
+    include_layers: Sequence[int] | None = None,
+    include_heads: Sequence[int] | None = None,
+    html_action: str = "view",
+) -> View | None:
     """Show how one head's weights come out of its queries and keys, number by number (BertViz's neuron view).
 
     attention    what `collect` returned: BertViz shows four of Hugging Face's models here, this any that was collected
@@ -177,7 +179,7 @@ def neuron_view(
     )
 
 
-def _chosen(what, number, known):
+def _chosen(what: str, number: int | None, known: Sequence[int]) -> int:
     if number is None:
         return known[0]
     if number not in known:
@@ -185,18 +187,18 @@ def _chosen(what, number, known):
     return number
 
 
-def _mode(display_mode):
+def _mode(display_mode: str | None) -> str | None:
     if display_mode not in (None, "light", "dark"):
         raise ViewError(f'display_mode is {display_mode!r}; choose "light", "dark", or None for the theme of the page')
     return display_mode
 
 
-def _refuse_size(view, kinds):
+def _refuse_size(view: str, kinds: Sequence[Kind]) -> None:
     """Raise ViewError where a view would be too large, with what would fit."""
     for kind in kinds:
         layers, heads, queries, keys = kind.size
         lines = queries * keys
-        numbers = lines + ((queries + keys) * kind.queries[0].shape[-1] if view == "neuron" else 0)
+        numbers = lines + ((queries + keys) * kind.queries[0].shape[-1] if view == "neuron" and kind.queries else 0)
         drawn = {"head": heads, "model": layers * heads, "neuron": 1}[view] * lines
         if layers * heads * numbers <= MOST_NUMBERS and drawn <= MOST_LINES[view]:
             continue
@@ -214,7 +216,7 @@ def _refuse_size(view, kinds):
         )
 
 
-def _remedy(layers, heads, deep, fitting):
+def _remedy(layers: int, heads: int, deep: int, fitting: int) -> str:
     """Return what to do, where so many layers of so many heads fit."""
     parts = []
     if fitting and deep and deep < layers:
@@ -225,11 +227,13 @@ def _remedy(layers, heads, deep, fitting):
     return f"{chosen}a shorter text, or look at one head with heat_map"
 
 
-def _unexplained(kinds):
+def _unexplained(kinds: Sequence[Kind]) -> str:
     """Return a sentence where the weights are not the softmax of queries times keys, or nothing."""
     most, where = 0.0, ""
     for kind in kinds:
-        for layer, (weights, queries, keys) in enumerate(zip(kind.weights, kind.queries, kind.keys, strict=True)):
+        for layer, (weights, queries, keys) in enumerate(
+            zip(kind.weights, kind.queries or [], kind.keys or [], strict=True)
+        ):
             scores = queries @ keys.mT / queries.shape[-1] ** 0.5
             # What was masked has no weight; a query that sees nothing has none at all.
             expected = torch.nan_to_num(scores.masked_fill(weights == 0, -torch.inf).softmax(-1))
@@ -245,12 +249,12 @@ def _unexplained(kinds):
     )
 
 
-def in_words(kinds):
+def in_words(kinds: Sequence[Kind]) -> str:
     """Return what is shown, with the strongest weight between different words, in one sentence per kind."""
     return " ".join(_kind_in_words(kind) for kind in kinds)
 
 
-def _kind_in_words(kind):
+def _kind_in_words(kind: Kind) -> str:
     layers, heads, queries, keys = kind.size
     weights = torch.stack(kind.weights)
     infinite = int((~weights.isfinite()).sum())
@@ -267,7 +271,9 @@ def _kind_in_words(kind):
     return text + (f" {infinite} weights are not finite and are drawn as 0." if infinite else "")
 
 
-def _shown(view, kinds, png, html_action, remark="", **settings):
+def _shown(
+    view: str, kinds: Sequence[Kind], png: bytes, html_action: str, remark: str = "", **settings: Any
+) -> View | None:
     if html_action not in ("view", "return"):
         raise ViewError(f'html_action is {html_action!r}; choose "view" or "return"')
     title = f"{view.capitalize()} view: {', '.join(kind.name for kind in kinds)} attention"
@@ -275,4 +281,7 @@ def _shown(view, kinds, png, html_action, remark="", **settings):
     text = page.page(view, title, kinds, columns=COLUMNS, **settings)
     frame = page.framed(text, title, sentence, page.height(view, kinds, COLUMNS), png)
     made = View(sentence, html=frame, png=png, page=text)
-    return made if html_action == "return" else made.show()
+    if html_action == "return":
+        return made
+    made.show()
+    return None

@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ import torch
 LARGEST = 2**15 - 1
 
 
-def rounded(tensor, digits=4):
+def rounded(tensor: torch.Tensor, digits: int = 4) -> tuple[np.ndarray[Any, np.dtype[Any]], float]:
     """Return (whole numbers, scale): the tensor times `scale`, a power of ten, in 16 bits; no finite number is 0.
 
     digits  how many digits after the point are kept; fewer, where the largest number would not fit
@@ -25,10 +26,11 @@ def rounded(tensor, digits=4):
 class Pack:
     """Collects tensors; `add` returns what stands for one in the text that goes with them."""
 
-    def __init__(self):
-        self._parts, self._length = [], 0
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._length = 0
 
-    def add(self, tensor, digits=4):
+    def add(self, tensor: torch.Tensor, digits: int = 4) -> dict[str, Any]:
         """Return {"shape", "scale", "at"} of a tensor, rounded."""
         numbers, scale = rounded(tensor, digits)
         about = {"shape": list(numbers.shape), "scale": scale, "at": self._length}
@@ -37,14 +39,14 @@ class Pack:
         self._length += 2 * numbers.size
         return about
 
-    def pack(self, text):
+    def pack(self, text: Any) -> str:
         """Return all that was added and `text` (anything that JSON can hold) as base64, the same in every run."""
         head = json.dumps(text, separators=(",", ":"), ensure_ascii=False).encode()
         whole = len(head).to_bytes(4, "little") + head + b"".join(self._parts)
         return base64.b64encode(gzip.compress(whole, 9, mtime=0)).decode()
 
 
-def unpack(packed):
+def unpack(packed: str) -> tuple[Any, bytes]:
     """Return (text, bytes of the numbers) of what `pack` returned."""
     whole = gzip.decompress(base64.b64decode(packed))
     end = 4 + int.from_bytes(whole[:4], "little")

@@ -2,11 +2,14 @@
 
 import base64
 import html
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from . import bertviz
+from .attention import Kind
 from .pack import Pack
 from .palette import COLOURS, DASHES
 
@@ -41,7 +44,7 @@ THEME = (
 )
 
 
-def page(view, title, kinds, **settings):
+def page(view: str, title: str, kinds: Sequence[Kind], **settings: Any) -> str:
     """Return a page that needs nothing else, as text, the same in every run.
 
     view      "head", "model" or "neuron"
@@ -74,7 +77,7 @@ def page(view, title, kinds, **settings):
     )
 
 
-def _kind(pack, view, kind):
+def _kind(pack: Pack, view: str, kind: Kind) -> dict[str, Any]:
     about = {
         "name": kind.name,
         "left_text": kind.rows,
@@ -84,16 +87,16 @@ def _kind(pack, view, kind):
         "bidirectional": not is_causal(kind),
         "weights": _packed(pack, kind.weights, 4),
     }
-    if view == "neuron":
+    if view == "neuron" and kind.queries is not None and kind.keys is not None:
         about |= {"queries": _packed(pack, kind.queries, 3), "keys": _packed(pack, kind.keys, 3)}
     return about
 
 
-def _packed(pack, layers, digits):
+def _packed(pack: Pack, layers: list[torch.Tensor], digits: int) -> dict[str, Any]:
     return pack.add(torch.stack(layers), digits)
 
 
-def is_causal(kind):
+def is_causal(kind: Kind) -> bool:
     """Tell whether no query of a kind gives weight to a later key, and the first one has later keys."""
     return (
         kind.name != "cross"
@@ -102,10 +105,10 @@ def is_causal(kind):
     )
 
 
-def height(view, kinds, columns):
+def height(view: str, kinds: Sequence[Kind], columns: int) -> int:
     """Return how many pixels high the frame of a view is."""
 
-    def of(kind):
+    def of(kind: Kind) -> float:
         layers, heads, queries, keys = kind.size
         longer = max(queries, keys)
         return {
@@ -118,7 +121,7 @@ def height(view, kinds, columns):
     return round(max(map(of, kinds))) + (96 if has_controls else 70)
 
 
-def framed(text, title, sentence, high, png):
+def framed(text: str, title: str, sentence: str, high: int, png: bytes) -> str:
     """Return a page in a frame of its own, with a still picture for those who cannot use it.
 
     text      the page

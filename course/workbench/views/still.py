@@ -4,17 +4,20 @@ import io
 import itertools
 import math
 import warnings
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import matplotlib
 import matplotlib.style
 import torch
+from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
+from .attention import Kind
 from .palette import COLOURS, DASHES
 
 # A line with less weight cannot be seen, and among more lines than this nothing can.
@@ -31,14 +34,14 @@ SIGNED = LinearSegmentedColormap.from_list("signed", [BELOW_AND_ABOVE[0], "#ffff
 
 
 @contextmanager
-def paper():
+def paper() -> Iterator[None]:
     """Draw with matplotlib's own style on white; a sign that the font lacks is an empty box, without a warning."""
     with matplotlib.style.context("default"), matplotlib.rc_context({"font.size": 9}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         yield
 
 
-def png(figure, colours):
+def png(figure: Figure, colours: Iterable[str | tuple[float, float, float, float]]) -> bytes:
     """Return a figure as a PNG in these colours, greys, and tints between each of them and white.
 
     Few colours make it a third of the size, and given ones keep those that are rare.
@@ -52,26 +55,26 @@ def png(figure, colours):
     return small.getvalue()
 
 
-def _tints(colours, steps=6):
+def _tints(colours: Iterable[str | tuple[float, float, float, float]], steps: int = 6) -> list[tuple[float, ...]]:
     """Return 256 colours at most, each as (red, green, blue) from 0 to 1."""
-    shades = [(step / 7,) * 3 for step in range(8)]
+    shades: list[tuple[float, ...]] = [(step / 7,) * 3 for step in range(8)]
     for colour in colours:
         shades += [tuple(1 - (1 - part) * (step + 1) / steps for part in to_rgb(colour)) for step in range(steps)]
     # Next to white there must be nothing that could be taken for it.
     return [shade for shade in dict.fromkeys(shades) if min(shade) == 1 or min(shade) < 0.93][:256]
 
 
-def shades(name, count=10):
+def shades(name: str, count: int = 10) -> list[tuple[float, float, float, float]]:
     """Return colours of one of matplotlib's ramps, from pale to dark."""
     return [matplotlib.colormaps[name](step / (count - 1)) for step in range(count)]
 
 
-def room(words):
+def room(words: Iterable[str]) -> float:
     """Return how many inches wide words are."""
     return LETTER * max(map(len, words)) + 0.15
 
 
-def lines(axes, tables, colours):
+def lines(axes: Axes, tables: list[torch.Tensor], colours: Iterable[tuple[str, Sequence[int]]]) -> None:
     """Draw tables [queries, keys] as lines from left to right, the stronger the darker; only the strongest of many.
 
     colours  one (colour, dash) per table
@@ -93,13 +96,13 @@ def lines(axes, tables, colours):
         )
 
 
-def _words(axes, rows, columns):
+def _words(axes: Axes, rows: Iterable[str], columns: Iterable[str]) -> None:
     for x, words, side in ((-0.03, rows, "right"), (1.03, columns, "left")):
         for place, word in enumerate(words):
             axes.text(x, place, word, ha=side, va="center", parse_math=False)
 
 
-def head(kinds, layer, heads):
+def head(kinds: Sequence[Kind], layer: int, heads: Collection[int] | None) -> bytes:
     """Return a PNG of one layer of each kind: all chosen heads as lines, one colour for each."""
     parts = [(room(kind.rows), 1.6, room(kind.columns)) for kind in kinds]
     beside = sum(map(sum, parts)) < WIDEST
@@ -130,7 +133,7 @@ def head(kinds, layer, heads):
         return png(figure, COLOURS["light"])
 
 
-def model(kinds):
+def model(kinds: Sequence[Kind]) -> bytes:
     """Return a PNG of every head of every layer as a small table, queries downwards and keys to the right."""
     with paper():
         across, cell = max(kind.size[1] for kind in kinds), 0.72
@@ -171,8 +174,9 @@ def model(kinds):
         return png(figure, shades("Blues"))
 
 
-def neuron(kind, layer, head):
+def neuron(kind: Kind, layer: int, head: int) -> bytes:
     """Return a PNG of one head: its queries, its keys, their products, and the weights that come of them."""
+    assert kind.queries is not None and kind.keys is not None  # neuron_view refuses others
     place, number = kind.layers.index(layer), kind.heads.index(head)
     queries, keys = kind.queries[place][number], kind.keys[place][number]
     products = queries @ keys.T / math.sqrt(queries.shape[-1])
@@ -211,7 +215,9 @@ def neuron(kind, layer, head):
         return png(figure, [*shades("Blues"), *BELOW_AND_ABOVE])
 
 
-def _beside(figure, parts, high, below=0.1, above=0.3):
+def _beside(
+    figure: Figure, parts: Sequence[tuple[float, float, float]], high: float, below: float = 0.1, above: float = 0.3
+) -> list[Axes]:
     """Return axes side by side, each with its (room on the left, width, room on the right) in inches."""
     width, height = sum(map(sum, parts)), below + high + above
     figure.set_size_inches(width, height)
@@ -222,7 +228,9 @@ def _beside(figure, parts, high, below=0.1, above=0.3):
     ]
 
 
-def _below(figure, parts, high, above=0.35):
+def _below(
+    figure: Figure, parts: Sequence[tuple[float, float, float]], high: Sequence[float], above: float = 0.35
+) -> list[Axes]:
     """Return axes below each other, as wide as the widest part."""
     sides = [max(part[side] for part in parts) for side in range(3)]
     width, height = sum(sides), sum(high) + above * len(high)
@@ -234,7 +242,7 @@ def _below(figure, parts, high, above=0.35):
     ]
 
 
-def _finish(axis, longer, title, top):
+def _finish(axis: Axes, longer: float, title: str, top: float) -> None:
     axis.set(xlim=(0, 1), ylim=(longer - 0.5, top))
     axis.set_title(title, fontsize=9)
     axis.axis("off")

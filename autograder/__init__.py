@@ -3,10 +3,12 @@
 >>> from autograder import check, hint, progress
 """
 
+from typing import Any
+
 __all__ = ["check", "hint", "progress"]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     # torch takes a second to import; the names are here at once, and torch comes with the first use.
     if name in __all__:
         from .checking import check

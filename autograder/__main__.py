@@ -17,14 +17,14 @@ COMMANDS = {
 }
 
 
-def main(words=None):
+def main(words: list[str] | None = None) -> int:
     words = sys.argv[1:] if words is None else words
     parser = argparse.ArgumentParser(prog="python -m autograder", description=__doc__)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, (module, help_text) in COMMANDS.items():
+    for name, (place, help_text) in COMMANDS.items():
         command = commands.add_parser(name, help=help_text, description=help_text)
         if words[:1] == [name]:
-            importlib.import_module(module).arguments(command)
+            importlib.import_module(place).arguments(command)
     args, rest = parser.parse_known_args(words)
     if rest and not hasattr(args, "options"):  # only `learn` hands options on
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
@@ -35,7 +35,8 @@ def main(words=None):
     from autograder.course import CourseError
 
     try:
-        return module.run(args)
+        code: int = module.run(args)
+        return code
     except (LessonError, CourseError) as error:
         print(error, file=sys.stderr)
         return 1

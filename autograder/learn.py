@@ -1,18 +1,19 @@
 """Open JupyterLab on the lessons."""
 
+import argparse
 import os
 import sys
 
 from .course import find_root, notebooks, texts, with_programs
 
 
-def arguments(parser):
+def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--root", help="folder of the course (the nearest one, here or above, with nbgrader_config.py)")
     parser.set_defaults(options=[])
     parser.epilog = "All other options are passed to JupyterLab, such as --no-browser or --port=9999."
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     root = find_root(args.root)
     first = notebooks(root / "course")
     if not first:

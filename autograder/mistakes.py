@@ -11,9 +11,11 @@ import inspect
 import itertools
 import sys
 import textwrap
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
+from typing import Any, TypeVar, cast
 
 from .course import AuthorError, nearest
 
@@ -21,6 +23,9 @@ DECLARE = {"step", "component", "mistake", "also", "accepted"}
 
 
 PAIRED = 24
+
+F = TypeVar("F", bound=Callable[..., Any])
+Replaced = dict[str, Callable[..., Any]]  # {step or exercise: what takes its place}
 
 
 @dataclass
@@ -41,7 +46,7 @@ class Mistake:
     cause: str
     place: str
     credit: float = 0.0
-    behaviours: list = field(default_factory=list)
+    behaviours: list[tuple[Replaced, tuple[str, ...]]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -49,30 +54,32 @@ class Wrong:
     """One way to get one exercise wrong: by which mistakes, and with which functions."""
 
     exercise: str
-    mistakes: tuple
-    replaced: dict
-    call: object
+    mistakes: tuple[str, ...]
+    replaced: Replaced
+    call: Callable[..., Any]
 
 
 class Catalogue:
     """The steps, components and mistakes of one lesson."""
 
-    def __init__(self):
-        self.steps, self.components, self.mistakes = {}, {}, {}
+    def __init__(self) -> None:
+        self.steps: dict[str, Callable[..., Any]] = {}
+        self.components: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {}
+        self.mistakes: dict[str, Mistake] = {}
 
-    def step(self, function):
+    def step(self, function: F) -> F:
         """Declare a right step. It is known by its name."""
         self.steps[function.__name__] = function
         return function
 
-    def component(self, *steps):
+    def component(self, *steps: str) -> Callable[[F], F]:
         """Declare how a component is made of steps; a function's first argument holds them.
 
         The steps of a class are its methods, and a mistake is a subclass: write `@component()` above the class,
         and in a mistake the methods that it replaces (call `Base.method(self)`, not `super()`).
         """
 
-        def declare(written):
+        def declare(written: F) -> F:
             if unknown := [step for step in steps if step not in self.steps]:
                 raise AuthorError(
                     f"component {written.__name__!r} uses the unknown step {unknown[0]!r}",
@@ -84,7 +91,15 @@ class Catalogue:
 
         return declare
 
-    def mistake(self, *replaces, symptom, cause, place, credit=0.0, only=()):
+    def mistake(
+        self,
+        *replaces: str,
+        symptom: str,
+        cause: str,
+        place: str,
+        credit: float = 0.0,
+        only: str | Iterable[str] = (),
+    ) -> Callable[[F], F]:
         """Declare a mistake by the function that takes the place of the steps or exercises named.
 
         `only` names the exercises in which this way of making it shows, where not all with its steps do.
@@ -93,7 +108,7 @@ class Catalogue:
         (static methods for steps that are functions). A class component is replaced as a whole by naming it.
         """
 
-        def declare(written):
+        def declare(written: F) -> F:
             name = written.__name__
             if name in self.mistakes:
                 raise AuthorError(f"mistake {name!r} is declared twice", f"use @also({name!r}, ...) for another way")
@@ -110,10 +125,10 @@ class Catalogue:
 
         return declare
 
-    def also(self, name, *replaces, only=()):
+    def also(self, name: str, *replaces: str, only: str | Iterable[str] = ()) -> Callable[[F], F]:
         """Declare another way to make the mistake of this name."""
 
-        def declare(written):
+        def declare(written: F) -> F:
             if name not in self.mistakes:
                 raise AuthorError(
                     f"@also names the unknown mistake {name!r}",
@@ -124,7 +139,7 @@ class Catalogue:
 
         return declare
 
-    def _add(self, name, replaces, written, only):
+    def _add(self, name: str, replaces: Iterable[str], written: Callable[..., Any], only: str | Iterable[str]) -> None:
         if inspect.isclass(written) and not replaces:
             replaced = _functions(written)
         else:
@@ -147,7 +162,7 @@ class Catalogue:
             self._refuse_signature(name, part, function)
         self.mistakes[name].behaviours.append((replaced, only))
 
-    def _refuse_signature(self, name, part, function):
+    def _refuse_signature(self, name: str, part: str, function: Callable[..., Any]) -> None:
         """Raise AuthorError if a function cannot be called like the right one whose place it takes."""
         if part in self.components:
             written, _ = self.components[part]
@@ -173,11 +188,11 @@ class Catalogue:
                 function,
             )
 
-    def right(self, exercise):
+    def right(self, exercise: str) -> Callable[..., Any]:
         """Return the component made of right steps only."""
         return self._build(exercise, {})
 
-    def singles(self, exercise):
+    def singles(self, exercise: str) -> list[Wrong]:
         """Return every way of every mistake that this exercise can show, as `Wrong`."""
         return [
             self._wrong(exercise, (mistake.name,), replaced)
@@ -186,13 +201,13 @@ class Catalogue:
             if self._shows(exercise, replaced, only)
         ]
 
-    def pairs(self, exercise):
+    def pairs(self, exercise: str) -> list[Wrong]:
         """Return the combinations of two mistakes that replace different steps, the first way of each.
 
         A lesson lists the mistakes that are made most first; the first `PAIRED` of an exercise are combined, as the
         number of pairs grows with the square.
         """
-        firsts = {}
+        firsts: dict[str, Replaced] = {}
         for wrong in self.singles(exercise):
             if exercise not in wrong.replaced and len(firsts) < PAIRED:
                 firsts.setdefault(wrong.mistakes[0], wrong.replaced)
@@ -202,7 +217,7 @@ class Catalogue:
             if not firsts[one].keys() & firsts[other].keys()
         ]
 
-    def source(self, wrong):
+    def source(self, wrong: Wrong) -> str:
         """Return the mistake as the source of one function, as it would stand in a learner's notebook."""
         if wrong.exercise in wrong.replaced:
             whole = wrong.replaced[wrong.exercise]
@@ -235,16 +250,16 @@ class Catalogue:
         head = f"def {wrong.exercise}({', '.join(str(p) for p in parameters)}):"
         return "\n".join([*_imports(function), head, textwrap.indent("\n".join(inner), "    ")])
 
-    def _shows(self, exercise, replaced, only):
+    def _shows(self, exercise: str, replaced: Replaced, only: Collection[str]) -> bool:
         steps = self.components[exercise][1]
         if only and exercise not in only:
             return False
         return exercise in replaced or all(part in steps for part in replaced)
 
-    def _wrong(self, exercise, names, replaced):
+    def _wrong(self, exercise: str, names: tuple[str, ...], replaced: Replaced) -> Wrong:
         return Wrong(exercise, names, replaced, self._build(exercise, replaced))
 
-    def _build(self, exercise, replaced):
+    def _build(self, exercise: str, replaced: Replaced) -> Callable[..., Any]:
         if exercise in replaced:
             return replaced[exercise]
         function, steps = self.components[exercise]
@@ -252,13 +267,13 @@ class Catalogue:
             return type(exercise, (function,), {"__module__": function.__module__} | replaced)
         chosen = SimpleNamespace(**{step: replaced.get(step, self.steps[step]) for step in steps})
 
-        def component(*arguments):
+        def component(*arguments: Any) -> Any:
             return function(chosen, *arguments)
 
         return component
 
 
-def _takes(signature):
+def _takes(signature: inspect.Signature) -> tuple[int, float]:
     """Return how many arguments may be given by position: (least, most)."""
     plain = [
         each
@@ -269,7 +284,7 @@ def _takes(signature):
     return sum(each.default is each.empty for each in plain), float("inf") if open_end else len(plain)
 
 
-def _functions(written):
+def _functions(written: type[Any]) -> Replaced:
     """Return the functions that a class body defines, static methods unwrapped, by name."""
     plain = {name: getattr(value, "__func__", value) for name, value in vars(written).items()}
     return {name: value for name, value in plain.items() if inspect.isfunction(value)}
@@ -278,51 +293,52 @@ def _functions(written):
 class Alternatives:
     """Right answers in other styles: every one of them must earn full points."""
 
-    def __init__(self):
-        self.accepted = {}
+    def __init__(self) -> None:
+        self.accepted: dict[str, dict[str, Callable[..., Any]]] = {}
 
-    def __call__(self, exercise):
+    def __call__(self, exercise: str) -> Callable[[F], F]:
         """Declare a function or class as a right answer to an exercise."""
 
-        def declare(written):
+        def declare(written: F) -> F:
             self.accepted.setdefault(exercise, {})[written.__name__] = written
             return written
 
         return declare
 
-    def of(self, exercise):
+    def of(self, exercise: str) -> list[tuple[str, Callable[..., Any]]]:
         """Return [(name, component)] of an exercise."""
         return list(self.accepted.get(exercise, {}).items())
 
-    def source(self, exercise, name):
+    def source(self, exercise: str, name: str) -> str:
         """Return an alternative as it would stand in a learner's notebook."""
         written = self.accepted[exercise][name]
         return "\n\n".join([*_imports(written), *_helpers(written), _source(written, exercise)])
 
 
-def _imports(function):
+def _imports(function: Callable[..., Any]) -> list[str]:
     """Return the import lines of a function's module, but for those of this machine."""
     tree = ast.parse(inspect.getsource(sys.modules[function.__module__]))
     lines = [ast.unparse(node) for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
     return ["\n".join(line for line in lines if "autograder" not in line)]
 
 
-def _helpers(written):
+def _helpers(written: Callable[..., Any]) -> list[str]:
     """Return the sources of what a function or class uses of its own module, and of what that uses in turn."""
-    module, texts = vars(sys.modules[written.__module__]), []
+    module = vars(sys.modules[written.__module__])
+    texts: list[str] = []
     tree = ast.parse(textwrap.dedent(inspect.getsource(written)))
     for name in dict.fromkeys(node.id for node in ast.walk(tree) if isinstance(node, ast.Name)):
-        other = module.get(name)
+        other: Any = module.get(name)
         own = inspect.isfunction(other) or inspect.isclass(other)
         if own and other is not written and other.__module__ == written.__module__:
             texts += [*_helpers(other), _source(other, other.__name__)]
     return list(dict.fromkeys(texts))
 
 
-def _source(function, name):
+def _source(function: Callable[..., Any], name: str) -> str:
     """Return a function's source without the decorators that declare it, dedented, under another name."""
     text = textwrap.dedent(inspect.getsource(function))
-    node = ast.parse(text).body[0]
+    node = cast(ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, ast.parse(text).body[0])
     # `@torch.no_grad()` belongs to the answer, `@accepted("generate")` does not.
     node.decorator_list = [one for one in node.decorator_list if ast.unparse(one).split("(")[0] not in DECLARE]
     node.name = name
@@ -331,22 +347,25 @@ def _source(function, name):
     return ast.unparse(node)
 
 
-def read(path):
+def read(path: Path | str) -> Catalogue:
     """Import a module of mistakes and return its `catalogue`. Raises FileNotFoundError if there is none."""
-    return module(path).catalogue
+    catalogue: Catalogue = module(path).catalogue
+    return catalogue
 
 
-def read_alternatives(path):
+def read_alternatives(path: Path | str) -> Alternatives:
     """Import a module of alternatives and return its `alternatives`; none are declared where there is no file."""
-    return module(path).alternatives if Path(path).exists() else Alternatives()
+    alternatives: Alternatives = module(path).alternatives if Path(path).exists() else Alternatives()
+    return alternatives
 
 
-def module(path):
+def module(path: Path | str) -> ModuleType:
     """Import a module of mistakes or alternatives from its path. Raises FileNotFoundError if there is none."""
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path}: no mistakes are written for this lesson; add the file with a `catalogue`")
     spec = importlib.util.spec_from_file_location(f"_{path.parent.name}_of_{path.stem}", path)
+    assert spec is not None and spec.loader is not None, "a module of Python has both"
     made = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = made
     spec.loader.exec_module(made)

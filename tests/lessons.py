@@ -4,7 +4,7 @@ import functools
 from pathlib import Path
 
 from autograder import course, mistakes
-from autograder.authoring import lesson, record
+from autograder.authoring import faults, lesson
 from autograder.notebooks.definitions import load
 
 REPOSITORY = Path(__file__).parent.parent
@@ -27,13 +27,13 @@ def reference(name):
 @functools.cache
 def catalogue(name):
     """Return the mistakes of a lesson."""
-    return mistakes.read(record.beside(read(name), "mistakes"))
+    return mistakes.read(faults.beside(read(name), "mistakes"))
 
 
 @functools.cache
 def alternatives(name):
     """Return the accepted alternatives of a lesson."""
-    return mistakes.read_alternatives(record.beside(read(name), "alternatives"))
+    return mistakes.read_alternatives(faults.beside(read(name), "alternatives"))
 
 
 EXERCISES = [(name, exercise) for name in LESSONS for exercise in read(name).exercises]

@@ -32,6 +32,6 @@ class AssemblyError(ValueError):
     """What cannot be assembled: place, fact, remedy."""
 
 
-def short(error):
+def short(error: BaseException) -> str:
     text = str(error).partition("\n")[0]
     return f"{type(error).__name__}{': ' if text else ''}{text}"

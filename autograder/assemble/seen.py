@@ -3,6 +3,8 @@
 import functools
 import re
 import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 import torch
 from torch.utils._pytree import tree_leaves
@@ -13,8 +15,10 @@ from .wiring import Wiring
 WIDTH, HEADS, HIDDEN, VOCAB, MAX_LEN = 12, 3, 17, 23, 7
 PAD, BOS, END = 4, 1, 8
 
+Seen = list[torch.Tensor | str]
 
-def observed(wiring, first=""):
+
+def observed(wiring: Wiring, first: str = "") -> Iterator[tuple[str, Seen]]:
     """Yield (view, [tensor, or an error as a string]) of models whose weights depend on their names alone.
 
     first  the view to begin with
@@ -27,7 +31,7 @@ def observed(wiring, first=""):
         yield view, [value.detach().clone() if isinstance(value, torch.Tensor) else str(value) for value in seen]
 
 
-def _views(wiring):
+def _views(wiring: Wiring) -> Iterator[tuple[str, Callable[..., Any]]]:
     """Yield (view, function) of all that is looked at; the functions return tensors, and what holds them."""
     part, sizes = wiring.chosen, dict(embed_dim=WIDTH, num_heads=HEADS, ff_dim=HIDDEN, max_len=MAX_LEN)
     # A pattern in which no two rows are alike; the second and third text end in padding.
@@ -90,7 +94,7 @@ def _views(wiring):
     yield "sentence_embedding", lambda: part["sentence_embedding"](numbers, source != PAD)
 
 
-def _filled(model):
+def _filled(model: Any) -> Any:
     """Return a model in evaluation mode, each parameter filled with numbers that depend on its name alone."""
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -101,12 +105,12 @@ def _filled(model):
     return model.eval()
 
 
-def _known_as(name):
+def _known_as(name: str) -> str:
     """Return a parameter's name; what follows on `position` is everyone's own affair."""
     return re.sub(r"position.*", "position", name)
 
 
-def _gradients(model, output):
+def _gradients(model: torch.nn.Module, output: torch.Tensor) -> torch.Tensor:
     """Return all gradients, in the order of names, of a sum of the output in which no two numbers count the same."""
     named = sorted(model.named_parameters(), key=lambda one: _known_as(one[0]))
     total = (output * torch.linspace(-1, 1, output.numel()).reshape(output.shape)).sum()
@@ -116,12 +120,12 @@ def _gradients(model, output):
 
 
 @functools.cache
-def of_the_boxes():
+def of_the_boxes() -> dict[str, Seen]:
     """Return {view: values} of models made of closed boxes only."""
     return dict(observed(Wiring([]).connect(dict.fromkeys(PARTS, BOX))))
 
 
-def difference(views, expected):
+def difference(views: Iterable[tuple[str, Seen]], expected: Mapping[str, Seen]) -> str | None:
     """Return the first view that is not as expected, or None; no more of them are computed than it takes."""
     for view, values in views:
         if len(values) != len(expected[view]) or not all(map(_alike, values, expected[view])):
@@ -129,7 +133,7 @@ def difference(views, expected):
     return None
 
 
-def _alike(one, other):
+def _alike(one: object, other: object) -> bool:
     if not isinstance(one, torch.Tensor) or not isinstance(other, torch.Tensor):
         return isinstance(one, str) and one == other
     if one.shape != other.shape or one.dtype != other.dtype:

@@ -49,7 +49,8 @@ def course_directory(config: Any) -> Any:
 
 
 def release_folder(config: Any) -> str:
-    return course_directory(config).release_directory
+    folder: str = course_directory(config).release_directory
+    return folder
 
 
 def generate(
@@ -140,10 +141,10 @@ def change(folder: str, config: Any) -> Change | None:
     place = course_directory(config)
     if place.db_url.startswith("sqlite:///") and not Path(place.db_url.removeprefix("sqlite:///")).is_file():
         return None
-    now = {}
+    now: dict[tuple[str, str], float | None] = {}
     for path in sorted(Path(place.format_path(place.source_directory, ".", folder)).glob("*.ipynb")):
         now |= {(path.stem, name): points for name, points in graded_cells(path).items()}
-    before = {}
+    before: dict[tuple[str, str], float | None] = {}
     with programs_on_path(), suppress(MissingEntry), Gradebook(place.db_url, place.course_id) as gradebook:
         assignment = gradebook.find_assignment(folder)
         if not assignment.submissions:

@@ -1,5 +1,6 @@
 """Make the solved notebook of a lesson from its text: nbgrader's source, executed, the same bytes every time."""
 
+import argparse
 import functools
 import hashlib
 import html
@@ -9,14 +10,17 @@ import re
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import nbformat
+from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from autograder import course
 from autograder.authoring.draft import CHOICE, dedented_demo
-from autograder.authoring.lesson import Fault, LessonError, read
+from autograder.authoring.lesson import Cell, Choice, Fault, Lesson, LessonError, read
 from autograder.notebooks import meaning
 
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
@@ -26,51 +30,58 @@ CELL_SECONDS = 300
 ADDRESS = re.compile(r" at 0x[0-9a-f]{6,}")
 
 
-def nbgrader_metadata(name, **settings):
+def nbgrader_metadata(name: str, **settings: Any) -> dict[str, Any]:
     """Return the metadata by which nbgrader knows a cell."""
     common = {"schema_version": 3, "grade_id": name, "grade": False, "solution": False, "locked": False, "task": False}
     return {"nbgrader": common | settings}
 
 
-def text_cell(cell):
-    return new_markdown_cell(cell.source)
+def text_cell(cell: Cell) -> NotebookNode:
+    made: NotebookNode = new_markdown_cell(cell.source)
+    return made
 
 
-def code_cell(cell):
-    return new_code_cell(cell.source)
+def code_cell(cell: Cell) -> NotebookNode:
+    made: NotebookNode = new_code_cell(cell.source)
+    return made
 
 
-def demo_cell(cell):
-    return new_code_cell(dedented_demo(cell.source), metadata=meaning.metadata(cell.trained))
+def demo_cell(cell: Cell) -> NotebookNode:
+    made: NotebookNode = new_code_cell(dedented_demo(cell.source), metadata=meaning.metadata(cell.trained))
+    return made
 
 
-def exercise_cell(cell):
-    return new_code_cell(cell.source, metadata=nbgrader_metadata(cell.name, solution=True))
+def exercise_cell(cell: Cell) -> NotebookNode:
+    made: NotebookNode = new_code_cell(cell.source, metadata=nbgrader_metadata(cell.name, solution=True))
+    return made
 
 
-def check_cell(cell):
+def check_cell(cell: Cell) -> NotebookNode:
     settings = nbgrader_metadata(f"check_{cell.name}", grade=True, locked=True, points=cell.points)
-    return new_code_cell(f"check({cell.name}).grade()", metadata=settings)
+    made: NotebookNode = new_code_cell(f"check({cell.name}).grade()", metadata=settings)
+    return made
 
 
-def question_cell(cell):
+def question_cell(cell: Cell) -> NotebookNode:
     settings = nbgrader_metadata(cell.name, grade=True, solution=True, points=cell.points)
-    return new_markdown_cell(cell.source, metadata=settings)
+    made: NotebookNode = new_markdown_cell(cell.source, metadata=settings)
+    return made
 
 
-def predict_cell(cell):
+def predict_cell(cell: Cell) -> NotebookNode:
     """Return a question whose choices open to show their explanations, with nothing but markdown and HTML."""
     asked = itertools.takewhile(lambda line: not CHOICE.fullmatch(line.rstrip()), cell.source.split("\n"))
-    return new_markdown_cell("\n\n".join(["\n".join(asked).rstrip(), *map(details, cell.choices)]))
+    made: NotebookNode = new_markdown_cell("\n\n".join(["\n".join(asked).rstrip(), *map(details, cell.choices)]))
+    return made
 
 
-def details(choice):
+def details(choice: Choice) -> str:
     # The blank lines let JupyterLab, GitHub and nbconvert read markdown and formulas inside.
     sign = "✓" if choice.right else "✗"
     return f"<details>\n<summary>{inline(choice.text)}</summary>\n\n{sign} {choice.explanation}\n\n</details>"
 
 
-def inline(text):
+def inline(text: str) -> str:
     """Return markdown as HTML for a place where markdown is not read; formulas stay as they are."""
     from markdown_it import MarkdownIt
 
@@ -81,7 +92,7 @@ def inline(text):
     )
 
 
-EXPANSIONS = {
+EXPANSIONS: dict[str, Callable[[Cell], NotebookNode] | None] = {
     "lesson": text_cell,
     "prose": text_cell,
     "code": code_cell,
@@ -94,10 +105,10 @@ EXPANSIONS = {
 }
 
 
-def expanded(lesson):
+def expanded(lesson: Lesson) -> list[tuple[Cell, NotebookNode]]:
     """Return (cell of the text, cell of the notebook) for each cell that is in the notebook."""
-    pairs = [(cell, EXPANSIONS[cell.role](cell)) for cell in lesson.cells if EXPANSIONS[cell.role]]
-    seen = set()
+    pairs = [(cell, make(cell)) for cell in lesson.cells if (make := EXPANSIONS[cell.role])]
+    seen: set[str] = set()
     for cell, node in pairs:
         label = cell.name[:40] or hashlib.sha1(node.source.encode()).hexdigest()[:10]
         count = 1
@@ -108,21 +119,21 @@ def expanded(lesson):
     return pairs
 
 
-def solved(lesson):
+def solved(lesson: Lesson) -> NotebookNode:
     """Return the lesson's notebook with its solutions, not yet executed."""
     about = {"lesson": lesson.name, "number": lesson.number, "title": lesson.title}
     metadata = {"kernelspec": KERNELSPEC, "language_info": LANGUAGE, "transformer_taxonomy": about}
-    notebook = new_notebook(cells=[node for _, node in expanded(lesson)], metadata=metadata)
+    notebook: NotebookNode = new_notebook(cells=[node for _, node in expanded(lesson)], metadata=metadata)
     nbformat.validate(notebook)
     return notebook
 
 
-def notebook_path(lesson):
+def notebook_path(lesson: Lesson) -> Path:
     """Return the place of the lesson's solved notebook, in nbgrader's source folder below its text."""
     return lesson.path.parent / "notebooks" / lesson.folder / f"{lesson.name}.ipynb"
 
 
-def build(lesson, again=False):
+def build(lesson: Lesson, again: bool = False) -> bool:
     """Execute the lesson's solved notebook and write it; return whether the file changed.
 
     again  whether it is written, too, where the notebook in place says the same: `meaning` does not see what a picture
@@ -142,13 +153,14 @@ def build(lesson, again=False):
     return write(path, as_bytes(notebook))
 
 
-def execute(lesson, folder):
+def execute(lesson: Lesson, folder: Path) -> NotebookNode:
     """Return the lesson's solved notebook with its outputs, executed in `folder`, or raise a LessonError."""
     from jupyter_client.manager import AsyncKernelManager
     from nbclient import NotebookClient
     from nbclient.exceptions import CellControlSignal, CellExecutionError, CellTimeoutError, DeadKernelError
 
-    notebook, begun = solved(lesson), []
+    notebook = solved(lesson)
+    begun: list[int] = []
     warm_fonts(notebook)
     with tempfile.TemporaryDirectory() as scratch:
         client = NotebookClient(
@@ -172,17 +184,17 @@ def execute(lesson, folder):
     return notebook
 
 
-def kernel(scratch):
+def kernel(scratch: str) -> dict[str, Any]:
     """Return the settings of a kernel of this environment, whatever kernels the user has installed."""
     from jupyter_client.kernelspec import KernelSpecManager
 
-    settings = {"kernel_name": "python3", "kernel_spec_manager": KernelSpecManager(kernel_dirs=[])}
+    settings: dict[str, Any] = {"kernel_name": "python3", "kernel_spec_manager": KernelSpecManager(kernel_dirs=[])}
     if os.name == "posix":  # sockets in the scratch folder: ipykernel warns of open ports
         settings |= {"transport": "ipc", "connection_file": str(Path(scratch) / "kernel.json")}
     return settings
 
 
-def environment(scratch):
+def environment(scratch: str) -> dict[str, str]:
     """Return the kernel's environment: nothing of the builder's own progress, profile or plotting backend."""
     keep = {key: value for key, value in os.environ.items() if key != "MPLBACKEND"}
     return keep | {
@@ -195,13 +207,13 @@ def environment(scratch):
     }
 
 
-def warm_fonts(notebook):
+def warm_fonts(notebook: NotebookNode) -> None:
     """Let matplotlib collect its fonts before the notebook runs: the first time it says so, on stderr."""
     if any("matplotlib" in cell.source for cell in notebook.cells if cell.cell_type == "code"):
         import matplotlib.font_manager  # noqa: F401
 
 
-def failure(lesson, index, notebook, error):
+def failure(lesson: Lesson, index: int, notebook: NotebookNode, error: Exception) -> Fault:
     """Return the Fault of a cell that could not be executed, at the line of the lesson text."""
     cell, node = expanded(lesson)[index]
     outputs = [output for output in notebook.cells[index].get("outputs", []) if output.output_type == "error"]
@@ -226,7 +238,7 @@ def failure(lesson, index, notebook, error):
     )
 
 
-def unfit(lesson, pair, node):
+def unfit(lesson: Lesson, pair: tuple[Cell, NotebookNode], node: NotebookNode) -> Iterator[Fault]:
     """Yield the faults of an executed cell: what would not be the same elsewhere, and points that were not earned."""
     from nbgrader.utils import determine_grade, is_grade
 
@@ -250,7 +262,7 @@ def unfit(lesson, pair, node):
             yield note(f"gives the solution {earned} of {most} points", f"correct the solution or the check; {record}")
 
 
-def strings(value):
+def strings(value: object) -> Iterator[str]:
     """Yield every text in a piece of a notebook."""
     if isinstance(value, str):
         yield value
@@ -260,11 +272,12 @@ def strings(value):
         yield from (text for part in value for text in strings(part))
 
 
-def as_bytes(notebook):
-    return (nbformat.writes(notebook, version=nbformat.NO_CONVERT) + "\n").encode()
+def as_bytes(notebook: NotebookNode) -> bytes:
+    text: str = nbformat.writes(notebook, version=nbformat.NO_CONVERT)
+    return (text + "\n").encode()
 
 
-def write(path, content):
+def write(path: Path, content: bytes) -> bool:
     """Put the whole content into the file at once, or leave it as it is; return whether it changed."""
     if path.is_file() and path.read_bytes() == content:
         return False
@@ -279,7 +292,7 @@ def write(path, content):
     return True
 
 
-def arguments(parser):
+def arguments(parser: argparse.ArgumentParser) -> None:
     choice(parser)
     parser.add_argument(
         "--again",
@@ -288,17 +301,17 @@ def arguments(parser):
     )
 
 
-def choice(parser):
+def choice(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that choose lessons."""
     parser.add_argument("lessons", nargs="*", metavar="LESSON", help="number, name or path of a lesson (all lessons)")
     parser.add_argument("--root", help="folder of the course (the nearest one, here or above, with nbgrader_config.py)")
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     return each(args, functools.partial(build, again=args.again), "built")
 
 
-def each(args, do, done):
+def each(args: argparse.Namespace, do: Callable[[Lesson], bool], done: str) -> int:
     """Do something with each chosen lesson, once all of them can be read; return the exit code."""
     root = course.find_root(args.root)
     lessons = read_all(course.select(root, args.lessons))
@@ -317,9 +330,10 @@ def each(args, do, done):
     return 1 if failed else 0
 
 
-def read_all(paths):
+def read_all(paths: Iterable[Path]) -> list[Lesson]:
     """Return the lessons of these texts, or raise one LessonError with the faults of all."""
-    lessons, faults = [], []
+    lessons: list[Lesson] = []
+    faults: list[Fault] = []
     for path in paths:
         try:
             lessons.append(read(path))

@@ -7,7 +7,9 @@ import ast
 import difflib
 import re
 import textwrap
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 import jupytext
 from jupytext.stringparser import StringParser
@@ -34,6 +36,8 @@ ROLES = {
 NAMED = ("lesson", "exercise", "hint", "check", "predict", "question")  # roles that an option gives
 OPTIONS = tuple(dict.fromkeys(key for _, must, may in ROLES.values() for key in must + may))
 
+Noted = tuple[int, str, str]  # (line, fact, remedy)
+
 
 @dataclass
 class Rough:
@@ -41,37 +45,37 @@ class Rough:
 
     line: int
     header: str
-    body: list
+    body: list[str]
     kind: str = "code"
     role: str = ""
-    options: dict = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
     source: str = ""
     first_line: int = 0
     tree: ast.Module | None = None  # of the body, with the line numbers of the file
-    error: SyntaxError | None = None
+    error: Exception | None = None
     torn: bool = False  # a string is still open at its end: its contents are not judged
-    faults: list = field(default_factory=list)  # (line, fact, remedy)
+    faults: list[Noted] = field(default_factory=list)
 
     @property
-    def name(self):
+    def name(self) -> Any:
         return self.options.get(self.role, "") if self.role in NAMED and self.role != "lesson" else ""
 
 
 @dataclass
 class Draft:
-    lines: list
-    cells: list
-    faults: list
+    lines: list[str]
+    cells: list[Rough]
+    faults: list[Noted]
 
     @property
-    def head(self):
+    def head(self) -> dict[str, Any]:
         return self.cells[0].options
 
-    def of(self, *roles):
+    def of(self, *roles: str) -> list[Rough]:
         return [cell for cell in self.cells if cell.role in roles]
 
 
-def draft(text):
+def draft(text: str) -> Draft:
     """Return the Draft of a lesson text."""
     lines = text.split("\n")
     cells, faults = split(lines)
@@ -80,9 +84,11 @@ def draft(text):
     return Draft(lines, cells, faults + [fault for cell in cells for fault in cell.faults])
 
 
-def split(lines):
+def split(lines: list[str]) -> tuple[list[Rough], list[Noted]]:
     """Return the cells, not yet read, and the faults of the lines that begin them."""
-    cells, faults, parser = [], [], StringParser("python")
+    cells: list[Rough] = []
+    faults: list[Noted] = []
+    parser = StringParser("python")
     for number, text in enumerate(lines, 1):
         quoted = bool(parser.is_quoted())
         if MARKER.fullmatch(text) and quoted:
@@ -107,9 +113,10 @@ def split(lines):
     return cells, faults
 
 
-def closes(lines):
+def closes(lines: list[str]) -> bool:
     """Tell whether the cell whose body begins here is Python once its strings, `# %%` lines and all, are closed."""
-    parser, body = StringParser("python"), []
+    parser = StringParser("python")
+    body: list[str] = []
     for text in lines:
         if MARKER.fullmatch(text) and not parser.is_quoted():
             break
@@ -122,7 +129,7 @@ def closes(lines):
     return True
 
 
-def read_cell(cell):
+def read_cell(cell: Rough) -> None:
     """Fill in the cell's type, options, role, source and syntax tree."""
     body = "\n".join(cell.body)
     try:
@@ -143,21 +150,21 @@ def read_cell(cell):
         compare(cell, node.source.strip("\n"))
 
 
-def markdown(cell):
+def markdown(cell: Rough) -> str:
     r"""Return the text of a markdown cell, or "" if the cell is not a single r-docstring."""
     body = "\n".join(cell.body).strip()
     statements = cell.tree.body if cell.tree else []
-    alone = len(statements) == 1 and isinstance(statements[0], ast.Expr)
-    if not (alone and isinstance(statements[0].value, ast.Constant) and isinstance(statements[0].value.value, str)):
+    alone = statements[0].value if len(statements) == 1 and isinstance(statements[0], ast.Expr) else None
+    if not (isinstance(alone, ast.Constant) and isinstance(alone.value, str)):
         return ""
     if not (body.startswith('r"""') and body.endswith('"""')):
         return ""
-    value = statements[0].value.value
+    value = alone.value
     cell.first_line = statements[0].lineno + len(value) - len(value.lstrip("\n"))
     return value.strip("\n").rstrip()
 
 
-def compare(cell, seen):
+def compare(cell: Rough, seen: str) -> None:
     """Note the first line that jupytext would change on the way into the notebook."""
     for index, text in enumerate(cell.source.split("\n")):
         if [text.rstrip()] != [line.rstrip() for line in seen.split("\n")[index : index + 1]]:
@@ -166,10 +173,10 @@ def compare(cell, seen):
             return
 
 
-def read_options(cell, metadata):
+def read_options(cell: Rough, metadata: dict[str, Any]) -> None:
     """Give the cell its role and options; note what is unknown, missing, misplaced or unreadable."""
 
-    def note(fact, remedy):
+    def note(fact: str, remedy: str) -> None:
         cell.faults.append((cell.line, fact, remedy))
 
     options = {key: value for key, value in metadata.items() if not key.startswith(("cell_marker", "lines_to_"))}
@@ -209,7 +216,7 @@ def read_options(cell, metadata):
             note(f"{key} does not belong to this {cell.role} cell", f"move it to a {owners} cell, or remove it")
 
 
-def rename_unknown(options, note):
+def rename_unknown(options: dict[str, Any], note: Callable[[str, str], None]) -> None:
     """Note each unknown option, and go on as if its nearest known name had been written."""
     for key in [key for key in options if key not in OPTIONS]:
         near = nearest(key, OPTIONS)
@@ -219,7 +226,7 @@ def rename_unknown(options, note):
             options.setdefault(near, value)
 
 
-def unknown_role(word, note):
+def unknown_role(word: str, note: Callable[[str, str], None]) -> str | None:
     """Note an unknown role, and return the one that was probably meant, or None."""
     near = nearest(word.split(" ")[0], ("demo", "[markdown]") + NAMED)
     write = f'{near}="..."' if near in NAMED else near
@@ -232,14 +239,15 @@ def unknown_role(word, note):
     return near
 
 
-def nearest(word, known):
+def nearest(word: str, known: Collection[str]) -> str | None:
     """Return the known word that is most like this one, or None."""
     return next(iter(difflib.get_close_matches(word, known, n=1, cutoff=0.6)), None)
 
 
-def without_solution(source, stub):
+def without_solution(source: str, stub: str) -> str:
     """Return the source with each solution replaced by the stub, indented like its marker (as nbgrader does)."""
-    kept, inside = [], False
+    kept: list[str] = []
+    inside = False
     for text in source.split("\n"):
         if text.strip() == BEGIN:
             inside = True
@@ -252,9 +260,9 @@ def without_solution(source, stub):
     return "\n".join(kept)
 
 
-def dedented_demo(source):
+def dedented_demo(source: str) -> str | None:
     """Return the body of a demo's one block, moved to the left margin; None if that would change what it does."""
-    block = ast.parse(source).body[0]
+    block = cast(ast.If, ast.parse(source).body[0])
     body = textwrap.dedent("\n".join(source.strip("\n").split("\n")[1:])).strip("\n")
     try:
         same = ast.dump(ast.parse(body)) == ast.dump(ast.Module(body=block.body, type_ignores=[]))

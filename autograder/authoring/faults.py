@@ -7,19 +7,22 @@ probe once, on the reference; `first` observes each answer of an exercise once. 
 import inspect
 import re
 import traceback
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
+from typing import Any, cast
 
 import torch
 
 from .. import course, mistakes, probes
-from ..calling.local import Here
+from ..calling.local import Here, Reply, Request
 from ..course import AuthorError, nearest
 from ..diagnosing import records
-from ..notebooks.definitions import load
+from ..notebooks.definitions import LoadedModule, load
 from . import recorder
-from .lesson import Fault, LessonError
+from .lesson import Fault, Lesson, LessonError
 from .lesson import read as read_lesson
 
 
@@ -27,24 +30,24 @@ from .lesson import read as read_lesson
 class Written:
     """What an author has written for a lesson, imported: reference, mistakes, alternatives."""
 
-    lesson: object
-    reference: object
+    lesson: Lesson
+    reference: LoadedModule
     catalogue: mistakes.Catalogue
     alternatives: mistakes.Alternatives
 
 
-def beside(lesson, folder):
+def beside(lesson: Lesson, folder: str) -> Path:
     """Return the path of what belongs to a lesson in `solutions/mistakes` or `solutions/alternatives`."""
     return Path(lesson.path).parent / folder / f"{lesson.name}.py"
 
 
-def probes_path(lesson):
+def probes_path(lesson: Lesson) -> Path:
     """Return the path of a lesson's probes."""
     return Path(probes.__path__[0]) / f"{lesson.name}.py"
 
 
 @contextmanager
-def told(lesson):
+def told(lesson: Lesson) -> Iterator[None]:
     """Turn an exception that comes from a lesson's files into a LessonError that says where, what, and what to do."""
     try:
         yield
@@ -56,10 +59,10 @@ def told(lesson):
         raise LessonError([fault]) from error
 
 
-def fault_of(error, lesson):
+def fault_of(error: BaseException, lesson: Lesson) -> Fault | None:
     """Return the `Fault` that an exception amounts to; None if nothing that the author wrote has a part in it."""
-    files = [Path(lesson.path), beside(lesson, "mistakes"), beside(lesson, "alternatives"), probes_path(lesson)]
-    files = {path.resolve(): path for path in files}
+    own = [Path(lesson.path), beside(lesson, "mistakes"), beside(lesson, "alternatives"), probes_path(lesson)]
+    files = {path.resolve(): path for path in own}
     place = _place(error, files)
     if place is None:
         return None
@@ -74,35 +77,35 @@ def fault_of(error, lesson):
     return Fault(_shown(path), line, "; ".join([*notes[:1], fact]) if notes else fact, remedy)
 
 
-def _place(error, files):
+def _place(error: BaseException, files: Collection[Path]) -> tuple[Path, int] | None:
     """Return (path, line) of what an exception is about, or of the innermost line of the author's that led to it."""
     if about := getattr(error, "about", None):
         path, line = where(about)
         if path in files:
             return path, line
-    if isinstance(error, SyntaxError) and _is_in(error.filename, files):
+    if isinstance(error, SyntaxError) and error.filename is not None and _is_in(error.filename, files):
         return Path(error.filename).resolve(), error.lineno or 1
     frames = [(Path(frame.f_code.co_filename), line) for frame, line in traceback.walk_tb(error.__traceback__)]
     return next(((path.resolve(), line) for path, line in reversed(frames) if _is_in(path, files)), None)
 
 
-def _is_in(name, files):
+def _is_in(name: Path | str | None, files: Collection[Path]) -> bool:
     return name is not None and Path(name).resolve() in files
 
 
-def _shown(path):
+def _shown(path: Path) -> str:
     return str(course.shown(path))
 
 
-def where(written):
+def where(written: Any) -> tuple[Path, int]:
     """Return (path, line) of a function or class, that of its first decorator if it has some."""
     if inspect.isclass(written):
-        return Path(inspect.getsourcefile(written)).resolve(), inspect.getsourcelines(written)[1]
+        return Path(cast(str, inspect.getsourcefile(written))).resolve(), inspect.getsourcelines(written)[1]
     code = inspect.unwrap(written).__code__
     return Path(code.co_filename).resolve(), code.co_firstlineno
 
 
-def _reworded(error, said):
+def _reworded(error: BaseException, said: str) -> tuple[str, str] | None:
     """Return (fact, remedy) of an exception whose own words are Python's, where ours say more; else None."""
     if isinstance(error, TypeError):
         if found := re.search(r"(\w+)\(\) got an unexpected keyword argument '(\w+)'", said):
@@ -126,9 +129,10 @@ KEYWORDS = {
 }
 
 
-def written(lesson):
+def written(lesson: Lesson) -> Written:
     """Return what is `Written` for a lesson. Raises LessonError with the faults of all files that cannot be used."""
-    found, made = [], {}
+    found: list[Fault] = []
+    made: dict[str, Any] = {}
     for name, get in (
         ("probes", lambda: _probes(lesson)),
         ("reference", lambda: load(lesson.path)),
@@ -145,7 +149,7 @@ def written(lesson):
     return Written(lesson, made["reference"], made["catalogue"], made["alternatives"])
 
 
-def _probes(lesson):
+def _probes(lesson: Lesson) -> ModuleType:
     if not probes_path(lesson).is_file():
         raise _of_text(
             lesson,
@@ -155,7 +159,7 @@ def _probes(lesson):
     return probes.load(lesson.name)
 
 
-def _catalogue(lesson):
+def _catalogue(lesson: Lesson) -> mistakes.Catalogue:
     path = beside(lesson, "mistakes")
     if not path.is_file():
         raise _of_text(lesson, "the lesson has no mistakes", f"write {_shown(path)}, as docs/add-a-mistake.md shows")
@@ -174,11 +178,11 @@ def _catalogue(lesson):
     return catalogue
 
 
-def _of_text(lesson, fact, remedy):
+def _of_text(lesson: Lesson, fact: str, remedy: str) -> LessonError:
     return LessonError([Fault(_shown(lesson.path), lesson.cells[0].line, fact, remedy)])
 
 
-def examine(lesson):
+def examine(lesson: Lesson) -> Written:
     """Return what is `Written` for a lesson, once nothing wrong can be seen in it. Raises LessonError."""
     found = written(lesson)
     if faults := [fault for rule in RULES for fault in rule(found)]:
@@ -192,7 +196,7 @@ def examine(lesson):
     return found
 
 
-def _refuse_strange(probe, seen):
+def _refuse_strange(probe: probes.Probe, seen: probes.Observations) -> None:
     """Raise AuthorError if the reference shows something that no record can hold."""
     for name, value in seen.values.items():
         if not isinstance(value, (str, torch.Tensor)):
@@ -206,7 +210,7 @@ def _refuse_strange(probe, seen):
 class _Reference(Here):
     """The reference, which no probe may call in a way that it does not answer."""
 
-    def call(self, request):
+    def call(self, request: Request) -> Reply:
         reply = super().call(request)
         if reply.fault and reply.fault.type != "ValueError":
             last = "".join(f", in line {line}: `{text}`" for _, line, text in reply.fault.lines[-1:])
@@ -218,7 +222,7 @@ class _Reference(Here):
         return reply
 
 
-def names_of_others(found):
+def names_of_others(found: Written) -> Iterator[Fault]:
     """No other lesson has an exercise of the same name, by which records and progress know it."""
     lesson = found.lesson
     for path in sorted(Path(lesson.path).parent.glob("*.py")):
@@ -237,7 +241,7 @@ def names_of_others(found):
             )
 
 
-def probed(found):
+def probed(found: Written) -> Iterator[Fault]:
     """Each exercise has a probe, and each probe an exercise."""
     lesson = found.lesson
     for exercise in lesson.exercises.values():
@@ -248,17 +252,17 @@ def probed(found):
                 f"exercise {exercise.name!r} has no probe",
                 f"write one in {_shown(probes_path(lesson))}",
             )
-    for exercise, declared in probes.declared(lesson.name).items():
-        for one in declared if exercise not in lesson.exercises else ():
+    for name, declared in probes.declared(lesson.name).items():
+        for one in declared if name not in lesson.exercises else ():
             yield Fault(
                 _shown(probes_path(lesson)),
                 where(one.observe)[1],
-                f"probe {one.name!r} names the unknown exercise {exercise!r}",
-                nearest(exercise, lesson.exercises),
+                f"probe {one.name!r} names the unknown exercise {name!r}",
+                nearest(name, lesson.exercises),
             )
 
 
-def mistaken(found):
+def mistaken(found: Written) -> Iterator[Fault]:
     """Each exercise is a component in the mistakes, and has one mistake or more."""
     lesson, catalogue = found.lesson, found.catalogue
     path = _shown(beside(lesson, "mistakes"))
@@ -279,7 +283,7 @@ def mistaken(found):
             )
 
 
-def accepted(found):
+def accepted(found: Written) -> Iterator[Fault]:
     """Each alternative is one of an exercise."""
     exercises = found.lesson.exercises
     for exercise, answers in found.alternatives.accepted.items():
@@ -293,10 +297,10 @@ def accepted(found):
             )
 
 
-RULES = [names_of_others, probed, mistaken, accepted]
+RULES: list[Callable[[Written], Iterator[Fault]]] = [names_of_others, probed, mistaken, accepted]
 
 
-def first(found, exercise, **how):
+def first(found: Written, exercise: str, **how: Any) -> records.Record:
     """Observe each answer of an exercise once, and raise LessonError if some cannot be told apart.
 
     A mistake has to show whatever the numbers are, so the first ones that are drawn will do.
@@ -313,7 +317,7 @@ def first(found, exercise, **how):
     return made
 
 
-def recorded(found, exercise, **how):
+def recorded(found: Written, exercise: str, **how: Any) -> records.Record:
     """Return the `Record` of an exercise, as `recorder.record` makes it; raise LessonError with what it refuses."""
     with told(found.lesson):
         return recorder.record(

@@ -15,11 +15,12 @@
 | `# %% [markdown] question="name" points=3` | a written question, with its sample answer between the markers |
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
-from autograder.authoring.draft import BEGIN, CHOICE, END, draft
+from autograder.authoring.draft import BEGIN, CHOICE, END, Rough, draft
 from autograder.authoring.rules import RULES
 from autograder.notebooks.definitions import definitions, load
 
@@ -34,14 +35,14 @@ class Fault(NamedTuple):
     fact: str
     remedy: str
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.path}:{self.line}: {self.fact}; {self.remedy}"
 
 
 class LessonError(ValueError):
     """A lesson that cannot be used, with every fault found in it."""
 
-    def __init__(self, faults):
+    def __init__(self, faults: Iterable[Fault]) -> None:
         self.faults = tuple(sorted(faults, key=lambda fault: (fault.path, fault.line)))
         super().__init__("\n".join(map(str, self.faults)))
 
@@ -60,8 +61,8 @@ class Cell:
     first_line: int  # of the source
     name: str = ""  # what exercise=, hint=, check=, predict= or question= says
     points: float | None = None
-    uses: tuple = ()
-    choices: tuple = ()
+    uses: tuple[str, ...] = ()
+    choices: tuple[Choice, ...] = ()
     trained: str | None = None  # of a demo that shows a trained model: a regular expression, or ""
 
 
@@ -69,10 +70,10 @@ class Cell:
 class Exercise:
     name: str
     points: float
-    uses: tuple  # components of the same lesson that this one calls
-    hints: tuple
+    uses: tuple[str, ...]  # components of the same lesson that this one calls
+    hints: tuple[str, ...]
     source: str  # with the solution
-    solution: tuple  # (line, text) of each line of the solution
+    solution: tuple[tuple[int, str], ...]  # (line, text) of each line of the solution
     line: int
 
 
@@ -81,7 +82,7 @@ class Question:
     name: str
     points: float
     source: str  # with the sample answer
-    solution: tuple  # (line, text) of each line of the sample answer
+    solution: tuple[tuple[int, str], ...]  # (line, text) of each line of the sample answer
     line: int
 
 
@@ -91,17 +92,17 @@ class Lesson:
     number: int | None  # None: one that is not in the order of the course
     title: str
     path: Path
-    cells: tuple
-    exercises: dict = field(default_factory=dict)
-    questions: dict = field(default_factory=dict)
+    cells: tuple[Cell, ...]
+    exercises: dict[str, Exercise] = field(default_factory=dict)
+    questions: dict[str, Question] = field(default_factory=dict)
 
     @property
-    def folder(self):
+    def folder(self) -> str:
         """The name of the lesson's folder, and of its nbgrader assignment."""
         return self.name if self.number is None else f"{self.number:02d}_{self.name}"
 
 
-def read(path):
+def read(path: Path | str) -> Lesson:
     """Return the Lesson in a text, or raise a LessonError that lists every fault with file, line and remedy."""
     path = Path(path)
     try:
@@ -117,7 +118,7 @@ def read(path):
     return compose(path, rough.head, tuple(map(cell, rough.cells)))
 
 
-def cell(rough):
+def cell(rough: Rough) -> Cell:
     """Return the Cell for one cell of the draft."""
     points = rough.options.get("points")
     return Cell(
@@ -133,12 +134,12 @@ def cell(rough):
     )
 
 
-def compose(path, head, cells):
+def compose(path: Path, head: dict[str, Any], cells: tuple[Cell, ...]) -> Lesson:
     """Return the Lesson of these cells."""
-    by_role = {}
+    by_role: dict[str, list[Cell]] = {}
     for one in cells:
         by_role.setdefault(one.role, []).append(one)
-    points = {one.name: one.points for one in by_role.get("check", [])}
+    points = {one.name: cast(float, one.points) for one in by_role.get("check", [])}
     hints = by_role.get("hint", [])
     exercises = {
         one.name: Exercise(
@@ -153,15 +154,18 @@ def compose(path, head, cells):
         for one in by_role.get("exercise", [])
     }
     questions = {
-        one.name: Question(one.name, one.points, one.source, solution(one.source, one.first_line), one.line)
+        one.name: Question(
+            one.name, cast(float, one.points), one.source, solution(one.source, one.first_line), one.line
+        )
         for one in by_role.get("question", [])
     }
     return Lesson(path.stem, head.get("lesson"), head["title"], path, cells, exercises, questions)
 
 
-def solution(source, first_line=1):
+def solution(source: str, first_line: int = 1) -> tuple[tuple[int, str], ...]:
     """Return (line, text) for each line between the solution markers."""
-    inside, found = False, []
+    inside = False
+    found: list[tuple[int, str]] = []
     for number, text in enumerate(source.split("\n"), first_line):
         if text.strip() in (BEGIN, END):
             inside = text.strip() == BEGIN
@@ -170,7 +174,7 @@ def solution(source, first_line=1):
     return tuple(found)
 
 
-def choices(source):
+def choices(source: str) -> Iterator[Choice]:
     """Yield the choices of a predict item."""
     for text in source.split("\n"):
         if match := CHOICE.fullmatch(text.rstrip()):

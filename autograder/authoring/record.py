@@ -1,5 +1,6 @@
 """Make a lesson's recorded answers: what its reference, alternatives and mistakes show under the probes."""
 
+import argparse
 import collections
 import concurrent.futures
 import functools
@@ -7,8 +8,9 @@ import os
 import sys
 import time
 import warnings
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from .. import course, probes
@@ -17,11 +19,15 @@ from ..processes import cores, one_thread, pool
 from ..progress_bar import shown_progress
 from . import faults, recorder
 from .build import choice, read_all
-from .faults import beside  # noqa: F401  (where mistakes and alternatives are)
-from .lesson import LessonError, read
+from .lesson import Fault, Lesson, LessonError, read
 
 
-def each(lesson, seed=records.SEED, pairs=True, draws=None):
+def each(
+    lesson: Lesson,
+    seed: str | int = records.SEED,
+    pairs: bool = True,
+    draws: Callable[[str], Mapping[str, int]] | None = None,
+) -> Iterator[records.Record]:
     """Yield the `Record` of each exercise of a lesson.
 
     draws  function of an exercise's name: its {probe: draw} as `recorder.record` takes it; None to find them
@@ -35,13 +41,13 @@ def each(lesson, seed=records.SEED, pairs=True, draws=None):
 
 
 def record(
-    lessons,
-    folder=records.FOLDER,
-    only=(),
-    workers=None,
-    progress=lambda what, done, every: None,
-    written=lambda lesson, changed: None,
-):
+    lessons: Iterable[Lesson],
+    folder: Path | str = records.FOLDER,
+    only: Collection[str] = (),
+    workers: int | None = None,
+    progress: Callable[[str, int, int], object] = lambda what, done, every: None,
+    written: Callable[[Lesson, bool], object] = lambda lesson, changed: None,
+) -> bool:
     """Write the recorded answers of lessons, those of a lesson all or none; return whether anything changed.
 
     only      names of the exercises to record; the files of all others stay. All exercises if empty
@@ -51,7 +57,9 @@ def record(
     Raises LessonError with every fault that is found. What can be seen in a moment is found before anything is observed
     many times, and then nothing is written.
     """
-    any_changed, made, wrong = False, collections.defaultdict(dict), []
+    any_changed = False
+    made: dict[str, dict[str, records.Record | None]] = collections.defaultdict(dict)
+    wrong: list[Fault] = []
     with quiet():
         found = {str(lesson.path): faults.examine(lesson) for lesson in lessons}
         todo = _todo(found, only)
@@ -61,8 +69,9 @@ def record(
                 progress(RECORD, done, len(todo))
                 made[path][exercise] = record
                 wrong += refused
-                if len(made[path]) == sum(path == other for other, _ in todo) and None not in made[path].values():
-                    changed = _written(made[path].values(), found[path].lesson, folder, only)
+                complete = [one for one in made[path].values() if one is not None]
+                if len(complete) == sum(path == other for other, _ in todo):
+                    changed = _written(complete, found[path].lesson, folder, only)
                     written(found[path].lesson, changed)
                     any_changed |= changed
     if wrong:
@@ -70,8 +79,8 @@ def record(
     return any_changed
 
 
-def _all_or_raise(results, progress, every):
-    wrong = []
+def _all_or_raise(results: "Iterable[Done]", progress: Callable[[int, int], object], every: int) -> None:
+    wrong: list[Fault] = []
     for done, (_, _, _, refused) in enumerate(results, 1):
         progress(done, every)
         wrong += refused
@@ -79,12 +88,12 @@ def _all_or_raise(results, progress, every):
         raise LessonError(wrong)
 
 
-def quiet():
+def quiet() -> AbstractContextManager[object]:
     """Return a context in which nothing warns: mistakes may use what PyTorch warns of."""
     return warnings.catch_warnings(action="ignore")
 
 
-def _written(made, lesson, folder, only):
+def _written(made: Iterable[records.Record], lesson: Lesson, folder: Path | str, only: Collection[str]) -> bool:
     """Write records, and remove those of exercises that are gone; return whether anything changed."""
     changed = [recorder.write(one, folder) for one in made]
     gone = [path for path in (Path(folder) / lesson.name).glob("*.json") if path.stem not in lesson.exercises]
@@ -93,7 +102,7 @@ def _written(made, lesson, folder, only):
     return any(changed) or bool(gone and not only)
 
 
-def _todo(found, only):
+def _todo(found: Mapping[str, faults.Written], only: Collection[str]) -> "Todo":
     """Return [(path of the lesson, exercise)] of what is to be recorded, the longest first, so that none ends alone.
 
     found  {path: `Written`}
@@ -107,7 +116,7 @@ def _todo(found, only):
             f"{course.nearest(unknown[0], known)}"
         )
 
-    def work(exercise):
+    def work(exercise: str) -> int:
         catalogue = found[known[exercise]].catalogue
         answers = len(catalogue.singles(exercise)) + len(catalogue.pairs(exercise))
         return answers * len(probes.probes_of(found[known[exercise]].lesson.name, exercise))
@@ -118,11 +127,14 @@ def _todo(found, only):
 # What is done for one exercise, here or in another process
 
 FIRST, RECORD = "Looking for faults", "Recording"
-STEPS = {FIRST: faults.first, RECORD: faults.recorded}
+STEPS: dict[str, Callable[..., records.Record]] = {FIRST: faults.first, RECORD: faults.recorded}
+
+Done = tuple[str, str, records.Record | None, list[Fault]]  # (path, exercise, record, faults)
+Todo = list[tuple[str, str]]  # (path, exercise)
 
 
 @contextmanager
-def _at_work(count, found):
+def _at_work(count: int, found: Mapping[str, faults.Written]) -> Iterator[Callable[[str, Todo], Iterator[Done]]]:
     """Yield a function of (step, [(path, exercise)]) that yields (path, exercise, `Record` or None, [Fault]) of each.
 
     count  how many processes; none are started for one
@@ -132,7 +144,7 @@ def _at_work(count, found):
         return
     with pool(count, [__name__]) as processes:
 
-        def results(step, todo):
+        def results(step: str, todo: Todo) -> Iterator[Done]:
             running = [processes.submit(_do, step, path, exercise) for path, exercise in todo]
             for one in concurrent.futures.as_completed(running):
                 try:
@@ -145,7 +157,7 @@ def _at_work(count, found):
         yield results
 
 
-def _do(step, path, exercise, found=None):
+def _do(step: str, path: str, exercise: str, found: faults.Written | None = None) -> Done:
     with quiet():
         try:
             return path, exercise, STEPS[step](found or _read_once(path), exercise), []
@@ -154,12 +166,12 @@ def _do(step, path, exercise, found=None):
 
 
 @functools.cache
-def _read_once(path):
+def _read_once(path: str) -> faults.Written:
     one_thread()
     return faults.written(read(path))
 
 
-def arguments(parser):
+def arguments(parser: argparse.ArgumentParser) -> None:
     choice(parser)
     parser.add_argument(
         "--only",
@@ -171,7 +183,7 @@ def arguments(parser):
     parser.add_argument("--workers", type=int, metavar="N", help="exercises at a time (one for each processor)")
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     from rich.console import Console
 
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -181,7 +193,7 @@ def run(args):
     if not args.lessons and args.only:
         lessons = [lesson for lesson in lessons if set(args.only) & set(lesson.exercises)] or lessons
 
-    def told(lesson, changed):
+    def told(lesson: Lesson, changed: bool) -> None:
         done = f"recorded{'' if changed else ', unchanged'} ({time.perf_counter() - begun:.0f} s)"
         console.print(f"{lesson.folder} ... {done}", highlight=False)
 

@@ -1,19 +1,23 @@
 """Make the learner's notebook of a lesson with nbgrader's generate_assignment; refuse one that holds an answer."""
 
+import argparse
 import ast
 import json
 import sys
 import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import nbformat
+from nbformat import NotebookNode
 
 from autograder import course
 from autograder.authoring.assign import generate, load_config, release_folder
 from autograder.authoring.build import as_bytes, each, expanded, notebook_path, solved, strings, write
 from autograder.authoring.build import choice as arguments  # noqa: F401  (__main__ asks every command for `arguments`)
 from autograder.authoring.draft import BEGIN
-from autograder.authoring.lesson import Fault, LessonError
+from autograder.authoring.lesson import Exercise, Fault, Lesson, LessonError, Question
 from autograder.authoring.rules import looks_like_marker
 
 LEAST = 12  # shorter lines, such as `return x` or `else:`, say nothing
@@ -28,7 +32,9 @@ SAYS_NOTHING = (
 COUNTING = ("range", "len", "enumerate", "zip")
 
 
-def release(lesson, root, register=True, say=lambda notice: None):
+def release(
+    lesson: Lesson, root: Path | str, register: bool = True, say: Callable[[str], object] = lambda notice: None
+) -> bool:
     """Write the lesson's skeleton into the release folder; return whether the file changed.
 
     register  whether the instructor's gradebook is told of the assignment, as `nbgrader generate_assignment` does
@@ -53,12 +59,12 @@ def release(lesson, root, register=True, say=lambda notice: None):
     return write(target, first)
 
 
-def _generated(lesson, config, folder, register, **how):
+def _generated(lesson: Lesson, config: Any, folder: Path, register: bool, **how: Any) -> bytes:
     """Return the bytes of the released notebook, made in a scratch folder."""
     return (generate(lesson.folder, config, folder, register, **how) / f"{lesson.name}.ipynb").read_bytes()
 
 
-def current(lesson):
+def current(lesson: Lesson) -> None:
     """Refuse a solved notebook that is not the one of the lesson text."""
     path = notebook_path(lesson)
     line = lesson.cells[0].line
@@ -73,7 +79,7 @@ def current(lesson):
         raise LessonError([Fault(str(lesson.path), line, f"{course.shown(path)} is not built from this text", build)])
 
 
-def alone(lesson):
+def alone(lesson: Lesson) -> Iterator[Fault]:
     """Yield a fault for each file beside the notebook: nbgrader publishes what lies there."""
     from nbgrader.utils import find_all_files
 
@@ -84,7 +90,7 @@ def alone(lesson):
             yield Fault(str(lesson.path), lesson.cells[0].line, fact, "move it out of the folder")
 
 
-def unsolved(lesson, notebook, config):
+def unsolved(lesson: Lesson, notebook: NotebookNode, config: Any) -> Iterator[Fault]:
     """Yield a fault for each exercise and question that is released without its stub."""
     from nbgrader.preprocessors import ClearSolutions
 
@@ -99,7 +105,7 @@ def unsolved(lesson, notebook, config):
                 yield Fault(str(lesson.path), cell.line, fact, "see ClearSolutions in nbgrader_config.py")
 
 
-def leaks(lesson, notebook, folder):
+def leaks(lesson: Lesson, notebook: NotebookNode, folder: Path) -> Iterator[Fault]:
     """Yield a fault for each line of a solution that is in the release, or in another file of its folder."""
     lines = {node.id: cell.line for cell, node in expanded(lesson)}
     places = {
@@ -122,9 +128,13 @@ def leaks(lesson, notebook, folder):
                 yield Fault(str(lesson.path), lines.get(cell.id, 1), fact, "remove it")
 
 
-def secrets(lesson):
+def secrets(lesson: Lesson) -> Iterator[tuple[int, str, str]]:
     """Yield (line, name, text) for all that a release must not hold."""
-    for owners, tells in ((lesson.exercises, code_tells), (lesson.questions, text_tells)):
+    kinds: tuple[tuple[Mapping[str, Exercise | Question], Callable[[str], bool]], ...] = (
+        (lesson.exercises, code_tells),
+        (lesson.questions, text_tells),
+    )
+    for owners, tells in kinds:
         for owner in owners.values():
             for line, text in owner.solution:
                 code = text.strip().split("  # ")[0]
@@ -133,11 +143,11 @@ def secrets(lesson):
                         yield line, owner.name, part
 
 
-def text_tells(text):
+def text_tells(text: str) -> bool:
     return len(squeezed(text)) >= LEAST
 
 
-def code_tells(text):
+def code_tells(text: str) -> bool:
     """Tell whether a line of code says something: it is long enough, and does more than move names about."""
     if not text_tells(text):
         return False
@@ -151,16 +161,16 @@ def code_tells(text):
     return True
 
 
-def counts(node):
+def counts(node: ast.AST) -> bool:
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in COUNTING
 
 
-def squeezed(text):
+def squeezed(text: str) -> str:
     """Return the text without any blanks, so that no other layout hides a line."""
     return "".join(text.split())
 
 
-def file_text(path):
+def file_text(path: Path) -> str:
     """Return all text of a file; of a notebook, as it reads and not as JSON writes it."""
     text = path.read_text(encoding="utf-8", errors="replace")
     if path.suffix == ".ipynb":
@@ -171,10 +181,10 @@ def file_text(path):
     return text
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     root = course.find_root(args.root)
 
-    def say(notice):
+    def say(notice: str) -> None:
         print(f"\n{notice}", file=sys.stderr)
 
     return each(args, lambda lesson: release(lesson, root, say=say), "released")

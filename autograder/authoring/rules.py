@@ -4,8 +4,19 @@ import ast
 import difflib
 import math
 import re
+from collections.abc import Callable, Iterator
 
-from autograder.authoring.draft import BEGIN, CHOICE, END, dedented_demo, nearest, without_solution
+from autograder.authoring.draft import (
+    BEGIN,
+    CHOICE,
+    END,
+    Draft,
+    Noted,
+    Rough,
+    dedented_demo,
+    nearest,
+    without_solution,
+)
 from autograder.notebooks.definitions import UPPER_CASE, is_definition, targets
 
 STUB = "raise NotImplementedError()"
@@ -19,14 +30,14 @@ SHOUTED = re.compile(r"\s*#+\s*(BEGIN|END)\b|.*\b(BEGIN|END) (SOLUTION|HIDDEN|MA
 CHOICE_LIKE = re.compile(r"\s*[-*+]?\s*\[.?\]")
 
 
-def text_rules(found):
+def text_rules(found: Draft) -> Iterator[Noted]:
     """What the draft noted while it read the cells and their options."""
     yield from found.faults
     if not found.cells:
         yield 1, "there is no cell", 'begin with `# %% [markdown] lesson=7 title="..."`'
 
 
-def head(found):
+def head(found: Draft) -> Iterator[Noted]:
     """The first cell is the lesson's, and no other is."""
     for index, cell in enumerate(found.cells):
         if (cell.role == "lesson") == (index == 0):
@@ -44,7 +55,7 @@ def head(found):
             yield cell.line, "the title is empty", 'write title="..."'
 
 
-def syntax(found):
+def syntax(found: Draft) -> Iterator[Noted]:
     """The body of each cell is Python."""
     for cell in found.cells:
         if cell.error and not cell.torn:
@@ -52,7 +63,7 @@ def syntax(found):
             yield line, f"this is not Python: {getattr(cell.error, 'msg', cell.error)}", "correct it"
 
 
-def markdown_cells(found):
+def markdown_cells(found: Draft) -> Iterator[Noted]:
     """A markdown cell is one r-docstring and nothing else."""
     for cell in found.cells:
         if cell.kind == "markdown" and not cell.source.strip() and not cell.error and not cell.torn:
@@ -63,24 +74,25 @@ def markdown_cells(found):
             )
 
 
-def code_cells(found):
+def code_cells(found: Draft) -> Iterator[Noted]:
     """Outside of demos there is nothing that would run on import."""
     for cell in found.of("code", "exercise"):
         for index, node in enumerate(cell.tree.body if cell.tree else []):
-            docstring = index == 0 and isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-            if not is_definition(node) and not (docstring and isinstance(node.value.value, str)):
+            first = node.value if index == 0 and isinstance(node, ast.Expr) else None
+            docstring = isinstance(first, ast.Constant) and isinstance(first.value, str)
+            if not is_definition(node) and not docstring:
                 names = targets(node) if isinstance(node, ast.Assign) else None
                 what = f"`{names[0]} = ...`" if names else "this statement"
                 yield node.lineno, f"{what} would run on import", constant_remedy(names)
 
 
-def constant_remedy(names):
+def constant_remedy(names: list[str] | None) -> str:
     if names and not all(UPPER_CASE.fullmatch(name) for name in names):
         return f"name a constant in capitals ({', '.join(names).upper()}), or move the line to a demo cell"
     return "move it to a demo cell"
 
 
-def demos(found):
+def demos(found: Draft) -> Iterator[Noted]:
     """A demo is one `if __name__ == "__main__":` block that can be moved to the left margin."""
     for cell in found.of("demo"):
         if cell.tree is None:
@@ -98,7 +110,7 @@ def demos(found):
             yield cell.line, "this demo cannot be moved to the left margin", "put its long strings into constants"
 
 
-def trained(found):
+def trained(found: Draft) -> Iterator[Noted]:
     """What may vary in the output of a trained model is a regular expression."""
     for cell in found.of("demo"):
         value = cell.options.get("trained", "")
@@ -108,10 +120,10 @@ def trained(found):
             yield cell.line, f"trained={value} is not a regular expression", 'write trained="model writes .*"'
 
 
-def marker_lines(found):
+def marker_lines(found: Draft) -> Iterator[Noted]:
     """Lines that look like nbgrader's markers are one of the two known ones, where those belong."""
     allowed = {cell.line: cell for cell in found.of("exercise", "question")}
-    cell = None
+    cell: Rough | None = None
     starts = {one.line for one in found.cells}
     for number, text in enumerate(found.lines, 1):
         cell = allowed.get(number) if number in starts else cell
@@ -122,7 +134,7 @@ def marker_lines(found):
             yield number, f"unknown marker `{text.strip()}`", f"write exactly `{BEGIN}` or `{END}`"
 
 
-def looks_like_marker(text):
+def looks_like_marker(text: str) -> bool:
     """Tell whether somebody could have meant this line as a marker."""
     letters = re.sub(r"[^A-Z]", "", text.upper())
     if not 6 <= len(letters) <= 20:
@@ -130,7 +142,7 @@ def looks_like_marker(text):
     return bool(SHOUTED.match(text)) or bool(difflib.get_close_matches(letters, MARKERS, n=1, cutoff=0.85))
 
 
-def solutions(found):
+def solutions(found: Draft) -> Iterator[Noted]:
     """Solution markers come in pairs, one after the other, around something."""
     for cell in found.of("exercise", "question"):
         begun, held, pairs = 0, 0, 0
@@ -153,7 +165,7 @@ def solutions(found):
             yield cell.line, f"{cell.role} {cell.name} has no solution", f"put it between `{BEGIN}` and `{END}`"
 
 
-def components(found):
+def components(found: Draft) -> Iterator[Noted]:
     """An exercise defines the component of its name, with a docstring, and still does so without its solution."""
     for cell in found.of("exercise"):
         if cell.tree is None:
@@ -181,19 +193,19 @@ def components(found):
             )
 
 
-def definition(tree, name):
+def definition(tree: ast.Module, name: str) -> ast.FunctionDef | ast.ClassDef | None:
     kinds = (ast.FunctionDef, ast.ClassDef)
     return next((node for node in tree.body if isinstance(node, kinds) and node.name == name), None)
 
 
-def inside(node, tree):
+def inside(node: ast.stmt, tree: ast.Module) -> bool:
     """Tell whether a statement holds a stub where learners do not expect one: outside of the component."""
     return any(isinstance(part, ast.Raise) and ast.unparse(part) == STUB for part in ast.walk(node))
 
 
-def names(found):
+def names(found: Draft) -> Iterator[Noted]:
     """Names are Python names, and each is given once."""
-    seen = {}
+    seen: dict[str, int] = {}
     for cell in found.of("exercise", "question", "predict", "check", "hint"):
         if not (isinstance(cell.name, str) and cell.name.isascii() and cell.name.isidentifier()):
             if cell.role in cell.options:
@@ -208,7 +220,7 @@ def names(found):
         seen.setdefault(key, cell.line)
 
 
-def checks(found):
+def checks(found: Draft) -> Iterator[Noted]:
     """Each exercise has one check, after it, and each check an exercise; a check has no body."""
     exercises = {cell.name: cell.line for cell in found.of("exercise")}
     checked = {cell.name for cell in found.of("check")}
@@ -229,7 +241,7 @@ def checks(found):
             yield line, f"exercise {name} has no check", f'add `# %% check="{name}" points=2`'
 
 
-def points(found):
+def points(found: Draft) -> Iterator[Noted]:
     """Points are finite numbers, none below zero."""
     for cell in found.of("check", "question"):
         value = cell.options.get("points", 0)
@@ -240,7 +252,7 @@ def points(found):
             yield cell.line, f"points={value} cannot be earned", "write a finite number that is not negative"
 
 
-def hints(found):
+def hints(found: Draft) -> Iterator[Noted]:
     """Three hints or more stand right after each exercise."""
     counts = {cell.name: 0 for cell in found.of("exercise")}
     current = None
@@ -263,7 +275,7 @@ def hints(found):
             yield cell.line, f"exercise {cell.name} has {have}", f"write {HINTS}, the last one nearly the answer"
 
 
-def uses(found):
+def uses(found: Draft) -> Iterator[Noted]:
     """`uses` names other components of the lesson."""
     exercises = [cell.name for cell in found.of("exercise")]
     for cell in found.of("exercise"):
@@ -277,7 +289,7 @@ def uses(found):
                 yield cell.line, f"uses names an unknown component `{name}`", remedy
 
 
-def predictions(found):
+def predictions(found: Draft) -> Iterator[Noted]:
     """A predict item has a question, two choices or more, one of them right, and an explanation for each."""
     for cell in found.of("predict"):
         right, count, asked = 0, 0, False
@@ -305,7 +317,7 @@ def predictions(found):
             yield cell.line, f"predict {cell.name} has {right} right choices", "mark one with [x]"
 
 
-RULES = [
+RULES: list[Callable[[Draft], Iterator[Noted]]] = [
     text_rules,
     head,
     syntax,

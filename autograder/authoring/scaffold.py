@@ -1,7 +1,9 @@
 """Begin a lesson: a text, probes, mistakes and alternatives that record, build and release at once."""
 
+import argparse
 import keyword
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from .. import course, probes
@@ -11,7 +13,7 @@ from .rules import NUMBERS
 TEMPLATES = Path(__file__).parent.parent / "templates" / "lesson"
 
 
-def begin(root, name, title, number=None):
+def begin(root: Path | str, name: str, title: str, number: int | None = None) -> list[Path]:
     """Write the files of a new lesson and return their paths.
 
     name    of its files, and of its exercise until that has a better one
@@ -37,7 +39,7 @@ def begin(root, name, title, number=None):
     return list(paths.values())
 
 
-def places(root, name):
+def places(root: Path | str, name: str) -> dict[str, Path]:
     """Return {kind of file: path} of what a lesson is written in."""
     solutions = Path(root) / "solutions"
     return {
@@ -48,7 +50,7 @@ def places(root, name):
     }
 
 
-def _names(root, name, title):
+def _names(root: Path | str, name: str, title: str) -> Iterator[str]:
     """Yield what is wrong with the name and the title of a lesson."""
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name) or len(name) > 60:
         better = re.sub(r"\W+", "_", name.lower()).strip("_0123456789")[:60]
@@ -64,7 +66,7 @@ def _names(root, name, title):
         yield f'new-lesson: the title {title!r} cannot be used; write one line of text without " or \\'
 
 
-def _numbers(root, number):
+def _numbers(root: Path | str, number: int | None) -> Iterator[str]:
     if number is None:
         return
     if number not in NUMBERS:
@@ -76,21 +78,21 @@ def _numbers(root, number):
     yield f"new-lesson: {other} is lesson {number} already; choose another number, or leave --lesson out"
 
 
-def _taken(paths):
+def _taken(paths: Mapping[str, Path]) -> Iterator[str]:
     """Yield the files that are there already."""
     for path in paths.values():
         if path.exists():
             yield f"{course.shown(path)}: this file exists already; choose another name, or remove it"
 
 
-def arguments(parser):
+def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="name of its files: lower-case letters, digits and _")
     parser.add_argument("--title", required=True, help="title, as readers see it")
     parser.add_argument("--lesson", type=int, metavar="N", help="number of the lesson, if it has a place in the order")
     parser.add_argument("--root", help="folder of the course (the nearest one, here or above, with nbgrader_config.py)")
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     root = course.find_root(args.root)
     own = root / "autograder" / "probes"
     if not own.is_dir() or not own.samefile(probes.__path__[0]):

@@ -4,6 +4,8 @@ import contextlib
 import io
 import sys
 import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 
@@ -19,7 +21,7 @@ from . import progress_file, progress_map
 from .result import Hint, Result
 
 
-def check(component, exercise=None, *, seconds=SECONDS):
+def check(component: Any, exercise: str | None = None, *, seconds: float = SECONDS) -> Result:
     """Check a component and return a `Result`, which shows itself.
 
     component  the function or class that answers an exercise
@@ -39,7 +41,13 @@ def check(component, exercise=None, *, seconds=SECONDS):
     return found
 
 
-def examine(record, components, seconds=SECONDS, seed=records.SEED, cells=()):
+def examine(
+    record: records.Record,
+    components: Mapping[str, Any],
+    seconds: float = SECONDS,
+    seed: str | int = records.SEED,
+    cells: Sequence[str] = (),
+) -> Result:
     """Probe the component that a record is about, within the time allowed, and return the `Result`.
 
     cells  sources of the notebook that it comes from, from which official grading decides whether a person looks
@@ -55,10 +63,17 @@ def examine(record, components, seconds=SECONDS, seed=records.SEED, cells=()):
         torch.set_num_threads(threads)
 
 
-def _examine(record, components, seconds, seed, printed, cells):
+def _examine(
+    record: records.Record,
+    components: Mapping[str, Any],
+    seconds: float,
+    seed: str | int,
+    printed: io.StringIO,
+    cells: Sequence[str],
+) -> Result:
     watched = Watched(Own(components, closed_boxes(record.uses)), probes.forbidden(record.lesson, record.exercise))
 
-    def probe(parts):
+    def probe(parts: tuple[str, ...]) -> tuple[Diagnosis, probes.Observed]:
         observed, stopped = observe(record, watched, seconds, seed, parts)
         return diagnose(record, observed, stopped), observed
 
@@ -79,7 +94,9 @@ def _examine(record, components, seconds, seed, printed, cells):
     return own(record, found, watched, doubt(cells, record.exercise) if found.earned and cells else "")
 
 
-def result(record, diagnosis: Diagnosis, observed, printed="", note=""):
+def result(
+    record: records.Record, diagnosis: Diagnosis, observed: probes.Observed, printed: str = "", note: str = ""
+) -> Result:
     """Return the `Result` that a diagnosis amounts to."""
     fault = next((seen.fault for seen in observed.values() if seen.fault), None)
     return Result(
@@ -98,22 +115,23 @@ def result(record, diagnosis: Diagnosis, observed, printed="", note=""):
     )
 
 
-def _name_of(component, names):
+def _name_of(component: Any, names: Mapping[str, Any]) -> str | None:
     """Return the exercise that a component answers: its own name, or the one that the notebook calls it by."""
-    own, known = getattr(component, "__name__", None), records.exercises()
+    own: str | None = getattr(component, "__name__", None)
+    known = records.exercises()
     if own in known:
         return own
     return next((name for name in known if name in names and names[name] is component), own)
 
 
-def _record(name):
+def _record(name: Any) -> records.Record:
     try:
         return records.read(name)
     except LookupError:
         raise LookupError(_no_such_exercise(name)) from None
 
 
-def _no_such_exercise(name):
+def _no_such_exercise(name: object) -> str:
     import difflib
 
     known = list(records.exercises())
@@ -122,7 +140,7 @@ def _no_such_exercise(name):
     return f'there is no exercise {name!r}; {meant} Or name it: check(component, exercise="name")'
 
 
-def hint(exercise):
+def hint(exercise: Any) -> Hint:
     """Open the next hint of an exercise, and show those opened before it.
 
     Raises LookupError if there is no such exercise.
@@ -134,6 +152,6 @@ def hint(exercise):
     return Hint(name, record.hints[:opened], len(record.hints))
 
 
-def progress():
+def progress() -> progress_map.Progress:
     """Show the map of the transformer and every exercise: solved, tried or not yet tried, with the points earned."""
     return progress_map.read()

@@ -7,20 +7,25 @@ cannot be read or written, checks and hints work without it.
 import json
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
+if TYPE_CHECKING:
+    from ..diagnosing.records import Record
+    from .result import Result
+
 ENVIRONMENT = "TRANSFORMER_TAXONOMY_STATE"
-_unwritten = {}  # path -> what could not be written there, for as long as this kernel lives
+_unwritten: dict[Path, dict[str, Any]] = {}  # path -> what could not be written there, for as long as this kernel lives
 
 
-def path():
+def path() -> Path:
     """Return where the file lies."""
     folder = os.environ.get(ENVIRONMENT) or platformdirs.user_state_dir("transformer-taxonomy")
     return Path(folder) / "progress.json"
 
 
-def _read():
+def _read() -> dict[str, Any]:
     try:
         known = json.loads(path().read_text(encoding="utf-8"))
         return known if isinstance(known, dict) else {}
@@ -28,7 +33,7 @@ def _read():
         return dict(_unwritten.get(path(), {}))
 
 
-def _write(exercise, **what):
+def _write(exercise: str, **what: Any) -> None:
     if os.environ.get("NBGRADER_EXECUTION") == "autograde":
         return  # whoever grades a class has not solved its exercises
     known = _read()
@@ -43,13 +48,13 @@ def _write(exercise, **what):
         _unwritten[path()] = known
 
 
-def state(exercise):
+def state(exercise: str) -> dict[str, Any]:
     """Return {"tries", "earned", "passed", "mistake", "hints"} of an exercise, as far as known."""
     entry = _read().get(exercise)
     return entry if isinstance(entry, dict) else {}
 
 
-def remember(record, result):
+def remember(record: "Record", result: "Result") -> None:
     """Keep the last result of an exercise. An unsolved one does not count as a try, nor one that says nothing."""
     if not result.unsolved and result.conclusive:
         _write(
@@ -61,12 +66,12 @@ def remember(record, result):
         )
 
 
-def hints_opened(exercise):
+def hints_opened(exercise: str) -> int:
     """Return how many hints of an exercise have been opened."""
     opened = state(exercise).get("hints", 0)
     return opened if isinstance(opened, int) and opened >= 0 else 0
 
 
-def open_hints(exercise, count):
+def open_hints(exercise: str, count: int) -> None:
     """Remember how many hints of an exercise are open."""
     _write(exercise, hints=count)

@@ -2,21 +2,26 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from workbench.map_boxes import LESSONS, PARTS
-from workbench.transformer_map import transformer_map
+from workbench.transformer_map import Map, transformer_map
 
 from ..diagnosing import records
 from ..display import BOX, html_table
 from . import progress_file
 
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
 MARKS = {"solved": "✓", "tried": "◐", "not yet": "·"}
 
 # How the lessons stand in a terminal: the models on top of what they are made of. One in a row is as wide as two.
-ROWS = [
+ROWS: list[tuple[str, ...]] = [
     ("encoder_only", "decoder_only"),
     ("encoder", "decoder"),
     ("positional_embeddings",),
@@ -40,7 +45,7 @@ class Exercise:
     points: float
 
 
-def read(folder=records.FOLDER):
+def read(folder: Path | str = records.FOLDER) -> "Progress":
     """Return the `Progress` of whoever runs this in all exercises that are recorded, in the order of the course."""
     found = []
     for path in sorted(Path(folder).glob("*/*.json")):
@@ -63,33 +68,30 @@ def read(folder=records.FOLDER):
 class Progress:
     """Every exercise and how far it is: as a map above a table in a notebook, as a map of words in a terminal."""
 
-    exercises: list
+    exercises: list[Exercise]
 
     @property
-    def map(self):
+    def map(self) -> Map:
         """The map of the transformer, with what is solved and what was tried."""
-        return transformer_map(
-            **{
-                state: [
-                    exercise.name for exercise in self.exercises if exercise.state == state and exercise.name in PARTS
-                ]
-                for state in ("solved", "tried")
-            }
+        solved, tried = (
+            [one.name for one in self.exercises if one.state == state and one.name in PARTS]
+            for state in ("solved", "tried")
         )
+        return transformer_map(solved=solved, tried=tried)
 
-    def _total(self):
+    def _total(self) -> str:
         earned, points = (sum(getattr(exercise, what) for exercise in self.exercises) for what in ("earned", "points"))
         return f"{round(earned, 2):g} of {points:g} points"
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         table = html_table(
             (f"{MARKS[one.state]} {one.state}", _title(one.lesson), one.name, f"{one.earned:g} of {one.points:g}")
             for one in self.exercises
         )
         return f'{self.map.html}<div style="{BOX}"><b>{escape(self._total())}</b>{table}</div>'
 
-    def __repr__(self):
-        lessons = {name: [] for row in ROWS for name in row}
+    def __repr__(self) -> str:
+        lessons: dict[str, list[Exercise]] = {name: [] for row in ROWS for name in row}
         for exercise in self.exercises:
             lessons.setdefault(exercise.lesson, []).append(exercise)
         others = [(name,) for name in lessons if name not in LESSONS]  # those of an instructor's own
@@ -105,7 +107,7 @@ class Progress:
         return "\n".join([head, *(line for row in rows for line in row)])
 
 
-def _place(exercise):
+def _place(exercise: Exercise) -> tuple[int, str, int]:
     """Return what sorts exercises by lesson and, in a lesson, as they are built; those without a box come last."""
     lesson = LESSONS.get(exercise.lesson)
     if lesson is None:
@@ -113,11 +115,11 @@ def _place(exercise):
     return lesson.number, "", [*lesson.parts, exercise.name].index(exercise.name)
 
 
-def _title(lesson):
+def _title(lesson: str) -> str:
     return f"{LESSONS[lesson].number} {LESSONS[lesson].title}" if lesson in LESSONS else lesson
 
 
-def _card(lesson, exercises, wide):
+def _card(lesson: str, exercises: Sequence[Exercise], wide: bool) -> list[str]:
     """Return the lines of a lesson's card, in one column of exercises or, if it is wide, in two."""
     width = 2 * ACROSS + GAP if wide else ACROSS
     title = f" {_title(lesson)} "
@@ -129,7 +131,7 @@ def _card(lesson, exercises, wide):
     return [f"┌{title[: width - 2]:─<{width - 2}}┐", *(f"│{cell}│" for cell in cells), f"└{'─' * (width - 2)}┘"]
 
 
-def _cell(exercise):
+def _cell(exercise: Exercise) -> str:
     """Return sign, name and points of an exercise, in as many columns as are inside of a card."""
     points = f"{exercise.earned:g}/{exercise.points:g}"
     room = ACROSS - 6 - len(points)
@@ -137,25 +139,26 @@ def _cell(exercise):
     return f" {MARKS[exercise.state]} {name:<{room}}{points} "
 
 
-def _beside(cards):
+def _beside(cards: Sequence[list[str]]) -> list[str]:
     """Return the lines of cards that stand side by side and end at the same height."""
     high = max(map(len, cards))
     filled = [card[:-1] + [f"│{' ' * (len(card[0]) - 2)}│"] * (high - len(card)) + card[-1:] for card in cards]
     return [(" " * GAP).join(lines) for lines in zip(*filled, strict=True)]
 
 
-def _put(line, column, sign):
+def _put(line: str, column: int, sign: str) -> str:
     return line[:column] + sign + line[column + 1 :]
 
 
-def arguments(parser):
+def arguments(parser: "ArgumentParser") -> None:
     parser.add_argument("--svg", type=Path, metavar="FILE", help="write the map to a file, as a picture for a README")
 
 
-def run(args):
+def run(args: "Namespace") -> int:
     shown = read()
     if args.svg is None:
-        sys.stdout.reconfigure(errors="replace")  # a terminal without these lines shows question marks
+        # a terminal without these lines shows question marks
+        sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
         print(shown)
         return 0
     try:

@@ -8,14 +8,23 @@ no items of ours: then this plugin compares what a trained model shows, in meani
 import functools
 import json
 import warnings
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from _pytest._code.code import TerminalRepr, TracebackStyle
+
+    from ..diagnosing.records import Record
+    from ..notebooks.definitions import LoadedModule
+    from .result import Result
 
 FLAGS = pytest.StashKey[list[str]]()  # why a person will look at answers of this run
 
 
-def pytest_terminal_summary(terminalreporter, config):
+def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter", config: pytest.Config) -> None:
     """Say which right answers a person will look at when they are graded."""
     if flags := config.stash.get(FLAGS, []):
         terminalreporter.section("a person looks at these")
@@ -23,7 +32,7 @@ def pytest_terminal_summary(terminalreporter, config):
             terminalreporter.write_line(flag)
 
 
-def pytest_collect_file(file_path, parent):
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> "LessonFile | None":
     """Collect a lesson's notebook, known by its metadata."""
     option = parent.config.option
     if getattr(option, "nbval", False) or getattr(option, "nbval_lax", False):
@@ -33,7 +42,7 @@ def pytest_collect_file(file_path, parent):
     return None
 
 
-def pytest_itemcollected(item):
+def pytest_itemcollected(item: pytest.Item) -> None:
     """Let nbval compare what a trained model shows in meaning; on every other cell it stays strict."""
     if not getattr(item.config.option, "nbval", False):
         return
@@ -46,7 +55,7 @@ def pytest_itemcollected(item):
         item.compare_outputs = functools.partial(_say_the_same, item)
 
 
-def _say_the_same(item, fresh, stored):
+def _say_the_same(item: Any, fresh: Iterable[Mapping[str, Any]], stored: Iterable[Mapping[str, Any]]) -> bool:
     """Stand in for `IPyNbCell.compare_outputs`, which leaves what it has to say in `comparison_traceback`."""
     from ..notebooks import meaning
 
@@ -54,7 +63,7 @@ def _say_the_same(item, fresh, stored):
     return not item.comparison_traceback
 
 
-def _lesson_of(path: Path):
+def _lesson_of(path: Path) -> str | None:
     try:
         about = json.loads(path.read_text(encoding="utf-8"))["metadata"]["transformer_taxonomy"]
         return about["lesson"] if isinstance(about["lesson"], str) else None
@@ -65,11 +74,13 @@ def _lesson_of(path: Path):
 class LessonFile(pytest.File):
     """A lesson's notebook: an item for every probe of its exercises."""
 
-    def __init__(self, lesson, **kwargs):
+    def __init__(self, lesson: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.lesson, self._module, self._results = lesson, None, {}
+        self.lesson = lesson
+        self._module: LoadedModule | None = None
+        self._results: dict[str, Result | None] = {}
 
-    def collect(self):
+    def collect(self) -> "Iterator[ProbeItem]":
         from ..diagnosing import records
 
         for exercise in [name for name, lesson in records.exercises().items() if lesson == self.lesson]:
@@ -77,7 +88,7 @@ class LessonFile(pytest.File):
             for index, (probe, _) in enumerate(record.probes):
                 yield ProbeItem.from_parent(self, name=f"{exercise}::{probe}", record=record, index=index)
 
-    def result(self, record):
+    def result(self, record: "Record") -> "Result | None":
         """Return the `Result` of an exercise; the notebook is loaded once, and each exercise is probed once."""
         from ..notebooks.definitions import load, notebook_sources
         from .check import examine
@@ -88,10 +99,11 @@ class LessonFile(pytest.File):
                 self._module = load(self.path)
         if record.exercise not in self._results:
             component = getattr(self._module, record.exercise, None)
-            self._results[record.exercise] = component and examine(
+            found: Result | None = component and examine(
                 record, {record.exercise: component}, cells=notebook_sources(self.path.read_text(encoding="utf-8"))
             )
-            if component and (flag := self._results[record.exercise].flag):
+            self._results[record.exercise] = found
+            if found and (flag := found.flag):
                 self.config.stash.setdefault(FLAGS, []).append(f"{record.exercise}: {flag}")
         return self._results[record.exercise]
 
@@ -99,28 +111,32 @@ class LessonFile(pytest.File):
 class ProbeItem(pytest.Item):
     """One sentence about one component."""
 
-    def __init__(self, record, index, **kwargs):
+    parent: LessonFile
+
+    def __init__(self, record: "Record", index: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.record, self.index = record, index
 
-    def runtest(self):
+    def runtest(self) -> None:
         result = self.parent.result(self.record)
         if result is None:
             raise NotRight(f"{self.record.exercise} is not defined in the notebook" + self._why())
         if result.rows[self.index][1] != "right":
             raise NotRight(repr(result))
 
-    def _why(self):
+    def _why(self) -> str:
         faults = getattr(self.parent._module, "__faults__", ())
         return "".join(f"; cell {fault.cell + 1}: {type(fault.error).__name__}: {fault.error}" for fault in faults[:1])
 
-    def repr_failure(self, excinfo, style=None):
+    def repr_failure(
+        self, excinfo: pytest.ExceptionInfo[BaseException], style: "TracebackStyle | None" = None
+    ) -> "str | TerminalRepr":
         """Show the diagnosis; a traceback only for an error of our own."""
         if isinstance(excinfo.value, NotRight):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
 
-    def reportinfo(self):
+    def reportinfo(self) -> tuple[Path, None, str]:
         return self.path, None, f"{self.record.exercise}: {self.record.probes[self.index][1]}"
 
 

@@ -4,8 +4,12 @@ import os
 import textwrap
 from dataclasses import dataclass, field
 from html import escape
+from typing import TYPE_CHECKING, Any
 
 from ..display import BOX, SUMMARY, html_table, show
+
+if TYPE_CHECKING:
+    from ..calling.local import Fault
 
 MARKS = {"right": "✓", "differs": "✗", "not run": "·"}
 MIME_TYPE = "application/vnd.transformer-taxonomy.result+json"
@@ -35,11 +39,11 @@ class Result:
     points: float
     earned: float
     passed: bool
-    mistakes: tuple = ()
-    says: list = field(default_factory=list)
-    rows: list = field(default_factory=list)
+    mistakes: tuple[str, ...] = ()
+    says: list[str] = field(default_factory=list)
+    rows: list[tuple[str, str]] = field(default_factory=list)
     unsolved: bool = False
-    fault: object = None
+    fault: "Fault | None" = None
     note: str = ""
     printed: str = ""
     opened: int = 1
@@ -47,27 +51,27 @@ class Result:
     flag: str = ""
 
     @property
-    def mistake(self):
+    def mistake(self) -> str | None:
         """Name of the mistake, "one + other" for two at once, or None."""
         return " + ".join(self.mistakes) or None
 
-    def more(self):
+    def more(self) -> "Result":
         """Open the next step of the diagnosis. Returns the result, which shows itself with it."""
         self.opened = min(self.opened + 1, len(STEPS))
         return self
 
-    def grade(self):
+    def grade(self) -> float:
         """Show the result and return the points earned, the number that nbgrader reads from a check's cell."""
         show(self)
         return float(self.earned)
 
-    def _head(self):
+    def _head(self) -> str:
         verdict = "right" if self.passed else "not solved yet" if self.unsolved else "not right yet"
         return f"{self.exercise}: {verdict}, {self.earned:g} of {self.points:g} points"
 
-    def _repr_mimebundle_(self, include=None, exclude=None):
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         """Return the result as HTML, as text, and as data for whoever reads a graded notebook."""
-        data = {
+        data: dict[str, Any] = {
             "exercise": self.exercise,
             "points": self.points,
             "earned": self.earned,
@@ -80,7 +84,7 @@ class Result:
             data["flag"] = self.flag
         return {"text/html": self._repr_html_(), "text/plain": repr(self), MIME_TYPE: data}
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         mark = MARKS["right" if self.passed else "not run" if self.unsolved else "differs"]
         head = f"<div><b>{mark} {escape(self._head())}</b></div>"
         if self.unsolved:
@@ -98,7 +102,7 @@ class Result:
             )
         return f'<div style="{BOX}">{"".join(parts)}</div>'
 
-    def _html_says(self):
+    def _html_says(self) -> list[str]:
         if not self.mistakes:
             return [f"<p>{_marked_up(sentence)}</p>" for sentence in self.says]
         symptom, cause, place = map(_marked_up, self.says)
@@ -110,7 +114,7 @@ class Result:
             f"{where}{SUMMARY}{STEPS[2]}</summary><p>{place}</p></details></details>"
         ]
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         if self.unsolved:
             return f"{self._head()}. {_next_hint(self.exercise)}"
         lines = [self._head()]
@@ -137,34 +141,34 @@ class Hint:
     """The hints of an exercise that are open so far."""
 
     exercise: str
-    opened: list
+    opened: list[str]
     count: int
 
-    def _rest(self):
+    def _rest(self) -> str:
         left = self.count - len(self.opened)
         return f'{left} more: hint("{self.exercise}") opens the next.' if left else "That was the last hint."
 
-    def _repr_markdown_(self):
+    def _repr_markdown_(self) -> str:
         hints = "\n\n".join(f"**Hint {number} of {self.count}.** {text}" for number, text in enumerate(self.opened, 1))
         return f"{hints}\n\n*{self._rest()}*"
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         hints = "\n".join(f"Hint {number} of {self.count}. {text}" for number, text in enumerate(self.opened, 1))
         return f"{hints}\n{self._rest()}"
 
 
-def _next_hint(exercise, as_html=False):
+def _next_hint(exercise: str, as_html: bool = False) -> str:
     call = f'hint("{exercise}")'
     return f" <code>{escape(call)}</code> opens a hint." if as_html else f"{call} opens a hint."
 
 
-def _first_lines(text, most=5):
+def _first_lines(text: str, most: int = 5) -> str:
     """Return the first lines of what was printed; every probe prints it again."""
     lines = text.strip().splitlines()
     return "\n".join(lines[:most] + ([f"... and {len(lines) - most} more lines"] if len(lines) > most else []))
 
 
-def _marked_up(sentence):
+def _marked_up(sentence: str) -> str:
     """Escape a sentence, and set what stands between backquotes as code."""
     parts = escape(sentence).split("`")
     if len(parts) % 2 == 0:
@@ -172,6 +176,6 @@ def _marked_up(sentence):
     return "".join(f"<code>{part}</code>" if index % 2 else part for index, part in enumerate(parts))
 
 
-def _wrapped(start, text):
+def _wrapped(start: str, text: str) -> str:
     width = max(40, min(100, int(os.environ.get("COLUMNS", "100") or 100)))
     return textwrap.fill(text, width, initial_indent=start, subsequent_indent=" " * len(start))

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from .. import mistakes
 from ..authoring.build import notebook_path
+from ..authoring.faults import beside
 from ..authoring.lesson import Lesson, read
-from ..authoring.record import beside
 from ..course import CONFIG as CONFIG_FILE
 from ..course import CourseError, find_root, select, shown, with_programs
 from ..processes import cores

@@ -59,7 +59,7 @@ def answers(lesson, exercise, count):
     text = REPOSITORY / "solutions" / f"{lesson}.py"
     right = getattr(definitions.load(text), exercise)
     firsts = {}
-    for one in mistakes.read(record.beside(read(text), "mistakes")).singles(exercise):
+    for one in mistakes.read(faults.beside(read(text), "mistakes")).singles(exercise):
         firsts.setdefault(one.mistakes[0], one.call)
     wrong = list(firsts.values())
     return right, wrong[:: max(1, len(wrong) // count)][:count]

@@ -52,7 +52,7 @@ def imports(runs):
 def answers(lesson, exercise, count):
     """Return the reference of an exercise, and up to `count` of its known mistakes, spread over all of them."""
     from autograder import mistakes
-    from autograder.authoring import record
+    from autograder.authoring import faults
     from autograder.authoring.lesson import read
     from autograder.notebooks import definitions
 

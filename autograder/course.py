@@ -37,7 +37,7 @@ def find_root(start: Path | str | None = None) -> Path:
 def texts(root: Path | str) -> dict[str, Path]:
     """Return {lesson name: path} of the lesson texts of a course."""
     paths = sorted((Path(root) / "solutions").glob("*.py"))
-    return {path.stem: shown(path) for path in paths if not path.name.startswith("_")}
+    return {path.stem: from_here(path) for path in paths if not path.name.startswith("_")}
 
 
 def notebooks(folder: Path | str) -> list[Path]:
@@ -49,7 +49,7 @@ def notebooks(folder: Path | str) -> list[Path]:
     )
 
 
-def shown(path: Path | str) -> Path:
+def from_here(path: Path | str) -> Path:
     """Return the path as a reader here would write it."""
     path = Path(path).resolve()
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

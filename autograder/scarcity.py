@@ -20,7 +20,7 @@ from tornado.log import app_log
 from traitlets import Integer
 from traitlets.config import LoggingConfigurable
 
-from .course import CourseError, shown
+from .course import CourseError, from_here
 
 FULL = "the disk is full", "make room there"
 FORBIDDEN = (
@@ -155,7 +155,7 @@ def name(url: str) -> object:
     """Return what to call a gradebook: its file as a reader here would write it, or its address without a password."""
     address = make_url(url)
     file = sqlite_file(url)
-    return shown(file) if file else address.render_as_string(hide_password=True)
+    return from_here(file) if file else address.render_as_string(hide_password=True)
 
 
 def sqlite_file(url: str) -> str | None:

@@ -56,7 +56,7 @@ class Inside:
         try:
             self.wait(self.manager.start_kernel(**self.start))
             # A start that falls back to a cold one must not pass for a warm one.
-            assert bool(self.zygote) == (self.manager.provisioner.box.kernel is not None)
+            assert bool(self.zygote) == (self.manager.provisioner.sandbox.kernel is not None)
             self.client = self.manager.client()
             self.client.start_channels()
             self.wait(self.client.wait_for_ready(SECONDS))

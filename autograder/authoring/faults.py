@@ -94,7 +94,7 @@ def _is_in(name: Path | str | None, files: Collection[Path]) -> bool:
 
 
 def _shown(path: Path) -> str:
-    return str(course.shown(path))
+    return str(course.from_here(path))
 
 
 def where(written: Any) -> tuple[Path, int]:

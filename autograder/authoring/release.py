@@ -76,7 +76,9 @@ def current(lesson: Lesson) -> None:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
     if as_bytes(found) != as_bytes(solved(lesson)):
-        raise LessonError([Fault(str(lesson.path), line, f"{course.shown(path)} is not built from this text", build)])
+        raise LessonError(
+            [Fault(str(lesson.path), line, f"{course.from_here(path)} is not built from this text", build)]
+        )
 
 
 def alone(lesson: Lesson) -> Iterator[Fault]:
@@ -86,7 +88,7 @@ def alone(lesson: Lesson) -> Iterator[Fault]:
     path = notebook_path(lesson)
     for name in find_all_files(str(path.parent), [".ipynb_checkpoints", "__pycache__"]):
         if Path(name) != path:
-            fact = f"{course.shown(name)} would be published with the lesson"
+            fact = f"{course.from_here(name)} would be published with the lesson"
             yield Fault(str(lesson.path), lesson.cells[0].line, fact, "move it out of the folder")
 
 
@@ -115,7 +117,7 @@ def leaks(lesson: Lesson, notebook: NotebookNode, folder: Path) -> Iterator[Faul
     target = folder / f"{lesson.name}.ipynb"
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path != target:
-            places[str(course.shown(path))] = squeezed(file_text(path))
+            places[str(course.from_here(path))] = squeezed(file_text(path))
     for line, name, text in secrets(lesson):
         for place, content in places.items():
             if squeezed(text) in content:

@@ -82,7 +82,7 @@ def _taken(paths: Mapping[str, Path]) -> Iterator[str]:
     """Yield the files that are there already."""
     for path in paths.values():
         if path.exists():
-            yield f"{course.shown(path)}: this file exists already; choose another name, or remove it"
+            yield f"{course.from_here(path)}: this file exists already; choose another name, or remove it"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
             "course; write lessons in a copy of the repository, after pip install -e ."
         )
     for path in begin(root, args.name, args.title, args.lesson):
-        print(f"wrote {course.shown(path)}")
+        print(f"wrote {course.from_here(path)}")
     print(
         f"It can be built as it is: make build LESSONS={args.name}\nThen replace its content with your own; "
         "docs/write-a-lesson.md shows how."

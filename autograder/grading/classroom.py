@@ -16,7 +16,7 @@ from ..authoring.build import notebook_path
 from ..authoring.faults import beside
 from ..authoring.lesson import Lesson, read
 from ..course import CONFIG as CONFIG_FILE
-from ..course import CourseError, find_root, select, shown, with_programs
+from ..course import CourseError, find_root, from_here, select, with_programs
 from ..processes import cores
 from ..progress_bar import shown_progress
 from . import report
@@ -258,9 +258,9 @@ def run(args: argparse.Namespace) -> int:
     graded = play(one, console, args.only)
     report.show(graded, console)
     console.print(
-        f"Feedback pages: {shown(one.folder / 'feedback')}/LEARNER/{one.assignment}/{lesson.name}.html\n"
-        f"Grades: {shown(one.folder / 'grades.csv')}, gradebook: {shown(one.folder / 'gradebook.db')}, "
-        f"log: {shown(one.folder / 'nbgrader.log')}",
+        f"Feedback pages: {from_here(one.folder / 'feedback')}/LEARNER/{one.assignment}/{lesson.name}.html\n"
+        f"Grades: {from_here(one.folder / 'grades.csv')}, gradebook: {from_here(one.folder / 'gradebook.db')}, "
+        f"log: {from_here(one.folder / 'nbgrader.log')}",
         soft_wrap=True,
     )
     return 0

@@ -16,9 +16,8 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ..course import CourseError, find_root, shown, with_programs
-from ..display import shown as said
-from ..display import told
+from ..course import CourseError, find_root, from_here, with_programs
+from ..display import shown, told
 from ..intake.folder import RefusedError, UnreachableError
 from ..processes import cores
 from ..progress_bar import shown_progress
@@ -70,8 +69,8 @@ def grade(
     learners = grading.learners()
     if missing := sorted(set(only or ()) - set(learners)):
         raise LookupError(
-            f"{', '.join(map(said, missing))}: no submission in {grading.course.submitted_directory} for "
-            f"{grading.lesson.folder}; choose from {', '.join(map(said, learners[:10])) or 'nobody'}"
+            f"{', '.join(map(shown, missing))}: no submission in {grading.course.submitted_directory} for "
+            f"{grading.lesson.folder}; choose from {', '.join(map(shown, learners[:10])) or 'nobody'}"
         )
     chosen = [learner for learner in learners if only is None or learner in only]
     outcome = Outcome({})
@@ -200,7 +199,7 @@ def run(args: argparse.Namespace) -> int:
     before = len(outcome.checks) - outcome.graded
     console.print(
         f"{outcome.graded} graded in {seconds:.0f} s, {before} were graded already. "
-        f"Gradebook: {grading.gradebook}, log: {shown(root / LOG)}",
+        f"Gradebook: {grading.gradebook}, log: {from_here(root / LOG)}",
         soft_wrap=True,
     )
     for learner, which in sorted(outcome.taken.items()):

@@ -17,7 +17,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_notebook
 
 from ..authoring.lesson import read
-from ..course import CONFIG, CourseError, select, shown
+from ..course import CONFIG, CourseError, from_here, select
 from ..intake.arrivals import AutogradeAll, SubmissionExporter
 from ..intake.folder import RefusedError
 from ..intake.learner import why_refused
@@ -139,7 +139,7 @@ class Grading:
         if missing:
             word = self.lesson.number or self.lesson.name
             raise CourseError(
-                f"{self.lesson.folder} is not released: there is no {shown(notebook)}, or the gradebook "
+                f"{self.lesson.folder} is not released: there is no {from_here(notebook)}, or the gradebook "
                 f"{self.gradebook} does not know it; run `python -m autograder release {word}`, or nbgrader "
                 "generate_assignment"
             )

@@ -148,8 +148,8 @@ class IsolatedKernelManager(_Careful, SocketKernelManager):
 
     def computed(self) -> float:
         """Return the seconds that processors have spent on the kernel, all its threads together."""
-        box = None if self.without_sandbox else self.provisioner and self.provisioner.box
-        pid = box.kernel_pid if box else getattr(self.provisioner, "pid", None)
+        sandbox = None if self.without_sandbox else self.provisioner and self.provisioner.sandbox
+        pid = sandbox.kernel_pid if sandbox else getattr(self.provisioner, "pid", None)
         return _processor_seconds(pid) if pid else 0.0
 
     async def _async_interrupt_kernel(self) -> None:

@@ -190,7 +190,7 @@ async def _ask(question: Mapping[str, Any], config: "Config | None") -> tuple[di
         text = "".join(content.get("text", "") for content in said if content.get("name") == "stdout")
         if not text:
             raise SandboxUnavailable(f"sandbox: the proof did not finish: {str(said)[-500:]}")
-        return json.loads(text), manager.provisioner.box.cgroup.limits, settings
+        return json.loads(text), manager.provisioner.sandbox.cgroup.limits, settings
     finally:
         await manager.shutdown_kernel(now=True)
 

@@ -11,10 +11,10 @@ from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning import KernelProvisionerBase
 from traitlets import Float, Integer, List, Unicode, default, validate
 
-from .box import Box
 from .cgroup import Cgroup
 from .flood import FloodGuard
 from .limits import Limits
+from .sandbox import Sandbox
 from .view import CONNECTION, SOCKETS, TASK, View
 from .warm_start import VARIABLE, NoZygoteError
 
@@ -51,7 +51,7 @@ class SandboxProvisioner(KernelProvisionerBase):
     ).tag(config=True)
     start_timeout = Float(60, help="Seconds in which a kernel must have started.").tag(config=True)
 
-    box: Box | None = None
+    sandbox: Sandbox | None = None
     guard: FloodGuard | None = None
     parent: Any  # the kernel manager
 
@@ -79,14 +79,14 @@ class SandboxProvisioner(KernelProvisionerBase):
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
         arguments = kwargs.get("cwd"), kwargs.get("extra_arguments", ())
         try:
-            self.box = self._box(*arguments)
+            self.sandbox = self._sandbox(*arguments)
             try:
-                await self.box.start(self.start_timeout, self.zygote, self.hidden)
+                await self.sandbox.start(self.start_timeout, self.zygote, self.hidden)
             except NoZygoteError as reason:
                 self.log.warning("This kernel is started cold, which takes longer: %s", reason)
                 self._close()
-                self.box = self._box(*arguments)
-                await self.box.start(self.start_timeout)
+                self.sandbox = self._sandbox(*arguments)
+                await self.sandbox.start(self.start_timeout)
         except TimeoutError as error:
             self._close()
             raise RuntimeError(
@@ -96,12 +96,12 @@ class SandboxProvisioner(KernelProvisionerBase):
         except BaseException:
             self._close()
             raise
-        self.guard = FloodGuard(self.flood, self.box.kill)
+        self.guard = FloodGuard(self.flood, self.sandbox.kill)
         self.guard.start()
-        self.connection_info = self._connection(self.box.socket_prefix, self.parent.session.key)
+        self.connection_info = self._connection(self.sandbox.socket_prefix, self.parent.session.key)
         return self.connection_info
 
-    def _box(self, folder: str | None, extra_arguments: Iterable[str]) -> Box:
+    def _sandbox(self, folder: str | None, extra_arguments: Iterable[str]) -> Sandbox:
         task = {
             "limits": self.limits.of_process(),
             # nbclient asks for the same history, and given twice it is an error.
@@ -111,7 +111,7 @@ class SandboxProvisioner(KernelProvisionerBase):
         }
         connection = self._connection(f"{SOCKETS}/kernel", self.parent.session.key.decode("ascii"))
         texts = {TASK: json.dumps(task), CONNECTION: json.dumps(connection)}
-        return Box(View(self.limits, folder, self.shown, self.hidden, texts), Cgroup(self.limits))
+        return Sandbox(View(self.limits, folder, self.shown, self.hidden, texts), Cgroup(self.limits))
 
     def _connection(self, prefix: str, key: str | bytes) -> Any:
         return {
@@ -129,14 +129,14 @@ class SandboxProvisioner(KernelProvisionerBase):
 
     @property
     def has_process(self) -> bool:
-        return self.box is not None
+        return self.sandbox is not None
 
     async def poll(self) -> int | None:
-        return self.box.poll() if self.box else 0
+        return self.sandbox.poll() if self.sandbox else 0
 
     async def wait(self) -> int | None:
         """Return when nothing of the sandbox is left. A kernel that ended by itself takes along what it started."""
-        code = self.box.poll() if self.box else 0
+        code = self.sandbox.poll() if self.sandbox else 0
         self._close()
         return code
 
@@ -146,8 +146,8 @@ class SandboxProvisioner(KernelProvisionerBase):
             await self.kill()
 
     async def kill(self, restart: bool = False) -> None:
-        if self.box:
-            self.box.kill()
+        if self.sandbox:
+            self.sandbox.kill()
 
     async def terminate(self, restart: bool = False) -> None:
         await self.kill(restart)
@@ -158,9 +158,9 @@ class SandboxProvisioner(KernelProvisionerBase):
     def _close(self) -> None:
         if self.guard:
             self.guard.stop()
-        if self.box:
-            self.box.close()
-            self.box = None
+        if self.sandbox:
+            self.sandbox.close()
+            self.sandbox = None
 
     def __del__(self) -> None:
         self._close()

@@ -50,7 +50,7 @@ def digest(folder, settings=None):
         "autograder/notebooks/reach.py",
         "autograder/intake/rebuild.py",
         "autograder/sandbox/provisioner.py",  # the sandbox's limits
-        "autograder/sandbox/box.py",
+        "autograder/sandbox/sandbox.py",
         "autograder/grading/judge.py",
         "autograder/grading/scores.py",
         "autograder/mistakes.py",

@@ -27,7 +27,7 @@ from autograder.calling.remote import Channel
 from autograder.grading import grade, scores, unit, workers
 from autograder.grading.run import RunAnswers
 from autograder.intake import arrivals
-from autograder.sandbox.box import Box
+from autograder.sandbox.sandbox import Sandbox
 from autograder.sandbox.warm_start import VARIABLE, warm
 from autograder.scarcity import holders
 
@@ -426,12 +426,12 @@ def test_a_server_that_stays_away_ends_the_run_with_a_sentence_and_the_next_run_
 # A sandbox that is killed
 
 
-def of_bubblewrap(box):
-    return box.process.pid
+def of_bubblewrap(sandbox):
+    return sandbox.process.pid
 
 
-def of_the_kernel(box):
-    return box.kernel_pid
+def of_the_kernel(sandbox):
+    return sandbox.kernel_pid
 
 
 SLOW = "import time\ntime.sleep(1)\n"  # so that what is killed in the middle of a cell has not done it yet
@@ -448,22 +448,22 @@ def killed(course, monkeypatch):
     """Grades a right submission while something is killed, and returns (its points, its graded notebook as text).
 
     when    "a cell" or "a check": in the middle of what
-    victim  function from the `Box` of the submission to the process that is killed
+    victim  function from the `Sandbox` of the submission to the process that is killed
     times   how often it is killed
     """
 
     def run(when, victim, times=1):
-        left, boxes, asked = [times], [], []
-        hear, ask, expect = RunAnswers.process_message, Channel.ask, Box._expect
+        left, started, asked = [times], [], []
+        hear, ask, expect = RunAnswers.process_message, Channel.ask, Sandbox._expect
 
         def kill():
             if left[0]:
                 left[0] -= 1
-                os.kill(victim(boxes[-1]), signal.SIGKILL)
+                os.kill(victim(started[-1]), signal.SIGKILL)
 
-        async def starting(box, *how):
-            boxes.append(box)
-            return await expect(box, *how)
+        async def starting(sandbox, *how):
+            started.append(sandbox)
+            return await expect(sandbox, *how)
 
         def heard(run, message, cell, index):
             if when == "a cell" and message["msg_type"] == "execute_input" and SLOW in cell.source:
@@ -476,7 +476,7 @@ def killed(course, monkeypatch):
                 kill()
             return ask(channel, *question)
 
-        monkeypatch.setattr(Box, "_expect", starting)
+        monkeypatch.setattr(Sandbox, "_expect", starting)
         monkeypatch.setattr(RunAnswers, "process_message", heard)
         monkeypatch.setattr(Channel, "ask", asking)
         learner = f"learner{uuid.uuid4().hex}"
@@ -504,4 +504,4 @@ def test_without_the_zygote_that_was_killed_kernels_start_cold_and_earn_the_same
     with warm() as address:
         monkeypatch.setenv(VARIABLE, address)
         zygote = [one.pid for one in psutil.Process().children() if "autograder.sandbox.zygote" in one.cmdline()][-1]
-        assert killed("a cell", lambda box: zygote)[0] == (2, 2)
+        assert killed("a cell", lambda sandbox: zygote)[0] == (2, 2)

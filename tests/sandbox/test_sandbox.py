@@ -614,7 +614,7 @@ def started(inside, marker):
 def test_killing_a_kernel_takes_along_everything_that_it_started(start):
     marker = f"600.{os.getpid()}1"
     with Inside(start) as inside:
-        first = inside.manager.provisioner.box.first_pid
+        first = inside.manager.provisioner.sandbox.first_pid
         started(inside, marker)
         before = time.monotonic()
         inside.wait(inside.manager.provisioner.kill())
@@ -654,7 +654,7 @@ def test_nothing_is_left_of_a_kernel(start):
         pass
     files = len(os.listdir("/proc/self/fd"))
     with Inside(start) as inside:
-        folders = list(inside.manager.provisioner.box.cgroup.folders)
+        folders = list(inside.manager.provisioner.sandbox.cgroup.folders)
         assert all(folder.exists() for folder in folders)
     assert not any(folder.exists() for folder in folders)
     assert len(os.listdir("/proc/self/fd")) <= files

@@ -291,7 +291,7 @@ def test_a_zygote_is_not_used_for_what_it_has_loaded(zygote_address):
 
     async def look():
         await manager.start_kernel()
-        forked = manager.provisioner.box.kernel is not None
+        forked = manager.provisioner.sandbox.kernel is not None
         await manager.shutdown_kernel(now=True)
         return forked
 
@@ -304,7 +304,7 @@ def test_without_its_zygote_a_kernel_starts_cold(tmp_path):
 
     async def look():
         await manager.start_kernel()
-        seen = manager.provisioner.box.kernel, await manager.is_alive()
+        seen = manager.provisioner.sandbox.kernel, await manager.is_alive()
         await manager.shutdown_kernel(now=True)
         return seen
 
@@ -347,7 +347,7 @@ async def start():
     await client.wait_for_ready(60)
     client.execute("import subprocess\\nfor _ in range(3): subprocess.Popen(['setsid', 'sleep', '{marker}'])")
     await asyncio.sleep(1)
-    print("started", *manager.provisioner.box.cgroup.folders, flush=True)
+    print("started", *manager.provisioner.sandbox.cgroup.folders, flush=True)
     time.sleep(600)
 
 with warm() as address:

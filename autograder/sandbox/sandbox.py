@@ -43,7 +43,7 @@ def bubblewrap() -> str:
     return program
 
 
-class Box:
+class Sandbox:
     """A sandbox that has been asked for. `start` it, and `kill` it in any case.
 
     view    a View: what can be seen inside; closed by `start`

@@ -6,23 +6,15 @@ says in the notebook is what official grading says, and a person is asked to loo
 reaches into the interpreter.
 """
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
-import nbformat
 import pytest
 from attacked import RELEASED, notebook
-from lessons import REPOSITORY, read
+from graded import locally, officially
+from lessons import read
 from nbformat.v4 import new_code_cell
-from sandboxes import need_bubblewrap, warm
-from traitlets.config import PyFileConfigLoader
+from sandboxes import need_bubblewrap
 
-from autograder.checking.result import MIME_TYPE
-from autograder.grading import unit
-from autograder.grading.workers import Local
 from autograder.intake.rebuild import OWN
 
 LESSON = read("scaled_dot_product_attention")
@@ -114,53 +106,23 @@ NOTEBOOKS = {
 }
 
 
-def checks(notebook):
-    """Return {exercise: [points, whether a person looks]} of a notebook that was run and judged."""
-    found = {}
-    for cell in notebook.cells:
-        for output in cell.get("outputs", ()):
-            if about := output.get("data", {}).get(MIME_TYPE):
-                found[about["exercise"]] = [about["earned"], bool(about.get("flag"))]
-    return found
-
-
 @pytest.fixture(scope="module")
-def officially():
+def official():
     need_bubblewrap()
-    config = PyFileConfigLoader("nbgrader_config.py", path=str(REPOSITORY)).load_config()
-    config.SandboxKernelManager.prove_first = False
-    settings = json.dumps(config)
-    todo = [unit.Unit(name, nbformat.writes(one), str(RELEASED.parent), settings) for name, one in NOTEBOOKS.items()]
-    with warm(), Local(2) as workers:
-        return {one.learner: checks(nbformat.reads(done, 4)) for one, done in workers.results(iter(todo))}
+    return officially(NOTEBOOKS, dict.fromkeys(NOTEBOOKS, RELEASED.parent))
 
 
 @pytest.fixture(scope="module")
-def locally(tmp_path_factory):
-    sources = [[cell.source for cell in one.cells] for one in NOTEBOOKS.values()]
-    environment = os.environ | {
-        "PIP_NO_INDEX": "1",  # a line that installs something shall not change what the tests run with
-        "PIP_DRY_RUN": "1",
-        "MPLBACKEND": "agg",
-        "IPYTHONDIR": str(tmp_path_factory.mktemp("ipython")),
-    }
-    done = subprocess.run(
-        [sys.executable, Path(__file__).parent / "locally.py"],
-        input=json.dumps(sources),
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    return dict(zip(NOTEBOOKS, map(json.loads, done.stdout.splitlines()), strict=True))
+def local():
+    return locally(NOTEBOOKS)
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
-def test_no_point_is_lost_and_only_an_answer_that_reaches_is_looked_at(officially, name):
+def test_no_point_is_lost_and_only_an_answer_that_reaches_is_looked_at(official, name):
     flagged = {"attention_weights"} if name.startswith("reaching") else set()
-    assert officially[name] == {exercise: [points, exercise in flagged] for exercise, points in FULL.items()}
+    assert official[name] == {exercise: [points, exercise in flagged] for exercise, points in FULL.items()}
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
-def test_the_check_in_the_notebook_says_what_official_grading_says(officially, locally, name):
-    assert locally[name] == officially[name]
+def test_the_check_in_the_notebook_says_what_official_grading_says(official, local, name):
+    assert local[name] == official[name]

@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.context import BaseContext
@@ -31,7 +31,8 @@ def started(count: int, imports: Sequence[str] = ()) -> ProcessPoolExecutor:
     imports  modules that take long to import: once for all processes, where the system lets processes be forked. Of
              the pools of one process those of the first count
     """
-    return ProcessPoolExecutor(count, mp_context=_context(imports), initializer=_ready, initargs=(os.getpid(),))
+    initial = os.getpid(), dict(os.environ)
+    return ProcessPoolExecutor(count, mp_context=_context(imports), initializer=_ready, initargs=initial)
 
 
 def _context(imports: Sequence[str]) -> BaseContext:
@@ -91,15 +92,18 @@ def _arm() -> None:
         faulthandler.dump_traceback_later(max(0.01, earliest - time.monotonic()), exit=True, file=sys.__stderr__ or 2)
 
 
-def _ready(starter: int) -> None:
+def _ready(starter: int, environment: Mapping[str, str]) -> None:
     """Let a process end with whoever started it, however that ends.
 
-    starter  the process that started it, or that started the server which it was forked from
+    starter      the process that started it, or that started the server which it was forked from
+    environment  of the starter now; the server has kept the one of its own start
     """
     import signal
 
     forked = sys.modules.get(f"{__package__}.forked")
     end_with(forked.SERVER if forked else starter)
+    os.environ.clear()
+    os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

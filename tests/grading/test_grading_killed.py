@@ -16,6 +16,7 @@ from six_learners import EXPECTED, Class, handed_in
 from autograder.grading import classroom, grade, unit
 from autograder.grading.log import logged
 from autograder.grading.workers import GIVEN_UP, Local
+from autograder.processes import pool
 
 
 class Done:
@@ -38,10 +39,10 @@ def test_a_run_that_is_killed_50_times_loses_nothing_and_counts_nothing_twice(tm
         classroom.shutil.rmtree(one.folder / "submitted" / learner)
     submitted = one.submitted()
     given = grade.Grading(one.folder, "7")
-    with Local(2) as pool:
+    with Local(2) as workers:
         found = {
             work.learner: notebook
-            for work, notebook in pool.results(given.unit(given.submission(learner)) for learner in given.learners())
+            for work, notebook in workers.results(given.unit(given.submission(learner)) for learner in given.learners())
         }
 
     def run(again):
@@ -99,9 +100,20 @@ def test_the_whole_command_goes_on_after_a_kill_and_leaves_no_process(tmp_path):
 def test_a_worker_whose_starter_has_ended_before_it_was_ready_ends_as_well():
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    code = f"from autograder.processes import _ready; _ready({gone.pid}); print('goes on')"
+    code = f"from autograder.processes import _ready; _ready({gone.pid}, {{}}); print('goes on')"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (ended.returncode, ended.stdout) == (1, "")
+
+
+def variable(name):
+    return os.environ.get(name)
+
+
+def test_a_worker_has_the_environment_of_the_moment_in_which_it_was_started(monkeypatch):
+    for value in ("the first", "the second"):
+        monkeypatch.setenv("OF_THIS_TEST", value)
+        with pool(1) as one:
+            assert one.submit(variable, "OF_THIS_TEST").result() == value
 
 
 # Workers that die
@@ -132,23 +144,23 @@ def fail(marker):
 
 
 def test_a_unit_that_fails_is_done_again_and_one_that_always_fails_says_why(tmp_path, monkeypatch):
-    with monkeypatch.context() as patch, Local(1) as pool:
+    with monkeypatch.context() as patch, Local(1) as workers:
         patch.setattr(unit, "run", fail_once)
-        assert [found for _, found in pool.results([str(tmp_path / "a"), str(tmp_path / "b")])] == ["done", "done"]
+        assert [found for _, found in workers.results([str(tmp_path / "a"), str(tmp_path / "b")])] == ["done", "done"]
         patch.setattr(unit, "run", fail)
-        ((_, reason),) = pool.results([str(tmp_path / "c")])
+        ((_, reason),) = workers.results([str(tmp_path / "c")])
         assert isinstance(reason, RuntimeError) and "the kernel did not start" in str(reason)
 
 
 def test_a_worker_that_dies_is_replaced_and_its_unit_is_done_again(tmp_path, monkeypatch):
     monkeypatch.setattr(unit, "run", die_once)
-    with Local(2) as pool:
-        found = dict(pool.results(str(tmp_path / name) for name in ("a", "b", "c")))
+    with Local(2) as workers:
+        found = dict(workers.results(str(tmp_path / name) for name in ("a", "b", "c")))
     assert set(found.values()) == {"done"} and len(found) == 3
 
 
 def test_a_unit_that_kills_every_worker_is_given_up_with_a_reason(tmp_path, monkeypatch):
     monkeypatch.setattr(unit, "run", die)
-    with Local(1) as pool:
-        ((_, reason),) = pool.results([str(tmp_path / "a")])
+    with Local(1) as workers:
+        ((_, reason),) = workers.results([str(tmp_path / "a")])
     assert str(reason) == GIVEN_UP

@@ -36,4 +36,8 @@ def alternatives(name):
     return mistakes.read_alternatives(faults.beside(read(name), "alternatives"))
 
 
-EXERCISES = [(name, exercise) for name in LESSONS for exercise in read(name).exercises]
+def __getattr__(name):
+    """Make `EXERCISES`, [(lesson, exercise)], where it is asked for: to read all texts takes a second."""
+    if name != "EXERCISES":
+        raise AttributeError(name)
+    return [(name, exercise) for name in LESSONS for exercise in read(name).exercises]

@@ -2,7 +2,7 @@
 
 A file is one piece of work, because what its tests share (a graded class, a book, a browser) is dear and made once.
 The files of `AT_ONCE` share nothing dear: each of their tests is a piece. In those of `BY_PARAMETERS` the tests with
-the same parameters share something. What takes longest is begun first, and the many short pieces fill up the end.
+the same first parameters share something. What takes longest is begun first, and the many short pieces fill up the end.
 """
 
 from pathlib import PurePath
@@ -38,8 +38,8 @@ LONG = [
     "test_reach",
 ]
 FEW = 3
-AT_ONCE = {"test_grading_killed", "test_notebooks", "test_processors", "test_reach", "test_verdict"}
-BY_PARAMETERS = {"test_mistakes"}
+AT_ONCE = {"test_grading_killed", "test_notebooks", "test_reach", "test_verdict"}
+BY_PARAMETERS = {"test_mistakes": 2, "test_processors": 1}  # how many
 
 
 class LongestFirst(LoadScopeScheduling):
@@ -51,8 +51,8 @@ class LongestFirst(LoadScopeScheduling):
 
     def _split_scope(self, nodeid):
         file, _, test = nodeid.partition("::")
-        if _file(nodeid) in BY_PARAMETERS:
-            return f"{file}::{test.partition('[')[2]}"
+        if count := BY_PARAMETERS.get(_file(nodeid)):
+            return f"{file}::{test.partition('[')[2].rstrip(']').split('-')[:count]}"
         return nodeid if _file(nodeid) in AT_ONCE else file
 
 

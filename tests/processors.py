@@ -1,6 +1,6 @@
 """Other processors, played on this one: the libraries below torch add up in another order if they are told to.
 
-`python tests/processors.py LESSON EVERY` prints, as JSON, what the right and wrong answers of a lesson are told. A
+`python tests/processors.py EVERY LESSON ...` prints, as JSON, what the right and wrong answers of lessons are told. A
 test runs it once for each processor.
 """
 
@@ -21,7 +21,7 @@ PLAYED = {
 
 
 OTHER = "without vector instructions"  # which differs most
-# All right answers are checked; of the wrong ones one in so many. `python tests/processors.py LESSON 1` checks all.
+# All right answers are checked; of the wrong ones one in so many. `python tests/processors.py 1 LESSON` checks all.
 EVERY = {OTHER: 3, "with AVX2": 5}
 
 
@@ -60,5 +60,6 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # mistakes may use what PyTorch warns of
-        found = {"capability": torch.backends.cpu.get_cpu_capability(), "told": told(sys.argv[1], int(sys.argv[2]))}
+        found = {lesson: told(lesson, int(sys.argv[1])) for lesson in sys.argv[2:]}
+        found = {"capability": torch.backends.cpu.get_cpu_capability(), "told": found}
     print(json.dumps(found))

@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -28,6 +30,7 @@ TOGETHER = {
     "jupytext": "1.19.*",
     "bertviz": "1.4.1",
     "transformers": "5.23.*",
+    "jsonschema": "4.24.*",
 }
 COME_WITH_PYTHON = {"pip", "setuptools", "wheel"}
 
@@ -125,3 +128,9 @@ def test_make_refuses_the_pythons_that_the_project_refuses():
 
 def test_a_change_of_the_lists_makes_make_install_again():
     assert "$(READY): pyproject.toml constraints.txt\n" in MAKEFILE
+
+
+def test_reading_a_notebook_compiles_no_grammar():
+    """It would take each process, a learner's kernel among them, more than a second."""
+    code = "import nbformat, sys; sys.exit('lark' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

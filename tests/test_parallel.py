@@ -10,7 +10,7 @@ from lessons import REPOSITORY
 
 def test_what_comes_first_is_there():
     files = {path.stem for path in (REPOSITORY / "tests").rglob("test_*.py")}
-    assert {*parallel.LONG, *parallel.AT_ONCE} - files == set()
+    assert {*parallel.LONG, *parallel.AT_ONCE, *parallel.BY_PARAMETERS} - files == set()
 
 
 def test_no_folder_of_tests_is_taken_for_a_module():

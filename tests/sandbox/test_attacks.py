@@ -55,13 +55,14 @@ def keep(attack, gained, known, harmed):
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: f"{attack.kind}: {attack.name}".replace(" ", "_"))
 def test_an_attack_gains_nothing_reads_nothing_and_harms_nobody(host, honest, attack: Attack):
-    points, text = host.run(attack.answers, attack.code)
+    # An answer helps itself alone, and a cell may help any of them.
+    points, text = host.run(attack.answers, attack.code, tuple(attack.answers) or tuple(WRONG))
     flagged = {check.removeprefix("check_") for check in json.loads(text)["metadata"][NOTES].get("flags", {})}
     gained = sum(points[name] - honest[name] for name in points if name not in flagged)
     known, harmed = host.secrets_in(text), host.harmed()
     keep(attack, gained, known, harmed)
     assert {name: points[name] for name in points if name not in flagged} == {
-        name: honest[name] for name in honest if name not in flagged
+        name: honest[name] for name in points if name not in flagged
     }
     assert not known
     assert harmed == []

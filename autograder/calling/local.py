@@ -24,6 +24,9 @@ from ..notebooks.definitions import UNSOLVED
 from .limit import Limit, is_learners
 from .numbers import Numbers
 
+MOST_NUMBERS = 500_000  # of all tensors of one output, those without bytes included; no exercise needs a third of it
+MOST_ITEMS = 2_000  # values in one output, tensors included
+
 
 @dataclass
 class Request:
@@ -169,10 +172,11 @@ class Here:
                     stack.enter_context(memory)
                 with self._limit:
                     output = (getattr(called, request.method) if request.method else called)(*arguments.values())
-            reply.output = _plain(output)
+            large = _too_large(output)
+            reply.output = large or _plain(output)
             if request.gradients:
                 with self._limit:
-                    reply.gradients = _gradients(output, _leaves(arguments, called))
+                    reply.gradients = _gradients(None if large else output, _leaves(arguments, called))
         except Exception as error:
             reply.fault = fault(error)
         reply.changed = tuple(name for name in arguments if _differs(before[name], arguments[name]))
@@ -300,6 +304,26 @@ def _differs(before: Any, after: Any) -> bool:
     return before.shape != after.shape or not torch.equal(
         torch.nan_to_num(before.detach().double()), torch.nan_to_num(after.detach().double())
     )
+
+
+def _too_large(output: Any) -> str | None:
+    """Return what an output is that no exercise asks for, by its size alone; None if it may be looked at."""
+    waiting, items, numbers = [output], 0, 0
+    while waiting and items <= MOST_ITEMS:
+        one = waiting.pop()
+        items += 1
+        if isinstance(one, (list, tuple)):
+            # Not asked in its own words, which may be a learner's.
+            kind: Any = list if isinstance(one, list) else tuple
+            if kind.__len__(one) > MOST_ITEMS:
+                return f"a {kind.__name__} of {kind.__len__(one)} values, too large to be looked at"
+            waiting.extend(kind.__iter__(one))
+        elif isinstance(one, torch.Tensor):
+            with torch._C.DisableTorchFunctionSubclass():
+                numbers += one.numel()
+            if numbers > MOST_NUMBERS:
+                return f"a tensor of {numbers} numbers, too large to be looked at"
+    return None
 
 
 def _plain(output: Any) -> Any:

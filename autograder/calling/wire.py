@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from .local import Fault, Reply, Request, Stub, describe
+from .local import MOST_ITEMS, MOST_NUMBERS, Fault, Reply, Request, Stub, describe
 
 Buffer = bytes | memoryview  # the numbers of one tensor
 
@@ -35,9 +35,7 @@ DTYPES = {
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 MOST_BYTES = 64 << 20  # of all tensors of one reply
-MOST_NUMBERS = 500_000  # of all tensors of one reply, those without bytes included; no exercise needs a third of it
 MOST_AXES = 16
-MOST_ITEMS = 2_000  # values in one reply, tensors included
 MOST_TEXT = 2_000  # characters of one text
 MOST_LINES = 4  # of a fault
 

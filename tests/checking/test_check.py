@@ -539,3 +539,15 @@ def test_an_output_that_nothing_can_be_done_with_is_a_wrong_answer():
 
     result = check(lambda query, key: torch.ones(2, 3).as_subclass(Odd), "attention_scores")
     assert not result.passed and result.earned == 0 and result.says
+
+
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        (torch.zeros(1).expand(500_000_000), "a tensor of 500000000 numbers, too large to be looked at"),
+        ([torch.zeros(1)] * 1_000_000, "a list of 1000000 values, too large to be looked at"),
+    ],
+)
+def test_an_output_beyond_all_size_is_told_by_its_size(output, said):
+    result = check(lambda query, key: output, "attention_scores")
+    assert not result.passed and said in " ".join(result.says)

@@ -13,7 +13,6 @@ EMPTY = "def {}(x):\n    raise NotImplementedError('this exercise is not solved 
 ASKS = "Why are the scores divided by the root of the number of features?"
 STUB = "YOUR ANSWER HERE"
 BECAUSE = "Because large numbers saturate the softmax."
-PROSE, DEMO = 0, 5
 
 
 def lesson():
@@ -172,7 +171,7 @@ def test_an_answer_is_not_looked_for_in_a_released_cell_as_it_was_released():
 def test_a_cell_that_has_an_answer_and_stands_where_its_cell_stood_is_that_cell():
     def stands(*cells):
         matched = Matched(lesson(), cells)
-        return matched.places, dict(matched.copies)
+        return matched.places, {place: copies for place, copies in matched.copies.items() if copies}
 
     check = {name: code(f"check({name})") for name in "fg"}
     assert stands(code(F), check["f"], code(G), check["g"])[0] == [1, 2, 3, 4]
@@ -197,7 +196,7 @@ def test_answers_in_one_cell_are_parted_where_they_stand_in_the_order_of_the_les
     [
         f"{G}\n{F}",
         f"{F}\n{G}\n{F}",
-        f"{F}; y = 2\n{G}".replace("def f(x):\n    return x + 2; y", "f = lambda x: x + 2; g"),
+        "f = lambda x: x + 2; g = f",
         f"%time\n{F}\n{G}",
     ],
     ids=["in another order", "entangled", "on one line", "not Python as it stands"],
@@ -209,7 +208,7 @@ def test_answers_that_cannot_be_parted_are_each_the_whole_cell(source):
 def test_a_notebook_counts_by_its_graded_cells_and_solved_answers():
     assert count(lesson(), saved()) == (5, 0)
     assert count(lesson(), saved(f=F, why_root=f"{ASKS}\n\n{BECAUSE}")) == (5, 2)
-    assert count(lesson(), [code(F), code("print")]) == (0, 1)
+    assert count(lesson(), [code(F), code("f(2)")]) == (0, 1)
 
 
 def test_what_magics_would_make_too_long_to_read_is_taken_for_no_python():
@@ -251,16 +250,14 @@ def test_between_a_question_and_its_answer_may_stand_code_and_nothing_that_was_r
 
 def test_where_the_question_is_gone_its_answer_is_below_what_stood_before_it():
     before = [code("check(g)"), code("f(g(2))")]
-    assert answer("why_root", words("My notes"), *before, words(BECAUSE), code("2"), words("2")).cells == [3, 5]
+    assert answer("why_root", words("My notes"), *before, words(BECAUSE), code("f(2)"), words("2")).cells == [3, 5]
     assert answer("why_root", words(BECAUSE)) is None
 
 
 def test_a_text_that_names_the_question_is_its_answer_wherever_it_stands():
     mine = [words(f"why_root: {BECAUSE}"), words("prose"), QUESTION]
     assert answer("why_root", *mine).cells == [0]
-    assert answer(
-        "why_root", words("My notes"), words("prose"), mine[0], words("check"), code("check(f)"), QUESTION
-    ).cells == [2, 3]
+    assert answer("why_root", words("My notes"), words("prose"), mine[0], code("check(f)"), QUESTION).cells == [2]
     released = lesson()
     released[6].metadata.nbgrader.grade_id = "why"
     mine[2] = words(f"{ASKS}\n\n{STUB}", "why")
@@ -382,7 +379,7 @@ def test_pictures_that_found_no_room_are_counted_for_written_answers():
 
 def test_own_cells_keep_their_kind_and_pictures_and_raw_ones_become_text():
     mine = [code("x = 2"), words("![](attachment:image.png)", left_out=3, **picture("one")), words("<b>", kind="raw")]
-    made, _ = merge(lesson(), [words("prose"), *mine])
+    made, _ = merge(lesson(), [words("prose"), *mine, words(BECAUSE, "why_root")])
     own = [cell for cell in made if cell.id.startswith(OWN)]
     assert [(cell.cell_type, cell.id) for cell in own] == [
         ("code", f"{OWN}1"),
@@ -403,7 +400,7 @@ def test_own_cells_stand_after_what_they_followed_and_before_the_answer_that_nee
         code("ROOT = 2"),
         code("def f(x):\n    return ROOT"),
     ]
-    made, _ = merge(lesson(), mine)
+    made, _ = merge(lesson(), [*mine, words(BECAUSE, "why_root")])
     assert [cell.source for cell in made][:6] == [
         "top = 2",
         "prose",

@@ -283,7 +283,9 @@ def test_a_process_that_ends_while_a_mistake_is_named_leaves_what_was_found_befo
 
     channel, submission = ends({"attention_scores": in_place}, lambda content, asked: False)
     assert judged("attention_scores", submission).earned == 1
-    once = len(channel.asked) // 3  # with fresh numbers, with the recorded ones, and with fresh ones once more
+    once = len(channel.asked) // 3  # with fresh numbers, with the recorded ones, and with the fresh ones once more
+    asked = [(content["request"], buffers) for content, buffers in channel.asked]
+    assert asked[2 * once :] == asked[:once] != asked[once : 2 * once]
     for asks, mistakes in ((once + 1, ()), (2 * once + 1, ("arguments_changed_in_place",))):
         _, submission = ends({"attention_scores": in_place}, lambda content, asked, asks=asks: asked >= asks)
         result = judged("attention_scores", submission)

@@ -108,6 +108,9 @@ def test_each_observation_is_measured_in_the_unit_of_the_reference():
     wrong = [{"scores": seen["scores"] * 3} for seen in (small, large)]
     assert same_signature(signature(small, wrong[0]), signature(large, wrong[1]))
     assert not same_signature(signature(small, wrong[0]), signature(small, wrong[1]))
+    # What the reference lacks is measured in ones, and what has no finite number there in hundredths.
+    for expected, unit in (({}, 1), ({"scores": "none"}, 1), ({"scores": tensor(INF)}, 0.01)):
+        assert signature(expected, RIGHT) == signature({"scores": tensor(unit)}, RIGHT)
 
 
 def test_signatures_are_the_same_within_the_tolerance_and_slack_widens_it():
@@ -120,6 +123,12 @@ def test_signatures_are_the_same_within_the_tolerance_and_slack_widens_it():
                 assert same_signature(one, other, slack) == same_signature(other, one, slack) == equal
                 assert same_signature(one, other) == (equal and slack == 1)
     assert not same_signature(one, ["other", *one[1:]])
+
+
+def test_the_larger_one_of_two_signatures_is_the_unit():
+    small, large = ["text", 0.0, 0.0, 0.0, 3.0], ["text", 0.0, 0.0, 0.0, 5.0]
+    for slack, equal in ((0.45 / RELATIVE, True), (0.35 / RELATIVE, False)):
+        assert same_signature(small, large, slack) == same_signature(large, small, slack) == equal
 
 
 def test_signatures_of_almost_nothing_are_measured_in_hundredths():
@@ -142,7 +151,7 @@ def test_long_observations_have_the_weights_of_their_length():
 def test_what_is_missing_or_too_much_differs_and_so_does_what_is_not_the_same():
     expected, seen = {"a": tensor(2), "b": tensor(3), "c": "x"}, {"b": tensor(3), "c": "y", "d": tensor(5)}
     assert differing(expected, seen) == ["a", "c", "d"]
-    near = {"a": tensor(2 * (1 + 3 * RELATIVE)), "b": tensor(3), "c": "x"}
+    near = {"a": tensor(2 * (1 + 1.5 * RELATIVE)), "b": tensor(3), "c": "x"}
     assert differing(expected, near) == ["a"] and differing(expected, near, slack=5) == []
 
 
@@ -154,7 +163,7 @@ def test_differences_are_the_signatures_of_the_probes_that_differ_of_those_that_
 
 def test_two_answers_agree_if_they_differ_under_the_same_probes_by_the_same_signatures():
     one = {"p": ["text", 2.0, 3.0, 5.0, 7.0], "q": ["text", 3.0, 5.0, 7.0, 11.0]}
-    near = one | {"q": ["text", 3.0 + 2 * RELATIVE * 11, 5.0, 7.0, 11.0]}
+    near = one | {"q": ["text", 3.0 + 1.5 * RELATIVE * 11, 5.0, 7.0, 11.0]}
     assert agree(one, dict(one)) and not agree(one, near) and agree(one, near, slack=3)
     assert not agree(one, {"p": one["p"]}) and not agree({"p": one["p"]}, one)
     assert not agree(one, {"p": one["p"], "r": one["q"]})
@@ -269,6 +278,9 @@ def test_a_symptom_leaves_out_the_label_of_a_call_that_its_input_names():
     assert symptoms(known, seen, expected) == ["Expected: It is p. For a long x: a[0] is 3, expected 2 (it differs)."]
     known.given = {"p": {"long: a": "a short x"}}
     assert "For a short x: long: a[0] is 3" in symptoms(known, seen, expected)[0]
+    twice = "long: wide: a"
+    known.given, seen = {"p": {twice: "a long: wide x"}}, {"p": Observations({twice: tensor(3)})}
+    assert "For a long: wide x: a[0] is 3" in symptoms(known, seen, {"p": {twice: tensor(2)}})[0]
 
 
 def test_of_each_probe_the_first_difference_is_told_and_of_many_probes_three():
@@ -287,11 +299,10 @@ def test_of_each_probe_the_first_difference_is_told_and_of_many_probes_three():
 
 
 def test_an_exception_is_told_first_and_once():
-    fault = Fault("ValueError", "too few.", [("helper", 2, "x = 1"), ("pick", 3, "helper(x)")])
+    fault = Fault("ValueError", "your code is no X.", [("f", 2, "g()"), ("g", 3, "h()"), ("h", 5, "x")])
     raised = {"answer": "raised ValueError", "a": None}
-    known, line = record(), "raised ValueError: too few. In pick, line 3: `helper(x)`."
-    for probe in "qr":
-        known.given[probe] = {"a": "x [2]"}
+    known, line = record(), "raised ValueError: your code is no X. In h, line 5: `x`."
+    known.given |= {"q": {"a": "x [2]"}, "r": {"a": "x [3]"}}
     seen = observed(p=tensor(29, 3)) | {probe: Observations(dict(raised), fault=fault) for probe in "qr"}
     first = f"Your code {line} The input was x [2]."
     assert symptoms(known, seen, known.expected()) == [

@@ -7,6 +7,7 @@ from nbgrader_course import graded
 from autograder.intake.matching import Matched, count, unfenced
 from autograder.intake.notebook import LearnerCell
 from autograder.intake.rebuild import OWN, merge
+from autograder.notebooks.magics import MOST_READ
 
 F, G = "def f(x):\n    return x + 2", "def g(x):\n    return x + 3"
 EMPTY = "def {}(x):\n    raise NotImplementedError('this exercise is not solved yet')"
@@ -136,6 +137,8 @@ def test_elsewhere_code_is_sooner_taken_than_raw_text_and_that_sooner_than_words
 def test_what_is_no_code_around_an_answer_is_left_out():
     assert answer("f", words(f"Mine:\n```python\n{F}\n```\nDone.")).source == F
     assert answer("f", words(f"Mine:\n```python\n{F}\n```", "f")).source == F
+    explained = f'"""\n```\nf(2)\n```\n"""\n{F}'
+    assert answer("f", code(explained)).source == explained
 
 
 @pytest.mark.parametrize(
@@ -184,11 +187,10 @@ def test_a_cell_that_has_an_answer_and_stands_where_its_cell_stood_is_that_cell(
 
 
 def test_answers_in_one_cell_are_parted_where_they_stand_in_the_order_of_the_lesson():
-    both = answer("f", code(f"import math\n\n{F}\n    # the end of f\n# about g\n{G}\n\nprint(g(2))"))
-    assert both.source == f"import math\n\n{F}\n    # the end of f"
-    assert answer("g", code(f"import math\n\n{F}\n    # the end of f\n# about g\n{G}\n\nprint(g(2))")).source == (
-        f"# about g\n{G}\n\nprint(g(2))"
-    )
+    first = f"  # mine\nimport math\n\n{F}\n    # the end of f"
+    second = f"# about g\n{G}\n\nprint(g(2))  # X"
+    both = code(f"\n{first}\n\n{second}\n")
+    assert (answer("f", both).source, answer("g", both).source) == (first, second)
 
 
 @pytest.mark.parametrize(
@@ -213,8 +215,8 @@ def test_a_notebook_counts_by_its_graded_cells_and_solved_answers():
 
 def test_what_magics_would_make_too_long_to_read_is_taken_for_no_python():
     """IPython reads a cell once more for each of its magics; what is read before goes on the same account."""
-    long = "%time\n" * 30 + "#" * 20_000
-    mine = [code(f"{long}\n{name} = 2") for name in "abc"]
+    magics, ends = "%time\n" * 25, [f"\n{name} = 2" for name in "abc"]
+    mine = [code(magics + end.rjust(MOST_READ // 25 - len(magics), "#")) for end in ends]
     matched = Matched(lesson(), [*mine, code(F)])
     assert [matched.reading(index) is not None for index in range(4)] == [True, False, False, True]
 
@@ -240,6 +242,8 @@ def test_a_written_answer_is_taken_from_below_its_question_and_else_from_above()
     below = answer("why_root", one, QUESTION, two, three)
     assert (below.cells, below.source, below.solved) == ([2, 3], ASKS, True)
     assert answer("why_root", one, two, QUESTION).cells == [0, 1]
+    assert answer("why_root", code(F, "f"), QUESTION, one).cells == [2]
+    assert not answer("why_root", QUESTION, words(f"```\n{F}\n```")).solved, "it is the answer to another exercise"
     assert answer("why_root", one, words("prose"), two, QUESTION, code("check(g)"), three).cells == [2]
 
 
@@ -252,6 +256,13 @@ def test_where_the_question_is_gone_its_answer_is_below_what_stood_before_it():
     before = [code("check(g)"), code("f(g(2))")]
     assert answer("why_root", words("My notes"), *before, words(BECAUSE), code("f(2)"), words("2")).cells == [3, 5]
     assert answer("why_root", words(BECAUSE)) is None
+
+
+def test_of_a_question_all_is_kept_but_where_to_write():
+    released = lesson()
+    released[6].source = f"\n{ASKS}\n\n{STUB}\n \n"
+    assert Matched(released, [words("x", "why_root"), words("", "why_root")]).answers[6].source == "x"
+    assert Matched(released, [words("", "why_root"), words(BECAUSE)]).answers[6].source == f"\n{ASKS}"
 
 
 def test_a_text_that_names_the_question_is_its_answer_wherever_it_stands():
@@ -322,6 +333,8 @@ def test_of_a_text_the_code_is_what_stands_between_its_fences(text, code):
 def test_an_answer_in_its_own_cell_is_nothing_to_speak_of():
     sources, own, comments = rebuilt(*saved(f=F, g=G, why_root=BECAUSE))
     assert (sources["f"], sources["g"], sources["why_root"], own, comments) == (F, G, BECAUSE, [], {})
+    sources = rebuilt(code(f"{F}\n{G}"))[0]
+    assert (sources["f"], sources["g"]) == (F, G)
 
 
 def test_it_is_said_where_an_answer_was_found_and_that_one_is_missing():
@@ -339,9 +352,10 @@ def test_it_is_said_which_of_several_copies_counts():
     assert rebuilt(*copies)[2]["f"] == (
         "This answer cell appeared 2 times. The last one counts; the others were run before it."
     )
-    assert rebuilt(*copies, code(EMPTY.format("f"), "f"))[2]["f"] == (
-        "This answer cell appeared 3 times. The last one that is solved counts."
-    )
+    for solved in (1, 2):
+        assert rebuilt(*copies[:solved], code(EMPTY.format("f"), "f"))[2]["f"] == (
+            f"This answer cell appeared {solved + 1} times. The last one that is solved counts."
+        )
     asked = [words(f"{BECAUSE} {number}", "why_root") for number in "57"]
     assert rebuilt(*asked)[2]["why_root"].startswith("This answer cell appeared 2 times. The last one counts")
 

@@ -184,6 +184,8 @@ def test_a_cell_that_has_an_answer_and_stands_where_its_cell_stood_is_that_cell(
     assert stands(code(f"{F}\n{G}"), check["g"])[0] == [3, 4]
     assert stands(code(f"{F}\n{G}"), check["f"])[0] == [None, 2]
     assert stands(words("prose"), code(F))[0] == [0, 1]
+    skeleton = code(EMPTY.format("f"), "f")
+    assert stands(skeleton, code(F))[0] == [1, None] and stands(code(F), skeleton)[0] == [None, 1]
 
 
 def test_answers_in_one_cell_are_parted_where_they_stand_in_the_order_of_the_lesson():

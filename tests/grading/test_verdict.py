@@ -13,11 +13,12 @@ from lessons import EXERCISES, REPOSITORY, alternatives, catalogue, read, refere
 from loopback import Loopback, remote
 
 from autograder.calling import wire
+from autograder.calling.limit import TimeUp
 from autograder.calling.local import Fault, Reply
 from autograder.calling.remote import EndedError, Remote
 from autograder.calling.watched import Own, closed_boxes
 from autograder.checking.check import examine
-from autograder.diagnosing import records
+from autograder.diagnosing import records, steady
 from autograder.diagnosing.examine import observe
 from autograder.grading import judge
 
@@ -136,7 +137,7 @@ def test_an_answer_that_is_right_for_the_recorded_numbers_only_earns_nothing():
     assert examine(records.read("attention_scores"), {"attention_scores": cheat}).passed
     result = judged("attention_scores", remote({"attention_scores": cheat}))
     assert not result.passed and result.earned == 0
-    assert "and wrong for others" in result.says[-1]
+    assert result.says[-1] == "It is right for the numbers that the check in the notebook uses, and wrong for others."
 
 
 def test_a_mistake_that_keeps_points_keeps_them_only_where_it_is_made_with_fresh_numbers_too():
@@ -167,6 +168,15 @@ def test_what_differs_as_an_accepted_alternative_does_is_right():
     assert [(result.passed, result.earned) for result in results] == [(True, 2), (True, 2), (False, 0)]
     assert {state for result in results[:2] for _, state in result.rows} == {"right"}
     assert not judged("attention_scores", remote({"attention_scores": halved})).passed, "it is none in the course"
+
+
+def test_numbers_that_are_drawn_again_are_so_for_everyone_who_is_asked(monkeypatch):
+    def second(lesson, exercise, probe, seed, answers, ways):
+        return 1, {one.name: steady.observe(lesson, exercise, probe, seed, 1, one) for one in answers}, {}
+
+    monkeypatch.setattr(steady, "draw", second)
+    assert judged("attention_scores", remote({"attention_scores": reference(SEVEN).attention_scores})).passed
+    test_what_differs_as_an_accepted_alternative_does_is_right()
 
 
 def without_a_scale_and_with_an_offset(query, key):
@@ -250,18 +260,18 @@ def test_a_mistake_beside_a_wrong_helper_keeps_its_share_of_the_points():
 class Ends(Loopback):
     """A channel to a kernel that ends whenever a condition on what it is asked, and for the how many-th time, holds."""
 
-    def __init__(self, names, when):
+    def __init__(self, names, when, error):
         super().__init__(names)
-        self.when = when
+        self.when, self.error = when, error
 
     def ask(self, content, buffers):
         if self.when(content, len(self.asked)):
-            raise EndedError("The process is gone.")
+            raise self.error
         return super().ask(content, buffers)
 
 
-def ends(names, when):
-    channel = Ends(names, when)
+def ends(names, when, error=None):
+    channel = Ends(names, when, error or EndedError("The process is gone."))
     return channel, Remote(lambda: channel)
 
 
@@ -292,6 +302,8 @@ def test_a_process_that_ends_while_a_mistake_is_named_leaves_what_was_found_befo
         assert (result.mistakes, result.earned, result.passed) == (mistakes, 0, False)
         assert "The process is gone." not in result.says
         assert "differs" in {state for _, state in result.rows}
+    _, submission = ends({"attention_scores": in_place}, lambda content, asked: asked == 2 * once - 1, TimeUp())
+    assert judged("attention_scores", submission).mistakes == (), "not all of the mistake was seen"
 
 
 def test_an_answer_on_which_a_probe_fails_earns_nothing_and_is_told_why():

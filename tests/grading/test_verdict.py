@@ -150,6 +150,7 @@ def test_a_mistake_that_keeps_points_keeps_them_only_where_it_is_made_with_fresh
     cheat = KnowsTheRecord("attention_scores", in_place, unscaled)
     result = judged("attention_scores", remote({"attention_scores": cheat}))
     assert result.earned == 0
+    assert honest.rows[0][1] == "right" and result.rows[0][1] == "differs", "what is shown is what fresh numbers gave"
 
 
 def halved(query, key):

@@ -753,7 +753,9 @@ def test_the_lesson_that_a_notebook_belongs_to_is_known_by_any_of_its_released_n
     for name in ("four", None):
         for lesson in "13":
             assert told(lesson, claim[name]) == f"This notebook has none of the answer cells of lesson {lesson}."
-    assert told("1", LearnerCell("code", "one = 2", None, None)) is None, "its answer is known by what it defines"
+    defined = LearnerCell("code", "one = 2", None, None)
+    assert told("1", defined) is None, "its answer is known by what it defines"
+    assert told("1", defined, claim["two"]) == "This notebook belongs to lesson 2, not to 1."
 
 
 # Nothing else of a submission is believed

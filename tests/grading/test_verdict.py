@@ -2,7 +2,10 @@
 
 import itertools
 import json
+import textwrap
 import time
+import warnings
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,11 +13,12 @@ from lessons import EXERCISES, REPOSITORY, alternatives, catalogue, read, refere
 from loopback import Loopback, remote
 
 from autograder.calling import wire
+from autograder.calling.limit import TimeUp
 from autograder.calling.local import Fault, Reply
 from autograder.calling.remote import EndedError, Remote
 from autograder.calling.watched import Own, closed_boxes
 from autograder.checking.check import examine
-from autograder.diagnosing import records
+from autograder.diagnosing import records, steady
 from autograder.diagnosing.examine import observe
 from autograder.grading import judge
 
@@ -133,7 +137,7 @@ def test_an_answer_that_is_right_for_the_recorded_numbers_only_earns_nothing():
     assert examine(records.read("attention_scores"), {"attention_scores": cheat}).passed
     result = judged("attention_scores", remote({"attention_scores": cheat}))
     assert not result.passed and result.earned == 0
-    assert "and wrong for others" in result.says[-1]
+    assert result.says[-1] == "It is right for the numbers that the check in the notebook uses, and wrong for others."
 
 
 def test_a_mistake_that_keeps_points_keeps_them_only_where_it_is_made_with_fresh_numbers_too():
@@ -146,6 +150,54 @@ def test_a_mistake_that_keeps_points_keeps_them_only_where_it_is_made_with_fresh
     cheat = KnowsTheRecord("attention_scores", in_place, unscaled)
     result = judged("attention_scores", remote({"attention_scores": cheat}))
     assert result.earned == 0
+    assert honest.rows[0][1] == "right" and result.rows[0][1] == "differs", "what is shown is what fresh numbers gave"
+
+
+def halved(query, key):
+    return reference(SEVEN).attention_scores(query, key) / 2
+
+
+def test_what_differs_as_an_accepted_alternative_does_is_right():
+    """What it shows for fresh numbers is found by asking it; how it differs for the recorded ones says nothing here."""
+    record = replace(records.read("attention_scores"), accepted=[{}])
+    accepting = judge.Reference(REPOSITORY / "solutions")
+    accepting.accepted = lambda record: [halved, unscaled]
+    results = [
+        judge.judge(record, remote({"attention_scores": answer}), accepting, "a seed", SECONDS)
+        for answer in (halved, unscaled, without_a_scale_and_with_an_offset)
+    ]
+    assert [(result.passed, result.earned) for result in results] == [(True, 2), (True, 2), (False, 0)]
+    assert {state for result in results[:2] for _, state in result.rows} == {"right"}
+    assert not judged("attention_scores", remote({"attention_scores": halved})).passed, "it is none in the course"
+
+
+def test_numbers_that_are_drawn_again_are_so_for_everyone_who_is_asked(monkeypatch):
+    def second(lesson, exercise, probe, seed, answers, ways):
+        return 1, {one.name: steady.observe(lesson, exercise, probe, seed, 1, one) for one in answers}, {}
+
+    monkeypatch.setattr(steady, "draw", second)
+    assert judged("attention_scores", remote({"attention_scores": reference(SEVEN).attention_scores})).passed
+    test_what_differs_as_an_accepted_alternative_does_is_right()
+
+
+def without_a_scale_and_with_an_offset(query, key):
+    return unscaled(query, key) + 3
+
+
+def test_a_reference_knows_right_answers_and_those_that_make_just_some_mistakes():
+    own, record = judge.Reference(str(REPOSITORY / "solutions")), records.read("attention_weights")
+    x, causal = torch.randn(2, 3, 5), torch.ones(3, 5, dtype=torch.bool).tril()
+    right = own.component(record)(x, causal)
+    assert len(own.accepted(record)) == len(alternatives(SEVEN).of(record.exercise)) > 1
+    assert all(torch.allclose(other(x, causal), right, atol=1e-6) for other in own.accepted(record))
+    one, both = ("mask_ignored",), ("softmax_missing", "mask_ignored")
+    assert own.mistaken(record, one) and own.mistaken(record, both)
+    assert all(torch.allclose(wrong(x, causal), x.softmax(-1)) for wrong in own.mistaken(record, one))
+    assert all(torch.equal(wrong(x, causal), x) for wrong in own.mistaken(record, both))
+    assert own.mistaken(record, ("no such mistake",)) == []
+    assert own.component(record) is own.component(record), "a lesson is loaded once"
+    with pytest.raises(FileNotFoundError):
+        own.component(replace(record, lesson="no_such_lesson"))
 
 
 # Components that cannot be asked, or that are judged with others
@@ -181,10 +233,132 @@ def test_what_a_wrong_helper_changed_is_no_deed_of_the_answer():
     assert all(result.passed and "Judged with right versions of attention_scores" in result.note for result in results)
 
 
+def learners(source):
+    """Return what a notebook with this source defines."""
+    names = {"torch": torch}
+    exec(textwrap.dedent(source), names)
+    return names
+
+
+ATTENDS = """
+    def attention_weights(scores, mask=None):
+        return scores
+
+    def scaled_dot_product_attention(query, key, value, mask=None):
+        SCALED
+        weights = attention_weights(query @ key.transpose(-2, -1), mask)
+        return weights @ value, weights
+    """
+
+
+def test_a_mistake_beside_a_wrong_helper_keeps_its_share_of_the_points():
+    names = learners(ATTENDS.replace("SCALED", "query *= query.shape[-1] ** -0.5"))
+    result = judged("scaled_dot_product_attention", remote(names))
+    assert result.mistakes == ("arguments_changed_in_place",) and 0 < result.earned < result.points
+    assert result.earned == records.read(result.exercise).mistakes[result.mistakes[0]]["credit"] * result.points
+
+
+class Ends(Loopback):
+    """A channel to a kernel that ends whenever a condition on what it is asked, and for the how many-th time, holds."""
+
+    def __init__(self, names, when, error):
+        super().__init__(names)
+        self.when, self.error = when, error
+
+    def ask(self, content, buffers):
+        if self.when(content, len(self.asked)):
+            raise self.error
+        return super().ask(content, buffers)
+
+
+def ends(names, when, error=None):
+    channel = Ends(names, when, error or EndedError("The process is gone."))
+    return channel, Remote(lambda: channel)
+
+
+def test_a_helper_that_ends_the_process_costs_an_answer_nothing():
+    names = learners(ATTENDS.replace("SCALED", "query = query * query.shape[-1] ** -0.5"))
+    _, submission = ends(names, lambda content, asked: content["request"]["parts"] == {"tuple": []})
+    result = judged("scaled_dot_product_attention", submission)
+    assert result.passed and "Judged with right versions of attention_scores and attention_weights" in result.note
+    _, submission = ends(names, lambda content, asked: True)
+    result = judged("scaled_dot_product_attention", submission)
+    assert not result.passed and result.says == ["The process is gone."]
+    assert {state for _, state in result.rows} == {"not run"}
+
+
+def test_a_process_that_ends_while_a_mistake_is_named_leaves_what_was_found_before():
+    def in_place(query, key):
+        query /= query.shape[-1] ** 0.5
+        return query @ key.transpose(-2, -1)
+
+    channel, submission = ends({"attention_scores": in_place}, lambda content, asked: False)
+    assert judged("attention_scores", submission).earned == 1
+    once = len(channel.asked) // 3  # with fresh numbers, with the recorded ones, and with the fresh ones once more
+    asked = [(content["request"], buffers) for content, buffers in channel.asked]
+    assert asked[2 * once :] == asked[:once] != asked[once : 2 * once]
+    for asks, mistakes in ((once + 1, ()), (2 * once + 1, ("arguments_changed_in_place",))):
+        _, submission = ends({"attention_scores": in_place}, lambda content, asked, asks=asks: asked >= asks)
+        result = judged("attention_scores", submission)
+        assert (result.mistakes, result.earned, result.passed) == (mistakes, 0, False)
+        assert "The process is gone." not in result.says
+        assert "differs" in {state for _, state in result.rows}
+    _, submission = ends({"attention_scores": in_place}, lambda content, asked: asked == 2 * once - 1, TimeUp())
+    assert judged("attention_scores", submission).mistakes == (), "not all of the mistake was seen"
+
+
+def test_an_answer_on_which_a_probe_fails_earns_nothing_and_is_told_why():
+    class Odd(Own):
+        printed = ""
+
+        def call(self, request):
+            raise KeyError("scores")
+
+    result = judged("attention_scores", Odd({}))
+    assert (result.passed, result.earned) == (False, 0) and len(result.rows) == 5
+    assert result.says == ["Your code returned something that cannot be compared with numbers (KeyError)."]
+    assert {state for _, state in result.rows} == {"not run"}
+
+
+def test_a_forbidden_call_is_found_in_whatever_call_it_hides():
+    def attends(query, key, value, mask=None):
+        if query.shape[-2] == key.shape[-2]:
+            torch.nn.functional.scaled_dot_product_attention(query, key, value)
+        return reference(SEVEN).scaled_dot_product_attention(query, key, value, mask)
+
+    result = judged("scaled_dot_product_attention", remote({"scaled_dot_product_attention": attends}))
+    assert result.earned == 0 and "forbids a library call" in result.says[0]
+
+
+def test_a_right_answer_of_which_the_process_is_doubted_keeps_its_points_and_is_flagged():
+    record, right = records.read("attention_scores"), {"attention_scores": reference(SEVEN).attention_scores}
+    for doubt, flag in (
+        ("", ""),
+        ("it calls gc", "Its points stand, and a person looks at this answer: it calls gc."),
+    ):
+        result = judge.judge(record, remote(right), REFERENCE, "a seed", SECONDS, doubt)
+        assert (result.passed, result.earned, result.flag) == (True, 2, flag)
+
+
+def test_what_the_judge_runs_of_the_reference_warns_nobody(recwarn):
+    def warns(query, key):
+        warnings.warn("careful", stacklevel=1)
+        return unscaled(query, key)
+
+    record = replace(records.read("attention_scores"), accepted=[{}])
+    own = judge.Reference(REPOSITORY / "solutions")
+    own.component, own.accepted = lambda record: warns, lambda record: [warns]
+    judge.judge(record, remote({"attention_scores": halved}), own, "a seed", SECONDS)
+    assert not [warning for warning in recwarn if "careful" in str(warning.message)]
+
+
 def test_a_component_that_is_not_there_is_said_to_be_missing():
     result = judged("attention_scores", remote({}))
     assert not result.passed and result.earned == 0
-    assert "attention_scores is not defined" in result.says[0]
+    assert result.says == [
+        "attention_scores is not defined: its cell did not finish, or defines another name. "
+        "Look at the error below the cell."
+    ]
     assert {state for _, state in result.rows} == {"not run"}
 
 
@@ -284,7 +458,7 @@ def test_what_the_code_prints_comes_back_once_and_cut():
         return reference(SEVEN).attention_scores(query, key)
 
     result = judged("attention_scores", remote({"attention_scores": attention_scores}))
-    assert result.passed and result.printed.startswith("here here") and len(result.printed) <= 2000
+    assert result.passed and result.printed == ("here " * 1000)[:2000]
 
 
 def test_a_reply_is_read_against_its_own_request():

@@ -7,11 +7,13 @@ import re
 import time
 import zipfile
 from base64 import b64encode
+from types import SimpleNamespace
 
 import nbformat
 import pytest
 from lessons import REPOSITORY, read
 from nbformat.v4 import new_notebook
+from nbgrader.converters.base import NbGraderException
 
 from autograder.calling import local
 from autograder.intake import content
@@ -295,6 +297,15 @@ ENCODINGS = {
 }
 
 
+def rebuilding(root, assignment, notebook, arrival):
+    """Return the first step of autograde on the lessons that were released in a folder."""
+    step = Rebuild()
+    step.config.CourseDirectory.root = str(root)
+    step.config.CourseDirectory.release_directory = "course"
+    names = {"student": "ada", "assignment": assignment, "notebook": notebook}
+    return step, new_notebook(), {"nbgrader": names, "arrival": arrival}
+
+
 class Desk:
     """A learner's submission, and what becomes of it."""
 
@@ -316,11 +327,8 @@ class Desk:
         return read_arrival(str(self.folder / FILE), limits, str(self.root), released)
 
     def rebuilt(self):
-        step = Rebuild()
-        step.config.CourseDirectory.root = str(REPOSITORY)
-        step.config.CourseDirectory.release_directory = "course"
-        names = {"student": "ada", "assignment": LESSON.folder, "notebook": LESSON.name}
-        made, _ = step.preprocess(new_notebook(), {"nbgrader": names, "arrival": self.arrival()})
+        step, *given = rebuilding(REPOSITORY, LESSON.folder, LESSON.name, self.arrival())
+        made, _ = step.preprocess(*given)
         nbformat.validate(made)
         return made
 
@@ -689,6 +697,65 @@ def test_another_lessons_notebook_is_refused_by_its_name(desk):
     other = REPOSITORY / "course" / "08_multi_head_attention" / "multi_head_attention.ipynb"
     desk.put(FILE, other.read_bytes())
     assert "belongs to lesson 08_multi_head_attention" in desk.rebuilt().metadata[NOTES]["refused"]
+
+
+def test_a_lesson_that_was_not_released_is_named_with_the_remedy(desk):
+    desk.put(FILE, solved())
+    step, *given = rebuilding(REPOSITORY, "99_nothing", LESSON.name, desk.arrival())
+    why = (
+        r"^There is no released notebook .*/99_nothing/\w+\.ipynb; run `nbgrader generate_assignment 99_nothing` first$"
+    )
+    with pytest.raises(NbGraderException, match=why):
+        step.preprocess(*given)
+
+
+def test_a_notebook_of_no_lesson_is_refused_and_what_was_taken_is_said_before(desk):
+    made = blank()
+    made["cells"] = [new("x = 2"), new("My notes", "markdown")]
+    desk.put("mine.ipynb", made)
+    reason = f"This notebook has none of the answer cells of lesson {LESSON.folder}."
+    assert desk.rebuilt().metadata[NOTES] == {
+        "refused": f"mine.ipynb was graded: no other notebook was handed in. {reason}",
+        "comments": {},
+    }
+    desk.put(FILE, made)
+    os.remove(desk.folder / "mine.ipynb")
+    found = desk.rebuilt()
+    assert found.metadata[NOTES] == {"refused": reason, "comments": {}}
+    assert found.cells == nbformat.read(PATH, 4).cells, "nothing of it is run"
+
+
+def test_the_lesson_that_a_notebook_belongs_to_is_known_by_any_of_its_released_notebooks(tmp_path):
+    def released(path, *names):
+        cells = [nbformat.v4.new_markdown_cell("prose")]
+        cells += [nbformat.v4.new_code_cell(name, metadata={"nbgrader": marked(name)}) for name in names]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+
+    def marked(name):
+        return {"grade_id": name, "solution": True, "grade": False, "locked": False, "task": False}
+
+    def told(assignment, *cells):
+        step, *given = rebuilding(tmp_path, assignment, "a", SimpleNamespace(cells=cells, refused=None, taken=None))
+        return step.preprocess(*given)[0].metadata[NOTES].get("refused")
+
+    released(tmp_path / "course" / "1" / "a.ipynb", "one")
+    released(tmp_path / "course" / "2" / "a.ipynb", "two")
+    released(tmp_path / "course" / "2" / "b.ipynb", "three")
+    released(tmp_path / "course" / "3" / "a.ipynb")
+    (tmp_path / "course" / "README.md").write_text("no lesson")
+    (tmp_path / "course" / "2" / "data.csv").write_text("no notebook")
+    claim = {name: LearnerCell("code", "x", name, None) for name in ("one", "two", "three", "four", None)}
+    assert told("1", claim["one"], claim["two"]) is None
+    for name in ("two", "three"):
+        assert told("1", claim[None], claim[name]) == "This notebook belongs to lesson 2, not to 1."
+        assert told("3", claim[name]) == "This notebook belongs to lesson 2, not to 3."
+    for name in ("four", None):
+        for lesson in "13":
+            assert told(lesson, claim[name]) == f"This notebook has none of the answer cells of lesson {lesson}."
+    defined = LearnerCell("code", "one = 2", None, None)
+    assert told("1", defined) is None, "its answer is known by what it defines"
+    assert told("1", defined, claim["two"]) == "This notebook belongs to lesson 2, not to 1."
 
 
 # Nothing else of a submission is believed

@@ -82,25 +82,21 @@ def judge(
 
 
 def _judge(record: Record, submission: Watched, reference: Reference, seed: str | int, seconds: float) -> Result:
-    found: Result
     fresh = _fresh(record, reference, seed)
     try:
         probe = functools.partial(_probe, record, fresh, submission, reference, seed, seconds)
         diagnosis, observed, note = settle(record, probe, submission)
     except (EndedError, MissingError, MalformedError) as reason:
-        found = result(record, Diagnosis(False, says=[_why(record, reason)], rows=not_run(record)), {})
-        return found
+        return result(record, Diagnosis(False, says=[_why(record, reason)], rows=not_run(record)), {})
     except Exception as error:
         # A probe failed on what came back, although it has just run on the reference.
         log.warning("%s: a probe failed on an answer", record.exercise, exc_info=True)
-        found = result(record, strange(record, error), {})
-        return found
+        return result(record, strange(record, error), {})
     if not diagnosis.passed and not _ended_early(diagnosis):
-        diagnosis, note = _named(record, diagnosis, note, submission, reference, seed, seconds)
+        diagnosis, note = _named(record, fresh, diagnosis, note, submission, reference, seed, seconds)
     if not diagnosis.conclusive:
         note = "Nothing is known about this answer: it has to be graded again, when the computer is less busy."
-    found = result(record, diagnosis, observed, note=note)
-    return found
+    return result(record, diagnosis, observed, note=note)
 
 
 def _fresh(record: Record, reference: Reference, seed: str | int) -> Record:
@@ -175,6 +171,7 @@ def _ended_early(diagnosis: Diagnosis) -> bool:
 
 def _named(
     record: Record,
+    fresh: Record,
     diagnosis: Diagnosis,
     note: str,
     submission: Watched,
@@ -202,13 +199,13 @@ def _named(
         ), note
     if not known.mistakes:
         return diagnosis, note
-    if known.credit and not _is_mistake(record, known.mistakes, submission, reference, seed, seconds):
+    if known.credit and not _is_mistake(fresh, known.mistakes, submission, reference, seed, seconds):
         known = replace(known, credit=0.0)
     return replace(known, rows=diagnosis.rows), known_note
 
 
 def _is_mistake(
-    record: Record,
+    fresh: Record,
     names: Collection[str],
     submission: Watched,
     reference: Reference,
@@ -216,31 +213,19 @@ def _is_mistake(
     seconds: float,
 ) -> bool:
     """Tell whether an answer makes these mistakes under fresh numbers, too; not if it ends or misbehaves this time."""
-    try:
-        return _shows_mistake(record, names, submission, reference, seed, seconds)
-    except (EndedError, MissingError, MalformedError):
-        return False
-
-
-def _shows_mistake(
-    record: Record,
-    names: Collection[str],
-    submission: Watched,
-    reference: Reference,
-    seed: str | int,
-    seconds: float,
-) -> bool:
-    fresh = _fresh(record, reference, seed)
     expected = fresh.expected()
     wrong = [
         differences(expected, values(_observed(fresh, component, seed)))
-        for component in reference.mistaken(record, names)
+        for component in reference.mistaken(fresh, names)
     ]
-    for parts in dict.fromkeys([(), tuple(record.uses)]):
-        observed, stopped = observe(fresh, submission, seconds, seed, parts)
-        differs = differences(expected, values(observed))
-        if not stopped and any(agree(differs, other) for other in wrong):
-            return True
+    try:
+        for parts in dict.fromkeys([(), tuple(fresh.uses)]):
+            observed, stopped = observe(fresh, submission, seconds, seed, parts)
+            differs = differences(expected, values(observed))
+            if not stopped and any(agree(differs, other) for other in wrong):
+                return True
+    except (EndedError, MissingError, MalformedError):
+        pass
     return False
 
 

@@ -24,5 +24,5 @@ def test_no_point_is_lost_and_nobody_is_looked_at(found, lesson):
     assert locally == officially
 
 
-def test_there_is_more_than_one_notebook_of_a_lesson():
-    assert all(how_many(lesson) > 1 for lesson in LESSONS)
+def test_a_lesson_has_more_than_one_notebook_of_right_answers():
+    assert max(map(how_many, LESSONS)) > 1

@@ -11,9 +11,11 @@ from types import SimpleNamespace
 
 import nbformat
 import pytest
+from graded import officially
 from lessons import REPOSITORY, read
 from nbformat.v4 import new_notebook
 from nbgrader.converters.base import NbGraderException
+from sandboxes import need_bubblewrap
 
 from autograder.calling import local
 from autograder.intake import content
@@ -858,3 +860,20 @@ def test_what_the_grader_may_not_read_is_no_fault_of_the_learner(desk, monkeypat
     monkeypatch.setattr(os, opens, refuse)
     with pytest.raises(UnreachableError, match="cannot be read .Permission denied.; let whoever grades read it"):
         desk.arrival()
+
+
+def test_whatever_tools_and_people_make_of_a_notebook_it_earns_all_points(tmp_path):
+    """Each notebook that comes of one is graded officially; many are the same to the letter, and graded once."""
+    need_bubblewrap()
+    made = {name: (FILE, make()) for name, make in (EDITORS | PLACES | ENCODINGS).items()}
+    made |= {f"as {name}": (name, solved()) for name in NAMES}
+    different = {}
+    for number, (name, (file, written)) in enumerate(made.items()):
+        desk = Desk(tmp_path / str(number))
+        desk.put(file, written)
+        rebuilt = desk.rebuilt()
+        different.setdefault(json.dumps([(cell.cell_type, cell.source) for cell in rebuilt.cells]), (name, rebuilt))
+    notebooks = dict(different.values())
+    full = {name: [exercise.points, False] for name, exercise in LESSON.exercises.items()}
+    assert officially(notebooks, dict.fromkeys(notebooks, PATH.parent)) == dict.fromkeys(notebooks, full)
+    assert 1 < len(notebooks) < len(made)

@@ -48,7 +48,7 @@ def locally(notebooks):
             "IPYTHONDIR": folder,
         }
         done = subprocess.run(
-            [sys.executable, Path(__file__).parent / "locally.py"],
+            [sys.executable, Path(__file__).parent / "honest" / "locally.py"],
             input=json.dumps(sources),
             env=environment,
             capture_output=True,

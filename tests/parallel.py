@@ -15,6 +15,7 @@ LONG = [
     "test_grading_killed",
     "test_scarcity",
     "test_white_team",
+    "test_busy",
     "test_nbgrader",
     "test_notebooks",
     "test_grading",

@@ -32,7 +32,7 @@ class Result:
     note      a remark on how it was judged
     printed   what the learner's code printed and warned meanwhile
     conclusive  False: the check was stopped before anything was known, and is no try
-    flag        why a person should look at the answer, although its points stand; "" if nobody need
+    flag        why a person should look at the answer, and what becomes of its points; "" if nobody need
     """
 
     exercise: str

@@ -98,7 +98,7 @@ def show(graded: Mapping[str, list[Graded]], console: "Console", most: int = 10)
     for exercise, mistake, count in misconceptions(graded)[:most]:
         frequent.add_row(str(count), told(exercise), told(mistake))
     console.print(frequent)
-    flagged = Table("learner", "exercise", "why", title="To be looked at by a person; the points stand")
+    flagged = Table("learner", "exercise", "why", title="To be looked at by a person")
     for learner, checks in graded.items():
         for check in checks:
             if check.flag:

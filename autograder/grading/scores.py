@@ -49,9 +49,9 @@ def read_score(cell: "NotebookNode", most: float, why_not_run: str | None = None
 
 
 class SaveFlags(NbGraderPreprocessor):
-    """Puts answers before a person: nbgrader's own mark, and the reason as a comment. Their points stand meanwhile.
+    """Puts answers before a person: nbgrader's own mark, and the reason as a comment.
 
-    A person who gives points, be it the same, has looked.
+    The points that they have stand meanwhile. A person who gives points, be it the same, has looked.
     """
 
     def preprocess(self, nb: "NotebookNode", resources: dict[str, Any]) -> tuple["NotebookNode", dict[str, Any]]:

@@ -3,13 +3,17 @@
 import json
 from datetime import timedelta
 
+import nbformat
 import pytest
 from nbgrader.api import Gradebook
 from six_learners import EXPECTED, LESSON, Class, handed_in
 from traitlets.config import Config
 
 from autograder.grading import grade
+from autograder.grading.run import UNKNOWN
+from autograder.grading.submissions import GRADED
 from autograder.grading.workers import GIVEN_UP
+from autograder.intake.rebuild import NOTES
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +53,23 @@ def test_a_second_run_grades_only_what_changed(one, first):
     assert "1 graded in" in one.grade("--only", "finn")
     assert one.scores() == EXPECTED
     assert "2 graded in" in one.grade("--again", "--only", "carla", "emma")
+
+
+def test_what_could_not_be_judged_waits_for_a_person_until_the_next_run_judges_it(one, first):
+    def waits():
+        with Gradebook(one.coursedir().db_url, "transformer_taxonomy") as book:
+            return book.find_grade("check_attention_scores", LESSON.name, LESSON.folder, "ben").needs_manual_grade
+
+    grading = grade.Grading(one.folder, "7")
+    submission = grading.submission("ben")
+    notebook = nbformat.read(grading.folder("autograded", "ben") / f"{LESSON.name}.ipynb", 4)
+    del notebook.metadata[NOTES][GRADED]
+    notebook.metadata[NOTES] |= {"unknown": True, "flags": {"check_attention_scores": UNKNOWN}}
+    grading.record(submission, nbformat.writes(notebook))
+    assert grading.graded("ben") is None and waits()
+    assert "1 graded in" in one.grade()
+    assert grading.graded("ben") == submission.digest and not waits()
+    assert one.scores() == EXPECTED
 
 
 def test_limits_due_dates_and_extensions_grade_again_and_where_the_course_lies_does_not(one, first):

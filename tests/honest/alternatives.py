@@ -1,6 +1,7 @@
 """Right answers to all exercises of a lesson in every accepted style, each written with a habit that people have.
 
-`python tests/honest/alternatives.py` tries every answer once, in all lessons, and prints what lost a point.
+`PYTHONPATH=tests python tests/honest/alternatives.py` tries every answer once, in all lessons, and prints what lost a
+point.
 """
 
 import itertools

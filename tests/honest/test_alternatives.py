@@ -1,7 +1,7 @@
 """Every accepted alternative, written with the habits of people, is right locally and officially, in every lesson.
 
 A notebook holds an answer to each exercise of a lesson, each written with another habit. Here one notebook of each
-lesson is tried, `python tests/honest/alternatives.py` tries as many as it takes to see every answer once.
+lesson is tried, and alternatives.py run by itself tries as many as it takes to see every answer once.
 """
 
 import pytest

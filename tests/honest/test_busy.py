@@ -6,11 +6,10 @@ import sys
 
 import pytest
 from alternatives import made
+from busy import processors_busy
 from graded import officially
 from lessons import REPOSITORY, read
 from sandboxes import need_bubblewrap
-
-from autograder.processes import cores
 
 LESSONS = ("scaled_dot_product_attention", "encoder_decoder")  # small ones, and the dearest
 FIRST_CHECKS = """
@@ -33,12 +32,8 @@ print(json.dumps(assemble("solutions").choices))
 
 @pytest.fixture(scope="module", autouse=True)
 def busy():
-    """Every processor has another process that never rests."""
-    burning = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(cores())]
-    yield
-    for process in burning:
-        process.kill()
-        process.wait()
+    with processors_busy(1):
+        yield
 
 
 def said(*command):

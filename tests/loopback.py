@@ -25,9 +25,14 @@ class Loopback:
     def ask(self, content, buffers):
         self.asked.append((content, buffers))
         sent = json.loads(json.dumps(content))
-        answer, given = inside.answer(self.names, sent, [memoryview(buffer) for buffer in buffers])
-        content, buffers = self.forged(answer, given)
-        return json.loads(json.dumps(content)), [memoryview(buffer) for buffer in buffers]
+        answers, given = inside.answers(self.names, sent, [memoryview(buffer) for buffer in buffers])
+        forged, rest = [], []
+        for one in answers["answers"]:
+            own, given = given[: one["buffers"]], given[one["buffers"] :]
+            one, own = self.forged(one, own)
+            forged.append(one | {"buffers": len(own)} if isinstance(one, dict) else one)
+            rest += own
+        return json.loads(json.dumps({"answers": forged})), [memoryview(buffer) for buffer in rest]
 
 
 def remote(names, **options):

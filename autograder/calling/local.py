@@ -10,7 +10,7 @@ import linecache
 import sys
 import traceback
 import weakref
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
@@ -121,6 +121,9 @@ class Source(Protocol):
     def limit(self, seconds: float) -> AbstractContextManager[object]:
         """Let the code compute for so many seconds in all calls of a block, and raise `TimeUp` if it takes more."""
 
+    def expect(self, requests: Iterable[Request]) -> None:
+        """Say which calls will be made next, in this order, where that makes them faster."""
+
     def call(self, request: Request) -> Reply:
         """Call a component and return its `Reply`."""
 
@@ -145,6 +148,9 @@ class Here:
             yield limit
         finally:
             self._limit = nullcontext()
+
+    def expect(self, requests: Iterable[Request]) -> None:
+        """Do nothing: a call costs nothing but itself here."""
 
     def call(self, request: Request) -> Reply:
         """Call a component and return its `Reply`. Raises nothing that the component raises."""

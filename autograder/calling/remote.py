@@ -1,8 +1,14 @@
-"""Components that live in a learner's kernel: each call is a message to that kernel, and its answer another one."""
+"""Components that live in a learner's kernel: calls go there in a message, and their answers come back in another one.
 
+A message takes longer than most calls do. So whoever knows beforehand which calls will be made says so, and they all
+go in one. If another one is made after all, it is asked by itself.
+"""
+
+import collections
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from queue import Empty
 from time import monotonic
 from typing import Any, NoReturn
@@ -103,6 +109,22 @@ class Channel:
         raise EndedError(reason)
 
 
+@dataclass
+class _Answer:
+    """What came back of one call, read only when somebody makes this call.
+
+    call     as it was sent: (JSON, buffers)
+    content  of the answer, as it came
+    buffers  of its tensors
+    took     seconds by the clock that the message took which it came with
+    """
+
+    call: tuple[dict[str, Any], list[bytes]]
+    content: object
+    buffers: Sequence[wire.Buffer]
+    took: float
+
+
 class Remote:
     """A submission in a kernel that is not trusted.
 
@@ -116,6 +138,13 @@ class Remote:
         self.connect, self.deadline, self.printed = connect, deadline, ""
         self._left, self._wall_left = 0.0, 0.0
         self._numbers = 0
+        self._expected: list[tuple[dict[str, Any], list[bytes]]] = []
+        self._answers: collections.deque[_Answer] = collections.deque()
+
+    def expect(self, requests: Iterable[Request]) -> None:
+        """Say which calls will be made next, in this order; they are sent with the first of them."""
+        self._expected = [wire.pack(request) for request in requests]
+        self._answers.clear()
 
     @contextmanager
     def limit(self, seconds: float) -> Iterator[None]:
@@ -127,6 +156,7 @@ class Remote:
         left = self.deadline - monotonic()
         self._left, self._wall_left, self._numbers = seconds, min(max(left, seconds), limit.PATIENCE * seconds), 0
         self._seconds, self._computed = seconds, 0.0
+        self._answers.clear()
         yield
 
     def call(self, request: Request) -> Reply:
@@ -136,16 +166,11 @@ class Remote:
         """
         if self._left <= 0 or self._wall_left <= 0:
             raise TimeUp(burned=self._left <= 0)
-        about, buffers = wire.pack(request)
-        asked = {"request": about, "seconds": self._left, "wall": self._wall_left}
-        channel, begun = self.connect(), monotonic()
-        computed = channel.computed()
-        content, sent = channel.ask(asked, buffers)
-        took = monotonic() - begun
-        self._wall_left -= took
-        self._computed += channel.computed() - computed
-        if self._computed > LIE * self._seconds:
-            raise TimeUp
+        call = wire.pack(request)
+        if not self._answers or self._answers[0].call != call:
+            self._ask(call)
+        answer = self._answers.popleft()
+        content = answer.content
         if not isinstance(content, dict):
             raise wire.MalformedError("an answer that is not a dictionary")
         printed = content.get("printed")
@@ -157,12 +182,40 @@ class Remote:
             raise TimeUp(burned=content.get("burned") is not False)
         spent = content.get("spent")
         if isinstance(spent, float):
-            self._left -= min(max(spent, 0.0), took)
+            self._left -= min(max(spent, 0.0), answer.took)
         if "failed" in content:
             kind, _, message = str(content["failed"])[: wire.MOST_TEXT].partition(": ")
             given = describe((request.build or {}) | request.arguments)
             return Reply(given=given, fault=Fault(kind[:80], message))
-        return self._counted(wire.unpack_reply(content.get("reply"), sent, request))
+        return self._counted(wire.unpack_reply(content.get("reply"), answer.buffers, request))
+
+    def _ask(self, call: tuple[dict[str, Any], list[bytes]]) -> None:
+        """Make a call in the kernel, and those that are expected after it."""
+        calls = self._expected if self._expected[:1] == [call] else [call]
+        asked = {
+            "calls": [{"request": about, "buffers": len(buffers)} for about, buffers in calls],
+            "seconds": self._left,
+            "wall": self._wall_left,
+        }
+        self._answers.clear()
+        channel, begun = self.connect(), monotonic()
+        computed = channel.computed()
+        content, buffers = channel.ask(asked, [buffer for _, own in calls for buffer in own])
+        took = monotonic() - begun
+        self._wall_left -= took
+        self._computed += channel.computed() - computed
+        if self._computed > LIE * self._seconds:
+            raise TimeUp
+        answers = content.get("answers") if isinstance(content, dict) else None
+        if not isinstance(answers, list) or not 0 < len(answers) <= len(calls):
+            raise wire.MalformedError("another number of answers than there are calls")
+        for one, about in zip(calls, answers, strict=False):
+            count = about.get("buffers") if isinstance(about, dict) else 0
+            if type(count) is not int or not 0 <= count <= len(buffers):
+                raise wire.MalformedError("an answer without its data")
+            own, buffers = buffers[:count], buffers[count:]
+            self._answers.append(_Answer(one, about, own, took))
+        self._expected = calls[len(answers) :]
 
     def _counted(self, reply: Reply) -> Reply:
         self._numbers += sum(tensor.numel() for tensor in _tensors(reply))

@@ -75,11 +75,18 @@ class Watched:
                 type(value).report is not Stub.report for value in request.arguments.values() if isinstance(value, Stub)
             )
         )
-        reply = self.submission.call(replace(request, forbidden=tuple({*request.forbidden, *self.forbidden})))
+        reply = self.submission.call(self._asked(request))
         parts = tuple(request.parts)
         self._used.update((name, parts) for name in reply.used)
         self._changed.update((name, parts) for name in reply.changed)
         return replace(reply, used=tuple(name for name in reply.used if name in request.forbidden))
+
+    def expect(self, requests: Iterable[Request]) -> None:
+        """Say which calls will be made next, in this order."""
+        self.submission.expect(map(self._asked, requests))
+
+    def _asked(self, request: Request) -> Request:
+        return replace(request, forbidden=tuple(sorted({*request.forbidden, *self.forbidden})))
 
     def keep_only(self, parts: Iterable[str]) -> None:
         """Forget what was used and changed in calls with other helpers than these."""

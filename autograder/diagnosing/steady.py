@@ -237,12 +237,14 @@ def draw(
     answers: Sequence[Answer],
     ways: Mapping[str, type[Here]] | None = None,
     most: int = 8,
+    source: type[Here] = Here,
 ) -> tuple[int, dict[str, probes.Observations], dict[str, Jump]]:
     """Draw the numbers of a probe until no observation hangs on rounding.
 
     answers  the `Answer`s that are observed; the first is the reference
     ways     {what changes: source of components}, instead of each answer's own
     most     how many draws are tried
+    source   of the components, where nothing is changed
     Returns (which draw, {name of an answer: its Observations}, {name of an answer: its Jump}) of the first draw that is
     steady for all, or else the one that is for most. It lacks the answers after a firm one that jumps.
     """
@@ -251,10 +253,10 @@ def draw(
         seen: dict[str, probes.Observations] = {}
         jumps: dict[str, Jump] = {}
         for answer in answers:
-            plain = seen[answer.name] = observe(lesson, exercise, probe, seed, number, answer)
+            plain = seen[answer.name] = observe(lesson, exercise, probe, seed, number, answer, source)
             changed = {
-                how: observe(lesson, exercise, probe, seed, number, answer, source).values
-                for how, source in (answer.otherwise if ways is None else ways).items()
+                how: observe(lesson, exercise, probe, seed, number, answer, other).values
+                for how, other in (answer.otherwise if ways is None else ways).items()
             }
             if found := jump(probe, answer.name, seen[answers[0].name].values, plain.values, changed):
                 jumps[answer.name] = found

@@ -6,17 +6,18 @@ name of a mistake still comes from the record: it earns nothing by itself, and w
 points, it must also be that mistake under the fresh numbers.
 """
 
+import collections
 import contextlib
 import functools
 import logging
 import warnings
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from .. import mistakes, probes
-from ..calling.local import Here
+from ..calling.local import Here, Reply, Request
 from ..calling.remote import EndedError, MissingError, Remote
 from ..calling.watched import Watched, own
 from ..calling.wire import MalformedError
@@ -24,12 +25,13 @@ from ..checking.check import result
 from ..checking.result import Result
 from ..diagnosing import records, steady
 from ..diagnosing.comparison import agree, differences, values
-from ..diagnosing.diagnosis import Diagnosis, diagnose
+from ..diagnosing.diagnosis import Diagnosis, Stopped, diagnose
 from ..diagnosing.examine import SECONDS, not_run, observe, settle, strange
 from ..diagnosing.records import Record
 from ..notebooks.definitions import load
 
 log = logging.getLogger(__name__)
+KEPT = 200  # visits that are kept: the fresh and the recorded one of about sixty exercises
 
 
 class Reference:
@@ -42,6 +44,7 @@ class Reference:
         self.folder = Path(solutions)
         self._module = functools.cache(lambda lesson: load(self.folder / f"{lesson}.py"))
         self._catalogue = functools.cache(lambda lesson: mistakes.read(self.folder / "mistakes" / f"{lesson}.py"))
+        self._visits: collections.OrderedDict[Hashable, Visit] = collections.OrderedDict()
 
     def component(self, record: Record) -> Any:
         """Return the right component of an exercise. Raises FileNotFoundError where its lesson's text is missing."""
@@ -57,6 +60,49 @@ class Reference:
         catalogue = self._catalogue(record.lesson)
         wrong = [*catalogue.singles(record.exercise), *(catalogue.pairs(record.exercise) if len(names) > 1 else ())]
         return [one.call for one in wrong if set(one.mistakes) == set(names)]
+
+    def fresh(self, record: Record, seed: str | int) -> "Visit":
+        """Return the `Visit` with these numbers, compared with what the reference shows for them.
+
+        The reference is asked once, however many answers are judged with the same numbers. Numbers with a near tie are
+        drawn again: which side it falls on depends on the processor, and costs nobody points.
+        """
+        return self._kept((record.exercise, seed), lambda: _fresh(record, self.component(record), seed))
+
+    def recorded(self, record: Record) -> "Visit":
+        """Return the `Visit` with the recorded numbers, which names mistakes."""
+        return self._kept(
+            (record.exercise, records.SEED, "recorded"), lambda: _recorded(record, self.component(record))
+        )
+
+    def _kept(self, key: Hashable, make: Callable[[], "Visit"]) -> "Visit":
+        if key not in self._visits:
+            self._visits[key] = make()
+            if len(self._visits) > KEPT:
+                self._visits.popitem(last=False)
+        return self._visits[key]
+
+
+@dataclass(frozen=True)
+class Visit:
+    """What a component is asked in one go, and what is expected of it.
+
+    record    the `Record` with which it is compared
+    seed      of the numbers
+    requests  the calls that the probes made on the reference
+    """
+
+    record: Record
+    seed: str | int
+    requests: tuple[Request, ...]
+
+    def pay(self, submission: Watched, seconds: float, parts: tuple[str, ...]) -> tuple[probes.Observed, Stopped]:
+        """Run the probes on a submission, and return what `observe` returns.
+
+        parts  components that are replaced by right ones
+        """
+        submission.expect(replace(request, parts=parts) for request in self.requests)
+        return observe(self.record, submission, seconds, self.seed, parts)
 
 
 def judge(
@@ -82,9 +128,16 @@ def judge(
 
 
 def _judge(record: Record, submission: Watched, reference: Reference, seed: str | int, seconds: float) -> Result:
-    fresh = _fresh(record, reference, seed)
+    fresh = reference.fresh(record, seed)
+    seen: list[probes.Observed] = []
+
+    def probe(parts: tuple[str, ...]) -> tuple[Diagnosis, probes.Observed]:
+        diagnosis, observed = _probe(fresh, submission, reference, seconds, parts)
+        if not _ended_early(diagnosis):
+            seen.append(observed)
+        return diagnosis, observed
+
     try:
-        probe = functools.partial(_probe, record, fresh, submission, reference, seed, seconds)
         diagnosis, observed, note = settle(record, probe, submission)
     except (EndedError, MissingError, MalformedError) as reason:
         return result(record, Diagnosis(False, says=[_why(record, reason)], rows=not_run(record)), {})
@@ -93,26 +146,26 @@ def _judge(record: Record, submission: Watched, reference: Reference, seed: str 
         log.warning("%s: a probe failed on an answer", record.exercise, exc_info=True)
         return result(record, strange(record, error), {})
     if not diagnosis.passed and not _ended_early(diagnosis):
-        diagnosis, note = _named(record, fresh, diagnosis, note, submission, reference, seed, seconds)
+        diagnosis, note = _named(record, fresh, seen, diagnosis, note, submission, reference, seconds)
     if not diagnosis.conclusive:
         note = "Nothing is known about this answer: it has to be graded again, when the computer is less busy."
     return result(record, diagnosis, observed, note=note)
 
 
-def _fresh(record: Record, reference: Reference, seed: str | int) -> Record:
-    """Return the record with what the reference shows for fresh numbers, and without anything recorded.
-
-    Numbers with a near tie are drawn again: which side it falls on depends on the processor, and costs nobody points.
-    """
-    answers = [steady.Answer("the reference", reference.component(record), right=True)]
+def _fresh(record: Record, component: Callable[..., Any], seed: str | int) -> Visit:
+    answers = [steady.Answer("the reference", component, right=True)]
     draws: dict[str, int] = {}
     right: dict[str, probes.Observations] = {}
+    asked: dict[str, list[Request]] = {}
     with _quiet():
         for probe in probes.probes_of(record.lesson, record.exercise):
             ways = steady.CHEAP if probe.chooses else {}
-            draws[probe.name], seen, _ = steady.draw(record.lesson, record.exercise, probe.name, seed, answers, ways)
+            asked[probe.name] = []
+            draws[probe.name], seen, _ = steady.draw(
+                record.lesson, record.exercise, probe.name, seed, answers, ways, source=_noting(asked[probe.name])
+            )
             right[probe.name] = seen[answers[0].name]
-    return replace(
+    fresh = replace(
         record,
         draws=draws,
         accepted=[],
@@ -122,6 +175,29 @@ def _fresh(record: Record, reference: Reference, seed: str | int) -> Record:
         },
         given={probe: seen.given for probe, seen in right.items()},
     )
+    return Visit(fresh, seed, tuple(request for name, _ in record.probes for request in asked[name]))
+
+
+def _recorded(record: Record, component: Callable[..., Any]) -> Visit:
+    asked: list[Request] = []
+    with _quiet():
+        observe(record, _noting(asked)({record.exercise: component}), SECONDS, records.SEED)
+    return Visit(record, records.SEED, tuple(asked))
+
+
+def _noting(asked: list[Request]) -> type[Here]:
+    """Return a source of components that keeps the calls made of the last one that was made of it."""
+
+    class Noting(Here):
+        def __init__(self, components: Mapping[str, Callable[..., Any]]) -> None:
+            super().__init__(components)
+            asked.clear()
+
+        def call(self, request: Request) -> Reply:
+            asked.append(request)
+            return super().call(request)
+
+    return Noting
 
 
 def _observed(record: Record, component: Callable[..., Any], seed: str | int) -> probes.Observed:
@@ -139,29 +215,24 @@ def _quiet() -> Iterator[None]:
 
 
 def _probe(
-    record: Record,
-    fresh: Record,
-    submission: Watched,
-    reference: Reference,
-    seed: str | int,
-    seconds: float,
-    parts: tuple[str, ...],
+    fresh: Visit, submission: Watched, reference: Reference, seconds: float, parts: tuple[str, ...]
 ) -> tuple[Diagnosis, probes.Observed]:
+    record = fresh.record
     try:
-        observed, stopped = observe(fresh, submission, seconds, seed, parts)
+        observed, stopped = fresh.pay(submission, seconds, parts)
     except (EndedError, MalformedError) as reason:
         if not record.uses or parts:
             raise
         # Another exercise's component, which this one calls, may be what ended the process.
         return Diagnosis(False, says=[str(reason)], rows=not_run(record)), {}
-    diagnosis = diagnose(fresh, observed, stopped)
-    if not diagnosis.passed and not stopped and record.accepted:
-        expected = fresh.expected()
+    diagnosis = diagnose(record, observed, stopped)
+    if not diagnosis.passed and not stopped:
+        expected = record.expected()
         differs = differences(expected, values(observed))
         for component in reference.accepted(record):
-            other = differences(expected, values(_observed(fresh, component, seed)))
+            other = differences(expected, values(_observed(record, component, fresh.seed)))
             if agree(differs, other):
-                return diagnose(replace(fresh, accepted=[other]), observed), observed
+                return diagnose(replace(record, accepted=[other]), observed), observed
     return diagnosis, observed
 
 
@@ -171,18 +242,21 @@ def _ended_early(diagnosis: Diagnosis) -> bool:
 
 def _named(
     record: Record,
-    fresh: Record,
+    fresh: Visit,
+    seen: Collection[probes.Observed],
     diagnosis: Diagnosis,
     note: str,
     submission: Watched,
     reference: Reference,
-    seed: str | int,
     seconds: float,
 ) -> tuple[Diagnosis, str]:
-    """Return the diagnosis with the name of the mistake, if it is a known one, and the note on how it was judged."""
+    """Return the diagnosis with the name of the mistake, if it is a known one, and the note on how it was judged.
+
+    seen  what the answer showed for fresh numbers, alone and with right helpers
+    """
 
     def recorded(parts: tuple[str, ...]) -> tuple[Diagnosis, probes.Observed]:
-        observed, stopped = observe(record, submission, seconds, records.SEED, parts)
+        observed, stopped = reference.recorded(record).pay(submission, seconds, parts)
         return diagnose(record, observed, stopped), observed
 
     try:
@@ -199,34 +273,19 @@ def _named(
         ), note
     if not known.mistakes:
         return diagnosis, note
-    if known.credit and not _is_mistake(fresh, known.mistakes, submission, reference, seed, seconds):
+    if known.credit and not _is_mistake(fresh, known.mistakes, seen, reference):
         known = replace(known, credit=0.0)
     return replace(known, rows=diagnosis.rows), known_note
 
 
-def _is_mistake(
-    fresh: Record,
-    names: Collection[str],
-    submission: Watched,
-    reference: Reference,
-    seed: str | int,
-    seconds: float,
-) -> bool:
-    """Tell whether an answer makes these mistakes under fresh numbers, too; not if it ends or misbehaves this time."""
-    expected = fresh.expected()
+def _is_mistake(fresh: Visit, names: Collection[str], seen: Collection[probes.Observed], reference: Reference) -> bool:
+    """Tell whether what an answer showed for fresh numbers is what these mistakes show."""
+    expected = fresh.record.expected()
     wrong = [
-        differences(expected, values(_observed(fresh, component, seed)))
-        for component in reference.mistaken(fresh, names)
+        differences(expected, values(_observed(fresh.record, component, fresh.seed)))
+        for component in reference.mistaken(fresh.record, names)
     ]
-    try:
-        for parts in dict.fromkeys([(), tuple(fresh.uses)]):
-            observed, stopped = observe(fresh, submission, seconds, seed, parts)
-            differs = differences(expected, values(observed))
-            if not stopped and any(agree(differs, other) for other in wrong):
-                return True
-    except (EndedError, MissingError, MalformedError):
-        pass
-    return False
+    return any(agree(differences(expected, values(observed)), other) for observed in seen for other in wrong)
 
 
 def _why(record: Record, reason: Exception) -> str:

@@ -52,10 +52,10 @@ def test_the_box_that_an_exercise_asks_for_is_closed_while_it_is_judged(name):
     box = getattr(parts, name)
     used = (lambda *given: box()) if isinstance(box, type) else lambda *given: box(*given)
     about, buffers = wire.pack(Request(name, {}))
-    said, _ = inside.answer({name: used}, {"request": about, "seconds": 10, "wall": 60}, buffers)
+    said, _ = inside.answer({name: used}, about, buffers, seconds=10, wall=60)
     assert "write it yourself" in said["reply"]["fault"]["message"]
     about, buffers = wire.pack(Request("other", {}))
-    said, _ = inside.answer({"other": used}, {"request": about, "seconds": 10, "wall": 60}, buffers)
+    said, _ = inside.answer({"other": used}, about, buffers, seconds=10, wall=60)
     assert "write it yourself" not in (said["reply"]["fault"] or {"message": ""})["message"]
 
 

@@ -12,9 +12,9 @@ import torch
 from lessons import EXERCISES, REPOSITORY, alternatives, catalogue, read, reference
 from loopback import Loopback, remote
 
-from autograder.calling import wire
+from autograder.calling import inside, wire
 from autograder.calling.limit import TimeUp
-from autograder.calling.local import Fault, Reply
+from autograder.calling.local import Fault, Reply, Request
 from autograder.calling.remote import EndedError, Remote
 from autograder.calling.watched import Own, closed_boxes
 from autograder.checking.check import examine
@@ -172,11 +172,12 @@ def test_what_differs_as_an_accepted_alternative_does_is_right():
 
 
 def test_numbers_that_are_drawn_again_are_so_for_everyone_who_is_asked(monkeypatch):
-    def second(lesson, exercise, probe, seed, answers, ways):
+    def second(lesson, exercise, probe, seed, answers, ways, source):
         return 1, {one.name: steady.observe(lesson, exercise, probe, seed, 1, one) for one in answers}, {}
 
     monkeypatch.setattr(steady, "draw", second)
-    assert judged("attention_scores", remote({"attention_scores": reference(SEVEN).attention_scores})).passed
+    right = {"attention_scores": reference(SEVEN).attention_scores}
+    assert judged("attention_scores", remote(right), "a seed that was not drawn before").passed
     test_what_differs_as_an_accepted_alternative_does_is_right()
 
 
@@ -278,7 +279,7 @@ def ends(names, when, error=None):
 
 def test_a_helper_that_ends_the_process_costs_an_answer_nothing():
     names = learners(ATTENDS.replace("SCALED", "query = query * query.shape[-1] ** -0.5"))
-    _, submission = ends(names, lambda content, asked: content["request"]["parts"] == {"tuple": []})
+    _, submission = ends(names, lambda content, asked: content["calls"][0]["request"]["parts"] == {"tuple": []})
     result = judged("scaled_dot_product_attention", submission)
     assert result.passed and "Judged with right versions of attention_scores and attention_weights" in result.note
     _, submission = ends(names, lambda content, asked: True)
@@ -293,18 +294,81 @@ def test_a_process_that_ends_while_a_mistake_is_named_leaves_what_was_found_befo
         return query @ key.transpose(-2, -1)
 
     channel, submission = ends({"attention_scores": in_place}, lambda content, asked: False)
-    assert judged("attention_scores", submission).earned == 1
-    once = len(channel.asked) // 3  # with fresh numbers, with the recorded ones, and with the fresh ones once more
-    asked = [(content["request"], buffers) for content, buffers in channel.asked]
-    assert asked[2 * once :] == asked[:once] != asked[once : 2 * once]
-    for asks, mistakes in ((once + 1, ()), (2 * once + 1, ("arguments_changed_in_place",))):
-        _, submission = ends({"attention_scores": in_place}, lambda content, asked, asks=asks: asked >= asks)
+    honest = judged("attention_scores", submission)
+    assert (honest.mistakes, honest.earned) == (("arguments_changed_in_place",), 1)
+    fresh, recorded = channel.asked  # one visit with fresh numbers, and one with the recorded ones
+    assert len(fresh[0]["calls"]) == len(recorded[0]["calls"]) > 5 and fresh[1] != recorded[1]
+    for error in (EndedError("The process is gone."), TimeUp()):
+        _, submission = ends({"attention_scores": in_place}, lambda content, asked: asked == 1, error)
         result = judged("attention_scores", submission)
-        assert (result.mistakes, result.earned, result.passed) == (mistakes, 0, False)
+        assert (result.mistakes, result.earned, result.passed) == ((), 0, False)
         assert "The process is gone." not in result.says
         assert "differs" in {state for _, state in result.rows}
-    _, submission = ends({"attention_scores": in_place}, lambda content, asked: asked == 2 * once - 1, TimeUp())
-    assert judged("attention_scores", submission).mistakes == (), "not all of the mistake was seen"
+
+
+def test_all_calls_of_a_check_go_in_one_message_and_those_after_it_by_themselves():
+    """Also where an answer gets other arguments than the reference: then each is asked when it is there."""
+    channel = Loopback({"attention_scores": reference(SEVEN).attention_scores})
+    submission = Remote(lambda: channel)
+    first, other, last = (Request("attention_scores", {"query": x, "key": x}) for x in torch.randn(3, 2, 5))
+    with submission.limit(SECONDS):
+        submission.expect([first, last])
+        replies = [submission.call(one) for one in (first, other, last, last)]
+    assert [len(content["calls"]) for content, _ in channel.asked] == [2, 1, 1, 1]
+    for reply, one in zip(replies, (first, other, last, last), strict=True):
+        assert torch.equal(reply.output, reference(SEVEN).attention_scores(*one.arguments.values()))
+
+
+def test_calls_whose_answers_would_be_too_large_together_are_asked_in_turn(monkeypatch):
+    channel = Loopback({"attention_scores": reference(SEVEN).attention_scores})
+    submission = Remote(lambda: channel)
+    requests = [Request("attention_scores", {"query": x, "key": x}) for x in torch.randn(5, 30, 5)]
+    monkeypatch.setattr(inside, "MOST_SENT", 2 * 30 * 30 * 4 - 1)
+    with submission.limit(SECONDS):
+        submission.expect(requests)
+        replies = [submission.call(one) for one in requests]
+    assert [len(content["calls"]) for content, _ in channel.asked] == [5, 3, 1]
+    assert [reply.output.shape for reply in replies] == 5 * [(30, 30)]
+
+
+def test_nothing_is_asked_of_a_component_after_it_was_missing_or_unsolved():
+    calls = []
+
+    def unsolved(query, key):
+        calls.append(query)
+        raise NotImplementedError
+
+    channel = Loopback({"attention_scores": unsolved})
+    assert judged("attention_scores", Remote(lambda: channel)).unsolved
+    assert len(calls) == len(channel.asked) == 1
+    channel = Loopback({})
+    judged("attention_scores", Remote(lambda: channel))
+    assert len(channel.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        {},
+        {"answers": None},
+        {"answers": []},
+        {"answers": [{"buffers": 0}] * 99},
+        {"answers": [{"buffers": -1}]},
+        {"answers": [{"buffers": 2}]},
+        {"answers": [{"reply": {}}]},
+        {"answers": [None]},
+    ],
+    ids=str,
+)
+def test_a_message_that_holds_no_answers_earns_nothing_and_says_so(content):
+    class Forged(Loopback):
+        def ask(self, asked, buffers):
+            return content, [memoryview(b"one")]
+
+    channel = Forged({})
+    result = judged("attention_scores", Remote(lambda: channel))
+    assert result.earned == 0 and not result.passed and "invalid reply" in result.says[0]
 
 
 def test_an_answer_on_which_a_probe_fails_earns_nothing_and_is_told_why():

@@ -516,8 +516,8 @@ if __name__ == "__main__":
 
 # %% [markdown]
 r"""
-The next cell trains your model: 450 steps with 128 dates each, which takes half a minute to a minute on two cores, with a
-bar that shows how far it is. The trained model is kept until you run this cell again; do so if you change the model.
+The next cell trains your model: 450 steps with 64 dates each, which takes about half a minute, with a bar that shows how
+far it is. The trained model is kept until you run this cell again; do so if you change the model.
 """
 
 # %% demo trained
@@ -542,7 +542,7 @@ if __name__ == "__main__":
                 norm_first=True,
             )
             done = training.train(
-                model, data.date_batches(known, batch_size=128), date_loss, steps=450, learning_rate=3e-3, title="dates"
+                model, data.date_batches(known, batch_size=64), date_loss, steps=450, learning_rate=3e-3, title="dates"
             )
             trained.append((model, done.losses))
         return trained[0]

@@ -51,7 +51,7 @@ class Host:
         warm_from_now_on()
         self.token = f"secret-{secrets.token_hex(8)}"
         self.server = socket.create_server(("127.0.0.1", 0))
-        self.server.settimeout(0.2)
+        self.server.settimeout(0.01)  # who had connected waits already
         self.places = {
             name: folder / place
             for name, place in {

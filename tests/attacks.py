@@ -206,7 +206,12 @@ local._Functions.__torch_function__ = lambda self, f, types, args=(), kwargs=Non
 local._Memory.__torch_dispatch__ = lambda self, f, types, args=(), kwargs=None: f(*args, **(kwargs or {}))
 print('DID')
 """,
-        gone_silent="from autograder.calling import inside\ninside.CALL = 'x'\nimport time\ninside.answer = lambda *a: time.sleep(99)\nprint('DID')",
+    ),
+    Attack(
+        "judge's helper replaced",
+        "gone_silent",
+        "from autograder.calling import inside\ninside.CALL = 'x'\nimport time\ninside.answer = lambda *a: time.sleep(99)\nprint('DID')",
+        {"attention_scores": UNSCALED},  # a single answer, as each is waited for as long as an answer may take
     ),
     *own(
         "interpreter",

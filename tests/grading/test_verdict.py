@@ -38,8 +38,8 @@ def outcome(result):
 @pytest.mark.parametrize(("lesson", "exercise"), EXERCISES)
 def test_every_right_answer_is_right_for_numbers_that_nobody_has_seen(lesson, exercise):
     right = [("reference", getattr(reference(lesson), exercise)), *alternatives(lesson).of(exercise)]
-    for number, (style, component) in enumerate(right):
-        for seed in (f"first {number}", f"second {number}"):
+    for style, component in right:
+        for seed in ("first", "second"):
             result = judged(exercise, remote({exercise: component}), seed)
             assert outcome(result) == (True, records.read(exercise).points, set(), False), (style, seed, result)
 
@@ -49,7 +49,7 @@ def test_a_wrong_answer_gets_the_result_of_the_check_in_the_notebook(lesson, exe
     record = records.read(exercise)
     for wrong in catalogue(lesson).singles(exercise)[::13]:
         local = examine(record, {exercise: wrong.call}, SECONDS)
-        official = judged(exercise, remote({exercise: wrong.call}), str(wrong.mistakes))
+        official = judged(exercise, remote({exercise: wrong.call}))
         assert outcome(official) == outcome(local), wrong.mistakes
         assert official.says == local.says
 

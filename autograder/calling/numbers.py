@@ -7,6 +7,7 @@ import torch
 # The same numbers are asked for again and again, for one answer after the other, and drawing them takes longer than
 # most calls do: so tensors are kept, by the place in the stream where they begin.
 KEPT = 10_000
+GROWTH = 0.4  # how often there is a gap between two sizes that are neighbours usually
 _kept: dict[tuple[object, ...], torch.Tensor] = {}
 
 
@@ -25,6 +26,8 @@ class Numbers:
         self._random, self._made = random.Random(self._seed), 0
         self._given = 0  # of the numbers of the stream; what was given as a kept tensor is made when others follow
         self._usual = usual
+        self._sizes: list[int] = [0, 1]  # what each usual size of an axis is here
+        self._growth = random.Random(f"{self._seed}, sizes")
 
     def _next(self) -> float:
         """Return the next number of the stream, from 0 to below 1."""
@@ -36,12 +39,26 @@ class Numbers:
         return self._random.random()
 
     def size(self, usual: int, least: int, most: int) -> int:
-        """Return a size for arguments that are no tensors: the usual one, or one from `least` to `most`.
+        """Return a size: the usual one, or in official grading one from `least` to `most`.
 
         A component that takes nothing but sizes gives the same for the same ones. If official grading always asked
         for the usual ones, a list of what it expects would be an answer.
         """
         return usual if self._usual else least + int(self._next() * (most - least + 1))
+
+    def axis(self, usual: int) -> int:
+        """Return the size of an axis: the usual one, or in official grading another one near it.
+
+        Sizes that differ still differ, in the same order, and equal ones stay equal; 0 and 1 stay what they are. So
+        what the usual sizes were chosen for holds for the others, too.
+        """
+        while len(self._sizes) <= usual:
+            self._sizes.append(self._sizes[-1] + 1 + (not self._usual and self._growth.random() < GROWTH))
+        return self._sizes[usual]
+
+    def axes(self, *usual: int) -> tuple[int, ...]:
+        """Return the sizes of several axes, each as `axis` does."""
+        return tuple(map(self.axis, usual))
 
     def tensor(
         self, *shape: int, low: float = -2.0, high: float = 2.0, dtype: torch.dtype = torch.float32

@@ -22,7 +22,7 @@ from .see import (
     see_stack,
     unchanged,
 )
-from .weights import DECODER, FORMS, doubled, layer
+from .weights import DECODER, FORMS, anew, doubled, layer
 from .weights import stack as stack_of
 
 SIZES: dict[str, Any] = dict(embed_dim=10, num_heads=2, ff_dim=11)
@@ -105,6 +105,12 @@ def source(numbers: Numbers, keys: int = KEYS) -> torch.Tensor:
     return numbers.tensor(BATCH, keys, 10)
 
 
+def both(numbers: Numbers, build: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return a target and a source, with sizes as `Numbers.axis` gives them."""
+    (batch, queries, keys), width = numbers.axes(BATCH, QUERIES, KEYS), build["embed_dim"]
+    return numbers.tensor(batch, queries, width), numbers.tensor(batch, keys, width)
+
+
 def causal(queries: int = QUERIES) -> torch.Tensor:
     return torch.ones(queries, queries, dtype=torch.bool).tril()
 
@@ -134,14 +140,16 @@ def decoder_layer_keeps_the_residual_path(component: Component, numbers: Numbers
 
 @probe("DecoderLayer", "post-norm: self-attention, cross-attention, feed-forward, each added and normalised")
 def decoder_layer_in_post_norm_form(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights = layer(numbers, **DECODER, **SIZES)
-    see_all(seen, component(x=target(numbers), memory=source(numbers), build=SIZES, weights=weights), *NAMES)
+    build = anew(numbers, SIZES, "embed_dim", "ff_dim")
+    weights, (x, memory) = layer(numbers, **DECODER, **build), both(numbers, build)
+    see_all(seen, component(x=x, memory=memory, build=build, weights=weights), *NAMES)
 
 
 @probe("DecoderLayer", "pre-norm: each sublayer gets its input normalised, but the memory unchanged")
 def decoder_layer_in_pre_norm_form(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights, build = layer(numbers, **DECODER, **SIZES), SIZES | dict(norm_first=True)
-    see_all(seen, component(x=target(numbers), memory=source(numbers), build=build, weights=weights), *NAMES)
+    build = anew(numbers, SIZES, "embed_dim", "ff_dim")
+    weights, (x, memory) = layer(numbers, **DECODER, **build), both(numbers, build)
+    see_all(seen, component(x=x, memory=memory, build=build | dict(norm_first=True), weights=weights), *NAMES)
 
 
 @probe("DecoderLayer", "the target may be as long as the source")
@@ -280,9 +288,11 @@ def decoder_layer_changes_nothing(component: Component, numbers: Numbers, seen: 
 # Decoder
 
 
-def stack(numbers: Numbers, num_layers: int, norm_first: bool = False) -> dict[str, torch.Tensor]:
+def stack(
+    numbers: Numbers, num_layers: int, norm_first: bool = False, sizes: dict[str, Any] = SIZES
+) -> dict[str, torch.Tensor]:
     """Return the weights of a stack of decoder layers."""
-    return stack_of(numbers, num_layers, norm_first, **DECODER, **SIZES)
+    return stack_of(numbers, num_layers, norm_first, **DECODER, **sizes)
 
 
 @probe("Decoder", "it has as many layers as asked for, each with parameters of its own, and a final norm if pre-norm")
@@ -301,15 +311,18 @@ def decoder_has_its_parameters(component: Component, numbers: Numbers, seen: Obs
 
 @probe("Decoder", "post-norm: each layer works on the output of the one before it, and on the memory")
 def decoder_in_post_norm_form(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights = stack(numbers, 3)
-    reply = component(x=target(numbers), memory=source(numbers), build=SIZES | dict(num_layers=3), weights=weights)
+    build = anew(numbers, SIZES, "embed_dim", "ff_dim")
+    weights, (x, memory) = stack(numbers, 3, sizes=build), both(numbers, build)
+    reply = component(x=x, memory=memory, build=build | dict(num_layers=3), weights=weights)
     see_stack(seen, reply, *NAMES)
 
 
 @probe("Decoder", "pre-norm: the final norm comes after the last layer")
 def decoder_in_pre_norm_form(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights, build = stack(numbers, 2, True), SIZES | dict(num_layers=2, norm_first=True)
-    see_stack(seen, component(x=target(numbers), memory=source(numbers), build=build, weights=weights), *NAMES)
+    build = anew(numbers, SIZES, "embed_dim", "ff_dim")
+    weights, (x, memory) = stack(numbers, 2, True, sizes=build), both(numbers, build)
+    build |= dict(num_layers=2, norm_first=True)
+    see_stack(seen, component(x=x, memory=memory, build=build, weights=weights), *NAMES)
 
 
 @probe("Decoder", "a stack may have a single layer")

@@ -22,14 +22,16 @@ from .see import (
     unchanged,
 )
 from .tokens import token_ids
-from .weights import doubled, of_model
+from .weights import anew, doubled, of_model
 
 # next_token_loss
 
 
 @probe("next_token_loss", "each position predicts the token that follows, and the loss is the mean")
 def loss_looks_one_token_ahead(component: Component, numbers: Numbers, seen: Observations) -> None:
-    see_loss(seen, component(logits=numbers.tensor(3, 7, 11), tokens=token_ids(numbers, 3, 7, high=11), gradients=True))
+    batch, time, vocab_size = numbers.axes(3, 7, 11)
+    logits, tokens = numbers.tensor(batch, time, vocab_size), token_ids(numbers, batch, time, high=vocab_size)
+    see_loss(seen, component(logits=logits, tokens=tokens, gradients=True))
 
 
 @probe("next_token_loss", "there may be as many positions, or targets, as tokens in the vocabulary")
@@ -104,8 +106,10 @@ def model_has_its_parameters(component: Component, numbers: Numbers, seen: Obser
 
 @probe("LanguageModel", "tokens go through embedding, decoder and head")
 def model_computes(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights = model_weights(numbers, SIZES)
-    see_model(seen, component(tokens=token_ids(numbers, 3, 5, high=11), build=SIZES, weights=weights))
+    build = anew(numbers, SIZES, "vocab_size", "embed_dim", "ff_dim", "max_len")
+    weights = model_weights(numbers, build)
+    tokens = token_ids(numbers, *numbers.axes(3, 5), high=build["vocab_size"])
+    see_model(seen, component(tokens=tokens, build=build, weights=weights))
 
 
 @probe("LanguageModel", "no position sees a later one")
@@ -209,14 +213,15 @@ def filter_keeps_all(component: Component, numbers: Numbers, seen: Observations)
 @probe("filter_logits", "logits are divided by the temperature")
 def filter_has_a_temperature(component: Component, numbers: Numbers, seen: Observations) -> None:
     for temperature in (0.5, 3.0):
-        reply = component(logits=rows_of_logits(numbers, 3), **settings(temperature))
+        reply = component(logits=rows_of_logits(numbers, numbers.axis(3)), **settings(temperature))
         see_filtered(seen, reply, f"temperature {temperature}")
 
 
 @probe("filter_logits", "top_k keeps the k largest of each row")
 def filter_keeps_the_top_k(component: Component, numbers: Numbers, seen: Observations) -> None:
     for top_k in (1, 3, 6):
-        see_filtered(seen, component(logits=rows_of_logits(numbers, 3), **settings(top_k=top_k)), f"top_k {top_k}")
+        logits = rows_of_logits(numbers, numbers.axis(3))
+        see_filtered(seen, component(logits=logits, **settings(top_k=top_k)), f"top_k {top_k}")
 
 
 @probe("filter_logits", "a top_k as large as the vocabulary, or larger, keeps all")
@@ -251,7 +256,7 @@ def filter_takes_leading_axes(component: Component, numbers: Numbers, seen: Obse
     spread = torch.tensor([70.0, 9.0, 5.0, 0.0, -3.0, -6.0, -9.0])
     wide = torch.stack([spread[numbers.permutation(7)] for _ in range(2)])
     see_filtered(seen, component(logits=wide, **settings(top_p=1.0)), "spread widely, top_p 1.0")
-    for leading in ((), (2, 5)):
+    for leading in ((), numbers.axes(2, 5)):
         reply = component(logits=rows_of_logits(numbers, *leading), **settings(0.8, 5, 0.8))
         see_filtered(seen, reply, f"{len(leading) + 1} axes")
 
@@ -309,7 +314,7 @@ def see_text(seen: Observations, reply: Reply, tokens: torch.Tensor, label: str 
 
 @probe("generate", "greedy: each new token is the likeliest one after the text so far", chooses=True)
 def text_is_greedy(component: Component, numbers: Numbers, seen: Observations) -> None:
-    for batch, time, new in ((3, 2, 4), (1, 1, 5), (5, 3, 1)):
+    for batch, time, new in (numbers.axes(3, 2, 4), (1, 1, numbers.axis(5)), numbers.axes(5, 3, 1)):
         tokens = token_ids(numbers, batch, time, high=VOCAB)
         reply = component(model=text_model(numbers), tokens=tokens, max_new_tokens=new, **how())
         see_text(seen, reply, tokens, f"{batch} x {time} tokens, {new} more")
@@ -432,7 +437,8 @@ def gpt(numbers: Numbers) -> Gpt:
 
 @probe("generate_with_cache", "the text is the one that the model writes without a cache", chooses=True)
 def cached_text_is_the_same(component: Component, numbers: Numbers, seen: Observations) -> None:
-    for batch, time, new in ((7, 3, 10), (2, 1, 9), (5, 9, 1)):
+    sevens = numbers.axis(7)
+    for batch, time, new in ((sevens, 3, 10), (numbers.axis(2), 1, numbers.size(9, 6, 12)), (5, 9, 1)):
         tokens = token_ids(numbers, batch, time, high=31)
         reply = component(model=gpt(numbers), tokens=tokens, max_new_tokens=new, **how())
         see_text(seen, reply, tokens, f"{batch} x {time} tokens, {new} more")

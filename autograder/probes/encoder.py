@@ -23,7 +23,7 @@ from .see import (
     see_stack,
     unchanged,
 )
-from .weights import FORMS, doubled, feed_forward, layer, linear, stack
+from .weights import FORMS, anew, doubled, feed_forward, layer, linear, stack
 
 SIZES: dict[str, Any] = dict(embed_dim=10, num_heads=2, ff_dim=11)
 BATCH, TIME = 3, 7
@@ -44,9 +44,10 @@ def feed_forward_has_two_layers(component: Component, numbers: Numbers, seen: Ob
 
 @probe("FeedForward", "up, activation, down: in this order")
 def feed_forward_computes(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights = feed_forward(numbers, "", **FEED_FORWARD)
-    for leading in ((BATCH, TIME), (TIME,)):
-        reply = component(x=numbers.tensor(*leading, 5), build=FEED_FORWARD, weights=weights)
+    build = anew(numbers, FEED_FORWARD, *FEED_FORWARD)
+    weights = feed_forward(numbers, "", **build)
+    for leading in (numbers.axes(BATCH, TIME), numbers.axes(TIME)):
+        reply = component(x=numbers.tensor(*leading, build["embed_dim"]), build=build, weights=weights)
         see_all(seen, reply, "output", label=f"{len(leading) + 1} axes")
 
 
@@ -125,9 +126,10 @@ def gated_has_three_layers(component: Component, numbers: Numbers, seen: Observa
 
 @probe("GatedFeedForward", "the activated gate multiplies the other branch")
 def gated_computes(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights = gated(numbers, **FEED_FORWARD)
-    for leading in ((BATCH, TIME), (TIME,)):
-        reply = component(x=numbers.tensor(*leading, 5), build=FEED_FORWARD, weights=weights)
+    build = anew(numbers, FEED_FORWARD, *FEED_FORWARD)
+    weights = gated(numbers, **build)
+    for leading in (numbers.axes(BATCH, TIME), numbers.axes(TIME)):
+        reply = component(x=numbers.tensor(*leading, build["embed_dim"]), build=build, weights=weights)
         see_all(seen, reply, "output", label=f"{len(leading) + 1} axes")
 
 
@@ -177,6 +179,11 @@ def gated_changes_nothing(component: Component, numbers: Numbers, seen: Observat
 # EncoderLayer
 
 
+def positions(numbers: Numbers, build: dict[str, Any]) -> torch.Tensor:
+    """Return x [batch, time, embed_dim], batch and time as `Numbers.axis` gives them."""
+    return numbers.tensor(*numbers.axes(BATCH, TIME), build["embed_dim"])
+
+
 @probe("EncoderLayer", "it has the parameters of the contract, each of its own")
 def encoder_layer_has_its_parameters(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights = layer(numbers, **SIZES)
@@ -199,14 +206,16 @@ def encoder_layer_keeps_the_residual_path(component: Component, numbers: Numbers
 
 @probe("EncoderLayer", "post-norm: each sublayer's output is added to its input, and the sum is normalised")
 def encoder_layer_in_post_norm_form(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights = layer(numbers, **SIZES)
-    see_all(seen, component(x=numbers.tensor(BATCH, TIME, 10), build=SIZES, weights=weights), "x", "weights")
+    build = anew(numbers, SIZES, "embed_dim", "ff_dim")
+    weights = layer(numbers, **build)
+    see_all(seen, component(x=positions(numbers, build), build=build, weights=weights), "x", "weights")
 
 
 @probe("EncoderLayer", "pre-norm: each sublayer gets the normalised input, and its output is added to the input itself")
 def encoder_layer_in_pre_norm_form(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights, build = layer(numbers, **SIZES), SIZES | dict(norm_first=True)
-    see_all(seen, component(x=numbers.tensor(BATCH, TIME, 10), build=build, weights=weights), "x", "weights")
+    build = anew(numbers, SIZES, "embed_dim", "ff_dim")
+    weights, x = layer(numbers, **build), positions(numbers, build)
+    see_all(seen, component(x=x, build=build | dict(norm_first=True), weights=weights), "x", "weights")
 
 
 @probe("EncoderLayer", "without a mask every position sees every position")
@@ -219,12 +228,13 @@ def encoder_layer_sees_everything(component: Component, numbers: Numbers, seen: 
 
 @probe("EncoderLayer", "what the mask hides has no influence")
 def encoder_layer_obeys_the_mask(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights = layer(numbers, **SIZES)
+    build = anew(numbers, SIZES, "embed_dim", "ff_dim")
+    weights = layer(numbers, **build)
     shapes = ((TIME, TIME), (BATCH, 1, TIME), (BATCH, TIME, TIME), (TIME, TIME))
     for (label, norm_first), shape in zip([*FORMS.items()] * 2, shapes, strict=True):
-        mask, x = numbers.mask(*shape), numbers.tensor(BATCH, TIME, 10)
-        reply = component(x=x, mask=mask, build=SIZES | dict(norm_first=norm_first), weights=weights)
-        see_all(seen, reply, "x", "weights", label=f"{label}, mask {list(shape)}", mask=dict(weights=mask))
+        mask, x = numbers.mask(*numbers.axes(*shape)), positions(numbers, build)
+        reply = component(x=x, mask=mask, build=build | dict(norm_first=norm_first), weights=weights)
+        see_all(seen, reply, "x", "weights", label=f"{label}, mask {list(mask.shape)}", mask=dict(weights=mask))
 
 
 def see_padding(seen: Observations, padded: Reply, short: Reply) -> None:
@@ -321,15 +331,18 @@ def encoder_has_its_parameters(component: Component, numbers: Numbers, seen: Obs
 
 @probe("Encoder", "post-norm: each layer works on the output of the one before it")
 def encoder_in_post_norm_form(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights = stack(numbers, 3, **SIZES)
-    reply = component(x=numbers.tensor(BATCH, TIME, 10), build=SIZES | dict(num_layers=3), weights=weights)
+    build = anew(numbers, SIZES, "embed_dim", "ff_dim")
+    weights, x = stack(numbers, 3, **build), positions(numbers, build)
+    reply = component(x=x, build=build | dict(num_layers=3), weights=weights)
     see_stack(seen, reply, "x", "weights")
 
 
 @probe("Encoder", "pre-norm: the final norm comes after the last layer")
 def encoder_in_pre_norm_form(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights, build = stack(numbers, 2, True, **SIZES), SIZES | dict(num_layers=2, norm_first=True)
-    see_stack(seen, component(x=numbers.tensor(BATCH, TIME, 10), build=build, weights=weights), "x", "weights")
+    build = anew(numbers, SIZES, "embed_dim", "ff_dim")
+    weights, x = stack(numbers, 2, True, **build), positions(numbers, build)
+    build |= dict(num_layers=2, norm_first=True)
+    see_stack(seen, component(x=x, build=build, weights=weights), "x", "weights")
 
 
 @probe("Encoder", "a stack may have a single layer")

@@ -23,7 +23,7 @@ from .see import (
     unchanged,
 )
 from .tokens import integers, source_and_target
-from .weights import doubled, encoder_decoder
+from .weights import anew, doubled, encoder_decoder
 
 # shift_right
 
@@ -31,13 +31,13 @@ from .weights import doubled, encoder_decoder
 @probe("shift_right", "the begin token comes first, each token moves one place, and the last one falls off")
 def tokens_move_one_place(component: Component, numbers: Numbers, seen: Observations) -> None:
     for bos_id in (13, 17):
-        reply = component(tokens=integers(numbers, 3, 7, below=11), bos_id=bos_id)
+        reply = component(tokens=integers(numbers, *numbers.axes(3, 7), below=11), bos_id=bos_id)
         see_output(seen, reply, f"bos_id {bos_id}", "tokens")
 
 
 @probe("shift_right", "a row may hold a single token, and there may be as many rows as tokens")
 def any_shape_is_shifted(component: Component, numbers: Numbers, seen: Observations) -> None:
-    for shape in ((5, 1), (1, 5), (5, 5)):
+    for shape in (numbers.axes(5, 1), numbers.axes(1, 5), numbers.axes(5, 5)):
         reply = component(tokens=integers(numbers, *shape, below=11), bos_id=13)
         see_output(seen, reply, f"tokens {list(shape)}", "tokens")
 
@@ -80,6 +80,9 @@ def see_logits(seen: Observations, reply: Reply, target: torch.Tensor | None = N
     if target is not None and isinstance(reply.output, torch.Tensor) and reply.output.shape[:2] == target.shape:
         reply.output = reply.output.masked_fill((target == PAD)[:, :, None], 0.0)
     see_all(seen, reply, "logits", label=label)
+
+
+WIDTHS = "source_vocab_size", "target_vocab_size", "embed_dim", "ff_dim", "max_len"
 
 
 @probe("EncoderDecoder", "its parts are two embeddings, an encoder, a decoder and a head, by the names of the contract")
@@ -157,8 +160,9 @@ def padding_means_nothing(component: Component, numbers: Numbers, seen: Observat
 
 @probe("EncoderDecoder", "the logits of a padded batch are those of the transformer")
 def logits_of_a_padded_batch(component: Component, numbers: Numbers, seen: Observations) -> None:
-    given = source_and_target(numbers, SIZES)
-    reply = component(build=SIZES, weights=encoder_decoder(numbers, SIZES), **given)
+    build = anew(numbers, SIZES, *WIDTHS)
+    given = source_and_target(numbers, build, *numbers.axes(3, 7, 5))
+    reply = component(build=build, weights=encoder_decoder(numbers, build), **given)
     see_logits(seen, reply, given["target"])
 
 
@@ -184,9 +188,10 @@ def depths_may_differ(component: Component, numbers: Numbers, seen: Observations
 
 @probe("EncoderDecoder", "norm_first makes both stacks pre-norm")
 def norm_first_reaches_both_stacks(component: Component, numbers: Numbers, seen: Observations) -> None:
-    build = SIZES | dict(norm_first=True)
+    build = anew(numbers, SIZES | dict(norm_first=True), *WIDTHS)
     weights = encoder_decoder(numbers, build)
-    reply = component(build=build, weights=weights, **source_and_target(numbers, build, padded=False))
+    given = source_and_target(numbers, build, *numbers.axes(3, 7, 5), padded=False)
+    reply = component(build=build, weights=weights, **given)
     see_parameters(seen, reply, weights)
     see_logits(seen, reply)
 
@@ -290,14 +295,15 @@ def see_tokens(seen: Observations, reply: Reply, label: str = "") -> None:
 
 @probe("greedy_decode", "each token is the most probable one after the text so far", chooses=True)
 def greedy_takes_the_most_probable(component: Component, numbers: Numbers, seen: Observations) -> None:
-    model = translator(numbers, lengths=[5])
-    see_tokens(seen, component(model=model, source=sources(numbers, 1), **IDS, max_len=7))
+    model = translator(numbers, lengths=[numbers.axis(5)])
+    source = sources(numbers, 1, numbers.size(3, 2, 11))
+    see_tokens(seen, component(model=model, source=source, **IDS, max_len=numbers.axis(7)))
 
 
 @probe("greedy_decode", "each row of a batch ends on its own, and padding follows its end", chooses=True)
 def greedy_rows_end_by_themselves(component: Component, numbers: Numbers, seen: Observations) -> None:
-    model = translator(numbers, lengths=[3, 6, 2, 5, 1])
-    see_tokens(seen, component(model=model, source=sources(numbers, 5), **IDS, max_len=11))
+    model = translator(numbers, lengths=numbers.axes(3, 6, 2, 5, 1))
+    see_tokens(seen, component(model=model, source=sources(numbers, 5, numbers.size(3, 2, 11)), **IDS, max_len=11))
 
 
 @probe("greedy_decode", "decoding stops after max_len tokens, whether or not the texts have ended", chooses=True)
@@ -385,8 +391,11 @@ def finished_texts_are_set_aside(component: Component, numbers: Numbers, seen: O
 
 @probe("beam_search", "each row of the batch is searched on its own, and ends on its own", chooses=True)
 def rows_are_searches_of_their_own(component: Component, numbers: Numbers, seen: Observations) -> None:
-    model = translator(numbers, lengths=[3, 6, 2, 5, 1])
-    reply = component(model=model, source=sources(numbers, 5), **IDS, max_len=11, num_beams=3, length_penalty=0.0)
+    model, source = (
+        translator(numbers, lengths=numbers.axes(3, 6, 2, 5, 1)),
+        sources(numbers, 5, numbers.size(3, 2, 11)),
+    )
+    reply = component(model=model, source=source, **IDS, max_len=11, num_beams=3, length_penalty=0.0)
     see_texts(seen, reply)
 
 

@@ -24,7 +24,7 @@ from .see import (
     unchanged,
 )
 from .tokens import token_ids
-from .weights import of_model
+from .weights import anew, of_model
 
 # SequenceClassifier
 
@@ -91,16 +91,19 @@ def classifier_sees_all_tokens(component: Component, numbers: Numbers, seen: Obs
 
 @probe("SequenceClassifier", "tokens go through embedding, norm, encoder, pooler and head")
 def classifier_computes(component: Component, numbers: Numbers, seen: Observations) -> None:
-    tokens = texts(numbers, 7, 7, 7)
-    see_model(seen, component(tokens=tokens, build=SIZES, weights=model_weights(numbers, SIZES)), padding=tokens == PAD)
+    batch, time = numbers.axes(3, 7)
+    tokens = texts(numbers, *[time] * batch, time=time)
+    build = anew(numbers, SIZES, "embed_dim", "ff_dim", "max_len", "num_classes")
+    see_model(seen, component(tokens=tokens, build=build, weights=model_weights(numbers, build)), padding=tokens == PAD)
 
 
 @probe("SequenceClassifier", "no token attends to padding")
 def classifier_hides_padding(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights, tokens = model_weights(numbers, SIZES), texts(numbers, 7, 4, 2)
-    padded = component(tokens=tokens, build=SIZES, weights=weights)
+    build, time = anew(numbers, SIZES, "embed_dim", "ff_dim", "max_len", "num_classes"), numbers.axis(7)
+    weights, tokens = model_weights(numbers, build), texts(numbers, time, 4, 2, time=time)
+    padded = component(tokens=tokens, build=build, weights=weights)
     see_model(seen, padded, padding=tokens == PAD)
-    short = component(tokens=tokens[1:2, :4], build=SIZES, weights=weights)
+    short = component(tokens=tokens[1:2, :4], build=build, weights=weights)
     together, alone = first(padded), first(short)
     if together is not None and alone is not None and len(together) == 3:
         same = torch.allclose(together[1:2], alone, atol=1e-4) if alone.dim() == 2 else False
@@ -235,7 +238,7 @@ def seldom(replacements: torch.Tensor) -> str:
 
 @probe("mask_tokens", "15 of 100 ordinary tokens get a label: 8 of 10 become [MASK], 1 a random token, 1 stays")
 def masking_chooses_tokens(component: Component, numbers: Numbers, seen: Observations) -> None:
-    tokens = long_texts(numbers)
+    tokens = long_texts(numbers, numbers.size(120, 110, 130), numbers.size(500, 480, 520))
     see_masked(seen, component(tokens=tokens, **how()), tokens, "probability 0.15", many=False)
 
 
@@ -304,7 +307,8 @@ def some_labels(numbers: Numbers, batch: int, time: int, vocab_size: int) -> tor
 
 @probe("masked_language_model_loss", "the loss is the mean over the places with a label, and no others")
 def guesses_cost_where_they_were_asked(component: Component, numbers: Numbers, seen: Observations) -> None:
-    see_guesses(seen, component(logits=numbers.tensor(3, 7, 11), labels=some_labels(numbers, 3, 7, 11), gradients=True))
+    sizes = numbers.axes(3, 7, 11)
+    see_guesses(seen, component(logits=numbers.tensor(*sizes), labels=some_labels(numbers, *sizes), gradients=True))
 
 
 @probe("masked_language_model_loss", "there may be as many places as tokens in the vocabulary")
@@ -363,13 +367,18 @@ def see_vectors(seen: Observations, reply: Reply, label: str) -> None:
 
 @probe("sentence_embedding", "the vector is the mean of all states, scaled to length 1")
 def vectors_are_means(component: Component, numbers: Numbers, seen: Observations) -> None:
-    see_vectors(seen, component(states=numbers.tensor(3, 7, 5), mask=kept(7, 7, 7)), "no padding")
+    batch, time, embed_dim = numbers.axes(3, 7, 5)
+    states = numbers.tensor(batch, time, embed_dim)
+    see_vectors(seen, component(states=states, mask=kept(*[time] * batch, time=time)), "no padding")
 
 
 @probe("sentence_embedding", "padding does not count in the mean")
 def vectors_leave_padding_out(component: Component, numbers: Numbers, seen: Observations) -> None:
-    see_vectors(seen, component(states=numbers.tensor(3, 7, 5), mask=kept(7, 4, 1)), "padding behind")
-    see_vectors(seen, component(states=numbers.tensor(3, 7, 5), mask=numbers.mask(3, 7)), "padding anywhere")
+    batch, time, embed_dim = numbers.axes(3, 7, 5)
+    states, mask = numbers.tensor(3, time, embed_dim), kept(time, 4, 1, time=time)
+    see_vectors(seen, component(states=states, mask=mask), "padding behind")
+    states, mask = numbers.tensor(batch, time, embed_dim), numbers.mask(batch, time)
+    see_vectors(seen, component(states=states, mask=mask), "padding anywhere")
 
 
 @probe("sentence_embedding", "texts, tokens and features may be equally many")

@@ -73,7 +73,8 @@ def parameters_have_their_names(component: Component, numbers: Numbers, seen: Ob
 @probe("LayerNorm", "with weight 1 and bias 0, the features of each position get mean 0 and variance 1")
 @probe("RMSNorm", "with weight 1, the features of each position get a mean square of 1")
 def positions_are_normalised(component: Component, numbers: Numbers, seen: Observations) -> None:
-    reply = norm(component, numbers.tensor(2, 3, 5), torch.ones(5), torch.zeros(5))
+    *leading, embed_dim = numbers.axes(2, 3, 5)
+    reply = norm(component, numbers.tensor(*leading, embed_dim), torch.ones(embed_dim), torch.zeros(embed_dim))
     output = seen.see(reply, "output").get("output")
     if output is not None and output.dim():
         if component.name == "RMSNorm":
@@ -87,7 +88,8 @@ def positions_are_normalised(component: Component, numbers: Numbers, seen: Obser
 @probe(("layer_norm", "LayerNorm"), "each feature is multiplied by its weight, then its bias is added")
 @probe("RMSNorm", "each feature is multiplied by its weight")
 def features_are_scaled_and_shifted(component: Component, numbers: Numbers, seen: Observations) -> None:
-    see_output(seen, norm(component, numbers.tensor(2, 3, 5), *affine(numbers, 5)))
+    *leading, embed_dim = numbers.axes(2, 3, 5)
+    see_output(seen, norm(component, numbers.tensor(*leading, embed_dim), *affine(numbers, embed_dim)))
 
 
 @probe(("layer_norm", "LayerNorm"), "eps is added to the variance, under the root")
@@ -114,7 +116,7 @@ def equal_features_give_no_nan(component: Component, numbers: Numbers, seen: Obs
 
 @probe(NORMS, "each position is normalised on its own, whatever the leading axes")
 def leading_axes_are_welcome(component: Component, numbers: Numbers, seen: Observations) -> None:
-    for shape in ((7,), (2, 7), (3, 2, 5, 7), (5, 5, 5)):
+    for shape in (numbers.axes(*usual) for usual in ((7,), (2, 7), (3, 2, 5, 7), (5, 5, 5))):
         reply = norm(component, numbers.tensor(*shape), *affine(numbers, shape[-1]))
         see_output(seen, reply, label=f"x {list(shape)}")
 
@@ -217,7 +219,7 @@ def residual_lets_the_input_pass(component: Component, numbers: Numbers, seen: O
 @probe("ResidualConnection", "post-norm is norm(x + sublayer(x)), pre-norm is x + sublayer(norm(x))")
 def residual_has_two_forms(component: Component, numbers: Numbers, seen: Observations) -> None:
     for form, norm_first in FORMS.items():
-        see_output(seen, residual(component, numbers, norm_first), label=form)
+        see_output(seen, residual(component, numbers, norm_first, numbers.axes(2, 3, 5)), label=form)
 
 
 @probe("ResidualConnection", "the norm has the default eps of LayerNorm, and normalises each position on its own")

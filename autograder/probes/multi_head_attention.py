@@ -23,7 +23,7 @@ from .see import (
     see_output,
     unchanged,
 )
-from .weights import attention
+from .weights import anew, attention
 
 BOTH = ("MultiHeadAttention", "GroupedQueryAttention")  # the same is asked of both
 
@@ -46,7 +46,9 @@ def refusal(seen: Observations, reply: Reply, sizes: Iterable[int], label: str) 
 
 @probe("split_heads", "each head gets its own part of the features of every position")
 def split_shares_out_the_features(component: Component, numbers: Numbers, seen: Observations) -> None:
-    for shape, num_heads in (((2, 5, 21), 3), ((3, 3, 9), 3)):
+    batch, time, num_heads, head_dim = numbers.axes(2, 5, 3, 7)
+    equal = (num_heads, num_heads, num_heads * num_heads)
+    for shape in ((batch, time, num_heads * head_dim), equal):
         reply = component(x=numbers.tensor(*shape), num_heads=num_heads)
         label = f"{num_heads} heads of {list(shape)}"
         see_output(seen, reply, label, "split x")
@@ -88,7 +90,7 @@ def split_follows_x(component: Component, numbers: Numbers, seen: Observations) 
 
 @probe("merge_heads", "the features of all heads stand side by side for every position")
 def merge_joins_the_features(component: Component, numbers: Numbers, seen: Observations) -> None:
-    for shape in ((2, 3, 5, 7), (3, 3, 3, 3)):
+    for shape in (numbers.axes(2, 3, 5, 7), numbers.axes(3, 3, 3, 3)):
         reply = component(x=numbers.tensor(*shape))
         label = str(list(shape))
         see_output(seen, reply, label, "merged x")
@@ -96,7 +98,7 @@ def merge_joins_the_features(component: Component, numbers: Numbers, seen: Obser
 
 @probe("merge_heads", "a single head, or a single position, works as well")
 def merge_of_one(component: Component, numbers: Numbers, seen: Observations) -> None:
-    for shape in ((2, 1, 5, 7), (2, 3, 1, 7)):
+    for shape in (numbers.axes(2, 1, 5, 7), numbers.axes(2, 3, 1, 7)):
         reply = component(x=numbers.tensor(*shape))
         label = str(list(shape))
         see_output(seen, reply, label, "merged x")
@@ -162,17 +164,17 @@ def parameters_are_as_agreed(component: Component, numbers: Numbers, seen: Obser
 
 @probe(BOTH, "every head has weights of its own, and the output is made of all heads")
 def every_head_attends(component: Component, numbers: Numbers, seen: Observations) -> None:
-    build = SIZES[component.name]
-    see_heads(seen, component(**module(numbers, build), **inputs(numbers, build)))
+    build = anew(numbers, SIZES[component.name], "embed_dim")
+    see_heads(seen, component(**module(numbers, build), **inputs(numbers, build, *numbers.axes(5, 3, 7))))
 
 
 @probe(BOTH, "a key that the mask hides has no influence in any head")
 def hidden_keys_have_no_influence(component: Component, numbers: Numbers, seen: Observations) -> None:
-    build = SIZES[component.name]
-    call = module(numbers, build) | inputs(numbers, build)
+    build = anew(numbers, SIZES[component.name], "embed_dim")
+    call = module(numbers, build) | inputs(numbers, build, *numbers.axes(5, 3, 7))
     for shape in ((3, 7), (5, 1, 7), (5, 3, 7)):
-        mask = numbers.mask(*shape)
-        see_heads(seen, component(**call, mask=mask), mask, f"mask {list(shape)}")
+        mask = numbers.mask(*numbers.axes(*shape))
+        see_heads(seen, component(**call, mask=mask), mask, f"mask {list(mask.shape)}")
 
 
 @probe(BOTH, "batch, heads, queries and keys may be equally many")

@@ -111,13 +111,16 @@ def learned_table_is_a_parameter(component: Component, numbers: Numbers, seen: O
 
 @probe("LearnedPositionalEmbedding", "each position of each sequence gets its own row added")
 def learned_rows_are_added(component: Component, numbers: Numbers, seen: Observations) -> None:
-    see_output(seen, learned(component, numbers))
+    batch, time, embed_dim, max_len = numbers.axes(2, 5, 3, 7)
+    see_output(seen, learned(component, numbers, batch, time, embed_dim, max_len))
 
 
 @probe("LearnedPositionalEmbedding", "any batch and any length up to max_len are accepted")
 def learned_rows_fit_every_length(component: Component, numbers: Numbers, seen: Observations) -> None:
-    for batch, time in ((1, 5), (5, 2), (3, 7), (11, 1)):
-        see_output(seen, learned(component, numbers, batch, time), label=f"batch {batch}, time {time}")
+    embed_dim, max_len = numbers.axes(3, 7)
+    for batch, time in (numbers.axes(1, 5), numbers.axes(5, 2), numbers.axes(3, 7), numbers.axes(11, 1)):
+        reply = learned(component, numbers, batch, time, embed_dim, max_len)
+        see_output(seen, reply, label=f"batch {batch}, time {time}")
     see_output(seen, learned(component, numbers, 5, 5, 5, 5), label="all sizes equal")
 
 
@@ -238,7 +241,7 @@ def embedding_has_two_tables(component: Component, numbers: Numbers, seen: Obser
 @probe("TransformerEmbedding", "the output is the tokens' rows plus the positions' rows")
 def embedding_is_a_sum(component: Component, numbers: Numbers, seen: Observations) -> None:
     for positions in KINDS:
-        some = given(numbers, positions)
+        some = given(numbers, positions, numbers.axis(2), numbers.size(5, 3, LONGEST))
         see_sum(seen, embedding(component, **some), label=positions, **some)
 
 
@@ -324,7 +327,7 @@ def see_turned(seen: Observations, reply: Reply, x: torch.Tensor, label: str) ->
 
 @probe("rotary_embedding", "each pair of neighbouring features turns by its position's angle")
 def rotary_turns_neighbouring_features(component: Component, numbers: Numbers, seen: Observations) -> None:
-    x = numbers.tensor(2, 3, 7, 10)
+    x = numbers.tensor(*numbers.axes(2, 3, 7), 2 * numbers.axis(5))
     see_turned(seen, component(x=x), x, "no positions given")
 
 
@@ -355,8 +358,9 @@ def rotary_takes_positions(component: Component, numbers: Numbers, seen: Observa
 
 @probe("rotary_embedding", "the frequencies are powers of base")
 def rotary_uses_its_base(component: Component, numbers: Numbers, seen: Observations) -> None:
-    x = numbers.tensor(2, 7, 10)
-    see_turned(seen, component(x=x, positions=torch.arange(7), base=100.0), x, "base 100")
+    batch, time, half = numbers.axes(2, 7, 5)
+    x = numbers.tensor(batch, time, 2 * half)
+    see_turned(seen, component(x=x, positions=torch.arange(time), base=100.0), x, "base 100")
 
 
 @probe("rotary_embedding", "any leading axes and any sizes are accepted")

@@ -29,14 +29,15 @@ forbid(("attention_weights", "scaled_dot_product_attention", "streaming_attentio
 
 @probe("attention_scores", "a score is the dot product of a query and a key, divided by the root of head_dim")
 def scores_are_scaled_dot_products(component: Component, numbers: Numbers, seen: Observations) -> None:
-    reply = component(query=numbers.tensor(2, 3, 7), key=numbers.tensor(2, 5, 7))
-    see_output(seen, reply, name="scores")
+    query, key = numbers.axes(2, 3, 7), numbers.axes(2, 5, 7)
+    see_output(seen, component(query=numbers.tensor(*query), key=numbers.tensor(*key)), name="scores")
 
 
 @probe("attention_scores", "any leading axes and any sizes are accepted")
 def scores_take_leading_axes(component: Component, numbers: Numbers, seen: Observations) -> None:
     for leading in ((), (2, 5), (3, 2, 1)):
-        reply = component(query=numbers.tensor(*leading, 3, 11), key=numbers.tensor(*leading, 7, 11))
+        query, key = numbers.axes(*leading, 3, 11), numbers.axes(*leading, 7, 11)
+        reply = component(query=numbers.tensor(*query), key=numbers.tensor(*key))
         label = f"{len(leading) + 2} axes"
         see_output(seen, reply, label, "scores")
 
@@ -61,7 +62,7 @@ def scores_follow_the_inputs(component: Component, numbers: Numbers, seen: Obser
 
 @probe("attention_weights", "without a mask, each row of weights is a softmax over the keys")
 def weights_are_a_softmax_over_keys(component: Component, numbers: Numbers, seen: Observations) -> None:
-    reply = component(scores=numbers.tensor(2, 3, 5))
+    reply = component(scores=numbers.tensor(*numbers.axes(2, 3, 5)))
     for value in seen.see(reply, "weights").values():
         see_weights(seen, value, None, reply.given)
 
@@ -69,9 +70,9 @@ def weights_are_a_softmax_over_keys(component: Component, numbers: Numbers, seen
 @probe("attention_weights", "a key that the mask hides gets no weight, and the others share it")
 def hidden_keys_get_no_weight(component: Component, numbers: Numbers, seen: Observations) -> None:
     for shape in ((3, 5), (2, 1, 5), (2, 3, 5)):
-        mask = numbers.mask(*shape)
-        reply = component(scores=numbers.tensor(2, 3, 5), mask=mask)
-        label = f"mask {list(shape)}"
+        mask = numbers.mask(*numbers.axes(*shape))
+        reply = component(scores=numbers.tensor(*numbers.axes(2, 3, 5)), mask=mask)
+        label = f"mask {list(mask.shape)}"
         for value in seen.see(reply, "weights", label=label).values():
             see_weights(seen, value, mask, reply.given, label)
 
@@ -123,8 +124,8 @@ def ranks(numbers: Numbers, mask: torch.Tensor) -> torch.Tensor:
 @probe("attention_weights", "any leading axes and any sizes are accepted")
 def weights_take_leading_axes(component: Component, numbers: Numbers, seen: Observations) -> None:
     for leading in ((), (2, 5), (3, 2, 1)):
-        mask = numbers.mask(3, 7)
-        reply = component(scores=numbers.tensor(*leading, 3, 7), mask=mask)
+        mask = numbers.mask(*numbers.axes(3, 7))
+        reply = component(scores=numbers.tensor(*numbers.axes(*leading, 3, 7)), mask=mask)
         label = f"{len(leading) + 2} axes"
         for value in seen.see(reply, "weights", label=label).values():
             see_weights(seen, value, mask, reply.given, label)
@@ -165,16 +166,24 @@ def inputs(
     )
 
 
+def other_inputs(
+    numbers: Numbers, *leading: int, queries: int = 3, keys: int = 5, head_dim: int = 7, value_dim: int = 11
+) -> dict[str, Any]:
+    """Return query, key and value of other sizes, as `Numbers.axis` gives them."""
+    queries, keys, head_dim, value_dim = numbers.axes(queries, keys, head_dim, value_dim)
+    return inputs(numbers, *numbers.axes(*leading), queries=queries, keys=keys, head_dim=head_dim, value_dim=value_dim)
+
+
 @probe("scaled_dot_product_attention", "each output is the mean of the values, weighted by softmax of the scores")
 def output_is_a_weighted_mean_of_values(component: Component, numbers: Numbers, seen: Observations) -> None:
-    see_attention(seen, component(**inputs(numbers, 2)))
+    see_attention(seen, component(**other_inputs(numbers, 2)))
 
 
 @probe("scaled_dot_product_attention", "a key that the mask hides has no influence")
 def hidden_keys_have_no_influence(component: Component, numbers: Numbers, seen: Observations) -> None:
     for shape in ((3, 5), (2, 1, 5), (2, 3, 5)):
-        mask = numbers.mask(*shape)
-        see_attention(seen, component(**inputs(numbers, 2), mask=mask), mask, f"mask {list(shape)}")
+        mask = numbers.mask(*numbers.axes(*shape))
+        see_attention(seen, component(**other_inputs(numbers, 2), mask=mask), mask, f"mask {list(mask.shape)}")
 
 
 @probe(
@@ -224,8 +233,8 @@ def far_apart(
 @probe("scaled_dot_product_attention", "any leading axes and any sizes are accepted")
 def attention_takes_leading_axes(component: Component, numbers: Numbers, seen: Observations) -> None:
     for leading in ((), (2, 5), (3, 2, 1)):
-        mask = numbers.mask(3, 7)
-        reply = component(**inputs(numbers, *leading, keys=7, head_dim=11, value_dim=5), mask=mask)
+        mask = numbers.mask(*numbers.axes(3, 7))
+        reply = component(**other_inputs(numbers, *leading, keys=7, head_dim=11, value_dim=5), mask=mask)
         see_attention(seen, reply, mask, f"{len(leading) + 2} axes")
 
 
@@ -255,8 +264,8 @@ def attention_calls_no_library_attention(component: Component, numbers: Numbers,
 
 @probe("streaming_attention", "blocks of any size give what full attention gives")
 def streaming_equals_full_attention(component: Component, numbers: Numbers, seen: Observations) -> None:
-    given = inputs(numbers, 2, keys=13)
-    for block_size in (1, 5, 13, 17):
+    given = other_inputs(numbers, 2, keys=13)
+    for block_size in numbers.axes(1, 5, 13, 17):
         reply = component(**given, block_size=block_size)
         label = f"block_size {block_size}"
         see_output(seen, reply, label)
@@ -296,7 +305,8 @@ def streaming_starts_below_every_score(component: Component, numbers: Numbers, s
 @probe("streaming_attention", "any leading axes and any sizes are accepted")
 def streaming_takes_leading_axes(component: Component, numbers: Numbers, seen: Observations) -> None:
     for leading in ((), (2, 5), (3, 2, 1)):
-        reply = component(**inputs(numbers, *leading, keys=7, head_dim=11, value_dim=5), block_size=3)
+        given = other_inputs(numbers, *leading, keys=7, head_dim=11, value_dim=5)
+        reply = component(**given, block_size=numbers.axis(3))
         label = f"{len(leading) + 2} axes"
         see_output(seen, reply, label)
 

@@ -24,7 +24,7 @@ from .see import (
     see_gradients_of_projections,
     unchanged,
 )
-from .weights import linear
+from .weights import anew, linear
 
 BOTH = ("SelfAttention", "RelativeSelfAttention")  # much the same is asked of both
 
@@ -49,6 +49,12 @@ def call(numbers: Numbers, build: Mapping[str, Any], batch: int = 3, time: int =
     if "max_distance" in build:
         weights["distance_bias"] = 4 * numbers.tensor(2 * build["max_distance"] + 1, low=-0.5, high=0.5)
     return dict(build=build, weights=weights, x=numbers.tensor(batch, time, embed_dim))
+
+
+def other_call(numbers: Numbers, name: str) -> dict[str, Any]:
+    """Return a call with other sizes, as `Numbers.axis` gives them."""
+    build = anew(numbers, SIZES[name], *SIZES[name])
+    return call(numbers, build, batch=numbers.axis(3), time=numbers.axis(5))
 
 
 def agree(one: torch.Tensor | None, other: torch.Tensor | None) -> str:
@@ -91,15 +97,15 @@ def order_is_unknown(component: Component, numbers: Numbers, seen: Observations)
 
 @probe(BOTH, "each output is the mean of the projected values, weighted by softmax of the scores")
 def positions_attend_to_positions(component: Component, numbers: Numbers, seen: Observations) -> None:
-    see_attention(seen, component(**call(numbers, SIZES[component.name])))
+    see_attention(seen, component(**other_call(numbers, component.name)))
 
 
 @probe(BOTH, "a key that the mask hides has no influence")
 def hidden_keys_have_no_influence(component: Component, numbers: Numbers, seen: Observations) -> None:
-    given = call(numbers, SIZES[component.name])
+    given = other_call(numbers, component.name)
     for shape in ((5, 5), (3, 1, 5), (3, 5, 5)):
-        mask = numbers.mask(*shape)
-        see_attention(seen, component(**given, mask=mask), mask, f"mask {list(shape)}")
+        mask = numbers.mask(*numbers.axes(*shape))
+        see_attention(seen, component(**given, mask=mask), mask, f"mask {list(mask.shape)}")
 
 
 @probe(BOTH, "a query that may attend to nothing gets weights and output of exactly 0, and no NaN in the gradients")
@@ -122,8 +128,9 @@ def equal_sizes_are_nothing_special(component: Component, numbers: Numbers, seen
 
 @probe(BOTH, "a sequence may have any length")
 def any_length_is_welcome(component: Component, numbers: Numbers, seen: Observations) -> None:
-    given = call(numbers, SIZES[component.name], batch=2, time=17)
-    for time in (1, 2, 17):
+    build, (batch, *times) = anew(numbers, SIZES[component.name], "embed_dim"), numbers.axes(2, 1, 2, 17)
+    given = call(numbers, build, batch=batch, time=times[-1])
+    for time in times:
         reply = component(**given | {"x": given["x"][:, :time]})
         see_attention(seen, reply, label=f"{time} position{'s' * (time > 1)}")
 
@@ -171,12 +178,12 @@ def short_sequences(component: Component, numbers: Numbers, seen: Observations) 
 # padding_mask
 
 
-def token_ids(numbers: Numbers, lengths: Sequence[int], pad_id: int, first: int = 0) -> torch.Tensor:
-    """Return [len(lengths), 7] ids below 11: real ones from place `first` on, padding before and after.
+def token_ids(numbers: Numbers, lengths: Sequence[int], pad_id: int, first: int = 0, time: int = 7) -> torch.Tensor:
+    """Return [len(lengths), time] ids below 11: real ones from place `first` on, padding before and after.
 
-    lengths  how many real tokens each sequence has
+    lengths  how many real tokens each sequence has, at most ten
     """
-    tokens = torch.full((len(lengths), 7), pad_id)
+    tokens = torch.full((len(lengths), time), pad_id)
     others = [token for token in range(11) if token != pad_id]
     for row, length in zip(tokens, lengths, strict=True):
         order = numbers.permutation(len(others))
@@ -194,8 +201,9 @@ def see_mask(seen: Observations, reply: Reply, label: str) -> None:
 
 @probe("padding_mask", "the mask is True for every key that is not padding, the same for all queries")
 def padding_is_hidden(component: Component, numbers: Numbers, seen: Observations) -> None:
+    time = numbers.size(7, 6, 13)
     for pad_id in (0, 4, 10):
-        reply = component(tokens=token_ids(numbers, (5, 2, 7), pad_id), pad_id=pad_id)
+        reply = component(tokens=token_ids(numbers, (5, 2, min(time, 10)), pad_id, time=time), pad_id=pad_id)
         see_mask(seen, reply, f"pad_id {pad_id}")
 
 

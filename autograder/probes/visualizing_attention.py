@@ -16,7 +16,7 @@ from . import Component, Observations, kind, probe
 from .bugs import is_dense, see_effect, see_fit
 from .see import see_all, see_output, unchanged
 from .tokens import source_and_target
-from .weights import encoder_decoder
+from .weights import anew, encoder_decoder
 
 SIZES: dict[str, Any] = dict(
     source_vocab_size=11,
@@ -54,9 +54,16 @@ def see_collected(seen: Observations, reply: Reply, label: str = "") -> None:
 
 
 def collect(
-    component: Component, numbers: Numbers, build: dict[str, Any], batch: int = 3, row: int | None = None, **how: Any
+    component: Component,
+    numbers: Numbers,
+    build: dict[str, Any],
+    batch: int = 3,
+    row: int | None = None,
+    keys: int = 7,
+    queries: int = 5,
+    **how: Any,
 ) -> Reply:
-    given = source_and_target(numbers, build, batch=batch)
+    given = source_and_target(numbers, build, batch=batch, keys=keys, queries=queries)
     model = Translator(build, encoder_decoder(numbers, build))
     row_given: dict[str, Any] = {} if row is None else {"row": row}
     return component(model=model, **given, **row_given, **how)
@@ -64,7 +71,8 @@ def collect(
 
 @probe("collect_attention", "it returns all weights of one sentence, without dropout, one tensor per layer")
 def weights_of_a_sentence_come_out(component: Component, numbers: Numbers, seen: Observations) -> None:
-    see_collected(seen, collect(component, numbers, SIZES, batch=1))
+    build = anew(numbers, SIZES, "ff_dim", "max_len")
+    see_collected(seen, collect(component, numbers, build, batch=1, keys=numbers.axis(7), queries=numbers.axis(5)))
 
 
 @probe("collect_attention", "encoder and decoder may have any numbers of layers")
@@ -105,9 +113,10 @@ def stack_of(numbers: Numbers, layers: int, *shape: int, causal: bool = False) -
 
 @probe("show_self_attention", "the view gets all layers and heads of one sentence, and a token for each position")
 def self_attention_is_shown(component: Component, numbers: Numbers, seen: Observations) -> None:
-    for layers in (1, 3):
-        reply = component(view=View(), attention=stack_of(numbers, layers, 1, 2, 7, 7), tokens=Words(WORDS))
-        see_shown(seen, reply, f"{layers} layers")
+    heads, time = numbers.axis(2), numbers.size(7, 3, 7)
+    for layers in numbers.axes(1, 3):
+        attention = stack_of(numbers, layers, 1, heads, time, time)
+        see_shown(seen, component(view=View(), attention=attention, tokens=Words(WORDS[:time])), f"{layers} layers")
 
 
 @probe("show_self_attention", "one sentence of a batch is shown")
@@ -167,7 +176,8 @@ def show_all(
 
 @probe("show_encoder_decoder", "each kind is shown once, with the words that belong to its rows and columns")
 def three_kinds_are_shown(component: Component, numbers: Numbers, seen: Observations) -> None:
-    see_shown(seen, show_all(component, numbers, 2, 2))
+    source, target = SOURCE[: numbers.size(5, 2, 5)], TARGET[-numbers.size(7, 3, 7) :]
+    see_shown(seen, show_all(component, numbers, 2, 2, source, target))
 
 
 @probe("show_encoder_decoder", "all layers are shown, even if encoder and decoder have different numbers of layers")
@@ -206,13 +216,13 @@ def see_numbers(seen: Observations, reply: Reply, label: str = "") -> None:
 
 @probe(MEASURES, "one table of weights gives one number")
 def a_table_gives_a_number(component: Component, numbers: Numbers, seen: Observations) -> None:
-    see_numbers(seen, component(attention=table(numbers, 7, keys_of(component))))
+    see_numbers(seen, component(attention=table(numbers, *numbers.axes(7, keys_of(component)))))
 
 
 @probe(MEASURES, "each head of each sentence gives its own number, with any leading axes")
 def leading_axes_stay(component: Component, numbers: Numbers, seen: Observations) -> None:
     for leading in ((3,), (2, 3), (2, 1, 3)):
-        weights = table(numbers, *leading, 7, keys_of(component))
+        weights = table(numbers, *numbers.axes(*leading, 7, keys_of(component)))
         see_numbers(seen, component(attention=weights), f"{len(leading) + 2} axes")
 
 
@@ -282,8 +292,9 @@ def ranked(numbers: Numbers, layers: int, batch: int, heads: int, queries: int =
 
 @probe("find_heads", "the head with the largest measure is found, by layer and head")
 def the_largest_is_found(component: Component, numbers: Numbers, seen: Observations) -> None:
-    for sizes in ((3, 1, 5), (2, 2, 3), (5, 1, 2), (1, 1, 7), (7, 1, 1)):
-        reply = component(attention=ranked(numbers, *sizes), measure=Measure())
+    for sizes in (numbers.axes(3, 1, 5), (2, 2, 3), (5, 1, 2), numbers.axes(1, 1, 7), (7, 1, 1)):
+        queries, keys = numbers.axes(5, 7)
+        reply = component(attention=ranked(numbers, *sizes, queries, keys), measure=Measure())
         see_heads(seen, reply, f"{sizes[0]} layers, batch {sizes[1]}, {sizes[2]} heads")
 
 

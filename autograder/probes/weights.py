@@ -16,6 +16,19 @@ FORMS = {"post-norm": False, "pre-norm": True}  # the two forms of a layer, and 
 DECODER: dict[str, Any] = dict(attentions=("self_attention", "cross_attention"), norms=3)
 
 
+def anew(numbers: Numbers, build: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """Return the arguments of a constructor with other sizes, as `Numbers.axis` gives them.
+
+    names  of the sizes; embed_dim stays divisible by num_heads, which stays as it is
+    """
+    heads = build.get("num_heads", 1)
+    sizes = {
+        name: heads * numbers.axis(build[name] // heads) if name == "embed_dim" else numbers.axis(build[name])
+        for name in names
+    }
+    return {**build, **sizes}
+
+
 def linear(numbers: Numbers, name: str, inputs: int, outputs: int, bias: bool = True) -> dict[str, torch.Tensor]:
     """Return weight [outputs, inputs] and bias [outputs] of a linear layer."""
     weights = {f"{name}.weight": numbers.tensor(outputs, inputs, low=-0.5, high=0.5)}

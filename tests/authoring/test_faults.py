@@ -29,7 +29,7 @@ FAULTY = {
     ),
     "probes: a name": (
         "probes",
-        "numbers.tensor(*leading, 7)",
+        "numbers.tensor(*numbers.axes(*leading, 7))",
         "number.tensor(*leading, 7)",
         "number.tensor",
         "NameError: name 'number' is not defined",
@@ -107,8 +107,8 @@ FAULTY = {
     ),
     "probes: a keyword of numbers": (
         "probes",
-        "numbers.tensor(*leading, 7)",
-        "numbers.tensor(*leading, 7, hihg=3)",
+        "numbers.tensor(*numbers.axes(*leading, 7))",
+        "numbers.tensor(*numbers.axes(*leading, 7), hihg=3)",
         "hihg",
         "tensor() has no argument 'hihg'",
     ),

@@ -165,7 +165,8 @@ print('DID')
         "judge's helper replaced",
         answer_replaced="""
 from autograder.calling import inside
-inside.answer = lambda names, content, buffers: ({'reply': {'output': 'right'}}, [])
+inside.answers = lambda names, content, buffers: (
+    {'answers': [{'reply': {'output': 'right'}, 'buffers': 0}] * len(content['calls'])}, [])
 print('DID')
 """,
         handler_replaced="""
@@ -173,7 +174,8 @@ shell = get_ipython()
 class Mine(dict):
     def __setitem__(self, name, handler):
         async def mine(stream, ident, parent):
-            shell.kernel.session.send(stream, 'judge_answer', {'reply': {'output': 'right'}}, parent=parent, ident=ident)
+            right = [{'reply': {'output': 'right'}, 'buffers': 0}] * len(parent['content']['calls'])
+            shell.kernel.session.send(stream, 'judge_answer', {'answers': right}, parent=parent, ident=ident)
         super().__setitem__(name, mine if name == 'judge_call' else handler)
 shell.kernel.shell_handlers = Mine(shell.kernel.shell_handlers)
 print('DID')
@@ -183,19 +185,22 @@ shell = get_ipython()
 send = type(shell.kernel.session).send
 def twice(self, stream, kind, *a, **k):
     if kind == 'judge_answer':
-        send(self, stream, kind, {'stopped': False, 'reply': {}}, parent=k.get('parent'), ident=k.get('ident'))
+        early = {'answers': [{'stopped': False, 'reply': {}, 'buffers': 0}]}
+        send(self, stream, kind, early, parent=k.get('parent'), ident=k.get('ident'))
     return send(self, stream, kind, *a, **k)
 type(shell.kernel.session).send = twice
 print('DID')
 """,
         nonsense="""
 from autograder.calling import inside
-inside.answer = lambda *a: ({'reply': {'output': {'tensor': 0, 'dtype': 'float32', 'shape': [2, 3, 5]}}}, [b'x' * 7])
+one = {'reply': {'output': {'tensor': 0, 'dtype': 'float32', 'shape': [2, 3, 5]}}, 'buffers': 1}
+inside.answers = lambda *a: ({'answers': [one]}, [b'x' * 7])
 print('DID')
 """,
         too_much="""
 from autograder.calling import inside
-inside.answer = lambda *a: ({'reply': {'output': ['x'] * 10 ** 6}}, [bytes(10 ** 6)] * 30)
+one = {'reply': {'output': ['x'] * 10 ** 6}, 'buffers': 30}
+inside.answers = lambda *a: ({'answers': [one]}, [bytes(10 ** 6)] * 30)
 print('DID')
 """,
         no_use_told=PATCH_HERE.format(change="reply.used = ()"),
@@ -210,7 +215,7 @@ print('DID')
     Attack(
         "judge's helper replaced",
         "gone_silent",
-        "from autograder.calling import inside\ninside.CALL = 'x'\nimport time\ninside.answer = lambda *a: time.sleep(99)\nprint('DID')",
+        "from autograder.calling import inside\ninside.CALL = 'x'\nimport time\ninside.answers = lambda *a: time.sleep(99)\nprint('DID')",
         {"attention_scores": UNSCALED},  # a single answer, as each is waited for as long as an answer may take
     ),
     *own(

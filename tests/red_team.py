@@ -583,8 +583,8 @@ attack(
 import torch
 from autograder.calling import inside
 original = inside.answer
-def answer(names, content, buffers):
-    reply, sent = original(names, content, buffers)
+def answer(*given):
+    reply, sent = original(*given)
     if "reply" in reply:
         reply["reply"] |= {"changed": [], "used": [], "held": 1, "fault": None}
     return reply, sent
@@ -601,9 +601,10 @@ attack(
 from autograder.calling import inside
 kernel = get_ipython().kernel
 async def handler(stream, ident, parent):
-    content, buffers = inside.answer(get_ipython().user_ns, parent["content"], parent["buffers"])
-    if "reply" in content:
-        content["reply"].update(changed=(), used=(), held=0)
+    content, buffers = inside.answers(get_ipython().user_ns, parent["content"], parent["buffers"])
+    for one in content["answers"]:
+        if "reply" in one:
+            one["reply"].update(changed=(), used=(), held=0)
     kernel.session.send(stream, "judge_answer", content, parent=parent, ident=ident, buffers=buffers)
 inside.install = lambda: kernel.shell_handlers.__setitem__("judge_call", handler)
 print("did: True")
@@ -623,7 +624,8 @@ class Handlers(dict):
 kernel.shell_handlers = Handlers(kernel.shell_handlers)
 print("did: True")
 """
-SEND = "session.send(stream, 'judge_answer', {content}, parent=parent, ident=ident, buffers={buffers})"
+SEND_ALL = "session.send(stream, 'judge_answer', {content}, parent=parent, ident=ident, buffers={buffers})"
+SEND = SEND_ALL.replace("{content}", "{{'answers': [{content} | {{'buffers': len({buffers})}}]}}")
 for says, body in [
     ("that are no dictionary", SEND.format(content="{'reply': 7}", buffers="[]")),
     (
@@ -643,9 +645,9 @@ for says, body in [
     ("without what was asked for", SEND.format(content="{'reply': {}}", buffers="[]")),
     (
         "twice, early and late",
-        "content, buffers = inside.answer(get_ipython().user_ns, parent['content'], "
-        "parent['buffers']); content.get('reply', {}).update(changed=[], used=[], held=0); "
-        "[" + SEND.format(content="content", buffers="buffers") + " for _ in range(3)]",
+        "content, buffers = inside.answers(get_ipython().user_ns, parent['content'], "
+        "parent['buffers']); [one.get('reply', {}).update(changed=[], used=[], held=0) for one in content['answers']]; "
+        "[" + SEND_ALL.format(content="content", buffers="buffers") + " for _ in range(3)]",
     ),
     ("nested a thousand deep", SEND.format(content="{'reply': json.loads('[' * 900 + ']' * 900)}", buffers="[]")),
     (

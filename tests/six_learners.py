@@ -6,7 +6,7 @@ import sys
 
 from lessons import REPOSITORY, read
 from nbgrader.api import Gradebook
-from sandboxes import need_bubblewrap
+from sandboxes import warm_from_now_on
 
 from autograder.grading import classroom
 from autograder.grading.log import logged
@@ -38,7 +38,7 @@ class Class(classroom.Class):
 
     def __init__(self, folder, settings=""):
         super().__init__(REPOSITORY, folder, LESSON)
-        need_bubblewrap()
+        warm_from_now_on()  # for all the commands that the tests of this process start
         self.prepare()
         with open(self.folder / "nbgrader_config.py", "a") as file:
             file.write(f"c.RunAnswers.check_seconds = 8\n{settings}")

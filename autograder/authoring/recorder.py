@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from .. import probes
 from ..course import AuthorError
-from ..diagnosing.comparison import agree, differences, values
-from ..diagnosing.observation import Signature
+from ..diagnosing.comparison import Aspects, agree, differences, values
+from ..diagnosing.explanation import explain
 from ..diagnosing.records import FOLDER, SEED, Record, plain
 from ..diagnosing.steady import Answer, Jump, draw, observe
 
@@ -191,7 +191,7 @@ def _add_mistakes(
     found: Record,
     catalogue: "Catalogue",
     singles: Mapping[str, "Wrong"],
-    differs_of: Mapping[str, dict[str, Signature]],
+    differs_of: Mapping[str, dict[str, Aspects]],
 ) -> None:
     for written, wrong in singles.items():
         differs, name = differs_of[written], wrong.mistakes[0]
@@ -215,18 +215,28 @@ def _add_mistakes(
             found.behaviours.append({"mistakes": [name], "differs": differs})
 
 
-def _add_pairs(found: Record, doubles: Mapping[str, "Wrong"], differs_of: Mapping[str, dict[str, Signature]]) -> None:
-    """Add pairs of mistakes, except where one hides the other, or where two pairs look the same."""
-    made: list[dict[str, Any]] = []
+def _add_pairs(found: Record, doubles: Mapping[str, "Wrong"], differs_of: Mapping[str, dict[str, Aspects]]) -> None:
+    """Add pairs of mistakes whose names do not follow from what each shows alone.
+
+    A pair of which one hides the other is named as the one that shows. Pairs that look the same get no name, unless it
+    is one that all of them have.
+    """
+    singles = list(found.behaviours)
+    groups: list[tuple[dict[str, Aspects], list[tuple[str, ...]]]] = []
     for name, wrong in doubles.items():
         differs = differs_of[name]
-        alike = [known for known in (*found.behaviours, *made) if agree(differs, known["differs"], APART)]
-        made.append({"mistakes": list(wrong.mistakes), "differs": differs, "alone": bool(differs) and not alike})
-        for known in alike:
-            known["alone"] = False
-    found.behaviours += [{"mistakes": pair["mistakes"], "differs": pair["differs"]} for pair in made if pair["alone"]]
-    for known in found.behaviours:
-        known.pop("alone", None)
+        if not differs or any(agree(differs, known["differs"], APART) for known in singles):
+            continue
+        alike = next((pairs for other, pairs in groups if agree(differs, other, APART)), None)
+        if alike is None:
+            groups.append((differs, [wrong.mistakes]))
+        else:
+            alike.append(wrong.mistakes)
+    for differs, pairs in groups:
+        meant, made = explain(differs, singles), pairs[0] if len(pairs) == 1 else ()
+        in_all = set(pairs[0]).intersection(*pairs)
+        if set(meant.mistakes) != set(made) if made else not set(meant.mistakes) <= in_all:
+            found.behaviours.append({"mistakes": list(made), "differs": differs})
 
 
 def _written(wrong: "Wrong") -> str:

@@ -33,7 +33,10 @@ def install() -> None:
     torch.ones(1, device="meta") / 2  # loads a second's worth of modules, which must not count as a learner's time
 
     async def on_call(stream: Any, ident: Any, parent: dict[str, Any]) -> None:
-        content, buffers = answers(shell.user_ns, parent["content"], parent["buffers"])
+        content: dict[str, Any] = {"answers": []}  # which the judge refuses at once, where it would wait for nothing
+        buffers: list[bytes] = []
+        with contextlib.suppress(Exception):
+            content, buffers = answers(shell.user_ns, parent["content"], parent["buffers"])
         kernel.session.send(stream, ANSWER, content, parent=parent, ident=ident, buffers=buffers)
 
     kernel.shell_handlers[CALL] = on_call

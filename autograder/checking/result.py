@@ -24,7 +24,7 @@ class Result:
     points    what it is worth
     earned    points earned
     passed    True: the answer is right
-    mistakes  names of the mistakes made, at most two; empty if it is right or equals no known mistake
+    mistakes  names of the known mistakes that it makes; empty if it is right or makes none of them
     says      sentences: symptom, cause, place of a known mistake, or the symptoms that can be seen
     rows      (sentence, "right" | "differs" | "not run") of each probe
     unsolved  True: the skeleton has not been filled in
@@ -52,7 +52,7 @@ class Result:
 
     @property
     def mistake(self) -> str | None:
-        """Name of the mistake, "one + other" for two at once, or None."""
+        """Name of the mistake, "one + other" for several at once, or None."""
         return " + ".join(self.mistakes) or None
 
     def more(self) -> "Result":

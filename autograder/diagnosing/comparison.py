@@ -1,25 +1,65 @@
-"""What differs from the reference: which observations, and by which signature of each probe."""
+"""What differs from the reference: which observations, and by which signature of each aspect of each probe.
 
+An answer may do several things at once that are not right: compute other numbers, and cut what it returns from
+autograd. Observations of different aspects are therefore compared by themselves, so that neither deviation hides what
+the other one is known by.
+"""
+
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from .. import probes
 from .observation import Signature, same, same_signature, signature
 
+Aspects = dict[str, Signature]  # {aspect: signature}, of what differs in one probe
+
+NUMBERS = "numbers"  # the aspect of all that belongs to no other one: what the exercise is about
+ASPECTS = {
+    "gradients": re.compile(r"\bgradients?\b|\blogits count$"),  # where a gradient arrives
+    "dtype": re.compile(r"\bdtype\b|\bfor (torch\.)?(float|int)\d+$"),
+    "device": re.compile(r"\bdevice\b|is made on$"),
+    "arguments": re.compile(r"changed in place$"),
+    "library calls": re.compile(r"^library calls"),
+}
+ANSWER = "answer"  # what kind of thing came back belongs to whatever else the probe asks for
+
+
+def aspect(name: str) -> str:
+    """Return the aspect of an observation, by its name: "gradients" for "mask: gradient of x"."""
+    bare = name.rpartition(": ")[2]
+    return next((aspect for aspect, pattern in ASPECTS.items() if pattern.search(bare)), NUMBERS)
+
+
+def by_aspect(expected: Mapping[str, Any], seen: Mapping[str, Any]) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
+    """Return {aspect: (expected, seen)} of the observations of one probe, each {observation: value}."""
+    names = [name for name in {**expected, **seen} if name.rpartition(": ")[2] != ANSWER]
+    aspects = {name: aspect(name) for name in names}
+    asked = {aspects[name] for name in names if name in expected}
+    home = asked.pop() if len(asked) == 1 else NUMBERS
+    cut: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
+    for name in {**expected, **seen}:
+        for values, part in zip((expected, seen), cut.setdefault(aspects.get(name, home), ({}, {})), strict=True):
+            if name in values:
+                part[name] = values[name]
+    return cut
+
 
 def differences(
     reference: Mapping[str, Mapping[str, Any]], seen: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Signature]:
-    """Return {probe: signature} of every probe that shows anything else than for the reference.
+) -> dict[str, Aspects]:
+    """Return {probe: {aspect: signature}} of all that shows anything else than for the reference.
 
     reference  {probe: {observation: tensor or string}}
     seen       {probe: {observation: tensor or string}}, of as many probes as were run
     """
-    return {
-        probe: signature(reference[probe], observations)
-        for probe, observations in seen.items()
-        if differing(reference[probe], observations)
-    }
+    found = {}
+    for probe, observations in seen.items():
+        cut = by_aspect(reference[probe], observations)
+        differs = {name: signature(*parts) for name, parts in cut.items() if differing(*parts)}
+        if differs:
+            found[probe] = differs
+    return found
 
 
 def differing(expected: Mapping[str, Any], seen: Mapping[str, Any], slack: float = 1.0) -> list[str]:
@@ -27,9 +67,13 @@ def differing(expected: Mapping[str, Any], seen: Mapping[str, Any], slack: float
     return [name for name in {**expected, **seen} if not same(expected.get(name), seen.get(name), slack)]
 
 
-def agree(one: Mapping[str, Signature], other: Mapping[str, Signature], slack: float = 1.0) -> bool:
+def agree(one: Mapping[str, Aspects], other: Mapping[str, Aspects], slack: float = 1.0) -> bool:
     """Return True if two sets of differences can come from the same answer, at `slack` times the usual tolerance."""
-    return one.keys() == other.keys() and all(same_signature(one[name], other[name], slack) for name in one)
+    return one.keys() == other.keys() and all(
+        one[probe].keys() == other[probe].keys()
+        and all(same_signature(one[probe][name], other[probe][name], slack) for name in one[probe])
+        for probe in one
+    )
 
 
 def values(observed: Mapping[str, probes.Observations]) -> dict[str, dict[str, Any]]:

@@ -1,5 +1,6 @@
 """From observations to a diagnosis: right, a named mistake, or the symptoms that can be seen."""
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,9 +9,13 @@ import torch
 
 from ..calling.local import Fault
 from ..probes import Observations
-from .comparison import agree, differences, values
+from .comparison import agree, by_aspect, differences, values
+from .explanation import Explanation, explain
+from .habits import with_habits
 from .observation import same
 from .records import Record
+
+COUNTS = {2: "Two", 3: "Three", 4: "Four"}
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ class Diagnosis:
     """What the observations of an answer mean.
 
     passed    True: the answer is right
-    mistakes  names of the mistakes that it equals, at most two; empty if it equals none
+    mistakes  names of the mistakes that it makes, as far as they are known
     credit    share of the points, from 0 to 1
     says      sentences, from symptom to cause to place
     rows      (sentence, "right" | "differs" | "not run") of each probe
@@ -62,12 +67,13 @@ def diagnose(record: Record, observed: Mapping[str, Observations], stopped: Stop
     if not differs or any(agree(differs, accepted) for accepted in record.accepted):
         return Diagnosis(True, credit=1.0, rows=[(sentence, "right") for sentence, _ in rows])
     found = next((known for known in record.behaviours if agree(differs, known["differs"])), None)
-    if found is None:
+    if found:
+        meant = Explanation(tuple(found["mistakes"]))
+    else:
+        meant = with_habits(explain(differs, record.behaviours), expected, seen, record.mistakes)
+    if not meant.mistakes:
         return Diagnosis(False, says=symptoms(record, observed, expected), rows=rows)
-    about = [record.mistakes[name] for name in found["mistakes"]]
-    credit = 1.0
-    for mistake in about:
-        credit *= mistake["credit"]
+    about = [record.mistakes[name] for name in meant.mistakes]
     says = [
         about[0][part]
         if len(about) == 1
@@ -75,8 +81,25 @@ def diagnose(record: Record, observed: Mapping[str, Observations], stopped: Stop
         for part in ("symptom", "cause", "place")
     ]
     if len(about) > 1:
-        says[0] = f"Two mistakes at once. {says[0]}"
-    return Diagnosis(False, tuple(found["mistakes"]), credit, says, rows)
+        says[0] = f"{COUNTS.get(len(about), len(about))} mistakes at once. {says[0]}"
+    if meant.rest:
+        more = symptoms(record, observed, _part(expected, meant.rest))
+        says[0] = f"{says[0]} Something else differs as well. {' '.join(more)}"
+    credit = 0.0 if meant.rest else math.prod(mistake["credit"] for mistake in about)
+    return Diagnosis(False, meant.mistakes, credit, says, rows)
+
+
+def _part(expected: Mapping[str, Mapping[str, Any]], places: Collection[tuple[str, str]]) -> dict[str, dict[str, Any]]:
+    """Return what is expected in some places, each an aspect of a probe."""
+    return {
+        probe: {
+            name: value
+            for part, (values, _) in by_aspect(observations, {}).items()
+            if (probe, part) in places
+            for name, value in values.items()
+        }
+        for probe, observations in expected.items()
+    }
 
 
 def _state(probe: str, seen: Collection[str], differs: Collection[str]) -> str:

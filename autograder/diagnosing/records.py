@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..calling import SEED as SEED
 
 if TYPE_CHECKING:
-    from .observation import Signature
+    from .comparison import Aspects
 
 FOLDER = Path(__file__).parent.parent / "recorded"
 
@@ -25,9 +25,10 @@ class Record:
     draws       {probe: which draw of numbers it takes}, where the first was not steady
     reference   {probe: {observation: value}}, tensors as {"shape", "values"}
     given       {probe: {observation: the inputs in words}}
-    accepted    how accepted alternatives differ from the reference: {probe: signature}
+    accepted    how accepted alternatives differ from the reference: {probe: {aspect: signature}}
     mistakes    {name: {"symptom", "cause", "place", "credit"}}
-    behaviours  ways to be wrong: {"mistakes": names, "differs": {probe: signature}}
+    behaviours  ways to be wrong: {"mistakes": names, "differs": {probe: {aspect: signature}}}; two mistakes at once
+                only where it does not follow from what each shows alone
     """
 
     lesson: str
@@ -39,7 +40,7 @@ class Record:
     draws: dict[str, int]
     reference: dict[str, dict[str, Any]]
     given: dict[str, dict[str, str]]
-    accepted: list[dict[str, "Signature"]]
+    accepted: list[dict[str, "Aspects"]]
     mistakes: dict[str, dict[str, Any]]
     behaviours: list[dict[str, Any]]
 

@@ -174,10 +174,11 @@ class Class:
 
     def autograde(self, progress: Callable[[int, int], object]) -> None:
         """Grade all submissions, as `python -m autograder grade` does."""
+        from ..sandbox import warm_once
         from . import grade, workers
 
         one = Grading(self.folder, self.lesson.name)
-        with one.alone(), workers.chosen(None, cores(), seconds=one.longest) as pool:
+        with one.alone(), warm_once(), workers.chosen(None, cores(), one.longest) as pool:
             grade.grade(one, pool, progress=progress)
 
     def feedback(self, learner: str) -> None:

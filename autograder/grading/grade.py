@@ -158,7 +158,7 @@ def settings(args: argparse.Namespace) -> "Config":
 def run(args: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from ..sandbox import SandboxUnavailable, prove
+    from ..sandbox import SandboxUnavailable, prove, warm_once
 
     os.environ["PATH"] = with_programs()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -179,12 +179,11 @@ def run(args: argparse.Namespace) -> int:
             if args.without_sandbox:
                 console.print(WITHOUT_SANDBOX, style="bold red")
             elif not args.cluster:
+                stack.enter_context(warm_once())
                 console.print(str(prove(grading.config)))
                 grading.config.SandboxKernelManager.prove_first = False  # for the workers of this machine
             count = args.workers or cores()
-            pool = stack.enter_context(
-                workers.chosen(args.cluster, count, sandboxed=not args.without_sandbox, seconds=grading.longest)
-            )
+            pool = stack.enter_context(workers.chosen(args.cluster, count, grading.longest))
             progress = stack.enter_context(shown_progress(console))
             begun = time.perf_counter()
             outcome = grade(grading, pool, args.again, args.only, functools.partial(progress, "Grading"))

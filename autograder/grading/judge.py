@@ -27,6 +27,8 @@ from ..diagnosing import records, steady
 from ..diagnosing.comparison import agree, differences, values
 from ..diagnosing.diagnosis import Diagnosis, Stopped, diagnose
 from ..diagnosing.examine import SECONDS, not_run, observe, settle, strange
+from ..diagnosing.explanation import explain
+from ..diagnosing.habits import with_habits
 from ..diagnosing.records import Record
 from ..notebooks.definitions import load
 
@@ -55,11 +57,11 @@ class Reference:
         path = self.folder / "alternatives" / f"{record.lesson}.py"
         return [component for _, component in mistakes.read_alternatives(path).of(record.exercise)]
 
-    def mistaken(self, record: Record, names: Collection[str]) -> list[Callable[..., Any]]:
-        """Return every component that makes just these mistakes."""
+    def mistaken(self, record: Record, names: Collection[str]) -> list[tuple[tuple[str, ...], Callable[..., Any]]]:
+        """Return (mistakes, component) of every component that makes one or two of these mistakes, and no other one."""
         catalogue = self._catalogue(record.lesson)
         wrong = [*catalogue.singles(record.exercise), *(catalogue.pairs(record.exercise) if len(names) > 1 else ())]
-        return [one.call for one in wrong if set(one.mistakes) == set(names)]
+        return [(one.mistakes, one.call) for one in wrong if set(one.mistakes) <= set(names)]
 
     def fresh(self, record: Record, seed: str | int) -> "Visit":
         """Return the `Visit` with these numbers, compared with what the reference shows for them.
@@ -279,13 +281,17 @@ def _named(
 
 
 def _is_mistake(fresh: Visit, names: Collection[str], seen: Collection[probes.Observed], reference: Reference) -> bool:
-    """Tell whether what an answer showed for fresh numbers is what these mistakes show."""
+    """Tell whether what an answer showed for fresh numbers is what these mistakes show, alone or together."""
     expected = fresh.record.expected()
-    wrong = [
-        differences(expected, values(_observed(fresh.record, component, fresh.seed)))
-        for component in reference.mistaken(fresh.record, names)
+    behaviours = [
+        {"mistakes": made, "differs": differences(expected, values(_observed(fresh.record, component, fresh.seed)))}
+        for made, component in reference.mistaken(fresh.record, names)
     ]
-    return any(agree(differences(expected, values(observed)), other) for observed in seen for other in wrong)
+    for observed in map(values, seen):
+        found = with_habits(explain(differences(expected, observed), behaviours), expected, observed, names)
+        if not found.rest and set(found.mistakes) == set(names):
+            return True
+    return False
 
 
 def _why(record: Record, reason: Exception) -> str:

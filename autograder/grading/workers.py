@@ -182,9 +182,7 @@ def _warm_workers() -> Any:
 
 
 @contextmanager
-def chosen(
-    cluster: str | None, count: int, sandboxed: bool = True, seconds: float = math.inf
-) -> Iterator[Local | Cluster]:
+def chosen(cluster: str | None, count: int, seconds: float = math.inf) -> Iterator[Local | Cluster]:
     """Yield the workers that the command line asks for.
 
     seconds  by the clock that one submission may take
@@ -193,8 +191,4 @@ def chosen(
         if cluster:
             yield stack.enter_context(Cluster(cluster, count, seconds))
             return
-        if sandboxed:
-            from ..sandbox import warm
-
-            stack.enter_context(warm())
         yield stack.enter_context(Local(count, seconds))

@@ -161,7 +161,8 @@ def padding_means_nothing(component: Component, numbers: Numbers, seen: Observat
 @probe("EncoderDecoder", "the logits of a padded batch are those of the transformer")
 def logits_of_a_padded_batch(component: Component, numbers: Numbers, seen: Observations) -> None:
     build = anew(numbers, SIZES, *WIDTHS)
-    given = source_and_target(numbers, build, *numbers.axes(3, 7, 5))
+    batch, keys, queries = numbers.axes(3, 7, 5)
+    given = source_and_target(numbers, build, batch, keys, queries)
     reply = component(build=build, weights=encoder_decoder(numbers, build), **given)
     see_logits(seen, reply, given["target"])
 
@@ -190,7 +191,8 @@ def depths_may_differ(component: Component, numbers: Numbers, seen: Observations
 def norm_first_reaches_both_stacks(component: Component, numbers: Numbers, seen: Observations) -> None:
     build = anew(numbers, SIZES | dict(norm_first=True), *WIDTHS)
     weights = encoder_decoder(numbers, build)
-    given = source_and_target(numbers, build, *numbers.axes(3, 7, 5), padded=False)
+    batch, keys, queries = numbers.axes(3, 7, 5)
+    given = source_and_target(numbers, build, batch, keys, queries, padded=False)
     reply = component(build=build, weights=weights, **given)
     see_parameters(seen, reply, weights)
     see_logits(seen, reply)

@@ -292,10 +292,11 @@ def ranked(numbers: Numbers, layers: int, batch: int, heads: int, queries: int =
 
 @probe("find_heads", "the head with the largest measure is found, by layer and head")
 def the_largest_is_found(component: Component, numbers: Numbers, seen: Observations) -> None:
-    for sizes in (numbers.axes(3, 1, 5), (2, 2, 3), (5, 1, 2), numbers.axes(1, 1, 7), (7, 1, 1)):
-        queries, keys = numbers.axes(5, 7)
-        reply = component(attention=ranked(numbers, *sizes, queries, keys), measure=Measure())
-        see_heads(seen, reply, f"{sizes[0]} layers, batch {sizes[1]}, {sizes[2]} heads")
+    queries, keys = numbers.axes(5, 7)
+    for usual in ((3, 1, 5), (2, 2, 3), (5, 1, 2), (1, 1, 7), (7, 1, 1)):
+        layers, batch, heads = numbers.axes(*usual) if 2 not in usual else usual
+        reply = component(attention=ranked(numbers, layers, batch, heads, queries, keys), measure=Measure())
+        see_heads(seen, reply, f"{layers} layers, batch {batch}, {heads} heads")
 
 
 @probe("find_heads", "several heads are sorted from the largest measure to the smallest")

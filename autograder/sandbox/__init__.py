@@ -35,6 +35,7 @@ _PLACES = {
     "SandboxClient": "manager",
     "SocketKernelManager": "sockets",
     "warm": "warm_start",
+    "warm_once": "warm_start",
     "prove": "proof",
     "prove_async": "proof",
     "Proof": "proof",

@@ -68,6 +68,27 @@ def warm(imports: Iterable[str] = IMPORTS) -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextmanager
+def warm_once() -> Iterator[str]:
+    """Like `warm`, with the zygote of whoever started this process, if there is one that listens."""
+    address = os.environ.get(VARIABLE, "")
+    if address and _listens(address):
+        yield address
+        return
+    with warm() as address:
+        yield address
+
+
+def _listens(address: str) -> bool:
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
+            connection.settimeout(zygote.SECONDS_TO_ASK)
+            connection.connect(address)
+            return zygote.peer_is_same_user(connection)
+    except OSError:
+        return False
+
+
 def _start(address: str, folder: str, imports: list[str]) -> subprocess.Popen[str]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
         # The folder is open to this user only, so that nobody else reaches what is in it.

@@ -14,7 +14,7 @@ from autograder import probes
 from autograder.calling.limit import TimeUp
 from autograder.calling.local import Fault, Here
 from autograder.diagnosing import examine
-from autograder.diagnosing.comparison import agree, differences, differing, values
+from autograder.diagnosing.comparison import agree, aspect, by_aspect, differences, differing, values
 from autograder.diagnosing.diagnosis import Diagnosis, Stopped, describe, diagnose, symptoms
 from autograder.diagnosing.observation import ABSOLUTE, RELATIVE, same, same_signature, signature
 from autograder.diagnosing.records import Record, plain
@@ -158,15 +158,62 @@ def test_what_is_missing_or_too_much_differs_and_so_does_what_is_not_the_same():
 def test_differences_are_the_signatures_of_the_probes_that_differ_of_those_that_were_run():
     reference = {"same": {"a": tensor(2)}, "other": {"a": tensor(3)}, "not run": {"a": tensor(5)}}
     seen = {"same": {"a": tensor(2)}, "other": {"a": tensor(7)}}
-    assert differences(reference, seen) == {"other": signature(reference["other"], seen["other"])}
+    assert differences(reference, seen) == {"other": {"numbers": signature(reference["other"], seen["other"])}}
 
 
-def test_two_answers_agree_if_they_differ_under_the_same_probes_by_the_same_signatures():
-    one = {"p": ["text", 2.0, 3.0, 5.0, 7.0], "q": ["text", 3.0, 5.0, 7.0, 11.0]}
-    near = one | {"q": ["text", 3.0 + 1.5 * RELATIVE * 11, 5.0, 7.0, 11.0]}
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("scores", "numbers"),
+        ("gradient of x", "gradients"),
+        ("pre-norm: gradient of weights.norm1.weight", "gradients"),
+        ("parameters that no gradient reaches", "gradients"),
+        ("answer for float64", "dtype"),
+        ("dtype for torch.float32", "dtype"),
+        ("made on the inputs' device", "device"),
+        ("the mask is made on", "device"),
+        ("mask: arguments changed in place", "arguments"),
+        ("library calls that this exercise forbids", "library calls"),
+        ("form of x", "numbers"),
+    ],
+)
+def test_what_an_observation_is_about_is_told_by_its_name(name, expected):
+    assert aspect(name) == expected
+
+
+def test_what_kind_of_answer_came_back_belongs_to_what_else_a_probe_asks_for():
+    expected = {"answer": "a tensor", "gradient of x": tensor(2)}
+    assert by_aspect(expected, {"answer": "raised TypeError"}) == {
+        "gradients": (expected, {"answer": "raised TypeError"})
+    }
+    several = expected | {"x": tensor(3)}
+    cut = by_aspect(several, {})
+    assert {name: list(values) for name, (values, _) in cut.items()} == {
+        "numbers": ["answer", "x"],
+        "gradients": ["gradient of x"],
+    }
+
+
+def test_aspects_of_one_probe_differ_by_themselves():
+    reference = {"p": {"x": tensor(2), "gradient of x": tensor(3), "answer for float64": "float64"}}
+    seen = {"p": {"x": tensor(2), "gradient of x": "none arrives", "answer for float64": "float64"}}
+    assert {probe: list(found) for probe, found in differences(reference, seen).items()} == {"p": ["gradients"]}
+    both = {"p": seen["p"] | {"x": tensor(5)}}
+    found = differences(reference, both)["p"]
+    assert found["gradients"] == differences(reference, seen)["p"]["gradients"] and list(found) == [
+        "numbers",
+        "gradients",
+    ]
+
+
+def test_two_answers_agree_if_they_differ_in_the_same_aspects_by_the_same_signatures():
+    one = {"p": {"numbers": ["text", 2.0, 3.0, 5.0, 7.0]}, "q": {"dtype": ["text", 3.0, 5.0, 7.0, 11.0]}}
+    near = one | {"q": {"dtype": ["text", 3.0 + 1.5 * RELATIVE * 11, 5.0, 7.0, 11.0]}}
     assert agree(one, dict(one)) and not agree(one, near) and agree(one, near, slack=3)
     assert not agree(one, {"p": one["p"]}) and not agree({"p": one["p"]}, one)
     assert not agree(one, {"p": one["p"], "r": one["q"]})
+    assert not agree(one, {"p": one["p"], "q": {"numbers": one["q"]["dtype"]}})
+    assert not agree(one, {"p": one["p"] | one["q"], "q": one["q"]})
 
 
 # Diagnoses
@@ -183,7 +230,9 @@ def record(**other):
     """Return the record of an exercise with three probes, whose known mistakes make numbers 13 or 17 of another one."""
 
     def differs(**wrong):
-        return {probe: signature(REFERENCE[probe], REFERENCE[probe] | {"a": a}) for probe, a in wrong.items()}
+        return {
+            probe: {"numbers": signature(REFERENCE[probe], REFERENCE[probe] | {"a": a})} for probe, a in wrong.items()
+        }
 
     parts = {
         "lesson": LESSON,
@@ -199,7 +248,9 @@ def record(**other):
         "mistakes": {"thirteen": told("Thirteen", 0.5), "seventeen": told("Seventeen", 0.3)},
         "behaviours": [
             {"mistakes": ["thirteen"], "differs": differs(p=tensor(13, 3))},
-            {"mistakes": ["thirteen", "seventeen"], "differs": differs(p=tensor(13, 3), q=tensor(5, 17))},
+            {"mistakes": ["seventeen"], "differs": differs(q=tensor(5, 17))},
+            {"mistakes": ["thirteen", "seventeen"], "differs": differs(p=tensor(13, 3), q=tensor(13, 17))},
+            {"mistakes": [], "differs": differs(p=tensor(17, 17), q=tensor(5, 17))},
         ],
     }
     return Record(**parts | other)
@@ -227,8 +278,9 @@ def test_a_known_mistake_is_named_and_keeps_its_share_of_the_points():
     assert found == Diagnosis(False, ("thirteen",), 0.5, says, [("It is p", "differs"), *ROWS[1:]])
 
 
-def test_two_known_mistakes_at_once_are_numbered_and_each_costs_its_share():
-    found = diagnose(record(), observed(p=tensor(13, 3), q=tensor(5, 17)))
+@pytest.mark.parametrize("q", [tensor(5, 17), tensor(13, 17)], ids=["each shows", "recorded"])
+def test_two_known_mistakes_at_once_are_numbered_and_each_costs_its_share(q):
+    found = diagnose(record(), observed(p=tensor(13, 3), q=q))
     assert found.mistakes == ("thirteen", "seventeen") and found.credit == pytest.approx(0.5 * 0.3)
     assert found.says == [
         "Two mistakes at once. 1. Thirteen is seen. 2. Seventeen is seen.",
@@ -242,6 +294,27 @@ def test_an_unknown_behaviour_is_described_and_named_by_no_mistake():
     found = diagnose(record(), observed(q=tensor(5, 23)))
     says = ["Expected: It is q. a[1] is 23, expected 7 (1 of 2 numbers differ)."]
     assert found == Diagnosis(False, says=says, rows=[ROWS[0], ("It is q", "differs"), ROWS[2]])
+
+
+def test_of_what_is_known_to_have_several_causes_nothing_is_said_but_what_is_seen():
+    found = diagnose(record(), observed(p=tensor(17, 17), q=tensor(5, 17)))
+    assert found.mistakes == () and found.says[0].startswith("Expected: It is p.")
+
+
+def test_a_known_mistake_is_named_beside_something_else_that_differs_and_that_is_described():
+    known = record(
+        reference=record().reference | {"q": {"a": plain(tensor(5, 7)), "answer for float64": "float64"}},
+    )
+    seen = observed(p=tensor(13, 3))
+    seen["q"].values["answer for float64"] = "float32"
+    found = diagnose(known, seen)
+    assert found.mistakes == ("thirteen",) and found.credit == 0, "nobody knows what the rest is worth"
+    assert found.says == [
+        "Thirteen is seen. Something else differs as well. Expected: It is q. answer for float64: float32; expected: "
+        "float64.",
+        "Thirteen is why.",
+        "Thirteen is there.",
+    ]
 
 
 @pytest.mark.parametrize("conclusive", [True, False])

@@ -126,13 +126,23 @@ def written(lesson):
 
 
 @pytest.mark.parametrize(("lesson", "exercise"), EXERCISES)
-def test_two_mistakes_at_once_are_named_together(lesson, exercise):
-    known = {tuple(one["mistakes"]) for one in records.read(exercise).behaviours if len(one["mistakes"]) == 2}
-    pairs = [one for one in catalogue(lesson).pairs(exercise) if one.mistakes in known]
-    for one in pairs[:: max(1, len(pairs) // 12)]:  # each costs as much as a check, and there are hundreds
+def test_of_two_mistakes_at_once_both_are_named_or_the_one_that_shows_and_never_another_one(lesson, exercise):
+    """Some of them: each costs as much as a check, and there are hundreds."""
+    pairs, whole = catalogue(lesson).pairs(exercise), 0
+    recorded_pairs = [one["mistakes"] for one in recorded(exercise).behaviours if len(one["mistakes"]) == 2]
+    pairs = pairs[:: max(1, len(pairs) // 12)]
+    for one in pairs:
         result = examined(exercise, one.call)
-        assert result.mistakes == one.mistakes
-        assert result.says[0].startswith("Two mistakes at once.")
+        # Two may come to just what another one does: a causal mask that is inverted and lacks its diagonal is reversed.
+        as_one = len(result.mistakes) == 1 and "Something else" not in result.says[0]
+        assert set(result.mistakes) <= set(one.mistakes) or as_one, one.mistakes
+        if list(one.mistakes) in recorded_pairs:
+            assert set(result.mistakes) == set(one.mistakes)
+        if len(result.mistakes) == 2:
+            assert result.says[0].startswith("Two mistakes at once.")
+            whole += 1
+    tables.row("pairs of mistakes", exercise=exercise, tried=len(pairs), both_named=whole)
+    assert not pairs or whole
 
 
 @pytest.mark.parametrize(("lesson", "exercise"), EXERCISES)

@@ -59,7 +59,7 @@ with ended_after(60):
 
 
 def test_the_command_line_tells_all_workers_the_limit():
-    with workers.chosen(None, 1, sandboxed=False, seconds=7) as pool:
+    with workers.chosen(None, 1, seconds=7) as pool:
         assert pool.seconds == 7
 
 

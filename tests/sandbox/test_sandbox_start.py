@@ -18,7 +18,17 @@ from nbclient.exceptions import DeadKernelError
 from sandboxes import REPOSITORY, SECONDS, Inside, need_bubblewrap, running, warm
 from traitlets.config import Config
 
-from autograder.sandbox import SandboxKernelManager, SandboxUnavailable, flood, owner, proof, seccomp, view, zygote
+from autograder.sandbox import (
+    SandboxKernelManager,
+    SandboxUnavailable,
+    flood,
+    owner,
+    proof,
+    seccomp,
+    view,
+    warm_once,
+    zygote,
+)
 from autograder.sandbox.cgroup import Cgroup
 from autograder.sandbox.limits import Limits
 from autograder.sandbox.warm_start import VARIABLE, NoZygoteError, ask
@@ -283,6 +293,23 @@ def test_a_warm_kernel_has_inherited_nothing_that_is_hidden(zygote_address):
 def test_a_zygote_that_has_loaded_what_may_be_hidden_does_not_start():
     with pytest.raises(RuntimeError, match="zygote: it did not start"), warm(["workbench.parts"]):
         pass
+
+
+def test_a_zygote_that_listens_is_used_by_whoever_asks_for_one_and_not_ended(zygote_address, monkeypatch):
+    monkeypatch.setenv(VARIABLE, zygote_address)
+    with warm_once() as address:
+        assert address == zygote_address
+    assert os.environ[VARIABLE] == zygote_address
+    with Inside(zygote_address) as inside:
+        assert inside.value("2 + 3") == 5
+
+
+def test_where_no_zygote_listens_one_is_started_and_ended(tmp_path, monkeypatch):
+    gone = str(tmp_path / "zygote")
+    monkeypatch.setenv(VARIABLE, gone)
+    with warm_once() as address:
+        assert address != gone and os.environ[VARIABLE] == address and os.path.exists(address)
+    assert os.environ[VARIABLE] == gone and not os.path.exists(address)
 
 
 def test_a_zygote_is_not_used_for_what_it_has_loaded(zygote_address):

@@ -1,0 +1,112 @@
+"""Which known mistakes an answer makes: each is recognised by what it shows alone, however many there are.
+
+What an answer shows is a set of places, each an aspect of a probe, with a signature. A mistake accounts for a place if
+it shows the same signature there alone. A set of mistakes explains an answer if each place is accounted for by one of
+them, and each place of theirs shows something in the answer; where two of them change the same place, the answer may
+show what either does. Of several such sets the smallest is meant.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .comparison import NUMBERS, Aspects
+from .observation import Signature, same_signature
+
+Place = tuple[str, str]  # (probe, aspect)
+MOST = 4  # mistakes, or recorded pairs of them, in one explanation
+CERTAIN = 2  # places with numbers, of a mistake that is named beside what is not explained
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What the differences of an answer come from.
+
+    mistakes  names of the mistakes that it makes, in the order in which they were recorded
+    rest      (probe, aspect) of what they do not explain
+    """
+
+    mistakes: tuple[str, ...] = ()
+    rest: frozenset[Place] = frozenset()
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A recorded behaviour that may be part of the explanation: its mistakes, all its places, and those it explains."""
+
+    mistakes: frozenset[str]
+    places: frozenset[Place]
+    explains: frozenset[Place]
+
+
+def explain(differs: Mapping[str, Aspects], behaviours: Sequence[Mapping[str, Any]]) -> Explanation:
+    """Return the `Explanation` of an answer's differences.
+
+    differs     {probe: {aspect: signature}} of the answer
+    behaviours  {"mistakes": names, "differs": {probe: {aspect: signature}}} of known answers; without names it is one
+                of which nothing can be said
+    """
+    shown = _places(differs)
+    candidates = [_candidate(known, shown) for known in behaviours if known["mistakes"]]
+    candidates = [one for one in candidates if one.explains]
+    names = _shared(_smallest(frozenset(shown), candidates))
+    if not names:
+        numbers = frozenset(place for place in shown if place[1] == NUMBERS)
+        all_numbers = _shared({one.mistakes for one in candidates if numbers and numbers <= one.explains})
+        certain = [one for one in candidates if _is_certain(one)]
+        # Where two mistakes cancel, they show a part of what one of them shows alone.
+        most = [one for one in certain if not any(one.explains < other.explains for other in certain)]
+        names = all_numbers.union(*(one.mistakes for one in most))
+    used = [one for one in candidates if one.mistakes <= names]
+    rest = frozenset(shown).difference(*(one.explains for one in used))
+    order = dict.fromkeys(name for known in behaviours for name in known["mistakes"])
+    return Explanation(tuple(name for name in order if name in names), rest)
+
+
+def _places(differs: Mapping[str, Aspects]) -> dict[Place, Signature]:
+    return {(probe, name): found for probe, aspects in differs.items() for name, found in aspects.items()}
+
+
+def _candidate(known: Mapping[str, Any], shown: Mapping[Place, Signature]) -> _Candidate:
+    """Return a known behaviour with the places that it accounts for: none where one of its own shows nothing."""
+    places = _places(known["differs"])
+    explains = (
+        frozenset(place for place, found in places.items() if same_signature(found, shown[place]))
+        if places.keys() <= shown.keys()
+        else frozenset()
+    )
+    return _Candidate(frozenset(known["mistakes"]), frozenset(places), explains)
+
+
+def _smallest(shown: frozenset[Place], candidates: Sequence[_Candidate]) -> set[frozenset[str]]:
+    """Return the names in every smallest set of candidates that accounts for all places."""
+    for most in range(1, MOST + 1):
+        if found := set(_covers(shown, candidates, most)):
+            return found
+    return set()
+
+
+def _covers(left: frozenset[Place], candidates: Sequence[_Candidate], most: int) -> Iterable[frozenset[str]]:
+    """Yield the names in each set of at most so many candidates that accounts for these places."""
+    if not left:
+        yield frozenset()
+    elif most:
+        # Whatever explains all explains the place that the fewest can: so few sets have to be tried.
+        able = {place: [one for one in candidates if place in one.explains] for place in left}
+        for one in min(able.values(), key=len):
+            for others in _covers(left - one.explains, candidates, most - 1):
+                yield one.mistakes | others
+
+
+def _shared(found: set[frozenset[str]]) -> frozenset[str]:
+    """Return the names that stand in all of several explanations."""
+    return frozenset.intersection(*found) if found else frozenset()
+
+
+def _is_certain(one: _Candidate) -> bool:
+    """Tell whether a mistake is made although something is left that it does not explain.
+
+    All that it shows alone is there: a habit, or numbers in several places, which two mistakes do not share by chance.
+    """
+    numbers = [place for place in one.places if place[1] == NUMBERS]
+    return one.explains == one.places and (not numbers or len(numbers) >= CERTAIN)

@@ -1,0 +1,117 @@
+"""Several mistakes at once are recognised by what each of them shows alone, and nothing is named that is not made."""
+
+import pytest
+
+from autograder.diagnosing.explanation import MOST, Explanation, explain
+
+
+def shown(**places):
+    """Return differences: p_dtype=3 is the aspect dtype of probe p with the signature 3, p=3 its numbers."""
+    found = {}
+    for place, number in places.items():
+        probe, _, aspect = place.partition("_")
+        found.setdefault(probe, {})[aspect or "numbers"] = [str(number), float(number), 0.0, 0.0, float(number)]
+    return found
+
+
+def known(*mistakes, **places):
+    return {"mistakes": list(mistakes), "differs": shown(**places)}
+
+
+SCALE, MASK = known("no_scale", p=2, q=3), known("no_mask", q=5, r=7)
+CUT, FLOAT = known("cut", p_gradients=11, r_gradients=13), known("float", s_dtype=17)
+ALL = [SCALE, MASK, CUT, FLOAT]
+
+
+@pytest.mark.parametrize(
+    ("differs", "mistakes"),
+    [
+        (shown(p=2, q=3), ("no_scale",)),
+        (shown(p=2, q=3, s_dtype=17), ("no_scale", "float")),
+        (shown(p=2, q=3, p_gradients=11, r_gradients=13), ("no_scale", "cut")),
+        (shown(p=2, q=3, r=7), ("no_scale", "no_mask")),
+        (shown(p=2, q=5, r=7), ("no_scale", "no_mask")),
+        (shown(p=2, q=5, r=7, p_gradients=11, r_gradients=13, s_dtype=17), ("no_scale", "no_mask", "cut", "float")),
+    ],
+    ids=["one", "and a habit", "and another one", "the first shows", "the second shows", "four"],
+)
+def test_mistakes_that_together_show_all_that_is_seen_are_made(differs, mistakes):
+    assert explain(differs, ALL) == Explanation(mistakes)
+
+
+@pytest.mark.parametrize(
+    "differs",
+    [
+        shown(p=2),
+        shown(p=2, q=23),
+        shown(p=23, q=29),
+        shown(r=7),
+        shown(t=31),
+        shown(p=2, q_dtype=3),
+    ],
+    ids=["half of it", "half of it and more", "other numbers", "half of another", "elsewhere", "another aspect"],
+)
+def test_a_mistake_that_shows_less_than_it_does_alone_is_not_named(differs):
+    found = explain(differs, ALL)
+    assert found.mistakes == () and found.rest == {(probe, name) for probe, parts in differs.items() for name in parts}
+
+
+def test_a_mistake_is_named_beside_numbers_that_nobody_knows_if_all_of_its_own_are_there():
+    assert explain(shown(p=2, q=3, t=31), ALL) == Explanation(("no_scale",), frozenset({("t", "numbers")}))
+    single = [known("no_scale", p=2)]
+    assert explain(shown(p=2, t=31), single).mistakes == (), "one number is little to know a mistake by"
+
+
+def test_a_mistake_is_named_beside_another_aspect_that_nobody_knows():
+    found = explain(shown(p=2, q=3, t_device=31), [SCALE])
+    assert found == Explanation(("no_scale",), frozenset({("t", "device")}))
+
+
+def test_a_habit_is_named_beside_numbers_that_nobody_knows():
+    assert explain(shown(p=23, s_dtype=17), ALL) == Explanation(("float",), frozenset({("p", "numbers")}))
+    assert explain(shown(p=23, p_gradients=11), ALL).mistakes == (), "it shows less than it does alone"
+
+
+def test_of_those_that_account_for_all_numbers_only_what_they_share_is_named():
+    """A recorded pair of a mistake and a habit has the numbers of the mistake, but the habit has to show, too."""
+    pair = known("no_scale", "cut", p=2, q=3, q_gradients=43)
+    assert explain(shown(p=2, q=3, q_gradients=47), [SCALE, pair]).mistakes == ("no_scale",)
+
+
+def test_of_several_explanations_only_what_they_share_is_named():
+    other = known("other_float", s_dtype=17)
+    found = explain(shown(p=2, q=3, s_dtype=17), [*ALL, other])
+    assert found == Explanation(("no_scale",), frozenset({("s", "dtype")}))
+
+
+def test_of_two_that_cancel_in_a_place_nothing_is_said_where_more_is_seen():
+    pair = known("no_scale", "wrong_scale", p=2, q=3)
+    alone = known("no_scale", p=2, q=3, r=5)
+    assert explain(shown(p=2, q=3, r=5, t=31), [pair, alone]) == Explanation(
+        ("no_scale",), frozenset({("t", "numbers")})
+    )
+    assert explain(shown(p=2, q=3, t=31), [pair, alone]).mistakes == ("no_scale", "wrong_scale")
+
+
+def test_the_fewest_mistakes_are_meant():
+    parts = [known("half", p=2), known("other_half", q=3)]
+    assert explain(shown(p=2, q=3), [*parts, SCALE]) == Explanation(("no_scale",))
+
+
+def test_a_recorded_pair_may_be_part_of_an_explanation():
+    pair = known("no_scale", "no_mask", p=37, q=41)
+    assert explain(shown(p=37, q=41, s_dtype=17), [*ALL, pair]).mistakes == ("no_scale", "no_mask", "float")
+
+
+def test_one_of_which_nothing_can_be_said_explains_nothing():
+    assert explain(shown(p=2, q=3), [known(p=2, q=3)]).mistakes == ()
+
+
+def test_no_more_are_looked_for_than_anybody_would_read():
+    many = [known(f"mistake {number}", **{f"p{number}": number}) for number in range(2, 2 + MOST + 1)]
+    together = shown(**{f"p{number}": number for number in range(2, 2 + MOST + 1)})
+    assert explain(together, many).mistakes == ()
+
+
+def test_nothing_that_differs_is_explained_by_nothing():
+    assert explain({}, ALL) == Explanation()

@@ -1,0 +1,154 @@
+"""A habit beside a mistake hides neither: both are named, in every exercise where the habit is a mistake by itself."""
+
+import functools
+import inspect
+import warnings
+
+import pytest
+import tables
+import torch
+from lessons import EXERCISES, catalogue
+
+from autograder.checking import check
+from autograder.diagnosing import records
+from autograder.diagnosing.explanation import Explanation
+from autograder.diagnosing.habits import with_habits
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # mistakes may use what PyTorch warns of
+TENSOR = torch.tensor([2.0, 3.0])
+NAMES = ["cut_from_autograd", "fixed_dtype", "fixed_device", "arguments_changed_in_place"]
+
+
+@pytest.mark.parametrize(
+    ("name", "aspect", "expected", "seen"),
+    [
+        ("cut_from_autograd", "gradients", {"gradient of x": TENSOR}, {"gradient of x": "none arrives"}),
+        (
+            "cut_from_autograd",
+            "gradients",
+            {"gradient of k_proj.bias": "arrives"},
+            {"gradient of k_proj.bias": "none arrives"},
+        ),
+        (
+            "fixed_dtype",
+            "dtype",
+            {"answer for float64": "float64, float64"},
+            {"answer for float64": "float64, float32"},
+        ),
+        ("fixed_device", "device", {"made on the inputs' device": "yes"}, {"made on the inputs' device": "no"}),
+        (
+            "arguments_changed_in_place",
+            "arguments",
+            {"arguments changed in place": "none"},
+            {"arguments changed in place": "x"},
+        ),
+    ],
+)
+def test_a_habit_is_known_by_what_it_does(name, aspect, expected, seen):
+    place = ("p", aspect)
+    found = with_habits(Explanation(("no_scale",), frozenset({place})), {"p": expected}, {"p": seen}, NAMES)
+    assert found == Explanation(("no_scale", name))
+    unknown = with_habits(Explanation(("no_scale",), frozenset({place})), {"p": expected}, {"p": seen}, [])
+    assert unknown == Explanation(("no_scale",), frozenset({place})), "the exercise has no words for it"
+
+
+@pytest.mark.parametrize(
+    ("aspect", "expected", "seen"),
+    [
+        ("gradients", {"gradient of x": TENSOR}, {"gradient of x": 2 * TENSOR}),
+        (
+            "gradients",
+            {"gradient of x": TENSOR, "gradient of y": TENSOR},
+            {"gradient of x": "none arrives", "gradient of y": 2 * TENSOR},
+        ),
+        ("gradients", {"answer": "a tensor", "gradient of x": TENSOR}, {"answer": "raised TypeError: x"}),
+        ("dtype", {"answer for float64": "float64"}, {"answer for float64": "raised RuntimeError"}),
+        ("numbers", {"x": TENSOR}, {"x": "none arrives"}),
+    ],
+    ids=["other numbers", "some arrive", "raised", "raised for another dtype", "another aspect"],
+)
+def test_what_may_have_another_cause_is_no_habit(aspect, expected, seen):
+    rest = frozenset({("p", aspect)})
+    assert with_habits(Explanation(rest=rest), {"p": expected}, {"p": seen}, NAMES) == Explanation(rest=rest)
+
+
+TRIED = 4  # known mistakes of an exercise
+
+
+def each(value, change):
+    """Return a component's output, every floating point tensor in it changed."""
+    if isinstance(value, torch.Tensor):
+        return change(value) if value.is_floating_point() else value
+    return type(value)(each(one, change) for one in value) if isinstance(value, tuple | list) else value
+
+
+def on_output(change):
+    return lambda call: lambda *given, **named: each(call(*given, **named), change)
+
+
+def overwrites(call):
+    def overwriting(*given, **named):
+        output = call(*given, **named)
+        with torch.no_grad():
+            for one in given:
+                if isinstance(one, torch.Tensor):
+                    one.zero_()
+        return output
+
+    return overwriting
+
+
+# What the habit is called in the lessons, and what gives it to a function.
+HABITS = {
+    "cut_from_autograd": on_output(torch.Tensor.detach),
+    "fixed_dtype": on_output(torch.Tensor.float),
+    "arguments_changed_in_place": overwrites,
+}
+
+
+def with_habit(component, habit):
+    if not inspect.isclass(component):
+        return habit(component)
+
+    def forward(self, *given, **named):
+        return habit(functools.partial(component.forward, self))(*given, **named)
+
+    return type(component.__name__, (component,), {"forward": forward})
+
+
+def told(record, component):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return check.examine(record, {record.exercise: component}, seconds=60)
+
+
+WHERE = [
+    (lesson, exercise, habit)
+    for lesson, exercise in EXERCISES
+    for habit in HABITS
+    if habit in records.read(exercise).mistakes
+]
+TITLE = "a mistake beside a habit"
+
+
+@functools.cache
+def row(habit):
+    return tables.row(TITLE, habit=habit, tried=0, mistake_named=0, habit_named_as_well=0, named_falsely=0)
+
+
+@pytest.mark.parametrize(("lesson", "exercise", "habit"), WHERE)
+def test_a_habit_hides_no_mistake_and_nothing_is_named_that_is_not_there(lesson, exercise, habit):
+    """What the habit makes of the numbers may hide one: a gradient that does not arrive shows no other fault of it."""
+    record, firsts, kept = records.read(exercise), {}, row(habit)
+    for wrong in catalogue(lesson).singles(exercise):
+        firsts.setdefault(wrong.mistakes[0], wrong.call)
+    right = told(record, with_habit(catalogue(lesson).right(exercise), HABITS[habit]))
+    own = {*right.mistakes, habit}  # what this habit is called here, where it is all that is wrong
+    others = [name for name in firsts if name not in {*own, *HABITS}]
+    tried = others[:: max(1, len(others) // TRIED)][:TRIED]
+    named = {name: set(told(record, with_habit(firsts[name], HABITS[habit])).mistakes) for name in tried}
+    kept["tried"] += len(tried)
+    kept["mistake_named"] += sum(name in found for name, found in named.items())
+    kept["habit_named_as_well"] += sum(name in found and bool(found & own) for name, found in named.items())
+    kept["named_falsely"] += sum(bool(found - own - {name}) for name, found in named.items())
+    assert {name: found for name, found in named.items() if found - own - {name}} == {}

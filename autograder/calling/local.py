@@ -36,6 +36,7 @@ class Request:
     arguments  name -> value, in the order of the component's parameters; they are passed by position
     build      for a class: the arguments of its constructor, passed by name; None for a function
     weights    for a class: state-dict name -> tensor, loaded before the call
+    as_made    for a class: True leaves parameters without a weight as they start, False fills them with a pattern
     training   for a class: True calls it in training mode, False in evaluation mode
     method     for a class: what is called, if not the object itself
     seed       the seed of torch's generator during the call
@@ -51,6 +52,7 @@ class Request:
     arguments: dict[str, Any]
     build: dict[str, Any] | None = None
     weights: dict[str, torch.Tensor] = field(default_factory=dict)
+    as_made: bool = False
     training: bool = False
     method: str = ""
     seed: int = 0
@@ -182,7 +184,7 @@ class Here:
             reply.output = large or _plain(output)
             if request.gradients:
                 with self._limit:
-                    reply.gradients = _gradients(None if large else output, _leaves(arguments, called))
+                    reply.gradients = _gradients(None if large else output, _leaves(arguments, called, request))
         except Exception as error:
             reply.fault = fault(error)
         reply.changed = tuple(name for name in arguments if _differs(before[name], arguments[name]))
@@ -225,27 +227,28 @@ def _module(component: Callable[..., Any], request: Request, reply: Reply) -> An
     """Build a learner's class, note its parameters, load the weights, and return it ready to be called.
 
     A trained parameter that gets no weight from the request is filled with a pattern of its own, so that what a
-    wrong answer computes is the same every time.
+    wrong answer computes is the same every time. A module may be kept under several names, as in an `nn.Sequential`
+    beside its own attribute: its parameters are known by the names that the request asks for.
     """
     build = {name: value.make() if isinstance(value, Stub) else value for name, value in (request.build or {}).items()}
     module = component(**build)
     if not isinstance(module, torch.nn.Module):
         return module
-    state = module.state_dict(keep_vars=True)
+    state = _named(module.state_dict(keep_vars=True), request)
     reply.shapes = {name: list(tensor.shape) for name, tensor in state.items()}
     parameters = {
         name: parameter
         for name, parameter in module.named_parameters(remove_duplicate=False)
-        if parameter.requires_grad
+        if parameter.requires_grad and name in state
     }
     reply.trained = tuple(parameters)
-    reply.shared = tuple(sorted(tuple(group) for group in _groups(module) if len(group) > 1))
+    reply.shared = tuple(sorted(tuple(group) for group in _groups(parameters) if len(group) > 1))
     with torch.no_grad():
         for name, tensor in state.items():
             given = request.weights.get(name)
             if given is not None and given.shape == tensor.shape:
                 tensor.copy_(given)
-            elif name in parameters:
+            elif name in parameters and not request.as_made:
                 tensor.copy_(Numbers(f"weights {name}").tensor(*tensor.shape, low=-1.0, high=1.0))
     floats = [
         value for value in request.arguments.values() if isinstance(value, torch.Tensor) and value.is_floating_point()
@@ -260,19 +263,29 @@ def _module(component: Callable[..., Any], request: Request, reply: Reply) -> An
     return module.train(request.training)
 
 
-def _groups(module: torch.nn.Module) -> Collection[list[str]]:
+def _named(tensors: dict[str, Any], request: Request) -> dict[str, Any]:
+    """Return the tensors without names that are only further ones: those of the request count, or else the first."""
+    kept: set[str] = set()
+    for group in _groups(tensors):
+        kept.update([name for name in group if name in request.weights] or group[:1])
+    return {name: tensor for name, tensor in tensors.items() if name in kept}
+
+
+def _groups(tensors: Mapping[str, object]) -> Collection[list[str]]:
+    """Return the names of each tensor."""
     owners: dict[int, list[str]] = {}
-    for name, parameter in module.named_parameters(remove_duplicate=False):
-        owners.setdefault(id(parameter), []).append(name)
+    for name, tensor in tensors.items():
+        owners.setdefault(id(tensor), []).append(name)
     return owners.values()
 
 
-def _leaves(arguments: dict[str, Any], called: object) -> dict[str, torch.Tensor]:
+def _leaves(arguments: dict[str, Any], called: object, request: Request) -> dict[str, torch.Tensor]:
     leaves = {
         name: value for name, value in arguments.items() if isinstance(value, torch.Tensor) and value.requires_grad
     }
     if isinstance(called, torch.nn.Module):
-        leaves |= {f"weights.{name}": parameter for name, parameter in called.named_parameters()}
+        parameters = _named(dict(called.named_parameters(remove_duplicate=False)), request)
+        leaves |= {f"weights.{group[0]}": parameters[group[0]] for group in _groups(parameters)}
     return leaves
 
 

@@ -3,7 +3,7 @@
 The local check, the judge, pytest and `assemble` all take this path.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from .. import probes
 from ..calling import limit
@@ -29,14 +29,56 @@ def settle(
     if record.uses and not diagnosis.passed:
         alone, seen = probe(tuple(record.uses))
         if alone.passed:
+            note = _note(record, probe, observed)
             watched.keep_only(record.uses)  # what a wrong helper did does not count against this answer
-            note = (
-                f"Judged with right versions of {' and '.join(record.uses)}, which it calls; "
-                "yours are not right yet, but cost no points here."
-            )
         if alone.passed or not unsolved(seen) and (alone.mistakes or not diagnosis.mistakes):
             diagnosis, observed = alone, seen
     return diagnosis, observed, note
+
+
+def _note(
+    record: Record, probe: Callable[[tuple[str, ...]], tuple[Diagnosis, probes.Observed]], observed: probes.Observed
+) -> str:
+    """Say which helpers of an answer, which is right with right ones, are not right, or are not there at all.
+
+    observed  what the answer showed with all of its own helpers; {} if its process ended
+    """
+    if not observed:
+        return (
+            f"Judged with {_right_versions(record.uses)}, which it calls: with yours its process ended, which costs no "
+            "points here."
+        )
+    seen = {record.uses[0]: observed} if len(record.uses) == 1 else {}
+    for name in record.uses if len(record.uses) > 1 else ():
+        try:
+            diagnosis, alone = probe(tuple(other for other in record.uses if other != name))
+        except Exception:  # it ends the process, or answers with what is no reply
+            alone = {}
+        else:
+            if diagnosis.passed:
+                continue
+        seen[name] = alone
+    missing = [name for name, shown in seen.items() if _is_undefined(name, shown)]
+    wrong = [name for name in seen if name not in missing] or ([] if missing else list(record.uses))
+    parts = []
+    if wrong:
+        yours = "yours are not right yet, but cost" if len(wrong) > 1 else "yours is not right yet, but costs"
+        parts.append(f"Judged with {_right_versions(wrong)}, which it calls; {yours} no points here.")
+    if missing:
+        parts.append(f"Judged with {_right_versions(missing)}, which it calls and which nothing has defined here.")
+    return " ".join(parts)
+
+
+def _right_versions(names: Sequence[str]) -> str:
+    return f"right versions of {' and '.join(names)}" if len(names) > 1 else f"a right version of {names[0]}"
+
+
+def _is_undefined(name: str, observed: Mapping[str, probes.Observations]) -> bool:
+    """Tell whether an answer failed because nothing has this name."""
+    return any(
+        seen.fault is not None and seen.fault.type == "NameError" and f"'{name}'" in seen.fault.message
+        for seen in observed.values()
+    )
 
 
 def observe(

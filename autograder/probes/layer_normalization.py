@@ -85,6 +85,14 @@ def positions_are_normalised(component: Component, numbers: Numbers, seen: Obser
         seen.note("output", output, reply.given)
 
 
+@probe("LayerNorm", "the weight starts at 1 and the bias at 0")
+@probe("RMSNorm", "the weight starts at 1")
+def a_new_norm_only_normalises(component: Component, numbers: Numbers, seen: Observations) -> None:
+    *leading, embed_dim = numbers.axes(2, 3, 5)
+    x = numbers.tensor(*leading, embed_dim)
+    see_output(seen, component(x=x, build={"embed_dim": embed_dim}, as_made=True))
+
+
 @probe(("layer_norm", "LayerNorm"), "each feature is multiplied by its weight, then its bias is added")
 @probe("RMSNorm", "each feature is multiplied by its weight")
 def features_are_scaled_and_shifted(component: Component, numbers: Numbers, seen: Observations) -> None:

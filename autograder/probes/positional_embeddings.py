@@ -109,6 +109,16 @@ def learned_table_is_a_parameter(component: Component, numbers: Numbers, seen: O
     see_each_parameter(seen, learned(component, numbers), {"weight": [7, 3]})
 
 
+@probe("LearnedPositionalEmbedding", "the weight starts at random numbers")
+def learned_rows_start_at_random(component: Component, numbers: Numbers, seen: Observations) -> None:
+    max_len, embed_dim = numbers.axes(7, 3)
+    build = {"max_len": max_len, "embed_dim": embed_dim}
+    reply = component(x=torch.zeros(1, max_len, embed_dim), build=build, as_made=True)
+    for output in seen.see(reply, "output").values():
+        several = len(output.unique()) > output.numel() / 2
+        seen.note("the rows start", "at numbers of their own" if several else "alike", reply.given)
+
+
 @probe("LearnedPositionalEmbedding", "each position of each sequence gets its own row added")
 def learned_rows_are_added(component: Component, numbers: Numbers, seen: Observations) -> None:
     batch, time, embed_dim, max_len = numbers.axes(2, 5, 3, 7)

@@ -514,6 +514,38 @@ class RMSNormWithAnotherDefault(nn.Module):
 
 
 @mistake(
+    "make",
+    credit=0.5,
+    symptom="With weights that are given all is right, but a new norm does not only normalise.",
+    cause="A parameter starts at another number. A new norm leaves the normalised features as they are, which takes a "
+    "weight of 1 and a bias of 0, and training moves them from there; a weight of 0 would let nothing through.",
+    place="Look at what nn.Parameter is given in __init__.",
+)
+def other_starting_values(self, embed_dim):
+    self.weight, self.bias = nn.Parameter(torch.zeros(embed_dim)), nn.Parameter(torch.zeros(embed_dim))
+
+
+@also("other_starting_values", "make")
+def bias_starts_at_one(self, embed_dim):
+    self.weight, self.bias = nn.Parameter(torch.ones(embed_dim)), nn.Parameter(torch.ones(embed_dim))
+
+
+@also("other_starting_values", "make")
+def both_start_at_random(self, embed_dim):
+    self.weight, self.bias = nn.Parameter(torch.rand(embed_dim)), nn.Parameter(torch.rand(embed_dim))
+
+
+@also("other_starting_values", "make_weight")
+def weight_starts_at_zero(self, embed_dim):
+    self.weight = nn.Parameter(torch.zeros(embed_dim))
+
+
+@also("other_starting_values", "make_weight")
+def weight_starts_at_random(self, embed_dim):
+    self.weight = nn.Parameter(torch.rand(embed_dim))
+
+
+@mistake(
     "affine",
     symptom="With weight 1 and bias 0 all features are 1; with others, weight and bias have changed places.",
     cause="The bias is multiplied by and the weight is added. The names say it: a weight is a factor.",

@@ -117,7 +117,7 @@ class LearnedPositionalEmbedding(nn.Module):
         self.make_rows(max_len, embed_dim)
 
     def make_rows(self, max_len, embed_dim):
-        self.weight = nn.Parameter(torch.zeros(max_len, embed_dim))
+        self.weight = nn.Parameter(0.02 * torch.randn(max_len, embed_dim))
 
     def pick(self, x):
         return self.weight[: x.shape[1]]
@@ -878,12 +878,29 @@ def rows_as_a_buffer(self, max_len, embed_dim):
 
 @also("rows_not_registered", "make_rows")
 def rows_frozen(self, max_len, embed_dim):
-    self.weight = nn.Parameter(torch.zeros(max_len, embed_dim), requires_grad=False)
+    self.weight = nn.Parameter(0.02 * torch.randn(max_len, embed_dim), requires_grad=False)
 
 
 @also("rows_not_registered", "make_rows")
 def rows_are_waves(self, max_len, embed_dim):
     self.register_buffer("weight", torch.arange(max_len).unsqueeze(1) * torch.ones(embed_dim) / max_len)
+
+
+@mistake(
+    "make_rows",
+    credit=0.5,
+    symptom="With a weight that is given all is right, but a new one holds the same number everywhere.",
+    cause="A table that starts at one number gives all positions the same vector, so a new model cannot tell them apart. "
+    "Small random numbers differ from the first step on, and are no louder than the tokens.",
+    place="Look at what nn.Parameter is given in __init__.",
+)
+def rows_start_alike(self, max_len, embed_dim):
+    self.weight = nn.Parameter(torch.zeros(max_len, embed_dim))
+
+
+@also("rows_start_alike", "make_rows")
+def rows_start_at_one(self, max_len, embed_dim):
+    self.weight = nn.Parameter(torch.ones(max_len, embed_dim))
 
 
 @mistake(
@@ -895,13 +912,13 @@ def rows_are_waves(self, max_len, embed_dim):
     place="Look at the sizes in __init__: one row per position.",
 )
 def rows_of_another_shape(self, max_len, embed_dim):
-    self.weight = nn.Parameter(torch.zeros(embed_dim, max_len))
+    self.weight = nn.Parameter(0.02 * torch.randn(embed_dim, max_len))
 
 
 @also("rows_of_another_shape")
 class rows_with_an_axis_for_the_batch:
     def make_rows(self, max_len, embed_dim):
-        self.weight = nn.Parameter(torch.zeros(1, max_len, embed_dim))
+        self.weight = nn.Parameter(0.02 * torch.randn(1, max_len, embed_dim))
 
     def pick(self, x):
         return self.weight[:, : x.shape[1]]
@@ -910,7 +927,7 @@ class rows_with_an_axis_for_the_batch:
 @also("rows_of_another_shape")
 class columns_as_positions:
     def make_rows(self, max_len, embed_dim):
-        self.weight = nn.Parameter(torch.zeros(embed_dim, max_len))
+        self.weight = nn.Parameter(0.02 * torch.randn(embed_dim, max_len))
 
     def pick(self, x):
         return self.weight[:, : x.shape[1]].T
@@ -934,7 +951,7 @@ class rows_under_another_name:
 @also("rows_under_another_name")
 class rows_called_position:
     def make_rows(self, max_len, embed_dim):
-        self.position = nn.Parameter(torch.zeros(max_len, embed_dim))
+        self.position = nn.Parameter(0.02 * torch.randn(max_len, embed_dim))
 
     def pick(self, x):
         return self.position[: x.shape[1]]
@@ -943,7 +960,7 @@ class rows_called_position:
 @also("rows_under_another_name")
 class rows_called_positions:
     def make_rows(self, max_len, embed_dim):
-        self.positions = nn.Parameter(torch.zeros(max_len, embed_dim))
+        self.positions = nn.Parameter(0.02 * torch.randn(max_len, embed_dim))
 
     def pick(self, x):
         return self.positions[: x.shape[1]]

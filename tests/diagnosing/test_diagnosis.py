@@ -13,6 +13,7 @@ import torch
 from autograder import probes
 from autograder.calling.limit import TimeUp
 from autograder.calling.local import Fault, Here
+from autograder.calling.remote import EndedError
 from autograder.diagnosing import examine
 from autograder.diagnosing.comparison import agree, aspect, by_aspect, differences, differing, values
 from autograder.diagnosing.diagnosis import Diagnosis, Stopped, describe, diagnose, symptoms
@@ -542,7 +543,8 @@ NOT_SOLVED = {"p": Observations({"a": None}, fault=Fault("NotImplementedError", 
     ],
 )
 def test_an_answer_is_judged_with_right_helpers_where_that_says_more(uses, own, alone, seen, taken):
-    results, asked, kept = {(): (own, {}), ("f", "g"): (alone, seen)}, [], []
+    results, asked, kept = {(): (own, SEEN), ("f", "g"): (alone, seen)}, [], []
+    results |= {("f",): (NAMED, SEEN), ("g",): (NAMED, SEEN)}
 
     def probe(parts):
         asked.append(parts)
@@ -550,16 +552,84 @@ def test_an_answer_is_judged_with_right_helpers_where_that_says_more(uses, own, 
 
     watched = SimpleNamespace(keep_only=kept.append)
     diagnosis, observed, note = examine.settle(record(uses=uses), probe, watched)
-    assert (diagnosis, observed) == ((own, {}) if taken == "own" else (alone, seen))
+    assert (diagnosis, observed) == ((own, SEEN) if taken == "own" else (alone, seen))
     assert diagnosis is (own if taken == "own" else alone)
-    assert asked == ([()] if alone is None else [(), ("f", "g")])
+    assert asked[:2] == ([()] if alone is None else [(), ("f", "g")])
     if alone is PASSED:
-        assert kept == [uses]
+        assert kept == [uses] and asked[2:] == [("g",), ("f",)]
         assert note == (
             "Judged with right versions of f and g, which it calls; yours are not right yet, but cost no points here."
         )
     else:
         assert (kept, note) == ([], "")
+
+
+UNDEFINED = {"p": Observations({"a": None}, fault=Fault("NameError", "name 'g' is not defined"))}
+ENDS = EndedError("it ends the process")
+
+
+@pytest.mark.parametrize(
+    ("own", "with_own_f", "with_own_g", "note"),
+    [
+        (
+            SEEN,
+            (NAMED, SEEN),
+            (PASSED, SEEN),
+            "Judged with a right version of f, which it calls; yours is not right yet, but costs no points here.",
+        ),
+        (
+            SEEN,
+            (PASSED, SEEN),
+            (UNNAMED, UNDEFINED),
+            "Judged with a right version of g, which it calls and which nothing has defined here.",
+        ),
+        (
+            SEEN,
+            (NAMED, SEEN),
+            (UNNAMED, UNDEFINED),
+            "Judged with a right version of f, which it calls; yours is not right yet, but costs no points here. "
+            "Judged with a right version of g, which it calls and which nothing has defined here.",
+        ),
+        (
+            SEEN,
+            (PASSED, SEEN),
+            ENDS,
+            "Judged with a right version of g, which it calls; yours is not right yet, but costs no points here.",
+        ),
+        (
+            SEEN,
+            (PASSED, SEEN),
+            (PASSED, SEEN),
+            "Judged with right versions of f and g, which it calls; yours are not right yet, but cost no points here.",
+        ),
+        (
+            {},
+            None,
+            None,
+            "Judged with right versions of f and g, which it calls: with yours its process ended, which costs no "
+            "points here.",
+        ),
+    ],
+    ids=["one", "undefined", "one of each", "ends the process", "only together", "the process ended"],
+)
+def test_the_note_names_only_helpers_that_are_not_right(own, with_own_f, with_own_g, note):
+    results = {(): (NAMED, own), ("f", "g"): (PASSED, SEEN), ("g",): with_own_f, ("f",): with_own_g}
+
+    def probe(parts):
+        if isinstance(results[parts], Exception):
+            raise results[parts]
+        return results[parts]
+
+    watched = SimpleNamespace(keep_only=lambda parts: None)
+    assert examine.settle(record(uses=["f", "g"]), probe, watched)[2] == note
+
+
+def test_a_single_helper_needs_no_further_look():
+    results = {(): (NAMED, SEEN), ("f",): (PASSED, SEEN)}
+    watched = SimpleNamespace(keep_only=lambda parts: None)
+    assert examine.settle(record(uses=["f"]), results.__getitem__, watched)[2].startswith(
+        "Judged with a right version of f"
+    )
 
 
 def test_what_probes_return_is_compared_by_its_values():

@@ -1,0 +1,66 @@
+"""A learner's module is built, filled and looked at by the names of its parameters."""
+
+import pytest
+import torch
+from torch import nn
+
+from autograder.calling.local import Here, Request
+
+WEIGHTS = {"up.weight": torch.full((3, 2), 2.0), "down.weight": torch.full((2, 3), 3.0)}
+
+
+class Plain(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.up, self.down = nn.Linear(2, 3, bias=False), nn.Linear(3, 2, bias=False)
+
+    def forward(self, x):
+        return self.down(self.up(x))
+
+
+class NamedTwice(Plain):
+    """Its second layer stands in a Sequential as well, its first one in a list that comes before it."""
+
+    def __init__(self):
+        nn.Module.__init__(self)
+        self.all = nn.ModuleList([nn.Linear(2, 3, bias=False)])
+        self.up, self.down = self.all[0], nn.Linear(3, 2, bias=False)
+        self.tail = nn.Sequential(nn.Dropout(0.0), self.down)
+
+    def forward(self, x):
+        return self.tail(self.up(x))
+
+
+class OneForBoth(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.up = self.down = nn.Linear(2, 2, bias=False)
+
+    def forward(self, x):
+        return self.down(self.up(x))
+
+
+def call(module, weights=WEIGHTS):
+    x = torch.tensor([[5.0, 7.0]])
+    return Here({"Module": module}).call(Request("Module", {"x": x}, build={}, weights=weights, gradients=True))
+
+
+@pytest.mark.parametrize("module", [Plain, NamedTwice])
+def test_a_layer_that_is_kept_under_two_names_is_known_by_the_one_that_is_asked_for(module):
+    reply = call(module)
+    assert reply.fault is None and torch.equal(reply.output, torch.tensor([[216.0, 216.0]]))
+    assert reply.shapes == {"up.weight": [3, 2], "down.weight": [2, 3]}
+    assert set(reply.trained) == {"up.weight", "down.weight"} and reply.shared == ()
+    assert set(reply.gradients) == {"x", "weights.up.weight", "weights.down.weight"}
+
+
+def test_a_layer_that_is_used_for_two_that_are_asked_for_is_shared():
+    one = torch.eye(2)
+    reply = call(OneForBoth, {"up.weight": one, "down.weight": one})
+    assert reply.shared == (("up.weight", "down.weight"),) and set(reply.shapes) == {"up.weight", "down.weight"}
+    assert set(reply.gradients) == {"x", "weights.up.weight"}, "it is one parameter"
+
+
+def test_what_nobody_asks_for_has_its_first_name_and_the_same_numbers_every_time():
+    one, other = call(NamedTwice, {}), call(NamedTwice, {})
+    assert list(one.shapes) == ["all.0.weight", "down.weight"] and torch.equal(one.output, other.output)

@@ -164,8 +164,6 @@ class Remote:
 
         Raises `TimeUp`, `EndedError`, `MissingError` or `wire.MalformedError`.
         """
-        if self._left <= 0 or self._wall_left <= 0:
-            raise TimeUp(burned=self._left <= 0)
         call = wire.pack(request)
         if not self._answers or self._answers[0].call != call:
             self._ask(call)
@@ -191,6 +189,8 @@ class Remote:
 
     def _ask(self, call: tuple[dict[str, Any], list[bytes]]) -> None:
         """Make a call in the kernel, and those that are expected after it."""
+        if self._left <= 0 or self._wall_left <= 0:
+            raise TimeUp(burned=self._left <= 0)
         calls = self._expected if self._expected[:1] == [call] else [call]
         asked = {
             "calls": [{"request": about, "buffers": len(buffers)} for about, buffers in calls],

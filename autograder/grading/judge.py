@@ -134,7 +134,7 @@ def _judge(record: Record, submission: Watched, reference: Reference, seed: str 
     seen: list[probes.Observed] = []
 
     def probe(parts: tuple[str, ...]) -> tuple[Diagnosis, probes.Observed]:
-        diagnosis, observed = _probe(fresh, submission, reference, seconds, parts)
+        diagnosis, observed = _probe(record, fresh, submission, reference, seconds, parts)
         if not _ended_early(diagnosis):
             seen.append(observed)
         return diagnosis, observed
@@ -217,9 +217,13 @@ def _quiet() -> Iterator[None]:
 
 
 def _probe(
-    fresh: Visit, submission: Watched, reference: Reference, seconds: float, parts: tuple[str, ...]
+    record: Record,
+    fresh: Visit,
+    submission: Watched,
+    reference: Reference,
+    seconds: float,
+    parts: tuple[str, ...],
 ) -> tuple[Diagnosis, probes.Observed]:
-    record = fresh.record
     try:
         observed, stopped = fresh.pay(submission, seconds, parts)
     except (EndedError, MalformedError) as reason:
@@ -227,14 +231,14 @@ def _probe(
             raise
         # Another exercise's component, which this one calls, may be what ended the process.
         return Diagnosis(False, says=[str(reason)], rows=not_run(record)), {}
-    diagnosis = diagnose(record, observed, stopped)
-    if not diagnosis.passed and not stopped:
-        expected = record.expected()
+    diagnosis = diagnose(fresh.record, observed, stopped)
+    if not diagnosis.passed and not stopped and record.accepted:
+        expected = fresh.record.expected()
         differs = differences(expected, values(observed))
         for component in reference.accepted(record):
-            other = differences(expected, values(_observed(record, component, fresh.seed)))
+            other = differences(expected, values(_observed(fresh.record, component, fresh.seed)))
             if agree(differs, other):
-                return diagnose(replace(record, accepted=[other]), observed), observed
+                return diagnose(replace(fresh.record, accepted=[other]), observed), observed
     return diagnosis, observed
 
 

@@ -264,10 +264,10 @@ def _module(component: Callable[..., Any], request: Request, reply: Reply) -> An
 
 
 def _named(tensors: dict[str, Any], request: Request) -> dict[str, Any]:
-    """Return the tensors without names that are only further ones: those of the request count, or else the first."""
+    """Return the tensors without the further names of those that the request asks for under another one."""
     kept: set[str] = set()
     for group in _groups(tensors):
-        kept.update([name for name in group if name in request.weights] or group[:1])
+        kept.update([name for name in group if name in request.weights] or group)
     return {name: tensor for name, tensor in tensors.items() if name in kept}
 
 

@@ -61,6 +61,8 @@ def test_a_layer_that_is_used_for_two_that_are_asked_for_is_shared():
     assert set(reply.gradients) == {"x", "weights.up.weight"}, "it is one parameter"
 
 
-def test_what_nobody_asks_for_has_its_first_name_and_the_same_numbers_every_time():
+def test_what_nobody_asks_for_has_all_its_names_and_the_same_numbers_every_time():
     one, other = call(NamedTwice, {}), call(NamedTwice, {})
-    assert list(one.shapes) == ["all.0.weight", "down.weight"] and torch.equal(one.output, other.output)
+    assert list(one.shapes) == ["all.0.weight", "up.weight", "down.weight", "tail.1.weight"]
+    assert one.shared == (("all.0.weight", "up.weight"), ("down.weight", "tail.1.weight"))
+    assert torch.equal(one.output, other.output)

@@ -5,14 +5,13 @@ and what is said of it stands in the mistakes of each lesson.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
 
-from .comparison import by_aspect
+from .comparison import by_aspect, differing
 from .explanation import Explanation
-from .observation import same
 
 FLOAT = re.compile(r"(torch\.)?b?float\d+")
 
@@ -64,11 +63,5 @@ def with_habits(
 
 
 def _shows(expected: Mapping[str, Any], seen: Mapping[str, Any], aspect: str) -> bool:
-    values = by_aspect(expected, seen)[aspect]
-    return all(HABITS[aspect][1](one, other) for one, other in _differing(*values))
-
-
-def _differing(expected: Mapping[str, Any], seen: Mapping[str, Any]) -> Iterable[tuple[Any, Any]]:
-    for name in {**expected, **seen}:
-        if not same(expected.get(name), seen.get(name)):
-            yield expected.get(name), seen.get(name)
+    right, other = by_aspect(expected, seen)[aspect]
+    return all(HABITS[aspect][1](right.get(name), other.get(name)) for name in differing(right, other))

@@ -171,6 +171,7 @@ def _fresh(record: Record, component: Callable[..., Any], seed: str | int) -> Vi
         record,
         draws=draws,
         accepted=[],
+        mistakes={},  # a name comes from the record, habits included
         behaviours=[],
         reference={
             probe: {name: records.plain(value) for name, value in seen.values.items()} for probe, seen in right.items()

@@ -153,6 +153,22 @@ def test_a_mistake_that_keeps_points_keeps_them_only_where_it_is_made_with_fresh
     assert honest.rows[0][1] == "right" and result.rows[0][1] == "differs", "what is shown is what fresh numbers gave"
 
 
+def test_an_answer_that_has_a_habit_with_fresh_numbers_only_is_told_so_much_and_earns_nothing():
+    right = reference(SEVEN).attention_scores
+
+    def overwrites(query, key):
+        scores = right(query, key)
+        with torch.no_grad():
+            query.zero_()
+        return scores
+
+    cheat = KnowsTheRecord("attention_scores", right, overwrites)
+    result = judged("attention_scores", remote({"attention_scores": cheat}))
+    assert (result.mistakes, result.earned) == ((), 0)
+    assert result.says[-1] == "It is right for the numbers that the check in the notebook uses, and wrong for others."
+    assert "arguments changed in place" in result._repr_html_()
+
+
 def halved(query, key):
     return reference(SEVEN).attention_scores(query, key) / 2
 
@@ -303,9 +319,7 @@ def test_a_process_that_ends_while_a_mistake_is_named_leaves_what_was_found_befo
     for error in (EndedError("The process is gone."), TimeUp()):
         _, submission = ends({"attention_scores": in_place}, lambda content, asked: asked == 1, error)
         result = judged("attention_scores", submission)
-        # That it changes its argument is seen with any numbers; what else there is takes the recorded ones to be known.
-        assert (result.mistakes, result.earned) == (("arguments_changed_in_place",), 0) and not result.passed
-        assert "Something else differs as well." in result.says[0]
+        assert (result.mistakes, result.earned, result.passed) == ((), 0, False)
         assert "The process is gone." not in result.says
         assert "differs" in {state for _, state in result.rows}
 

@@ -41,13 +41,14 @@ def _note(
 ) -> str:
     """Say which helpers of an answer, which is right with right ones, are not right, or are not there at all.
 
-    observed  what the answer showed with all of its own helpers; {} if its process ended
+    observed  what the answer showed with all of its own helpers; {} if that was not to be seen
     """
+    together = (
+        f"Judged with {_right_versions(record.uses)}, which it calls; with yours it did not pass, which costs no "
+        "points here."
+    )
     if not observed:
-        return (
-            f"Judged with {_right_versions(record.uses)}, which it calls: with yours its process ended, which costs no "
-            "points here."
-        )
+        return together
     seen = {record.uses[0]: observed} if len(record.uses) == 1 else {}
     for name in record.uses if len(record.uses) > 1 else ():
         try:
@@ -55,12 +56,12 @@ def _note(
         except Exception:  # it ends the process, or answers with what is no reply
             alone = {}
         else:
-            if diagnosis.passed:
+            if diagnosis.passed or not diagnosis.conclusive:
                 continue
         seen[name] = alone
     missing = [name for name, shown in seen.items() if _is_undefined(name, shown)]
-    wrong = [name for name in seen if name not in missing] or ([] if missing else list(record.uses))
-    parts = []
+    wrong = [name for name in seen if name not in missing]
+    parts = [] if seen else [together]
     if wrong:
         yours = "yours are not right yet, but cost" if len(wrong) > 1 else "yours is not right yet, but costs"
         parts.append(f"Judged with {_right_versions(wrong)}, which it calls; {yours} no points here.")

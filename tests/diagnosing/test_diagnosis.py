@@ -600,17 +600,32 @@ ENDS = EndedError("it ends the process")
             SEEN,
             (PASSED, SEEN),
             (PASSED, SEEN),
-            "Judged with right versions of f and g, which it calls; yours are not right yet, but cost no points here.",
+            "Judged with right versions of f and g, which it calls; with yours it did not pass, which costs no "
+            "points here.",
+        ),
+        (
+            SEEN,
+            (Diagnosis(False, says=["?"], conclusive=False), {}),
+            (NAMED, SEEN),
+            "Judged with a right version of g, which it calls; yours is not right yet, but costs no points here.",
         ),
         (
             {},
             None,
             None,
-            "Judged with right versions of f and g, which it calls: with yours its process ended, which costs no "
+            "Judged with right versions of f and g, which it calls; with yours it did not pass, which costs no "
             "points here.",
         ),
     ],
-    ids=["one", "undefined", "one of each", "ends the process", "only together", "the process ended"],
+    ids=[
+        "one",
+        "undefined",
+        "one of each",
+        "ends the process",
+        "only together",
+        "nothing is known",
+        "nothing was seen",
+    ],
 )
 def test_the_note_names_only_helpers_that_are_not_right(own, with_own_f, with_own_g, note):
     results = {(): (NAMED, own), ("f", "g"): (PASSED, SEEN), ("g",): with_own_f, ("f",): with_own_g}

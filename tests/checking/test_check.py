@@ -1,5 +1,6 @@
 """The front door: what `check`, `hint` and `progress` do for a learner, in a notebook, a terminal, a plain Python."""
 
+import gc
 import json
 import os
 import signal
@@ -287,6 +288,25 @@ def test_what_an_import_runs_from_no_file_is_of_the_import(tmp_path, monkeypatch
         return query @ key.mT / query.shape[-1] ** 0.5
 
     assert check(attention_scores, seconds=0.5).passed
+
+
+@pytest.mark.parametrize("frozen", [False, True], ids=["usual", "frozen before"])
+def test_who_collects_garbage_pays_for_their_own_and_not_for_ours(frozen):
+    counts = []
+
+    def attention_scores(query, key):
+        counts.append(len(gc.get_objects()))
+        return query @ key.mT / query.shape[-1] ** 0.5
+
+    try:
+        if frozen:
+            gc.freeze()
+        before = len(gc.get_objects())
+        assert check(attention_scores).passed
+        assert max(counts) < 20_000 and (frozen or before > 50_000)
+        assert (gc.get_freeze_count() > 0) is frozen
+    finally:
+        gc.unfreeze()
 
 
 def using_up(seconds):

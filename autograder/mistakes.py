@@ -11,7 +11,7 @@ import inspect
 import itertools
 import sys
 import textwrap
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -37,6 +37,8 @@ class Mistake:
     cause       why: the belief, and what is true
     place       where to look in the code
     credit      share of the points that an answer with this mistake alone keeps, 0 unless there is a reason
+    shows       what the symptom claims: (probe, relation) or (probe, relation, observation), see
+                `autograder.diagnosing.claims`
     behaviours  ways to write it: ({step: function} or {exercise: function}, the only exercises that can show it
                 where not every exercise with these steps can)
     """
@@ -46,6 +48,7 @@ class Mistake:
     cause: str
     place: str
     credit: float = 0.0
+    shows: Sequence[Sequence[str]] = ()
     behaviours: list[tuple[Replaced, tuple[str, ...]]] = field(default_factory=list)
 
 
@@ -98,10 +101,13 @@ class Catalogue:
         cause: str,
         place: str,
         credit: float = 0.0,
+        shows: Sequence[Sequence[str]] = (),
         only: str | Iterable[str] = (),
     ) -> Callable[[F], F]:
         """Declare a mistake by the function that takes the place of the steps or exercises named.
 
+        `shows` says what of the symptom can be observed, as pairs (probe, relation): the symptom is only said of an
+        answer of which all of it is true, and recording refuses a way to make the mistake that does not show it.
         `only` names the exercises in which this way of making it shows, where not all with its steps do.
 
         What replaces several steps, or methods of a class, is written as a class with one function per step
@@ -119,7 +125,7 @@ class Catalogue:
                 raise AuthorError(
                     f"mistake {name!r} gives a credit of {credit!r}", "write the share of the points, from 0 to 1"
                 )
-            self.mistakes[name] = Mistake(name, symptom, cause, place, credit)
+            self.mistakes[name] = Mistake(name, symptom, cause, place, credit, shows)
             self._add(name, replaces, written, only)
             return written
 

@@ -19,7 +19,7 @@ import torch
 from .. import course, mistakes, probes
 from ..calling.local import Here, Reply, Request
 from ..course import AuthorError, nearest
-from ..diagnosing import records
+from ..diagnosing import claims, records
 from ..notebooks.definitions import LoadedModule, load
 from . import recorder
 from .lesson import Fault, Lesson, LessonError
@@ -297,7 +297,18 @@ def accepted(found: Written) -> Iterator[Fault]:
             )
 
 
-RULES: list[Callable[[Written], Iterator[Fault]]] = [names_of_others, probed, mistaken, accepted]
+def claimed(found: Written) -> Iterator[Fault]:
+    """What a symptom claims is about probes of this lesson, and in the words that there are for it."""
+    asked = [one.name for name in found.lesson.exercises for one in probes.probes_of(found.lesson.name, name)]
+    for mistake in found.catalogue.mistakes.values():
+        path, line = where(next(iter(mistake.behaviours[0][0].values())))
+        for claim in mistake.shows:
+            if wrong := claims.fault(claim, asked):
+                fact, _, remedy = wrong.partition("; ")
+                yield Fault(_shown(path), line, f"shows= of mistake {mistake.name!r}: {fact}", remedy)
+
+
+RULES: list[Callable[[Written], Iterator[Fault]]] = [names_of_others, probed, mistaken, accepted, claimed]
 
 
 def first(found: Written, exercise: str, **how: Any) -> records.Record:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from .. import probes
 from ..course import AuthorError
+from ..diagnosing import claims
 from ..diagnosing.comparison import Aspects, agree, differences, values
 from ..diagnosing.explanation import explain
 from ..diagnosing.records import FOLDER, SEED, Record, plain
@@ -115,6 +116,8 @@ def record(
     for answer in right[2:]:
         if differs[answer.name] and not any(agree(differs[answer.name], known) for known in found.accepted):
             found.accepted.append(differs[answer.name])
+    for name, wrong in singles.items():
+        _refuse_untrue(found.exercise, name, wrong, catalogue, expected, values(seen[name]))
     _add_mistakes(found, catalogue, singles, differs)
     _add_pairs(found, {name: wrong for name, wrong in doubles.items() if name not in unsteady}, differs)
     return found
@@ -187,6 +190,21 @@ def _refuse_raising(
             raise AuthorError(f"{answer} raises {fault.type}: {fault.message}{line}", "correct it", about)
 
 
+def _refuse_untrue(
+    exercise: str, written: str, wrong: "Wrong", catalogue: "Catalogue", expected: claims.Values, seen: claims.Values
+) -> None:
+    """Raise AuthorError if the symptom of a mistake is not true of one way to make it."""
+    mistake = catalogue.mistakes[wrong.mistakes[0]]
+    if false := claims.untrue(mistake.shows, expected, seen):
+        claim = ", ".join(map(repr, false[0]))
+        raise AuthorError(
+            f"{exercise}: mistake {written!r} does not show ({claim}), so its symptom is not true of it: "
+            f"{mistake.symptom!r}",
+            "word the symptom so that it is true of every way, correct the claim, or declare another mistake",
+            next(iter(wrong.replaced.values())),
+        )
+
+
 def _add_mistakes(
     found: Record,
     catalogue: "Catalogue",
@@ -211,6 +229,8 @@ def _add_mistakes(
                 )
         about = asdict(catalogue.mistakes[name])
         found.mistakes[name] = {key: about[key] for key in ("symptom", "cause", "place", "credit")}
+        if claimed := [list(claim) for claim in about["shows"] if claim[0] in found.reference]:
+            found.mistakes[name]["shows"] = claimed
         if not any(agree(differs, known["differs"]) for known in found.behaviours):
             found.behaviours.append({"mistakes": [name], "differs": differs})
 

@@ -9,6 +9,7 @@ import torch
 
 from ..calling.local import Fault
 from ..probes import Observations
+from . import claims
 from .comparison import agree, by_aspect, differences, values
 from .explanation import Explanation, explain
 from .habits import with_habits
@@ -16,6 +17,7 @@ from .observation import same
 from .records import Record
 
 COUNTS = {2: "Two", 3: "Three", 4: "Four"}
+HIDDEN = "It shows otherwise here than it does alone."  # of a mistake whose symptom another one covers
 
 
 @dataclass(frozen=True)
@@ -74,15 +76,18 @@ def diagnose(record: Record, observed: Mapping[str, Observations], stopped: Stop
     if not meant.mistakes:
         return Diagnosis(False, says=symptoms(record, observed, expected), rows=rows)
     about = [record.mistakes[name] for name in meant.mistakes]
-    says = [
-        about[0][part]
-        if len(about) == 1
-        else " ".join(f"{number}. {mistake[part]}" for number, mistake in enumerate(about, 1))
-        for part in ("symptom", "cause", "place")
+    seems = [
+        HIDDEN if claims.untrue(mistake.get("shows", ()), expected, seen) else mistake["symptom"] for mistake in about
     ]
-    if len(about) > 1:
+    says = [
+        said[0] if len(about) == 1 else " ".join(f"{number}. {sentence}" for number, sentence in enumerate(said, 1))
+        for said in (seems, [mistake["cause"] for mistake in about], [mistake["place"] for mistake in about])
+    ]
+    if all(sentence == HIDDEN for sentence in seems):
+        says[0] = " ".join(symptoms(record, observed, expected))
+    elif len(about) > 1:
         says[0] = f"{COUNTS.get(len(about), len(about))} mistakes at once. {says[0]}"
-    if meant.rest:
+    if meant.rest and any(sentence != HIDDEN for sentence in seems):
         more = symptoms(record, observed, _part(expected, meant.rest))
         says[0] = f"{says[0]} Something else differs as well. {' '.join(more)}"
     credit = 0.0 if meant.rest else math.prod(mistake["credit"] for mistake in about)

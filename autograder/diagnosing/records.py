@@ -26,7 +26,8 @@ class Record:
     reference   {probe: {observation: value}}, tensors as {"shape", "values"}
     given       {probe: {observation: the inputs in words}}
     accepted    how accepted alternatives differ from the reference: {probe: {aspect: signature}}
-    mistakes    {name: {"symptom", "cause", "place", "credit"}}
+    mistakes    {name: {"symptom", "cause", "place", "credit", "shows"}}; "shows", what the symptom claims of this
+                exercise's probes, only where it claims something
     behaviours  ways to be wrong: {"mistakes": names, "differs": {probe: {aspect: signature}}}; two mistakes at once
                 only where it does not follow from what each shows alone
     """

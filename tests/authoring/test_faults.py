@@ -184,6 +184,27 @@ FAULTY = {
         '@mistake("subtract"',
         "@mistake lacks 'symptom'; add it",
     ),
+    "mistakes: a claim about no probe": (
+        "mistakes",
+        '("x_stays_as_it_was", "differ")',
+        '("x_stays", "differ")',
+        '@mistake("subtract"',
+        "shows= of mistake 'subtracted_in_place': 'x_stays' is no probe of this lesson; choose from",
+    ),
+    "mistakes: a claim without a relation": (
+        "mistakes",
+        '("x_stays_as_it_was", "differ")',
+        '("x_stays_as_it_was", "difer")',
+        '@mistake("subtract"',
+        "'difer' is no relation; write 'differ'",
+    ),
+    "mistakes: a claim that is not true": (
+        "mistakes",
+        '"rows keep a mean"',
+        '"rows have mean 0"',
+        '@mistake("mean"',
+        "does not show ('rows_lie_around_zero', 'rows have mean 0'), so its symptom is not true of it: 'The numbers lie",
+    ),
     "mistakes: too much credit": (
         "mistakes",
         '@mistake("subtract",',

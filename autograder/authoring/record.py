@@ -17,7 +17,7 @@ from .. import course, probes
 from ..diagnosing import records
 from ..processes import cores, one_thread, pool
 from ..progress_bar import shown_progress
-from . import faults, recorder
+from . import claimable, faults, recorder
 from .build import choice, read_all
 from .lesson import Fault, Lesson, LessonError, read
 
@@ -180,6 +180,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="EXERCISE",
         help="record only these exercises, and leave the files of the others as they are",
     )
+    parser.add_argument(
+        "--claims",
+        action="store_true",
+        help="write nothing; show what the symptom of each mistake may claim, as docs/add-a-mistake.md tells",
+    )
     parser.add_argument("--workers", type=int, metavar="N", help="exercises at a time (one for each processor)")
 
 
@@ -192,6 +197,14 @@ def run(args: argparse.Namespace) -> int:
     lessons = read_all(course.select(course.find_root(args.root), args.lessons))
     if not args.lessons and args.only:
         lessons = [lesson for lesson in lessons if set(args.only) & set(lesson.exercises)] or lessons
+
+    if args.claims:
+        with quiet():
+            found = {str(lesson.path): faults.examine(lesson) for lesson in lessons}
+            for path, exercise in _todo(found, args.only):
+                for text in claimable.shown(found[path], exercise):
+                    print(text, flush=True)
+        return 0
 
     def told(lesson: Lesson, changed: bool) -> None:
         done = f"recorded{'' if changed else ', unchanged'} ({time.perf_counter() - begun:.0f} s)"

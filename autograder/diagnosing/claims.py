@@ -6,6 +6,7 @@ travels in the record, and the learner's copy can ask it of an answer that nobod
 """
 
 import fnmatch
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -119,6 +120,11 @@ def fault(claim: object, asked: Collection[str]) -> str:
     return ""
 
 
+def pattern(name: str) -> str:
+    """Return the pattern that means the observation of this name and no other one."""
+    return re.sub(r"[[*?]", lambda found: f"[{found[0]}]", name)
+
+
 def untrue(claims: Sequence[Claim], expected: Values, seen: Values) -> list[Claim]:
     """Return the claims that are not true of an answer. One about a probe that was not asked of it says nothing.
 
@@ -129,8 +135,8 @@ def untrue(claims: Sequence[Claim], expected: Values, seen: Values) -> list[Clai
 
 
 def _holds(claim: Claim, expected: Mapping[str, Any], seen: Mapping[str, Any]) -> bool:
-    pattern = claim[2] if len(claim) > 2 else "*"
-    names = [name for name in {**expected, **seen} if fnmatch.fnmatchcase(name, pattern)]
+    meant = claim[2] if len(claim) > 2 else "*"
+    names = [name for name in {**expected, **seen} if fnmatch.fnmatchcase(name, meant)]
     wrong = [name for name in differing(expected, seen) if name in names]
     relation = claim[1]
     if relation == RIGHT:

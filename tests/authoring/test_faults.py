@@ -203,7 +203,7 @@ FAULTY = {
         '"rows keep a mean"',
         '"rows have mean 0"',
         '@mistake("mean"',
-        "does not show ('rows_lie_around_zero', 'rows have mean 0'), so its symptom is not true of it: 'The numbers lie",
+        "does not show ('rows_lie_around_zero', 'rows have mean 0'), so its symptom is not true of it: 'The",
     ),
     "mistakes: too much credit": (
         "mistakes",

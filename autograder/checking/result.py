@@ -1,6 +1,8 @@
 """What learners see: a result and a hint. Calm tables that read without colour, as HTML and as text."""
 
+import itertools
 import os
+import re
 import textwrap
 from dataclasses import dataclass, field
 from html import escape
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 
 MARKS = {"right": "✓", "differs": "✗", "not run": "·"}
 MIME_TYPE = "application/vnd.transformer-taxonomy.result+json"
+NUMBERED = re.compile(r"\d\. ")  # begins the line of one of several mistakes
 STEPS = ("What can be seen", "Why", "Where to look")
 
 
@@ -105,13 +108,14 @@ class Result:
     def _html_says(self) -> list[str]:
         if not self.mistakes:
             return [f"<p>{_marked_up(sentence)}</p>" for sentence in self.says]
-        symptom, cause, place = map(_marked_up, self.says)
         named = escape(" + ".join(name.replace("_", " ") for name in self.mistakes))
+        symptom, place = map(_as_html, self.says[::2])
+        cause = _as_html(self.says[1], f"<b>{named}.</b> ")
         # Nested, so that the place cannot be opened before the cause has been read.
         why, where = ("<details open>" if self.opened > step else "<details>" for step in (1, 2))
         return [
-            f"<p>{symptom}</p>{why}{SUMMARY}{STEPS[1]}?</summary><p><b>{named}.</b> {cause}</p>"
-            f"{where}{SUMMARY}{STEPS[2]}</summary><p>{place}</p></details></details>"
+            f"{symptom}{why}{SUMMARY}{STEPS[1]}?</summary>{cause}"
+            f"{where}{SUMMARY}{STEPS[2]}</summary>{place}</details></details>"
         ]
 
     def __repr__(self) -> str:
@@ -176,6 +180,23 @@ def _marked_up(sentence: str) -> str:
     return "".join(f"<code>{part}</code>" if index % 2 else part for index, part in enumerate(parts))
 
 
+def _as_html(text: str, begin: str = "") -> str:
+    """Return what is said as HTML: a paragraph, and a list where several mistakes have a line each."""
+    parts = [begin] if begin and text.startswith("1. ") else []
+    for numbered, lines in itertools.groupby(text.split("\n"), lambda line: bool(NUMBERED.match(line))):
+        if numbered:
+            items = "".join(f"<li>{_marked_up(NUMBERED.sub('', line))}</li>" for line in lines)
+            parts.append(f'<ol style="margin: 0.4em 0; padding-left: 1.6em">{items}</ol>')
+        else:
+            parts += [f"<p>{'' if parts else begin}{_marked_up(line)}</p>" for line in lines]
+    return "".join(parts)
+
+
 def _wrapped(start: str, text: str) -> str:
     width = max(40, min(100, int(os.environ.get("COLUMNS", "100") or 100)))
-    return textwrap.fill(text, width, initial_indent=start, subsequent_indent=" " * len(start))
+    lines = []
+    for number, line in enumerate(text.split("\n")):
+        begin = " " * len(start) if number else start
+        inner = "   " if NUMBERED.match(line) else ""
+        lines.append(textwrap.fill(line, width, initial_indent=begin, subsequent_indent=" " * len(start) + inner))
+    return "\n".join(lines)

@@ -15,8 +15,9 @@ from .observation import Signature, same, same_signature, signature
 Aspects = dict[str, Signature]  # {aspect: signature}, of what differs in one probe
 
 NUMBERS = "numbers"  # the aspect of all that belongs to no other one: what the exercise is about
+GRADIENTS = "gradients"
 ASPECTS = {
-    "gradients": re.compile(r"\bgradients?\b|\blogits count$"),  # where a gradient arrives
+    GRADIENTS: re.compile(r"\bgradients?\b|\blogits count$"),  # where a gradient arrives
     "dtype": re.compile(r"\bdtype\b|\bfor (torch\.)?(float|int)\d+$"),
     "device": re.compile(r"\bdevice\b|is made on$"),
     "arguments": re.compile(r"changed in place$"),

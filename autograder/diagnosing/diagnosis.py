@@ -17,6 +17,7 @@ from .observation import same
 from .records import Record
 
 COUNTS = {2: "Two", 3: "Three", 4: "Four"}
+NEW_LINE = "\n"  # several mistakes have a line each
 HIDDEN = "It shows otherwise here than it does alone."  # of a mistake whose symptom another one covers
 
 
@@ -77,19 +78,21 @@ def diagnose(record: Record, observed: Mapping[str, Observations], stopped: Stop
         return Diagnosis(False, says=symptoms(record, observed, expected), rows=rows)
     about = [record.mistakes[name] for name in meant.mistakes]
     seems = [
-        HIDDEN if claims.untrue(mistake.get("shows", ()), expected, seen) else mistake["symptom"] for mistake in about
+        meant.symptoms.get(name)
+        or (HIDDEN if claims.untrue(mistake.get("shows", ()), expected, seen) else mistake["symptom"])
+        for name, mistake in zip(meant.mistakes, about, strict=True)
     ]
     says = [
-        said[0] if len(about) == 1 else " ".join(f"{number}. {sentence}" for number, sentence in enumerate(said, 1))
+        said[0] if len(about) == 1 else "\n".join(f"{number}. {sentence}" for number, sentence in enumerate(said, 1))
         for said in (seems, [mistake["cause"] for mistake in about], [mistake["place"] for mistake in about])
     ]
     if all(sentence == HIDDEN for sentence in seems):
         says[0] = " ".join(symptoms(record, observed, expected))
     elif len(about) > 1:
-        says[0] = f"{COUNTS.get(len(about), len(about))} mistakes at once. {says[0]}"
+        says[0] = f"{COUNTS.get(len(about), len(about))} mistakes at once.\n{says[0]}"
     if meant.rest and any(sentence != HIDDEN for sentence in seems):
         more = symptoms(record, observed, _part(expected, meant.rest))
-        says[0] = f"{says[0]} Something else differs as well. {' '.join(more)}"
+        says[0] = f"{says[0]}{' ' if len(about) == 1 else NEW_LINE}Something else differs as well. {' '.join(more)}"
     credit = 0.0 if meant.rest else math.prod(mistake["credit"] for mistake in about)
     return Diagnosis(False, meant.mistakes, credit, says, rows)
 

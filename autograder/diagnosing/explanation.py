@@ -7,10 +7,10 @@ show what either does. Of several such sets the smallest is meant.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from .comparison import NUMBERS, Aspects
+from .comparison import GRADIENTS, NUMBERS, Aspects
 from .observation import Signature, same_signature
 
 Place = tuple[str, str]  # (probe, aspect)
@@ -24,10 +24,17 @@ class Explanation:
 
     mistakes  names of the mistakes that it makes, in the order in which they were recorded
     rest      (probe, aspect) of what they do not explain
+    changed   (probe, aspect) of what some of them change alone
+    joint     (probe, aspect) of gradients that two of them change alone, of which nothing can be said: what both make
+              of a gradient is not the sum of what each does
+    symptoms  {name: what is seen of a habit that was found beside the others}
     """
 
     mistakes: tuple[str, ...] = ()
     rest: frozenset[Place] = frozenset()
+    changed: frozenset[Place] = field(default=frozenset(), compare=False)
+    joint: frozenset[Place] = field(default=frozenset(), compare=False)
+    symptoms: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)
@@ -52,15 +59,22 @@ def explain(differs: Mapping[str, Aspects], behaviours: Sequence[Mapping[str, An
     names = _shared(_smallest(frozenset(shown), candidates))
     if not names:
         numbers = frozenset(place for place in shown if place[1] == NUMBERS)
-        all_numbers = _shared({one.mistakes for one in candidates if numbers and numbers <= one.explains})
+        all_numbers = _shared(_smallest(numbers, candidates)) if numbers else frozenset()
         certain = [one for one in candidates if _is_certain(one)]
         # Where two mistakes cancel, they show a part of what one of them shows alone.
         most = [one for one in certain if not any(one.explains < other.explains for other in certain)]
         names = all_numbers.union(*(one.mistakes for one in most))
     used = [one for one in candidates if one.mistakes <= names]
     rest = frozenset(shown).difference(*(one.explains for one in used))
+    makers = {place: [one.mistakes for one in used if place in one.places] for place in rest}
+    joint = frozenset(place for place in rest if place[1] == GRADIENTS and len(set(makers[place])) > 1)
     order = dict.fromkeys(name for known in behaviours for name in known["mistakes"])
-    return Explanation(tuple(name for name in order if name in names), rest)
+    return Explanation(
+        tuple(name for name in order if name in names),
+        rest - joint,
+        changed=frozenset(place for place in rest if makers[place]),
+        joint=joint,
+    )
 
 
 def _places(differs: Mapping[str, Aspects]) -> dict[Place, Signature]:

@@ -1,11 +1,12 @@
 """Habits that all lessons share, recognised by what they do: whatever the numbers are that they do it to.
 
-Each belongs to one aspect. It is found where every observation of that aspect which differs shows it. What it is called
-and what is said of it stands in the mistakes of each lesson.
+Each belongs to one aspect. It is found where every observation of that aspect which differs shows it; beside a mistake
+that changes the same aspect, where some do and the others are numbers. What it is called and what is said of it stands
+in the mistakes of each lesson.
 """
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -55,13 +56,58 @@ def with_habits(
     """
     found = {
         (probe, aspect): HABITS[aspect][0]
-        for probe, aspect in meant.rest
-        if aspect in HABITS and HABITS[aspect][0] in names and _shows(expected[probe], seen[probe], aspect)
+        for probe, aspect in meant.rest | meant.joint
+        if aspect in HABITS
+        and HABITS[aspect][0] in names
+        and _shows(expected[probe], seen[probe], aspect, (probe, aspect) in meant.changed)
     }
     order = [*meant.mistakes, *(name for name, _ in HABITS.values() if name in found.values())]
-    return Explanation(tuple(dict.fromkeys(order)), meant.rest - found.keys())
+    symptoms = {
+        name: _symptom(aspect, [(expected[probe], seen[probe]) for probe, other in sorted(found) if other == aspect])
+        for aspect, (name, _) in HABITS.items()
+        if name in found.values() and name not in meant.mistakes
+    }
+    return Explanation(
+        tuple(dict.fromkeys(order)), meant.rest - found.keys(), meant.changed, meant.joint - found.keys(), symptoms
+    )
 
 
-def _shows(expected: Mapping[str, Any], seen: Mapping[str, Any], aspect: str) -> bool:
+def _symptom(aspect: str, probes: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> str:
+    """Say what a habit did in the probes that show it: the sentence of the lesson may claim more."""
+    shows = {}
+    for parts in probes:
+        right, other = by_aspect(*parts)[aspect]
+        for name in differing(right, other):
+            if HABITS[aspect][1](right.get(name), other.get(name)):
+                shows[name.rpartition(": ")[2]] = right.get(name), other[name]
+    if aspect == "gradients":
+        return f"No gradient reaches {_and(name.removeprefix('gradient of ') for name in shows)}."
+    if aspect == "arguments":
+        return f"{_and(seen for _, seen in shows.values())} is different after the call."
+    if aspect == "dtype":
+        pairs = [zip(*(one.split(", ") for one in both), strict=False) for both in shows.values()]
+        apart = dict.fromkeys(pair for both in pairs for pair in both if pair[0] != pair[1])
+        return " ".join(f"{seen} comes out where {right} is expected." for right, seen in apart)
+    return "What is made here is on another device than the inputs."
+
+
+def _and(words: Iterable[str], most: int = 4) -> str:
+    """Return "query, key and value": each word once, the first few of them."""
+    known = list(dict.fromkeys(words))
+    shown = known[:most] + ([f"{len(known) - most} more"] if len(known) > most else [])
+    return " and ".join(filter(None, [", ".join(shown[:-1]), shown[-1]]))
+
+
+def _shows(expected: Mapping[str, Any], seen: Mapping[str, Any], aspect: str, beside: bool) -> bool:
+    """Tell whether a habit shows in an aspect of a probe.
+
+    beside  True: a mistake that is named changes it as well, so that numbers which do arrive may be others
+    """
     right, other = by_aspect(expected, seen)[aspect]
-    return all(HABITS[aspect][1](right.get(name), other.get(name)) for name in differing(right, other))
+    names = differing(right, other)
+    shows = [name for name in names if HABITS[aspect][1](right.get(name), other.get(name))]
+    rest = [name for name in names if name not in shows]
+    return bool(shows) and all(
+        beside and isinstance(right.get(name), torch.Tensor) and isinstance(other.get(name), torch.Tensor)
+        for name in rest
+    )

@@ -309,6 +309,21 @@ def test_who_collects_garbage_pays_for_their_own_and_not_for_ours(frozen):
         gc.unfreeze()
 
 
+def test_several_mistakes_are_a_list():
+    def scaled_dot_product_attention(query, key, value, mask=None):
+        scores = query @ key.mT
+        weights = torch.softmax(scores if mask is None else scores.masked_fill(mask, -torch.inf), -1)
+        weights = weights.nan_to_num()
+        return weights.detach() @ value, weights.detach()
+
+    result = check(scaled_dot_product_attention)
+    assert result.mistakes == ("no_scale", "mask_inverted", "cut_from_autograd")
+    assert "Three mistakes at once.\n" in repr(result).replace(" " * 18, "")
+    assert "3. No gradient reaches query and key.\n" in repr(result)
+    html = result._repr_html_()
+    assert html.count("<ol ") == 3 and html.count("<li>") == 9 and "<li>No gradient reaches query and key.</li>" in html
+
+
 def using_up(seconds):
     return f"import time\nend = time.thread_time() + {seconds}\nwhile time.thread_time() < end:\n    pass"
 

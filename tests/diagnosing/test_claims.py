@@ -114,8 +114,8 @@ def test_a_symptom_is_not_said_where_another_mistake_hides_it():
     assert alone.mistakes == ("doubled",) and alone.says[0] == "doubled seen."
     both = diagnose(known, seen_of({"p": doubled["p"], "q": turned["q"]}))
     assert both.mistakes == ("doubled", "turned")
-    assert both.says[0] == "Two mistakes at once. 1. It shows otherwise here than it does alone. 2. turned seen."
-    assert both.says[1] == "1. c 2. c"
+    assert both.says[0] == "Two mistakes at once.\n1. It shows otherwise here than it does alone.\n2. turned seen."
+    assert both.says[1] == "1. c\n2. c"
 
 
 def test_where_no_symptom_is_true_what_is_seen_is_told():

@@ -284,9 +284,9 @@ def test_two_known_mistakes_at_once_are_numbered_and_each_costs_its_share(q):
     found = diagnose(record(), observed(p=tensor(13, 3), q=q))
     assert found.mistakes == ("thirteen", "seventeen") and found.credit == pytest.approx(0.5 * 0.3)
     assert found.says == [
-        "Two mistakes at once. 1. Thirteen is seen. 2. Seventeen is seen.",
-        "1. Thirteen is why. 2. Seventeen is why.",
-        "1. Thirteen is there. 2. Seventeen is there.",
+        "Two mistakes at once.\n1. Thirteen is seen.\n2. Seventeen is seen.",
+        "1. Thirteen is why.\n2. Seventeen is why.",
+        "1. Thirteen is there.\n2. Seventeen is there.",
     ]
     assert found.rows == [("It is p", "differs"), ("It is q", "differs"), ROWS[2]] and not found.passed
 

@@ -93,6 +93,15 @@ def test_of_two_that_cancel_in_a_place_nothing_is_said_where_more_is_seen():
     assert explain(shown(p=2, q=3, t=31), [pair, alone]).mistakes == ("no_scale", "wrong_scale")
 
 
+def test_a_gradient_that_two_mistakes_change_is_left_to_both():
+    both = [known("no_scale", p=2, p_gradients=3), known("no_mask", q=5, p_gradients=7)]
+    found = explain(shown(p=2, q=5, p_gradients=43), both)
+    assert found == Explanation(("no_scale", "no_mask"))
+    assert found.joint == found.changed == {("p", "gradients")}
+    alone = explain(shown(p=2, q=5, p_gradients=43), [both[0], known("no_mask", q=5)])
+    assert alone == Explanation(("no_scale", "no_mask"), frozenset({("p", "gradients")}))
+
+
 def test_the_fewest_mistakes_are_meant():
     parts = [known("half", p=2), known("other_half", q=3)]
     assert explain(shown(p=2, q=3), [*parts, SCALE]) == Explanation(("no_scale",))

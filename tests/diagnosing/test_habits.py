@@ -72,6 +72,61 @@ def test_what_may_have_another_cause_is_no_habit(aspect, expected, seen):
     assert with_habits(Explanation(rest=rest), {"p": expected}, {"p": seen}, NAMES) == Explanation(rest=rest)
 
 
+@pytest.mark.parametrize(
+    ("aspect", "expected", "seen", "symptom"),
+    [
+        (
+            "gradients",
+            {"no mask: gradient of x": TENSOR, "no mask: gradient of y": TENSOR, "gradient of z": TENSOR},
+            {
+                "no mask: gradient of x": "none arrives",
+                "no mask: gradient of y": "none arrives",
+                "gradient of z": TENSOR,
+            },
+            "No gradient reaches x and y.",
+        ),
+        (
+            "gradients",
+            {f"gradient of {name}": "arrives" for name in "abcdef"},
+            {f"gradient of {name}": "none arrives" for name in "abcdef"},
+            "No gradient reaches a, b, c, d and 2 more.",
+        ),
+        (
+            "dtype",
+            {"answer for float64": "float64, float64"},
+            {"answer for float64": "float64, float32"},
+            "float32 comes out where float64 is expected.",
+        ),
+        (
+            "arguments",
+            {"changed in place": "none"},
+            {"changed in place": "query"},
+            "query is different after the call.",
+        ),
+        (
+            "device",
+            {"made on x's device": "yes"},
+            {"made on x's device": "no"},
+            "What is made here is on another device",
+        ),
+    ],
+)
+def test_what_is_seen_of_a_habit_is_told_of_this_answer(aspect, expected, seen, symptom):
+    found = with_habits(Explanation((), frozenset({("p", aspect)})), {"p": expected}, {"p": seen}, NAMES)
+    (said,) = found.symptoms.values()
+    assert said.startswith(symptom)
+
+
+def test_a_gradient_that_another_mistake_changes_hides_no_habit():
+    expected = {"gradient of x": TENSOR, "gradient of y": TENSOR}
+    seen = {"gradient of x": "none arrives", "gradient of y": 2 * TENSOR}
+    place = frozenset({("p", "gradients")})
+    for meant in (Explanation(("no_scale",), place, place), Explanation(("no_scale",), frozenset(), place, place)):
+        found = with_habits(meant, {"p": expected}, {"p": seen}, NAMES)
+        assert found == Explanation(("no_scale", "cut_from_autograd")) and not found.joint
+        assert found.symptoms == {"cut_from_autograd": "No gradient reaches x."}
+
+
 TRIED = 4  # known mistakes of an exercise
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from .. import probes
 from ..course import AuthorError
 from ..diagnosing import claims
-from ..diagnosing.comparison import Aspects, agree, differences, values
-from ..diagnosing.explanation import explain
+from ..diagnosing.comparison import Aspects, agree, differences, unusable, values
+from ..diagnosing.explanation import Place, explain
 from ..diagnosing.records import FOLDER, SEED, Record, plain
 from ..diagnosing.steady import Answer, Jump, draw, observe
 
@@ -119,7 +119,8 @@ def record(
     for name, wrong in singles.items():
         _refuse_untrue(found.exercise, name, wrong, catalogue, expected, values(seen[name]))
     _add_mistakes(found, catalogue, singles, differs)
-    _add_pairs(found, {name: wrong for name, wrong in doubles.items() if name not in unsteady}, differs)
+    firm = {name: wrong for name, wrong in doubles.items() if name not in unsteady}
+    _add_pairs(found, firm, differs, {name: unusable(expected, values(seen[name])) for name in firm})
     return found
 
 
@@ -235,25 +236,30 @@ def _add_mistakes(
             found.behaviours.append({"mistakes": [name], "differs": differs})
 
 
-def _add_pairs(found: Record, doubles: Mapping[str, "Wrong"], differs_of: Mapping[str, dict[str, Aspects]]) -> None:
+def _add_pairs(
+    found: Record,
+    doubles: Mapping[str, "Wrong"],
+    differs_of: Mapping[str, dict[str, Aspects]],
+    unusable_of: Mapping[str, frozenset[Place]],
+) -> None:
     """Add pairs of mistakes whose names do not follow from what each shows alone.
 
     A pair of which one hides the other is named as the one that shows. Pairs that look the same get no name, unless it
     is one that all of them have.
     """
     singles = list(found.behaviours)
-    groups: list[tuple[dict[str, Aspects], list[tuple[str, ...]]]] = []
+    groups: list[tuple[dict[str, Aspects], frozenset[Place], list[tuple[str, ...]]]] = []
     for name, wrong in doubles.items():
         differs = differs_of[name]
         if not differs or any(agree(differs, known["differs"], APART) for known in singles):
             continue
-        alike = next((pairs for other, pairs in groups if agree(differs, other, APART)), None)
+        alike = next((pairs for other, _, pairs in groups if agree(differs, other, APART)), None)
         if alike is None:
-            groups.append((differs, [wrong.mistakes]))
+            groups.append((differs, unusable_of[name], [wrong.mistakes]))
         else:
             alike.append(wrong.mistakes)
-    for differs, pairs in groups:
-        meant, made = explain(differs, singles), pairs[0] if len(pairs) == 1 else ()
+    for differs, unusable_, pairs in groups:
+        meant, made = explain(differs, singles, unusable_), pairs[0] if len(pairs) == 1 else ()
         in_all = set(pairs[0]).intersection(*pairs)
         if set(meant.mistakes) != set(made) if made else not set(meant.mistakes) <= in_all:
             found.behaviours.append({"mistakes": list(made), "differs": differs})

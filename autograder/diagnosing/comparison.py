@@ -9,6 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+
 from .. import probes
 from .observation import Signature, same, same_signature, signature
 
@@ -28,13 +30,13 @@ ANSWER = "answer"  # what kind of thing came back belongs to whatever else the p
 
 def aspect(name: str) -> str:
     """Return the aspect of an observation, by its name: "gradients" for "mask: gradient of x"."""
-    bare = name.rpartition(": ")[2]
-    return next((aspect for aspect, pattern in ASPECTS.items() if pattern.search(bare)), NUMBERS)
+    about = bare(name)
+    return next((aspect for aspect, pattern in ASPECTS.items() if pattern.search(about)), NUMBERS)
 
 
 def by_aspect(expected: Mapping[str, Any], seen: Mapping[str, Any]) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
     """Return {aspect: (expected, seen)} of the observations of one probe, each {observation: value}."""
-    names = [name for name in {**expected, **seen} if name.rpartition(": ")[2] != ANSWER]
+    names = [name for name in {**expected, **seen} if bare(name) != ANSWER]
     aspects = {name: aspect(name) for name in names}
     asked = {aspects[name] for name in names if name in expected}
     home = asked.pop() if len(asked) == 1 else NUMBERS
@@ -61,6 +63,34 @@ def differences(
         if differs:
             found[probe] = differs
     return found
+
+
+def unusable(
+    reference: Mapping[str, Mapping[str, Any]], seen: Mapping[str, Mapping[str, Any]]
+) -> frozenset[tuple[str, str]]:
+    """Return (probe, aspect) of all for which something came back that the reference does not give.
+
+    That is an exception, or another kind of answer: nothing else is known of what was asked there.
+    """
+
+    def fails(name: str, right: object, other: object) -> bool:
+        return other != right and (bare(name) == ANSWER or isinstance(other, str) and other.startswith("raised"))
+
+    return frozenset(
+        (probe, part)
+        for probe, seen_there in seen.items()
+        if any(
+            fails(name, reference[probe].get(name), value)
+            for name, value in seen_there.items()
+            if not isinstance(value, torch.Tensor)
+        )
+        for part in by_aspect(reference[probe], seen_there)
+    )
+
+
+def bare(name: str) -> str:
+    """Return the name of an observation without the label of its call."""
+    return name.rpartition(": ")[2]
 
 
 def differing(expected: Mapping[str, Any], seen: Mapping[str, Any], slack: float = 1.0) -> list[str]:

@@ -10,7 +10,7 @@ import torch
 from ..calling.local import Fault
 from ..probes import Observations
 from . import claims
-from .comparison import agree, by_aspect, differences, values
+from .comparison import agree, by_aspect, differences, unusable, values
 from .explanation import Explanation, explain
 from .habits import with_habits
 from .observation import same
@@ -73,7 +73,8 @@ def diagnose(record: Record, observed: Mapping[str, Observations], stopped: Stop
     if found:
         meant = Explanation(tuple(found["mistakes"]))
     else:
-        meant = with_habits(explain(differs, record.behaviours), expected, seen, record.mistakes)
+        failed = unusable(expected, seen)
+        meant = with_habits(explain(differs, record.behaviours, failed), expected, seen, record.mistakes, failed)
     if not meant.mistakes:
         return Diagnosis(False, says=symptoms(record, observed, expected), rows=rows)
     about = [record.mistakes[name] for name in meant.mistakes]

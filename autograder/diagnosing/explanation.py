@@ -46,15 +46,20 @@ class _Candidate:
     explains: frozenset[Place]
 
 
-def explain(differs: Mapping[str, Aspects], behaviours: Sequence[Mapping[str, Any]]) -> Explanation:
+def explain(
+    differs: Mapping[str, Aspects],
+    behaviours: Sequence[Mapping[str, Any]],
+    unusable: frozenset[Place] = frozenset(),
+) -> Explanation:
     """Return the `Explanation` of an answer's differences.
 
+    unusable    (probe, aspect) of what came to an exception or to another kind of answer
     differs     {probe: {aspect: signature}} of the answer
     behaviours  {"mistakes": names, "differs": {probe: {aspect: signature}}} of known answers; without names it is one
                 of which nothing can be said
     """
     shown = _places(differs)
-    candidates = [_candidate(known, shown) for known in behaviours if known["mistakes"]]
+    candidates = [_candidate(known, shown, unusable) for known in behaviours if known["mistakes"]]
     candidates = [one for one in candidates if one.explains]
     names = _shared(_smallest(frozenset(shown), candidates))
     if not names:
@@ -81,14 +86,19 @@ def _places(differs: Mapping[str, Aspects]) -> dict[Place, Signature]:
     return {(probe, name): found for probe, aspects in differs.items() for name, found in aspects.items()}
 
 
-def _candidate(known: Mapping[str, Any], shown: Mapping[Place, Signature]) -> _Candidate:
-    """Return a known behaviour with the places that it accounts for: none where one of its own shows nothing."""
+def _candidate(known: Mapping[str, Any], shown: Mapping[Place, Signature], unusable: frozenset[Place]) -> _Candidate:
+    """Return a known behaviour with the places that it accounts for: none where one of its own shows nothing.
+
+    An answer that fails where its gradients or its dtype are asked for has no habit if it fails elsewhere, too.
+    """
     places = _places(known["differs"])
     explains = (
         frozenset(place for place, found in places.items() if same_signature(found, shown[place]))
         if places.keys() <= shown.keys()
         else frozenset()
     )
+    if not unusable <= explains:
+        explains -= {place for place in unusable if place[1] != NUMBERS}
     return _Candidate(frozenset(known["mistakes"]), frozenset(places), explains)
 
 

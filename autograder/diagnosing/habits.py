@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from .comparison import by_aspect, differing
-from .explanation import Explanation
+from .comparison import bare, by_aspect, differing
+from .explanation import Explanation, Place
 
 FLOAT = re.compile(r"(torch\.)?b?float\d+")
 
@@ -22,7 +22,10 @@ def _does_not_arrive(expected: object, seen: object) -> bool:
 
 
 def _is_another_float(expected: object, seen: object) -> bool:
-    return all(isinstance(one, str) and FLOAT.match(one) for one in (expected, seen))
+    if not isinstance(expected, str) or not isinstance(seen, str):
+        return False
+    pairs = list(zip(expected.split(", "), seen.split(", "), strict=False))
+    return expected.count(",") == seen.count(",") and all(FLOAT.match(one) for pair in pairs for one in pair)
 
 
 def _is_elsewhere(expected: object, seen: object) -> bool:
@@ -47,16 +50,18 @@ def with_habits(
     expected: Mapping[str, Mapping[str, Any]],
     seen: Mapping[str, Mapping[str, Any]],
     names: Collection[str],
+    unusable: Collection[Place] = (),
 ) -> Explanation:
     """Return an explanation with the habits that account for places which it leaves.
 
     expected  {probe: {observation: value}} of the reference
     seen      {probe: {observation: value}} of the answer
     names     of the mistakes that the exercise knows
+    unusable  (probe, aspect) of what came to an exception or to another kind of answer, which shows no habit
     """
     found = {
         (probe, aspect): HABITS[aspect][0]
-        for probe, aspect in meant.rest | meant.joint
+        for probe, aspect in (meant.rest | meant.joint).difference(unusable)
         if aspect in HABITS
         and HABITS[aspect][0] in names
         and _shows(expected[probe], seen[probe], aspect, (probe, aspect) in meant.changed)
@@ -74,12 +79,12 @@ def with_habits(
 
 def _symptom(aspect: str, probes: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> str:
     """Say what a habit did in the probes that show it: the sentence of the lesson may claim more."""
-    shows = {}
+    shows: dict[str, tuple[str, str]] = {}
     for parts in probes:
         right, other = by_aspect(*parts)[aspect]
         for name in differing(right, other):
             if HABITS[aspect][1](right.get(name), other.get(name)):
-                shows[name.rpartition(": ")[2]] = right.get(name), other[name]
+                shows[bare(name)] = str(right.get(name)), str(other[name])
     if aspect == "gradients":
         return f"No gradient reaches {_and(name.removeprefix('gradient of ') for name in shows)}."
     if aspect == "arguments":

@@ -24,7 +24,7 @@ from ..calling.wire import MalformedError
 from ..checking.check import result
 from ..checking.result import Result
 from ..diagnosing import records, steady
-from ..diagnosing.comparison import agree, differences, values
+from ..diagnosing.comparison import agree, differences, unusable, values
 from ..diagnosing.diagnosis import Diagnosis, Stopped, diagnose
 from ..diagnosing.examine import SECONDS, not_run, observe, settle, strange
 from ..diagnosing.explanation import explain
@@ -293,7 +293,9 @@ def _is_mistake(fresh: Visit, names: Collection[str], seen: Collection[probes.Ob
         for made, component in reference.mistaken(fresh.record, names)
     ]
     for observed in map(values, seen):
-        found = with_habits(explain(differences(expected, observed), behaviours), expected, observed, names)
+        failed = unusable(expected, observed)
+        meant = explain(differences(expected, observed), behaviours, failed)
+        found = with_habits(meant, expected, observed, names, failed)
         if not found.rest and set(found.mistakes) == set(names):
             return True
     return False

@@ -116,6 +116,14 @@ def test_one_of_which_nothing_can_be_said_explains_nothing():
     assert explain(shown(p=2, q=3), [known(p=2, q=3)]).mistakes == ()
 
 
+def test_a_failure_everywhere_is_no_habit():
+    """A habit may be known by an exception for another dtype; an answer that always raises it has other reasons."""
+    fails = frozenset({("s", "dtype"), ("t", "numbers")})
+    assert explain(shown(s_dtype=17, t=47), ALL).mistakes == ("float",)
+    assert explain(shown(s_dtype=17, t=47), ALL, fails).mistakes == ()
+    assert explain(shown(s_dtype=17, t=47), ALL, frozenset({("s", "dtype")})).mistakes == ("float",)
+
+
 def test_no_more_are_looked_for_than_anybody_would_read():
     many = [known(f"mistake {number}", **{f"p{number}": number}) for number in range(2, 2 + MOST + 1)]
     together = shown(**{f"p{number}": number for number in range(2, 2 + MOST + 1)})

@@ -63,9 +63,10 @@ def test_a_habit_is_known_by_what_it_does(name, aspect, expected, seen):
         ),
         ("gradients", {"answer": "a tensor", "gradient of x": TENSOR}, {"answer": "raised TypeError: x"}),
         ("dtype", {"answer for float64": "float64"}, {"answer for float64": "raised RuntimeError"}),
+        ("dtype", {"answer for float64": "float64, float64"}, {"answer for float64": "float64"}),
         ("numbers", {"x": TENSOR}, {"x": "none arrives"}),
     ],
-    ids=["other numbers", "some arrive", "raised", "raised for another dtype", "another aspect"],
+    ids=["other numbers", "some arrive", "raised", "raised for another dtype", "fewer come out", "another aspect"],
 )
 def test_what_may_have_another_cause_is_no_habit(aspect, expected, seen):
     rest = frozenset({("p", aspect)})
@@ -115,6 +116,12 @@ def test_what_is_seen_of_a_habit_is_told_of_this_answer(aspect, expected, seen, 
     found = with_habits(Explanation((), frozenset({("p", aspect)})), {"p": expected}, {"p": seen}, NAMES)
     (said,) = found.symptoms.values()
     assert said.startswith(symptom)
+
+
+def test_what_fails_shows_no_habit():
+    expected, seen = {"p": {"gradient of x": TENSOR}}, {"p": {"gradient of x": "none arrives"}}
+    rest = frozenset({("p", "gradients")})
+    assert with_habits(Explanation(rest=rest), expected, seen, NAMES, rest) == Explanation(rest=rest)
 
 
 def test_a_gradient_that_another_mistake_changes_hides_no_habit():

@@ -43,6 +43,7 @@ class Diagnosis:
     says      sentences, from symptom to cause to place
     rows      (sentence, "right" | "differs" | "not run") of each probe
     conclusive  False: nothing is known about the answer, as the check was stopped on a busy computer
+    draft     True: it is a first draft, and `says` holds the one sentence that matters
     """
 
     passed: bool
@@ -51,6 +52,7 @@ class Diagnosis:
     says: list[str] = field(default_factory=list)
     rows: list[tuple[str, str]] = field(default_factory=list)
     conclusive: bool = True
+    draft: bool = False
 
 
 def diagnose(record: Record, observed: Mapping[str, Observations], stopped: Stopped = Stopped("")) -> Diagnosis:

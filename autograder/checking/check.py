@@ -167,6 +167,11 @@ def _record(name: Any) -> records.Record:
 def _no_such_exercise(name: object) -> str:
     import difflib
 
+    if name is None or name == "<lambda>":
+        return (
+            "nothing tells which exercise this answers. Give it the name of one, as in attention_scores = ..., or name "
+            'it: check(component, exercise="name")'
+        )
     known = list(records.exercises())
     near = difflib.get_close_matches(str(name), known, 1)
     meant = f"did you mean {near[0]!r}?" if near else f"the exercises are {', '.join(known)}"

@@ -17,6 +17,7 @@ from ..calling.facts import Line
 from ..calling.local import Fault, Reply, Request
 from ..probes import Observations
 from . import records
+from .comparison import differences, values
 from .diagnosis import Diagnosis
 from .observation import same
 from .records import Record
@@ -102,14 +103,15 @@ def told(
 
 def _sentences(answer: _Answer) -> Iterator[str]:
     yield from (_component(answer, request, reply) for request, reply in answer.calls)
-    for request, reply in answer.calls:
-        if reply.fault:
-            yield _skeleton(reply.fault)
-            yield _not_prepared(reply.fault)
-            yield _parameters(answer, request, reply, reply.fault)
-            yield _no_method(answer, request, reply, reply.fault)
-            yield _undefined(answer, reply, reply.fault)
-            yield _numpy(reply.fault)
+    faults = [(request, reply, reply.fault) for request, reply in answer.calls if reply.fault]
+    # Of a parameter that is missing another call may say that its name is not defined.
+    yield from (_parameters(answer, *one) for one in faults)
+    for request, reply, fault in faults:
+        yield _skeleton(fault)
+        yield _not_prepared(fault)
+        yield _no_method(answer, request, reply, fault)
+        yield _undefined(answer, fault)
+        yield _numpy(fault)
     yield from (_made_in_the_call(answer, request, reply) for request, reply in answer.calls)
     yield _kind(answer)
     yield _order(answer)
@@ -215,7 +217,7 @@ def _without(answer: _Answer, method: str, known: Mapping[str, Sequence[str]]) -
     )
 
 
-def _undefined(answer: _Answer, reply: Reply, fault: Fault) -> str:
+def _undefined(answer: _Answer, fault: Fault) -> str:
     if fault.type == "UnboundLocalError" or "free variable" in fault.message and fault.type == "NameError":
         match = re.search(r"variable '(\w+)'", fault.message)
         return f"{_at(fault)}`{match[1]}` has no value yet when this line runs." if match else ""
@@ -339,8 +341,9 @@ def _one_of(answer: _Answer, many: int) -> str:
         def picked(output: Any, place: int = place) -> Any:
             return output[place] if _is_of(output, many) else output
 
-        diagnosis, _ = answer.again(picked)
-        if diagnosis.passed:
+        _, observed = answer.again(picked)
+        differs = differences(answer.record.expected(), values(observed)) if observed else {"all": {}}
+        if all(aspects.keys() == {"gradients"} for aspects in differs.values()):  # to which all values gave a part
             return f" The {ORDINALS[place]} of them is right: return it alone."
     return ""
 

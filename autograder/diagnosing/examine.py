@@ -14,6 +14,7 @@ from ..calling.local import Source
 from ..calling.watched import Watched
 from . import drafts
 from .diagnosis import Diagnosis, Stopped
+from .habits import HABITS
 from .records import Record
 
 SECONDS = 10.0  # a right answer takes a hundredth of one
@@ -48,9 +49,11 @@ def drafted(
 ) -> Diagnosis:
     """Return the diagnosis; of a first draft, in which no mistake was recognised, the one that says only what it lacks.
 
-    The parameters are those, and the results, of `settle`.
+    The parameters are those, and the results, of `settle`. A habit that explains a part of what differs follows from
+    the draft: what returns nothing passes no gradient.
     """
-    if diagnosis.passed or diagnosis.mistakes or any(state == "not run" for _, state in diagnosis.rows):
+    known = diagnosis.explained or not {name for name, _ in HABITS.values()}.issuperset(diagnosis.mistakes)
+    if diagnosis.passed or diagnosis.mistakes and known or any(state == "not run" for _, state in diagnosis.rows):
         return diagnosis
     helped = tuple(record.uses)
     parts = helped if any(request.parts == helped for request, _ in watched.calls) else ()
@@ -64,7 +67,7 @@ def drafted(
 
     calls = [(request, reply) for request, reply in watched.calls if request.parts == parts]
     sentence = drafts.told(record, observed, calls, again)
-    return replace(diagnosis, says=[sentence], draft=True) if sentence else diagnosis
+    return replace(diagnosis, mistakes=(), credit=0.0, says=[sentence], draft=True) if sentence else diagnosis
 
 
 def _note(

@@ -47,8 +47,8 @@ def earlier_definition(name: str, component: object) -> str:
     kind = error.get("ename") if isinstance(error, dict) else None
     why = f" ({kind})" if kind else ""
     return (
-        f"The last cell that defines {name}, number {later[-1]}, failed{why}, so this is about the definition before it, "
-        f"of cell {made}."
+        f"The last cell that defines {name}, number {later[-1]}, failed{why}, so this is about the definition "
+        f"before it, of cell {made}."
     )
 
 

@@ -5,11 +5,8 @@ disk, or in another process: probes cannot tell, and need not.
 """
 
 import gc
-import inspect
 import itertools
-import linecache
 import sys
-import traceback
 import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -21,8 +18,10 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
-from ..notebooks.definitions import UNSOLVED
-from .limit import Limit, is_learners
+from . import facts
+from .facts import Facts
+from .facts import Fault as Fault
+from .limit import Limit
 from .numbers import Numbers
 
 MOST_NUMBERS = 500_000  # of all tensors of one output, those without bytes included; no exercise needs a third of it
@@ -65,16 +64,6 @@ class Request:
 
 
 @dataclass
-class Fault:
-    """An exception in a component: its type, its message, and the learner's own lines that led to it."""
-
-    type: str
-    message: str
-    lines: list[tuple[str, int, str]] = field(default_factory=list)  # (where, line number, source text)
-    unsolved: bool = False
-
-
-@dataclass
 class Reply:
     """What a call gave.
 
@@ -88,6 +77,7 @@ class Reply:
     shared     for a class: groups of parameter names that are one and the same tensor
     reports    name of a `Stub` argument -> what it reports of its use
     held       most numbers (elements of tensors) held at once, if that was watched
+    facts      what tells a first draft
     given      one line that describes the arguments
     """
 
@@ -102,6 +92,7 @@ class Reply:
     shared: tuple[tuple[str, ...], ...] = ()
     reports: dict[str, dict[str, Any]] = field(default_factory=dict)
     held: int | None = None
+    facts: Facts = field(default_factory=Facts)
 
 
 class Stub:
@@ -171,6 +162,8 @@ class Here:
         arguments = {name: _fresh(value, request) for name, value in request.arguments.items()}
         before = {name: _copy(value) for name, value in arguments.items()}
         reply = Reply(given=describe((request.build or {}) | request.arguments))
+        reply.facts.component = facts.of_component(component)
+        printed = facts.printed_so_far()
         functions, memory = _Functions(request.forbidden), _Memory()
         parts = {name: self._parts[name] for name in request.parts}
         try:
@@ -185,15 +178,19 @@ class Here:
                 _seed(request)  # again: what building a module drew is nobody's business
                 if request.watch_memory:
                     stack.enter_context(memory)
+                if request.build is not None:
+                    stack.enter_context(facts.parameters_noted(reply.facts))
                 with self._limit:
                     output = (getattr(called, request.method) if request.method else called)(*arguments.values())
+            written = getattr(called, request.method or "forward", called) if request.build is not None else called
+            facts.about(reply.facts, component, output, written, facts.printed_since(printed))
             large = _too_large(output)
             reply.output = large or _plain(output)
             if request.gradients:
                 with self._limit:
                     reply.gradients = _gradients(None if large else output, _leaves(arguments, called, request))
         except Exception as error:
-            reply.fault = fault(error)
+            reply.fault, reply.facts.parameters = facts.fault(error), facts.parameters(component)
         reply.changed = tuple(name for name in arguments if _differs(before[name], arguments[name]))
         reply.reports = {
             name: value.report(arguments[name]) for name, value in request.arguments.items() if isinstance(value, Stub)
@@ -379,10 +376,7 @@ def _replaced(component: Callable[..., Any], parts: Mapping[str, Callable[..., A
     if not parts:
         yield
         return
-    written = component.__init__ if inspect.isclass(component) else component
-    names = getattr(inspect.unwrap(written), "__globals__", None)
-    if names is None:
-        names = vars(sys.modules[component.__module__])
+    names = facts.names_around(component)
     missing = object()
     before = {name: names.get(name, missing) for name in parts}
     names.update(parts)
@@ -446,17 +440,3 @@ class _Memory(TorchDispatchMode):
 
 def _storage(tensor: torch.Tensor) -> int:
     return int(tensor.untyped_storage()._cdata)
-
-
-def fault(error: BaseException) -> Fault:
-    """Return the `Fault` of an exception, with the learner's own lines and none of ours or torch's."""
-    lines = []
-    for frame, number in traceback.walk_tb(error.__traceback__):
-        path = frame.f_code.co_filename
-        if not is_learners(path):
-            continue
-        text = linecache.getline(path, number, frame.f_globals).strip()
-        lines.append((frame.f_code.co_name, number, text))
-    message = str(error)
-    unsolved = isinstance(error, NotImplementedError) and (not message or UNSOLVED in message)
-    return Fault(type(error).__name__, message, lines[-4:], unsolved)

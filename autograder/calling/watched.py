@@ -43,6 +43,7 @@ class Watched:
     changed  arguments that any call changed in place
     self_reported  True: a call asked for what follows from no number, and what only the submission's own process can
              tell: which functions were called, how much memory was held, how a stub was used, what a module has
+    calls    (request, reply) of all calls
     Where an answer is right with right helpers, `keep_only` forgets what calls with its own ones did.
 
     submission  what answers the calls
@@ -53,6 +54,8 @@ class Watched:
         self.submission, self.forbidden = submission, tuple(forbidden)
         self.limit = submission.limit
         self.self_reported = bool(forbidden)
+        self.calls: list[tuple[Request, Reply]] = []
+        self._change: Callable[[Any], Any] | None = None
         # (name, the right helpers that it was called with)
         self._used: set[tuple[str, tuple[str, ...]]] = set()
         self._changed: set[tuple[str, tuple[str, ...]]] = set()
@@ -79,7 +82,20 @@ class Watched:
         parts = tuple(request.parts)
         self._used.update((name, parts) for name in reply.used)
         self._changed.update((name, parts) for name in reply.changed)
-        return replace(reply, used=tuple(name for name in reply.used if name in request.forbidden))
+        reply = replace(reply, used=tuple(name for name in reply.used if name in request.forbidden))
+        if self._change is not None:
+            return reply if reply.fault else replace(reply, output=self._change(reply.output))
+        self.calls.append((request, reply))
+        return reply
+
+    @contextmanager
+    def answering(self, change: Callable[[Any], Any]) -> Iterator[None]:
+        """Let every output in this block be changed by a function, as if the submission had returned that."""
+        self._change = change
+        try:
+            yield
+        finally:
+            self._change = None
 
     def expect(self, requests: Iterable[Request]) -> None:
         """Say which calls will be made next, in this order."""

@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from .local import MOST_ITEMS, MOST_NUMBERS, Fault, Reply, Request, Stub, describe
+from .facts import Facts, Fault, Line
+from .local import MOST_ITEMS, MOST_NUMBERS, Reply, Request, Stub, describe
 
 Buffer = bytes | memoryview  # the numbers of one tensor
 
@@ -160,7 +161,10 @@ def pack_reply(reply: Reply) -> tuple[dict[str, Any], list[bytes]]:
                 "message": value.message[:MOST_TEXT],
                 "lines": plain(value.lines),
                 "unsolved": value.unsolved,
+                "near": value.near,
             }
+        if isinstance(value, Facts):
+            return {field.name: plain(getattr(value, field.name)) for field in fields(Facts)}
         return value
 
     return {field.name: plain(getattr(reply, field.name)) for field in fields(Reply) if field.name != "given"}, buffers
@@ -195,6 +199,7 @@ def unpack_reply(about: object, buffers: Sequence[Buffer], request: Request) -> 
             if isinstance(request.arguments.get(name), Stub)
         },
         held=None if about.get("held") is None else read.number(about.get("held")),
+        facts=read.facts(about.get("facts")),
     )
 
 
@@ -237,12 +242,24 @@ class _Reader:
             return None
         if not isinstance(value, dict):
             raise MalformedError("an invalid error report")
-        lines = []
-        for line in self.items(value.get("lines"))[-MOST_LINES:]:
-            if not (isinstance(line, list) and len(line) == 3 and type(line[1]) is int):
-                raise MalformedError("an invalid line in an error report")
-            lines.append((_text(line[0]), self.number(line[1]), _text(line[2])))
-        return Fault(_text(value.get("type")), _text(value.get("message")), lines, value.get("unsolved") is True)
+        lines = [self.line(line) for line in self.items(value.get("lines"))[-MOST_LINES:]]
+        unsolved, near = value.get("unsolved") is True, _text(value.get("near", ""))
+        return Fault(_text(value.get("type")), _text(value.get("message")), lines, unsolved, near)
+
+    def facts(self, value: object) -> Facts:
+        if value is None:
+            return Facts()
+        if not isinstance(value, dict):
+            raise MalformedError("invalid facts of a call")
+        component, output, printed = (_text(value.get(name, "")) for name in ("component", "output", "printed"))
+        last, made = (None if (line := value.get(name)) is None else self.line(line) for name in ("last", "made"))
+        parameters = {name: list(self.texts(item)) for name, item in self.table(value.get("parameters"))}
+        return Facts(component, output, printed, last, made, parameters)
+
+    def line(self, value: object) -> Line:
+        if not (isinstance(value, list) and len(value) == 3 and type(value[1]) is int):
+            raise MalformedError("an invalid line of a program")
+        return _text(value[0]), self.number(value[1]), _text(value[2])
 
     def texts(self, value: object) -> tuple[str, ...]:
         return tuple(_text(item) for item in self.items(value))

@@ -10,15 +10,18 @@ from typing import Any
 import torch
 
 from .. import probes
+from ..calling import facts
 from ..calling.watched import Own, Watched, closed_boxes, own
 from ..diagnosing import records
 from ..diagnosing.diagnosis import Diagnosis, diagnose
-from ..diagnosing.examine import SECONDS, observe, settle, strange, unsolved
+from ..diagnosing.examine import SECONDS, drafted, observe, settle, strange, unsolved
 from ..notebooks.needed import doubt
-from ..notebooks.session import cells_run
+from ..notebooks.session import cells_run, earlier_definition
 from ..processes import one_thread
 from . import progress_file, progress_map
 from .result import Hint, Result
+
+MOST_WRAPPED = 20  # wrappers around a component
 
 
 def check(component: Any, exercise: str | None = None, *, seconds: float = SECONDS) -> Result:
@@ -29,7 +32,7 @@ def check(component: Any, exercise: str | None = None, *, seconds: float = SECON
     seconds    how long all calls together may compute before they are stopped
     Raises LookupError if there is no such exercise, TypeError if the component cannot be called.
     """
-    name = exercise or _name_of(component, sys._getframe(1).f_globals)
+    name = exercise or _name_of(component, _seen_by_the_caller())
     if not callable(component):
         raise TypeError(
             f"check needs the component itself, such as check({name or 'attention_scores'}); "
@@ -37,6 +40,7 @@ def check(component: Any, exercise: str | None = None, *, seconds: float = SECON
         )
     record = _record(name)
     found = examine(record, {record.exercise: component}, seconds, cells=cells_run())
+    found.note = " ".join(filter(None, (found.note, earlier_definition(record.exercise, facts.written(component)))))
     progress_file.remember(record, found)
     return found
 
@@ -85,6 +89,7 @@ def _examine(
         warnings.simplefilter("default")
         try:
             diagnosis, observed, note = settle(record, probe, watched)
+            diagnosis = drafted(record, diagnosis, observed, probe, watched)
         except Exception as error:
             diagnosis, observed, note = strange(record, error), {}, ""
     if not diagnosis.conclusive:
@@ -116,12 +121,40 @@ def result(
 
 
 def _name_of(component: Any, names: Mapping[str, Any]) -> str | None:
-    """Return the exercise that a component answers: its own name, or the one that the notebook calls it by."""
-    own: str | None = getattr(component, "__name__", None)
+    """Return the exercise that a component answers: its own name, or the one that the notebook calls it by.
+
+    names  that the caller of `check` sees
+
+    What wraps another component (`functools.partial`, a decorator, `torch.compile`) and has no such name answers the
+    exercise of what it wraps, and an object that of its class.
+    """
     known = records.exercises()
-    if own in known:
-        return own
-    return next((name for name in known if name in names and names[name] is component), own)
+    found = component
+    for _ in range(MOST_WRAPPED):
+        own = _own_name(found)
+        given = [name for name in known if name in names and names[name] is found]
+        if own in known and (own in given or not given):
+            return own
+        if given:
+            return given[0]
+        inner = facts.inside(found)
+        if inner is None:
+            break
+        found = inner
+    kind = type(component).__name__
+    return kind if kind in known else _own_name(component)
+
+
+def _own_name(component: Any) -> str | None:
+    # What TorchScript compiles has the name of the function as `name`, and as `__name__` that of a class of PyTorch's.
+    own = getattr(component, "name" if isinstance(component, torch.jit.ScriptFunction) else "__name__", None)
+    return own if isinstance(own, str) else None
+
+
+def _seen_by_the_caller() -> dict[str, Any]:
+    """Return the names that are seen where a function of this module was called."""
+    frame = sys._getframe(2)
+    return {**frame.f_globals, **frame.f_locals}
 
 
 def _record(name: Any) -> records.Record:
@@ -134,6 +167,11 @@ def _record(name: Any) -> records.Record:
 def _no_such_exercise(name: object) -> str:
     import difflib
 
+    if name is None or name == "<lambda>":
+        return (
+            "nothing tells which exercise this answers. Give it the name of one, as in attention_scores = ..., or name "
+            'it: check(component, exercise="name")'
+        )
     known = list(records.exercises())
     near = difflib.get_close_matches(str(name), known, 1)
     meant = f"did you mean {near[0]!r}?" if near else f"the exercises are {', '.join(known)}"
@@ -145,7 +183,7 @@ def hint(exercise: Any) -> Hint:
 
     Raises LookupError if there is no such exercise.
     """
-    name = exercise if isinstance(exercise, str) else getattr(exercise, "__name__", exercise)
+    name = exercise if isinstance(exercise, str) else _name_of(exercise, _seen_by_the_caller())
     record = _record(name)
     opened = min(progress_file.hints_opened(name) + 1, len(record.hints))
     progress_file.open_hints(name, opened)

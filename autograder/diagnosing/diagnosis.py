@@ -46,6 +46,8 @@ class Diagnosis:
     says      sentences, from symptom to cause to place
     rows      (sentence, "right" | "differs" | "not run") of each probe
     conclusive  False: nothing is known about the answer, as the check was stopped on a busy computer
+    explained  False: something differs that its mistakes do not explain
+    draft     True: it is a first draft, and `says` holds the one sentence that matters
     """
 
     passed: bool
@@ -54,6 +56,8 @@ class Diagnosis:
     says: list[str] = field(default_factory=list)
     rows: list[tuple[str, str]] = field(default_factory=list)
     conclusive: bool = True
+    explained: bool = True
+    draft: bool = False
 
 
 def diagnose(record: Record, observed: Mapping[str, Observations], stopped: Stopped = Stopped("")) -> Diagnosis:
@@ -95,7 +99,7 @@ def diagnose(record: Record, observed: Mapping[str, Observations], stopped: Stop
         more = symptoms(record, observed, _part(expected, meant.rest))
         says[0] = f"{says[0]}{' ' if len(about) == 1 else NEW_LINE}Something else differs as well. {' '.join(more)}"
     credit = 0.0 if meant.rest else math.prod(mistake["credit"] for mistake in about)
-    return Diagnosis(False, meant.mistakes, credit, says, rows)
+    return Diagnosis(False, meant.mistakes, credit, says, rows, explained=not meant.rest)
 
 
 def _part(expected: Mapping[str, Mapping[str, Any]], places: Collection[tuple[str, str]]) -> dict[str, dict[str, Any]]:

@@ -4,13 +4,17 @@ The local check, the judge, pytest and `assemble` all take this path.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from .. import probes
 from ..calling import limit
 from ..calling.limit import TimeUp
 from ..calling.local import Source
 from ..calling.watched import Watched
+from . import drafts
 from .diagnosis import Diagnosis, Stopped
+from .habits import HABITS
 from .records import Record
 
 SECONDS = 10.0  # a right answer takes a hundredth of one
@@ -34,6 +38,36 @@ def settle(
         if alone.passed or not unsolved(seen) and (alone.mistakes or not diagnosis.mistakes):
             diagnosis, observed = alone, seen
     return diagnosis, observed, note
+
+
+def drafted(
+    record: Record,
+    diagnosis: Diagnosis,
+    observed: probes.Observed,
+    probe: Callable[[tuple[str, ...]], tuple[Diagnosis, probes.Observed]],
+    watched: Watched,
+) -> Diagnosis:
+    """Return the diagnosis; of a first draft, in which no mistake was recognised, the one that says only what it lacks.
+
+    The parameters are those, and the results, of `settle`. A habit that explains a part of what differs follows from
+    the draft: what returns nothing passes no gradient.
+    """
+    known = diagnosis.explained or not {name for name, _ in HABITS.values()}.issuperset(diagnosis.mistakes)
+    if diagnosis.passed or diagnosis.mistakes and known or any(state == "not run" for _, state in diagnosis.rows):
+        return diagnosis
+    helped = tuple(record.uses)
+    parts = helped if any(request.parts == helped for request, _ in watched.calls) else ()
+
+    def again(change: Callable[[Any], Any]) -> tuple[Diagnosis, probes.Observed]:
+        with watched.answering(change):
+            try:
+                return probe(parts)
+            except Exception:  # a probe that cannot be run on this
+                return Diagnosis(False), {}
+
+    calls = [(request, reply) for request, reply in watched.calls if request.parts == parts]
+    sentence = drafts.told(record, observed, calls, again)
+    return replace(diagnosis, mistakes=(), credit=0.0, says=[sentence], draft=True) if sentence else diagnosis
 
 
 def _note(

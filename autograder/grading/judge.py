@@ -26,7 +26,7 @@ from ..checking.result import Result
 from ..diagnosing import records, steady
 from ..diagnosing.comparison import agree, differences, unusable, values
 from ..diagnosing.diagnosis import Diagnosis, Stopped, diagnose
-from ..diagnosing.examine import SECONDS, not_run, observe, settle, strange
+from ..diagnosing.examine import SECONDS, drafted, not_run, observe, settle, strange
 from ..diagnosing.explanation import explain
 from ..diagnosing.habits import with_habits
 from ..diagnosing.records import Record
@@ -267,7 +267,8 @@ def _named(
         return diagnose(record, observed, stopped), observed
 
     try:
-        known, _, known_note = settle(record, recorded, submission)
+        known, observed, known_note = settle(record, recorded, submission)
+        known = drafted(record, known, observed, recorded, submission)
     except Exception:  # as in `judge`; the name of a mistake earns nothing by itself
         return diagnosis, note
     if known.passed:
@@ -278,6 +279,8 @@ def _named(
                 "It is right for the numbers that the check in the notebook uses, and wrong for others.",
             ],
         ), note
+    if known.draft:
+        return replace(diagnosis, says=known.says, draft=True), note
     if not known.mistakes:
         return diagnosis, note
     if known.credit and not _is_mistake(fresh, known.mistakes, seen, reference):

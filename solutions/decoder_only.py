@@ -155,14 +155,14 @@ def next_token_loss(logits, tokens, pad_id=None):
 
     logits  [batch, time, vocab_size]  floating point: what the model says after each of the tokens, before
             any softmax
-    tokens  [batch, time]  integer: the text itself, the same that the model has read; the shift by one is
-            done here
+    tokens  [batch, time]  int64: the text itself, the same that the model has read; the shift by one is done
+            here, along time
     pad_id  the id that stands for padding, which may be 0; a target that is padding does not count.
             None: there is no padding, and every target counts
 
     The result is a tensor without axes, in nats: the sum over all targets that count, of all sequences
-    together, divided by their number. Gradients reach the logits. The arguments are not changed. Nothing
-    has to be raised; a text in which no target counts is never given.
+    together, divided by their number. Gradients reach the logits. The arguments are not changed, and may live
+    on any device. Nothing has to be raised; a text in which no target counts is never given.
     """
     ### BEGIN SOLUTION
     predictions = logits[:, :-1]  # what follows the last token is unknown
@@ -251,7 +251,7 @@ class LanguageModel(nn.Module):
     embedding   TransformerEmbedding with learned positions
     decoder     Decoder with norm_first=True
     head        nn.Linear from embed_dim to vocab_size, without bias; its weight is the parameter
-                embedding.token.weight itself, not a copy of it
+                embedding.token.weight itself, not a copy of it, and stands in the state dict under both names
     """
 
     def __init__(
@@ -451,7 +451,7 @@ def generate(model, tokens, max_new_tokens, sample=False, temperature=1.0, top_k
     tokens          [batch, time]  integer: the texts to continue, time at least 1
     max_new_tokens  how many tokens are appended
     sample          False: the token with the largest logit is appended (greedy), and the arguments below
-                    do not matter. True: the token is drawn
+                    do not matter: a temperature of 0 is fine. True: the token is drawn
     temperature, top_k, top_p   what filter_logits takes, for drawing
     generator       torch.Generator to draw with; None: the global one
 

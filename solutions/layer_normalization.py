@@ -224,8 +224,8 @@ class LayerNorm(nn.Module):
     starts at 0.
 
     forward(x) takes x [..., embed_dim], floating point, with any leading axes, and returns layer_norm of it
-    with these parameters: same shape, dtype and device, x unchanged. Training and evaluation mode give the
-    same. Nothing has to be raised.
+    with these parameters: same shape, dtype and device, x unchanged. Gradients reach x and the parameters.
+    Training and evaluation mode give the same. Nothing has to be raised.
 
     nn.LayerNorm, F.layer_norm and PyTorch's other norms may not be used in this exercise.
     """
@@ -345,12 +345,12 @@ class ResidualConnection(nn.Module):
     norm_first  True: pre-norm, the sublayer sees the normalised input, and its output is added to the input
                 as it came; False: post-norm, the sum of input and output is normalised
 
-    Its state dict holds `norm.weight` and `norm.bias`, both [embed_dim]: one LayerNorm with the eps that it
-    has by default. There is no dropout.
+    Its state dict holds `norm.weight` and `norm.bias`, both [embed_dim]: one LayerNorm with the eps and the
+    starting values that it has by default. There is no dropout.
 
     forward(x, sublayer) takes x [batch, time, embed_dim] and a function of one tensor that returns a tensor
     of the same shape. The sublayer is called once, with one tensor. The result has the shape of x, and x is
-    not changed. Nothing has to be raised.
+    not changed. Gradients reach x on both paths, and the norm. Nothing has to be raised.
     """
 
     def __init__(self, embed_dim, norm_first):
@@ -707,8 +707,8 @@ class RMSNorm(nn.Module):
 
     forward(x) takes x [..., embed_dim], floating point, with any leading axes. Each position is divided by
     the root of the mean square of its features, and each feature multiplied by its weight. The result has
-    the shape, dtype and device of x, and x is not changed. A position of zeros gives zeros. Nothing has to
-    be raised.
+    the shape, dtype and device of x, and x is not changed. A position of zeros gives zeros. Gradients reach
+    x and the weight. Nothing has to be raised.
 
     nn.RMSNorm, F.rms_norm and PyTorch's other norms may not be used in this exercise.
     """

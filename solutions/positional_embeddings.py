@@ -139,8 +139,8 @@ def sinusoidal_encoding(max_len, embed_dim):
     max_len    number of positions; they are counted from 0
     embed_dim  even number of features
 
-    The table is [max_len, embed_dim], in torch's default dtype. Sine and cosine alternate: even columns hold
-    sines, odd columns cosines, and columns 2i and 2i + 1 share the frequency 1 / 10000^(2i / embed_dim).
+    The table is [max_len, embed_dim], in float32. Sine and cosine alternate: even columns hold sines, odd
+    columns cosines, and columns 2i and 2i + 1 share the frequency 1 / 10000^(2i / embed_dim).
 
     Raises ValueError if embed_dim is odd; its message names embed_dim.
     """
@@ -273,11 +273,12 @@ class LearnedPositionalEmbedding(nn.Module):
     max_len    number of positions that there are vectors for
     embed_dim  number of features
 
-    Its state dict holds one parameter: `weight` [max_len, embed_dim], which starts at small random numbers.
+    Its state dict holds one parameter: `weight` [max_len, embed_dim], whose rows start at numbers of their
+    own, so that a new table tells positions apart.
 
     forward(x) takes x [batch, time, embed_dim] and returns x plus row 0 of the weight at the first position,
     row 1 at the second and so on, the same for every sequence of the batch. The result has the shape, dtype
-    and device of x, and x is not changed.
+    and device of x, and x is not changed. Gradients reach x and the rows that were added.
 
     forward raises ValueError if time is larger than max_len; its message names both.
     """
@@ -345,14 +346,15 @@ class TransformerEmbedding(nn.Module):
     embed_dim   number of features
     max_len     number of positions
     positions   "sinusoidal": the fixed waves; "learned": a LearnedPositionalEmbedding
-    dropout     probability with which a number of the sum is dropped in training
+    dropout     probability with which a number of the sum is dropped in training, as nn.Dropout does it
 
     Its state dict holds `token.weight` [vocab_size, embed_dim], a parameter, and one entry whose name begins
     with `position`, [max_len, embed_dim]: a parameter if it is learned, otherwise not trained.
 
     forward(tokens) takes integers [batch, time] and returns [batch, time, embed_dim]: dropout of the sum of
     the tokens' rows and the positions' rows, positions counted from 0. There is no factor and no norm.
-    Evaluation mode drops nothing. tokens is not changed.
+    Evaluation mode drops nothing. tokens is not changed. dtype and device are those of the parameters.
+    Gradients reach the row of every token, of token 0 as well, and the positions' rows if they are learned.
 
     forward raises ValueError if time is larger than max_len; its message names both.
     """
@@ -567,6 +569,7 @@ def rotary_embedding(x, positions=None, base=10000.0):
     Pairs are neighbours, as in the paper: features 2i and 2i + 1. (GPT-NeoX, and Llama in transformers, pair
     i with i + head_dim / 2 instead.) A pair (1, 0) becomes (cos, sin) of its angle: it turns from the first
     feature towards the second. The result has the shape, dtype and device of x; no argument is changed.
+    Gradients reach x.
 
     Raises ValueError if head_dim is odd; its message names head_dim.
     """

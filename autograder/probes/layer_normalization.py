@@ -1,5 +1,6 @@
 """What is observed of the components of lesson 9. Few features, so that a small error in the variance is large."""
 
+import re
 from typing import Any
 
 import torch
@@ -14,11 +15,13 @@ from .bugs import is_ordinary, see_effect, see_fit
 from .see import (
     device_and_dtype,
     dtype_of,
+    half_precision,
     library_calls,
     see_each_parameter,
     see_output,
     settled,
     unchanged,
+    with_weights,
 )
 from .weights import FORMS
 
@@ -53,7 +56,16 @@ def norm(
     if component.name == "layer_norm":
         return component(x=x, weight=weight, bias=bias, **options, **how)
     weights = {"weight": weight} if component.name == "RMSNorm" else {"weight": weight, "bias": bias}
-    return component(x=x, build={"embed_dim": x.shape[-1]} | options, weights=weights, **how)
+    build = {"embed_dim": x.shape[-1]} | options
+    return with_weights(lambda loaded: component(x=x, build=build, weights=loaded, **how), weights, part)
+
+
+BIAS = re.compile(r"bias|beta|shift|offset|(^|[_.])b([_0-9]|$)")
+
+
+def part(name: str, prefix: str = "") -> str:
+    """Return which parameter of a norm another name stands for: whatever is not called like a bias is the weight."""
+    return prefix + ("bias" if BIAS.search(name) else "weight")
 
 
 def affine(numbers: Numbers, embed_dim: int) -> torch.Tensor:
@@ -173,6 +185,22 @@ def norms_follow_the_inputs(component: Component, numbers: Numbers, seen: Observ
     )
 
 
+@probe(NORMS, "float16 and bfloat16 come back as they came")
+def norms_keep_half_precision(component: Component, numbers: Numbers, seen: Observations) -> None:
+    weight, bias = affine(numbers, 5)
+    half_precision(
+        seen, lambda **given: norm(component, **given), dtype_of, x=numbers.tensor(2, 3, 5), weight=weight, bias=bias
+    )
+
+
+@probe("LayerNorm", "training and evaluation give the same: nothing is remembered of other inputs")
+def norm_is_the_same_in_training(component: Component, numbers: Numbers, seen: Observations) -> None:
+    x, (weight, bias) = numbers.tensor(2, 3, 5), affine(numbers, 5)
+    training, evaluation = (norm(component, x, weight, bias, training=mode) for mode in (True, False))
+    seen.note("answer in training", kind(training), training.given)
+    seen.note("training differs from evaluation", _differs(training, evaluation), training.given)
+
+
 @probe(NORMS, "it makes no library call that the exercise forbids")
 def norms_call_no_library_norm(component: Component, numbers: Numbers, seen: Observations) -> None:
     weight, bias = affine(numbers, 5)
@@ -194,12 +222,24 @@ def residual(
     embed_dim = shape[-1]
     weight, bias = affine(numbers, embed_dim)
     matrix = numbers.tensor(embed_dim, embed_dim, low=-1.0, high=1.0) if matrix is None else matrix
-    return component(
-        x=numbers.tensor(*shape),
-        sublayer=Sublayer(matrix),
-        build={"embed_dim": embed_dim, "norm_first": norm_first},
-        weights={"norm.weight": weight, "norm.bias": bias},
-        **how,
+    return around(component, numbers.tensor(*shape), Sublayer(matrix), norm_first, weight, bias, **how)
+
+
+def around(
+    component: Component,
+    x: torch.Tensor,
+    sublayer: Sublayer,
+    norm_first: bool,
+    weight: torch.Tensor,
+    bias: torch.Tensor,
+    **how: Any,
+) -> Reply:
+    """Call a residual connection around a sublayer, with these numbers in its norm."""
+    build = {"embed_dim": x.shape[-1], "norm_first": norm_first}
+    return with_weights(
+        lambda loaded: component(x=x, sublayer=sublayer, build=build, weights=loaded, **how),
+        {"norm.weight": weight, "norm.bias": bias},
+        lambda name: part(name, "norm."),
     )
 
 
@@ -235,11 +275,18 @@ def residual_normalises_as_layer_norm_does(component: Component, numbers: Number
     # As many positions as features, and numbers so small that eps counts.
     for form, norm_first in FORMS.items():
         weight, bias = affine(numbers, 5)
+        x, sublayer = numbers.tensor(5, 5, 5) / 256, Sublayer(numbers.tensor(5, 5, low=-0.5, high=0.5))
+        see_output(seen, around(component, x, sublayer, norm_first, weight, bias), label=form)
+
+
+@probe("ResidualConnection", "the norm starts as a LayerNorm does: its weight at 1 and its bias at 0")
+def residual_starts_with_a_plain_norm(component: Component, numbers: Numbers, seen: Observations) -> None:
+    for form, norm_first in FORMS.items():
         reply = component(
-            x=numbers.tensor(5, 5, 5) / 256,
-            sublayer=Sublayer(numbers.tensor(5, 5, low=-0.5, high=0.5)),
+            x=numbers.tensor(2, 3, 5),
+            sublayer=Sublayer(numbers.tensor(5, 5, low=-1.0, high=1.0)),
             build={"embed_dim": 5, "norm_first": norm_first},
-            weights={"norm.weight": weight, "norm.bias": bias},
+            as_made=True,
         )
         see_output(seen, reply, label=form)
 

@@ -1,6 +1,7 @@
 """What is observed of the components of lesson 10. Positions stay small, where every way to compute an angle agrees."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -15,11 +16,14 @@ from .bugs import INTEGERS, is_ordinary, see_effect, see_fit
 from .see import (
     device_and_dtype,
     dtype_of,
+    half_precision,
+    listed,
     on_their_device,
     see_each_parameter,
     see_output,
     settled,
     unchanged,
+    with_weights,
 )
 from .tokens import token_ids
 
@@ -42,10 +46,14 @@ def waves_fill_the_table(component: Component, numbers: Numbers, seen: Observati
     sizes = (
         (numbers.size(5, 4, 30), 2 * numbers.size(2, 2, 5)),
         (numbers.size(7, 5, 30), 2 * numbers.size(3, 6, 10)),
-        (numbers.size(3, 3, 30), 2),
     )
     for max_len, embed_dim in sizes:
         see_output(seen, component(max_len=max_len, embed_dim=embed_dim), label=f"{max_len} x {embed_dim}")
+
+
+@probe("sinusoidal_encoding", "two features are one pair, whose frequency is 1")
+def one_pair_is_enough(component: Component, numbers: Numbers, seen: Observations) -> None:
+    see_output(seen, component(max_len=numbers.size(3, 3, 30), embed_dim=2))
 
 
 @probe("sinusoidal_encoding", "position 0 comes first: its sines are 0 and its cosines are 1")
@@ -76,7 +84,7 @@ def odd_width_of_waves_is_refused(component: Component, numbers: Numbers, seen: 
         see_refusal(seen, component(max_len=5, embed_dim=embed_dim), embed_dim, label=f"embed_dim {embed_dim}")
 
 
-@probe("sinusoidal_encoding", "the table has torch's default dtype")
+@probe("sinusoidal_encoding", "the table is float32")
 def waves_have_the_default_dtype(component: Component, numbers: Numbers, seen: Observations) -> None:
     reply = component(max_len=5, embed_dim=4)
     dtype = str(reply.output.dtype) if isinstance(reply.output, torch.Tensor) else kind(reply)
@@ -96,11 +104,14 @@ def learned(
     **how: Any,
 ) -> Reply:
     """Call a learned positional embedding."""
-    return component(
-        x=numbers.tensor(batch, time, embed_dim),
-        build={"max_len": max_len, "embed_dim": embed_dim},
-        weights={"weight": numbers.tensor(max_len, embed_dim)},
-        **how,
+    return added(component, numbers.tensor(batch, time, embed_dim), numbers.tensor(max_len, embed_dim), **how)
+
+
+def added(component: Component, x: torch.Tensor, weight: torch.Tensor, **how: Any) -> Reply:
+    """Call a learned positional embedding with these numbers in its table, whatever that is called."""
+    build = dict(zip(("max_len", "embed_dim"), weight.shape, strict=True))
+    return with_weights(
+        lambda weights: component(x=x, build=build, weights=weights, **how), {"weight": weight}, lambda _: "weight"
     )
 
 
@@ -109,7 +120,7 @@ def learned_table_is_a_parameter(component: Component, numbers: Numbers, seen: O
     see_each_parameter(seen, learned(component, numbers), {"weight": [7, 3]})
 
 
-@probe("LearnedPositionalEmbedding", "the weight starts at random numbers")
+@probe("LearnedPositionalEmbedding", "the rows start at numbers of their own")
 def learned_rows_start_at_random(component: Component, numbers: Numbers, seen: Observations) -> None:
     max_len, embed_dim = numbers.axes(7, 3)
     build = {"max_len": max_len, "embed_dim": embed_dim}
@@ -152,15 +163,9 @@ def learned_rows_change_nothing(component: Component, numbers: Numbers, seen: Ob
 
 @probe("LearnedPositionalEmbedding", "dtype and device are those of x")
 def learned_rows_follow_x(component: Component, numbers: Numbers, seen: Observations) -> None:
-    device_and_dtype(
-        seen,
-        lambda x, weight, **how: component(
-            x=x, build={"max_len": 7, "embed_dim": 3}, weights={"weight": weight}, **how
-        ),
-        dtype_of,
-        x=numbers.tensor(2, 5, 3),
-        weight=numbers.tensor(7, 3),
-    )
+    given = dict(x=numbers.tensor(2, 5, 3), weight=numbers.tensor(7, 3))
+    device_and_dtype(seen, lambda **how: added(component, **how), dtype_of, **given)
+    half_precision(seen, lambda **how: added(component, **how), dtype_of, **given)
 
 
 # TransformerEmbedding
@@ -178,7 +183,7 @@ def embedding(
     component: Component,
     tokens: torch.Tensor,
     table: torch.Tensor,
-    positions: str,
+    positions: str | None,
     rows: torch.Tensor | None = None,
     dropout: float | None = None,
     **how: Any,
@@ -187,13 +192,15 @@ def embedding(
 
     The name of the position's entry is only known to begin with "position", so the first call asks for it.
     """
-    build: dict[str, Any] = {"vocab_size": VOCAB, "embed_dim": WIDTH, "max_len": LONGEST, "positions": positions}
-    build |= {} if dropout is None else {"dropout": dropout}
-    weights = {"token.weight": table}
-    if rows is not None:
-        name = position_entry(component(tokens=tokens, build=build, weights=weights))
-        weights |= {name: rows} if name else {}
-    return component(tokens=tokens, build=build, weights=weights, **how)
+    build: dict[str, Any] = {"vocab_size": VOCAB, "embed_dim": WIDTH, "max_len": LONGEST}
+    build |= {name: value for name, value in (("positions", positions), ("dropout", dropout)) if value is not None}
+
+    def call(weights: Mapping[str, torch.Tensor], **how: Any) -> Reply:
+        if rows is not None and (name := rows_entry(component(tokens=tokens, build=build, weights=weights))):
+            weights = {**weights, name: rows}
+        return component(tokens=tokens, build=build, weights=weights, **how)
+
+    return with_weights(lambda weights: call(weights, **how), {"token.weight": table}, lambda _: "token.weight")
 
 
 def position_entry(reply: Reply) -> str | None:
@@ -202,6 +209,12 @@ def position_entry(reply: Reply) -> str | None:
         (name for name, shape in reply.shapes.items() if name.startswith("position") and shape == [LONGEST, WIDTH]),
         None,
     )
+
+
+def rows_entry(reply: Reply) -> str | None:
+    """Return the same, or the name of the only entry that could hold the positions, whatever it is called."""
+    others = [name for name, shape in reply.shapes.items() if shape == [LONGEST, WIDTH]]
+    return position_entry(reply) or (others[0] if len(others) == 1 else None)
 
 
 def _elsewhere(reply: Reply) -> str:
@@ -242,7 +255,7 @@ def embedding_has_two_tables(component: Component, numbers: Numbers, seen: Obser
             "token.weight is trained": "yes" if "token.weight" in reply.trained else "no",
             "entry position... of [max_len, embed_dim] in the state dict": "found" if name else _elsewhere(reply),
             "entry position... is trained": "yes" if name in reply.trained else "no",
-            "other trained parameters": ", ".join(others) or "none",
+            "other trained parameters": listed(str(reply.shapes[one]) for one in others),
         }.items():
             seen.note(what, value, reply.given, positions)
         seen.fault = seen.fault or reply.fault
@@ -258,12 +271,7 @@ def embedding_is_a_sum(component: Component, numbers: Numbers, seen: Observation
 @probe("TransformerEmbedding", "positions are sinusoidal by default")
 def embedding_has_its_defaults(component: Component, numbers: Numbers, seen: Observations) -> None:
     tokens, table = some_tokens(numbers), numbers.tensor(VOCAB, WIDTH)
-    reply = component(
-        tokens=tokens,
-        build={"vocab_size": VOCAB, "embed_dim": WIDTH, "max_len": LONGEST},
-        weights={"token.weight": table},
-        training=True,
-    )
+    reply = embedding(component, tokens, table, None, training=True)
     see_sum(seen, reply, tokens, table, label="training mode")
 
 
@@ -292,13 +300,49 @@ def embedding_drops_the_sum(component: Component, numbers: Numbers, seen: Observ
             see_output(seen, reply, f"{positions}, {'training' if training else 'evaluation'} with dropout {dropout}")
 
 
+@probe("TransformerEmbedding", "with a dropout of 0.5, what is kept in training counts twice, and the rest is 0")
+def embedding_makes_up_for_what_is_dropped(component: Component, numbers: Numbers, seen: Observations) -> None:
+    for positions in KINDS:
+        some = given(numbers, positions, 5)
+        training, evaluation = (embedding(component, dropout=0.5, training=mode, **some) for mode in (True, False))
+        seen.note("answer", kind(training), training.given, positions)
+        becomes = becoming(training.output, evaluation.output)
+        seen.note("each number becomes, in training", becomes, training.given, positions)
+
+
+def becoming(training: Any, evaluation: Any) -> str:
+    """Return what dropout has made of the numbers of a tensor."""
+    tensors = (training, evaluation)
+    if not all(isinstance(tensor, torch.Tensor) for tensor in tensors) or training.shape != evaluation.shape:
+        return "cannot be told"
+    far = evaluation.abs() > 0.1
+    factors = training[far] / evaluation[far]
+    for words, factor in (("0 or twice as large", 2.0), ("0, or stays as it is", 1.0)):
+        if all(((factors - one).abs() < 0.01).any() for one in (0.0, factor)) and (
+            torch.minimum(factors.abs(), (factors - factor).abs()).max() < 0.01
+        ):
+            return words
+    return "something else"
+
+
+@probe("TransformerEmbedding", "the row of every token is trained, that of token 0 as well")
+def embedding_trains_every_row(component: Component, numbers: Numbers, seen: Observations) -> None:
+    tokens, table = some_tokens(numbers), numbers.tensor(VOCAB, WIDTH)
+    tokens[0, 1], tokens[1, 3] = 0, 0
+    reply = embedding(component, tokens, table, "sinusoidal", gradients=True)
+    seen.note("answer", kind(reply), reply.given)
+    gradient = reply.gradients.get("weights.token.weight")
+    row = None if gradient is None or not gradient.dim() else gradient[0]
+    seen.gradient("gradient of the row of token 0", row, reply.given)
+
+
 @probe("TransformerEmbedding", "gradients reach the token table, and the position table if it is learned")
 def embedding_passes_gradients(component: Component, numbers: Numbers, seen: Observations) -> None:
     for positions in KINDS:
         some = given(numbers, positions)
         reply = embedding(component, gradients=True, **some)
         seen.note("answer", kind(reply), reply.given, positions)
-        for label, name in (("tokens", "token.weight"), ("positions", position_entry(reply))):
+        for label, name in (("tokens", "token.weight"), ("positions", rows_entry(reply))):
             seen.gradient(
                 f"gradient of the table of {label}", reply.gradients.get(f"weights.{name}"), reply.given, positions
             )
@@ -318,6 +362,11 @@ def embedding_follows_its_parameters(component: Component, numbers: Numbers, see
         reply = embedding(component, tokens, table.double(), positions)
         dtype = str(reply.output.dtype) if isinstance(reply.output, torch.Tensor) else kind(reply)
         seen.note("answer for float64", dtype, reply.given, positions)
+        for half in (torch.float16, torch.bfloat16):
+            name = str(half).removeprefix("torch.")
+            seen.note(
+                f"dtype for {name}", dtype_of(embedding(component, tokens, table.to(half), positions)), "", positions
+            )
         on_their_device(seen, embedding(component, tokens, table, positions, device="meta"), positions)
 
 
@@ -399,6 +448,11 @@ def rotary_changes_nothing(component: Component, numbers: Numbers, seen: Observa
 @probe("rotary_embedding", "dtype and device are those of x")
 def rotary_follows_x(component: Component, numbers: Numbers, seen: Observations) -> None:
     device_and_dtype(seen, component, dtype_of, x=numbers.tensor(2, 3, 5, 6))
+
+
+@probe("rotary_embedding", "float16 and bfloat16 come back as they came")
+def rotary_keeps_half_precision(component: Component, numbers: Numbers, seen: Observations) -> None:
+    half_precision(seen, component, dtype_of, x=numbers.tensor(2, 3, 5, 6))
 
 
 # position_bug_input: the learner supplies a sequence in two pieces, the probe runs a broken and a right embedding on it

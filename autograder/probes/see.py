@@ -5,6 +5,7 @@ of the probe. What is noted goes from the most telling observation to the number
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -224,7 +225,45 @@ def see_each_parameter(seen: Observations, reply: Reply, shapes: Mapping[str, Se
         seen.note(f"{name} in the state dict", "missing" if found is None else str(found), reply.given)
         if found == list(shape):
             seen.note(f"{name} is trained", "yes" if name in reply.trained else "no", reply.given)
-    seen.note("other trained parameters", listed(name for name in reply.trained if name not in shapes), reply.given)
+    # Which name stands in place of the right one does not matter; whoever reads the result sees it behind the input.
+    others = [name for name in reply.trained if name not in shapes]
+    given = f"{reply.given}; yours has {listed(others)}" if others else reply.given
+    seen.note("other trained parameters", listed(str(reply.shapes[name]) for name in others), given)
+
+
+def with_weights(
+    call: Callable[[Mapping[str, torch.Tensor]], Reply],
+    weights: Mapping[str, torch.Tensor],
+    stands_for: Callable[[str], str],
+) -> Reply:
+    """Call a module with weights; if parameters have other names than those of the contract, use their names.
+
+    So an answer whose names alone are wrong shows nothing else, and a mistake beside them shows as it does alone.
+
+    call        function of the weights, {name in the state dict: tensor}, that calls the component
+    stands_for  says for which name of the contract another one stands, None if for none
+    """
+    reply = call(weights)
+    if all(name in reply.shapes for name in weights):
+        return reply
+    missing = {name: list(tensor.shape) for name, tensor in weights.items() if name not in reply.shapes}
+    found = {
+        other: name
+        for other in reply.trained
+        if other not in weights and (name := stands_for(other)) in missing and reply.shapes[other] == missing[name]
+    }
+    names = {other: name for other, name in found.items() if list(found.values()).count(name) == 1}
+    if not names:
+        return reply
+    again = call({**weights, **{other: weights[name] for other, name in names.items()}})
+    prefix = "weights."
+    gradients = {
+        prefix + names.get(name.removeprefix(prefix), name.removeprefix(prefix))
+        if name.startswith(prefix)
+        else name: one
+        for name, one in again.gradients.items()
+    }
+    return replace(again, gradients=gradients)
 
 
 def see_each_projection(seen: Observations, reply: Reply, names: Collection[str]) -> None:
@@ -306,6 +345,26 @@ def device_and_dtype(
     reply = call(**double)
     seen.note("answer for float64", dtype(reply), reply.given)
     on_their_device(seen, call(**arguments, device="meta"))
+
+
+def half_precision(
+    seen: Observations, call: Callable[..., Reply], dtype: Callable[[Reply], str] = dtypes_of, **arguments: Any
+) -> None:
+    """Note the dtype for float16 and bfloat16 inputs; their numbers are too coarse to be compared.
+
+    call   the component, or a function that calls it with these arguments
+    dtype  says what dtype a reply has
+    """
+    for half in (torch.float16, torch.bfloat16):
+        reply = call(**{name: _as(value, half) for name, value in arguments.items()})
+        seen.note(f"dtype for {str(half).removeprefix('torch.')}", dtype(reply), reply.given)
+
+
+def _as(value: Any, dtype: torch.dtype) -> Any:
+    """Return a floating point tensor in another dtype, and anything else as it is; of a dict, its values."""
+    if isinstance(value, dict):
+        return {name: _as(one, dtype) for name, one in value.items()}
+    return value.to(dtype) if isinstance(value, torch.Tensor) and value.is_floating_point() else value
 
 
 def on_their_device(

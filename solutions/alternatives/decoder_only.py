@@ -73,14 +73,15 @@ class HeadMadeFirst(nn.Module):
 
 
 @accepted("LanguageModel")
-class TableUsedTwice(nn.Module):
+class HeadCalledThroughItsTable(nn.Module):
     def __init__(
         self, vocab_size, embed_dim, num_heads, ff_dim, num_layers, max_len, dropout=0.0, activation=gelu_tanh
     ):
         super().__init__()
-        self.max_len, self.num_heads = max_len, num_heads
         self.embedding = TransformerEmbedding(vocab_size, embed_dim, max_len, "learned", dropout)
         self.decoder = Decoder(num_layers, embed_dim, num_heads, ff_dim, dropout, True, activation)
+        self.head = nn.Linear(embed_dim, vocab_size, False)
+        self.head.weight = self.embedding.token.weight
         self.register_buffer("mask", causal_mask(max_len), persistent=False)
 
     def forward(self, tokens):

@@ -148,7 +148,9 @@ def by_complex_numbers(x, positions=None, base=10000.0):
     theta = 1.0 / base ** (torch.arange(0, head_dim, 2, device=x.device) / head_dim)
     angle = positions[..., None] * theta
     turns = torch.polar(torch.ones_like(angle), angle)
-    return torch.view_as_real(torch.view_as_complex(x.reshape(*x.shape[:-1], -1, 2)) * turns).flatten(-2).to(x.dtype)
+    # There are no complex numbers of bfloat16, and hardly any of float16.
+    pairs = x.to(torch.promote_types(x.dtype, torch.float32)).reshape(*x.shape[:-1], -1, 2)
+    return torch.view_as_real(torch.view_as_complex(pairs) * turns).flatten(-2).to(x.dtype)
 
 
 @accepted("rotary_embedding")

@@ -93,6 +93,29 @@ def double_shift_by_steps(logits, tokens):
 
 @mistake(
     "pair_up",
+    symptom="A position at the end of one sequence is asked for a token of the next one.",
+    cause="The shift was made after flattening, or once more there. Flattened, the sequences lie in a row behind each other, "
+    "and a shift by one place crosses from the end of one to the beginning of the next. With a single sequence in the batch "
+    "nobody notices.",
+    place="Shift once, along the axis of time, `logits[:, :-1]` and `tokens[:, 1:]`, and flatten then.",
+)
+def shift_across_rows(logits, tokens):
+    return logits.flatten(0, 1)[None, :-1], tokens.flatten()[None, 1:]
+
+
+@also("shift_across_rows", "pair_up")
+def shift_across_rows_by_roll(logits, tokens):
+    return logits.flatten(0, 1)[None], tokens.flatten().roll(-1)[None]
+
+
+@also("shift_across_rows", "pair_up")
+def shift_once_more_across_rows(logits, tokens):
+    logits, targets = logits[:, :-1], tokens[:, 1:]
+    return logits.flatten(0, 1)[None, :-1], targets.flatten()[None, 1:]
+
+
+@mistake(
+    "pair_up",
     symptom="Each position is asked for the token before its own.",
     cause="The shift goes the other way. The logits at position t belong to token t + 1, so it is the logits that "
     "lose their end, and the tokens that lose their beginning.",
@@ -233,6 +256,44 @@ def padding_looked_for_in_the_input(targets, tokens, pad_id):
     if pad_id is None:
         return targets
     return targets.masked_fill(tokens[:, : targets.shape[1]] == pad_id, -100)
+
+
+@mistake(
+    "next_token_loss",
+    credit=0.5,
+    symptom="Without a pad_id an error is raised; with one the loss is right.",
+    cause="pad_id is handed on as it is, and may be None. `ignore_index` has to be a number, and a comparison of a tensor "
+    "with None gives a plain True or False, no mask.",
+    place="Ask `if pad_id is not None`, and leave nothing out otherwise: -100 as ignore_index leaves out no token.",
+)
+def none_taken_for_a_pad_id(logits, tokens, pad_id=None):
+    return F.cross_entropy(logits[:, :-1].transpose(1, 2), tokens[:, 1:], ignore_index=pad_id)
+
+
+@also("none_taken_for_a_pad_id", "next_token_loss")
+def none_given_to_nll_loss(logits, tokens, pad_id=None):
+    logarithms = F.log_softmax(logits[:, :-1], dim=-1).transpose(1, 2)
+    return F.nll_loss(logarithms, tokens[:, 1:], ignore_index=pad_id)
+
+
+@also("none_taken_for_a_pad_id", "next_token_loss")
+def none_in_masked_fill(logits, tokens, pad_id=None):
+    targets = tokens[:, 1:]
+    return F.cross_entropy(logits[:, :-1].transpose(1, 2), targets.masked_fill(targets == pad_id, -100))
+
+
+@also("none_taken_for_a_pad_id", "next_token_loss")
+def none_in_where(logits, tokens, pad_id=None):
+    targets = tokens[:, 1:]
+    return F.cross_entropy(logits[:, :-1].transpose(1, 2), torch.where(targets == pad_id, -100, targets))
+
+
+@also("none_taken_for_a_pad_id", "next_token_loss")
+def none_in_a_mask_of_floats(logits, tokens, pad_id=None):
+    targets = tokens[:, 1:]
+    losses = F.cross_entropy(logits[:, :-1].transpose(1, 2), targets, reduction="none")
+    counts = (targets != pad_id).float()
+    return (losses * counts).sum() / counts.sum()
 
 
 @mistake(
@@ -495,6 +556,31 @@ def head_data_shared(self, vocab_size, embed_dim):
 @also("head_not_tied", "score")
 def head_detached(self, x):
     return F.linear(x, self.head.weight.detach())
+
+
+@mistake(
+    credit=0.5,
+    symptom="The logits are right, but the model has no part of the name head.",
+    cause="The hidden states are multiplied by the token table itself, which ties the two, but leaves nothing that others "
+    "could call: generate_with_cache uses model.head, and weights of GPT-2 are loaded into it by name.",
+    place="Make `self.head`, an nn.Linear without bias, and let its weight be the token table.",
+)
+class head_without_its_name:
+    def make_head(self, vocab_size, embed_dim):
+        pass
+
+    def score(self, x):
+        return x @ self.embedding.token.weight.T
+
+
+@also("head_without_its_name")
+class head_under_another_name:
+    def make_head(self, vocab_size, embed_dim):
+        self.lm_head = nn.Linear(embed_dim, vocab_size, bias=False)
+        self.lm_head.weight = self.embedding.token.weight
+
+    def score(self, x):
+        return self.lm_head(x)
 
 
 @mistake(
@@ -835,6 +921,22 @@ def probabilities_taken_for_logits(logits, temperature):
 
 
 @mistake(
+    "cool",
+    symptom="The temperature acts twice: a temperature of 3 does what 9 should do.",
+    cause="The logits are divided by it in two places, such as at the beginning and again before the last softmax. "
+    "Whoever gets the filtered logits takes their softmax as they are.",
+    place="Look for a second `/ temperature`.",
+)
+def temperature_twice(logits, temperature):
+    return logits / temperature**2
+
+
+@also("temperature_twice", "warm")
+def temperature_once_more_at_the_end(logits, temperature):
+    return logits / temperature
+
+
+@mistake(
     symptom="With a temperature, top-p keeps another number of tokens than it should.",
     cause="The filters come before the temperature. The temperature changes the probabilities, so it also changes "
     "how many tokens reach top_p; the order is temperature, top-k, top-p.",
@@ -1022,6 +1124,33 @@ def rounding_at_top_p_1(probabilities, top_p):
 
 
 @mistake(
+    "beyond_top_p",
+    credit=0.5,
+    symptom="With a tiny top_p no token is left, not even the likeliest.",
+    cause="The probabilities are added up from the unlikely end and compared with 1 - top_p. If top_p is tiny, "
+    "1 - top_p is 1 in float32, and the sum of all of them is no larger.",
+    place="Let the likeliest token stay in any case: `remove[..., -1] = False` where it stands last.",
+)
+def likeliest_not_kept(probabilities, top_p):
+    from_the_end = probabilities.flip(-1).cumsum(dim=-1).flip(-1)
+    return (from_the_end <= 1 - top_p) & (top_p < 1)
+
+
+@also("likeliest_not_kept", "filter_logits")
+def likeliest_not_kept_in_ascending_order(logits, temperature=1.0, top_k=None, top_p=None):
+    if temperature <= 0:
+        raise ValueError(f"temperature {temperature}")
+    logits = logits / temperature
+    if top_k is not None:
+        logits = logits.masked_fill(logits < logits.topk(min(top_k, logits.shape[-1])).values[..., -1:], -math.inf)
+    if top_p is not None and top_p < 1.0:
+        ordered, order = logits.sort(dim=-1)
+        remove = ordered.softmax(dim=-1).cumsum(dim=-1) <= 1 - top_p
+        logits = logits.masked_fill(remove.scatter(-1, order, remove), -math.inf)
+    return logits
+
+
+@mistake(
     "sort",
     symptom="The unlikeliest tokens stay, and the likeliest go.",
     cause="The probabilities are added up from the unlikely end, as if they were sorted the other way.",
@@ -1045,6 +1174,45 @@ def sorted_order_not_undone(remove, order):
 @also("sorted_order_not_undone", "put_back")
 def gather_instead_of_scatter(remove, order):
     return remove.gather(-1, order)
+
+
+@mistake(
+    "put_back",
+    symptom="One row alone is filtered rightly. With several rows, each loses what any of them loses, whole rows go, or "
+    "an error is raised.",
+    cause="The places of what goes were taken out of all rows together, as `order[remove]`, so that nothing says from which "
+    "row each came. Code that was made for one row of logits runs on, and removes from all.",
+    place="Bring the answer back row by row: `remove.scatter(-1, order, remove)`.",
+)
+def removed_from_all_rows(remove, order):
+    gone = torch.zeros(order.shape[-1], dtype=torch.bool)
+    gone[order[remove]] = True
+    return gone.expand_as(remove)
+
+
+@also("removed_from_all_rows", "put_back")
+def whole_rows_removed(remove, order):
+    gone = torch.zeros_like(remove)
+    gone[order[remove]] = True
+    return gone
+
+
+@mistake(
+    "put_back",
+    symptom="All rows keep as many tokens as the first one, or as the one that keeps the most.",
+    cause="How many tokens stay is found out once for the whole batch. A row that is sure needs fewer tokens to reach top_p "
+    "than one that is not.",
+    place="Decide in each row by its own sums: a comparison gives one answer per row and place.",
+)
+def as_many_from_each_row(remove, order):
+    remove = remove.flatten(0, -2)[0].expand_as(remove) if remove.dim() > 1 else remove
+    return remove.scatter(-1, order, remove)
+
+
+@also("as_many_from_each_row", "put_back")
+def as_many_from_each_row_as_of_the_least_sure(remove, order):
+    remove = remove.flatten(0, -2).all(dim=0).expand_as(remove) if remove.dim() > 1 else remove
+    return remove.scatter(-1, order, remove)
 
 
 @mistake(
@@ -1240,7 +1408,7 @@ def last(logits):
 
 
 @step
-def best(logits):
+def best(logits, temperature, top_k, top_p):
     return logits.argmax(dim=-1, keepdim=True)
 
 
@@ -1284,7 +1452,7 @@ def generate(
             if step.samples(sample):
                 chosen = step.draw(step.chances(logits, temperature, top_k, top_p), generator)
             else:
-                chosen = step.best(logits)
+                chosen = step.best(logits, temperature, top_k, top_p)
             tokens = step.append(tokens, chosen)
     return step.finish(tokens, given, model.max_len)
 
@@ -1407,7 +1575,7 @@ def generate_with_cache(
             if step.samples(sample):
                 chosen = step.draw(step.chances(logits, temperature, top_k, top_p), generator)
             else:
-                chosen = step.best(logits)
+                chosen = step.best(logits, temperature, top_k, top_p)
             tokens = step.append(tokens, chosen)
     return tokens
 
@@ -1459,12 +1627,12 @@ def mean_of_all_positions(logits):
     "looked at. Every text has its own row of logits.",
     place="Take the argmax over the last axis, and keep the batch.",
 )
-def one_token_for_the_whole_batch(logits):
+def one_token_for_the_whole_batch(logits, temperature, top_k, top_p):
     return logits[:1].argmax(dim=-1, keepdim=True).expand(len(logits), 1)
 
 
 @also("one_token_for_the_whole_batch", "best")
-def argmax_of_everything(logits):
+def argmax_of_everything(logits, temperature, top_k, top_p):
     return (logits.argmax() % logits.shape[-1]).expand(len(logits), 1)
 
 
@@ -1474,7 +1642,7 @@ def argmax_of_everything(logits):
     cause="The smallest logit was taken, or a sort was read from the wrong end.",
     place="Use argmax.",
 )
-def smallest_logit(logits):
+def smallest_logit(logits, temperature, top_k, top_p):
     return logits.argmin(dim=-1, keepdim=True)
 
 
@@ -1528,6 +1696,18 @@ def likeliest_taken_after_the_filters(probabilities, generator):
 )
 def sample_inverted(sample):
     return not sample
+
+
+@mistake(
+    "best",
+    credit=0.5,
+    symptom="Greedy text fails if the temperature is 0, though it is not used there.",
+    cause="The filters are called for greedy text as well, and refuse a temperature of 0. People set it to 0 to say that "
+    "nothing shall be drawn; with sample=False the arguments behind it do not matter.",
+    place="Call filter_logits only where sample is True.",
+)
+def filters_asked_for_greedy_text(logits, temperature, top_k, top_p):
+    return parts.filter_logits(logits, temperature, top_k, top_p).argmax(dim=-1, keepdim=True)
 
 
 @mistake(
@@ -1680,6 +1860,16 @@ def top_p_not_passed_on(logits, temperature, top_k, top_p):
 @also("filters_not_applied", "chances", only="generate")
 def top_k_not_passed_on(logits, temperature, top_k, top_p):
     return parts.filter_logits(logits, temperature, None, top_p).softmax(dim=-1)
+
+
+@also("temperature_twice", "chances", only="generate")
+def temperature_before_the_filters_too(logits, temperature, top_k, top_p):
+    return parts.filter_logits(logits / temperature, temperature, top_k, top_p).softmax(dim=-1)
+
+
+@also("temperature_twice", "chances", only="generate")
+def temperature_behind_the_filters_too(logits, temperature, top_k, top_p):
+    return (parts.filter_logits(logits, temperature, top_k, top_p) / temperature).softmax(dim=-1)
 
 
 @mistake(

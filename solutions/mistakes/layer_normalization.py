@@ -253,6 +253,51 @@ def mean_square_over_everything(self, x):
 
 
 @mistake(
+    symptom="In evaluation mode the result is another one than in training mode.",
+    cause="Averages that were kept from training take the place of those of this position. Batch normalisation does so; "
+    "layer normalisation measures the position that it normalises, in training and in evaluation alike.",
+    place="Take mean and variance of x itself, whether self.training is True or False.",
+)
+class averages_kept_from_training:
+    def make(self, embed_dim):
+        self.weight, self.bias = nn.Parameter(torch.ones(embed_dim)), nn.Parameter(torch.zeros(embed_dim))
+        self.register_buffer("running_mean", torch.zeros(1))
+        self.register_buffer("running_variance", torch.ones(1))
+
+    def mean(self, x):
+        if self.training:
+            self.running_mean = 0.9 * self.running_mean + 0.1 * x.mean().detach()
+            return x.mean(dim=-1, keepdim=True)
+        return self.running_mean
+
+    def variance(self, x):
+        if self.training:
+            self.running_variance = 0.9 * self.running_variance + 0.1 * x.var().detach()
+            return x.var(dim=-1, unbiased=False, keepdim=True)
+        return self.running_variance
+
+
+@also("averages_kept_from_training")
+class averages_of_each_feature_kept_from_training:
+    def make(self, embed_dim):
+        self.weight, self.bias = nn.Parameter(torch.ones(embed_dim)), nn.Parameter(torch.zeros(embed_dim))
+        self.register_buffer("running_mean", torch.zeros(embed_dim))
+        self.register_buffer("running_var", torch.ones(embed_dim))
+
+    def mean(self, x):
+        axes = tuple(range(x.dim() - 1))
+        if self.training:
+            self.running_mean = 0.9 * self.running_mean + 0.1 * x.mean(dim=axes).detach()
+        return x.mean(dim=axes) if self.training else self.running_mean
+
+    def variance(self, x):
+        axes = tuple(range(x.dim() - 1))
+        if self.training:
+            self.running_var = 0.9 * self.running_var + 0.1 * x.var(dim=axes).detach()
+        return x.var(dim=axes, unbiased=False) if self.training else self.running_var
+
+
+@mistake(
     symptom="PyTorch cannot fit the shapes together, or x of equal sizes gives other numbers.",
     cause="The averages have lost the axis over which they run: [batch, time] instead of [batch, time, 1]. "
     "Broadcasting lines up axes from the right, so time would meet embed_dim.",
@@ -376,23 +421,71 @@ def mean_of_absolute_values(self, x):
 
 @mistake(
     "divide",
-    symptom="The features of each position come to mean 0.",
-    cause="This is layer normalisation without a bias: the mean is subtracted. RMSNorm leaves the centring out.",
-    place="Look for `x - mean` or for var and std, which subtract the mean inside.",
+    symptom="With weight 1, the features of each position come to mean 0.",
+    cause="The mean is subtracted, as layer normalisation does. RMSNorm leaves the centring out: the features keep "
+    "their mean.",
+    place="Look for `x - mean`: x itself is divided.",
 )
 def centred_as_well(self, x):
     centred = x - x.mean(dim=-1, keepdim=True)
     return self.gain(centred / torch.sqrt(centred.pow(2).mean(dim=-1, keepdim=True) + self.eps))
 
 
-@also("centred_as_well", "mean_square")
-def divided_by_the_standard_deviation(self, x):
+@also("centred_as_well", "divide")
+def centred_and_divided_by_the_root_mean_square_of_x(self, x):
+    return self.gain((x - x.mean(dim=-1, keepdim=True)) / self.root(self.mean_square(x), self.eps))
+
+
+@also("centred_as_well", "divide")
+def centred_and_divided_by_the_unbiased_spread(self, x):
+    return self.gain((x - x.mean(dim=-1, keepdim=True)) / torch.sqrt(x.var(dim=-1, keepdim=True) + self.eps))
+
+
+@also("centred_as_well", "divide")
+def centred_and_divided_by_std_plus_eps(self, x):
+    return self.gain((x - x.mean(dim=-1, keepdim=True)) / (x.std(dim=-1, keepdim=True) + self.eps))
+
+
+@also("centred_as_well", "divide")
+def centred_and_divided_by_the_biased_std_plus_eps(self, x):
+    return self.gain((x - x.mean(dim=-1, keepdim=True)) / (x.std(dim=-1, unbiased=False, keepdim=True) + self.eps))
+
+
+@mistake(
+    "mean_square",
+    symptom="The mean of the features is still there, but it is not measured: with weight 1, the mean square of the "
+    "result is not 1.",
+    cause="var and std measure how far the features are from their mean. RMSNorm has no mean: it measures how far they "
+    "are from 0, by the mean of their squares.",
+    place="Look for var or std: square x itself, and take the mean.",
+)
+def spread_in_place_of_size(self, x):
     return x.var(dim=-1, unbiased=False, keepdim=True)
 
 
-@also("centred_as_well", "mean_square")
-def divided_by_the_unbiased_standard_deviation(self, x):
+@also("spread_in_place_of_size", "mean_square")
+def unbiased_spread_in_place_of_size(self, x):
     return x.var(dim=-1, keepdim=True)
+
+
+@also("spread_in_place_of_size", "divide")
+def std_plus_eps_in_place_of_size(self, x):
+    return self.gain(x / (x.std(dim=-1, keepdim=True) + self.eps))
+
+
+@also("spread_in_place_of_size", "divide")
+def biased_std_plus_eps_in_place_of_size(self, x):
+    return self.gain(x / (x.std(dim=-1, unbiased=False, keepdim=True) + self.eps))
+
+
+@also("spread_in_place_of_size", "divide")
+def std_alone_in_place_of_size(self, x):
+    return self.gain(x / x.std(dim=-1, keepdim=True))
+
+
+@also("spread_in_place_of_size", "divide")
+def biased_std_alone_in_place_of_size(self, x):
+    return self.gain(x / x.std(dim=-1, unbiased=False, keepdim=True))
 
 
 # The root and eps
@@ -407,6 +500,53 @@ def divided_by_the_unbiased_standard_deviation(self, x):
 )
 def root_missing(self, square, eps):
     return square + eps
+
+
+@mistake(
+    "root",
+    symptom="If the numbers of x become twice as large, the result becomes four times as large. It should stay the same.",
+    cause="x is multiplied by the root that it should be divided by. torch.rsqrt is the root's reciprocal already: "
+    "`* torch.rsqrt(...)` divides, and `/ torch.rsqrt(...)` multiplies.",
+    place="Divide by torch.sqrt, or multiply by torch.rsqrt.",
+)
+def multiplied_by_the_root(self, square, eps):
+    return torch.rsqrt(square + eps)
+
+
+@also("multiplied_by_the_root", "root")
+def multiplied_by_the_root_plus_eps(self, square, eps):
+    return 1 / (torch.sqrt(square) + eps)
+
+
+@also("multiplied_by_the_root", "root")
+def multiplied_by_the_root_without_eps(self, square, eps):
+    return torch.rsqrt(square)
+
+
+@mistake(
+    "root",
+    symptom="If the numbers of x become four times as large, the result becomes twice as large. It should stay the same.",
+    cause="The root is taken twice. std is the root of the variance already, and rms that of the mean square; whoever "
+    "takes sqrt or rsqrt of them once more divides by too little where numbers are large.",
+    place="Take one root: of the variance or the mean square, with eps added to it.",
+)
+def root_of_the_root(self, square, eps):
+    return torch.sqrt(torch.sqrt(square) + eps)
+
+
+@also("root_of_the_root", "root")
+def root_of_the_root_with_eps_inside(self, square, eps):
+    return torch.sqrt(torch.sqrt(square + eps))
+
+
+@also("root_of_the_root", "root")
+def root_of_the_root_plus_eps(self, square, eps):
+    return torch.sqrt(torch.sqrt(square)) + eps
+
+
+@also("root_of_the_root", "root")
+def root_of_the_root_without_eps(self, square, eps):
+    return torch.sqrt(torch.sqrt(square))
 
 
 @mistake(
@@ -519,7 +659,7 @@ class RMSNormWithAnotherDefault(nn.Module):
     symptom="With weights that are given all is right, but a new norm does not only normalise.",
     cause="A parameter starts at another number. A new norm leaves the normalised features as they are, which takes a "
     "weight of 1 and a bias of 0, and training moves them from there; a weight of 0 would let nothing through.",
-    place="Look at what nn.Parameter is given in __init__.",
+    place="Look at what the parameters are given in __init__.",
 )
 def other_starting_values(self, embed_dim):
     self.weight, self.bias = nn.Parameter(torch.zeros(embed_dim)), nn.Parameter(torch.zeros(embed_dim))
@@ -543,6 +683,18 @@ def weight_starts_at_zero(self, embed_dim):
 @also("other_starting_values", "make_weight")
 def weight_starts_at_random(self, embed_dim):
     self.weight = nn.Parameter(torch.rand(embed_dim))
+
+
+@also("other_starting_values", "make_norm")
+def norm_starts_at_zero(self, embed_dim):
+    self.norm = LayerNorm(embed_dim)
+    nn.init.zeros_(self.norm.weight)
+
+
+@also("other_starting_values", "make_norm")
+def norm_starts_at_random(self, embed_dim):
+    self.norm = LayerNorm(embed_dim)
+    nn.init.normal_(self.norm.weight, 1.0, 0.02)
 
 
 @mistake(
@@ -773,25 +925,13 @@ class parameters_under_other_names:
 
 
 @also("parameters_under_other_names")
-class parameters_called_scale_and_shift:
+class parameters_in_a_module_of_their_own:
     def make(self, embed_dim):
-        self.scale = nn.Parameter(torch.ones(embed_dim))
-        self.shift = nn.Parameter(torch.zeros(embed_dim))
+        self.params = nn.ParameterDict({"a": torch.ones(embed_dim), "beta": torch.zeros(embed_dim)})
 
     def compute(self, x):
         normed = (x - self.mean(x)) / self.root(self.variance(x), self.eps)
-        return self.affine(normed, self.scale, self.shift)
-
-
-@also("parameters_under_other_names")
-class parameters_called_as_in_the_formula:
-    def make(self, embed_dim):
-        self.g = nn.Parameter(torch.ones(embed_dim))
-        self.b = nn.Parameter(torch.zeros(embed_dim))
-
-    def compute(self, x):
-        normed = (x - self.mean(x)) / self.root(self.variance(x), self.eps)
-        return self.affine(normed, self.g, self.b)
+        return self.affine(normed, self.params["a"], self.params["beta"])
 
 
 @also("parameters_under_other_names")
@@ -801,24 +941,6 @@ class weight_called_gamma:
 
     def gain(self, normed):
         return normed * self.gamma
-
-
-@also("parameters_under_other_names")
-class weight_called_scale:
-    def make_weight(self, embed_dim):
-        self.scale = nn.Parameter(torch.ones(embed_dim))
-
-    def gain(self, normed):
-        return normed * self.scale
-
-
-@also("parameters_under_other_names")
-class weight_called_gain:
-    def make_weight(self, embed_dim):
-        self.g = nn.Parameter(torch.ones(embed_dim))
-
-    def gain(self, normed):
-        return normed * self.g
 
 
 # ResidualConnection
@@ -1036,18 +1158,6 @@ class norm_under_another_name:
         return self.layer_norm(x + sublayer(x))
 
 
-@also("norm_under_another_name")
-class norm_called_ln:
-    def make_norm(self, embed_dim):
-        self.ln = LayerNorm(embed_dim)
-
-    def before(self, x, sublayer):
-        return x + sublayer(self.ln(x))
-
-    def after(self, x, sublayer):
-        return self.ln(x + sublayer(x))
-
-
 @mistake(
     "make_norm",
     credit=0.5,
@@ -1177,9 +1287,10 @@ class sum_written_into_x:
 @mistake(
     "affine",
     credit=0.5,
-    symptom="float64 goes in and float32 comes out.",
-    cause="The dtype is fixed in the code, so precision is lost without a word.",
-    place="Look for .float(), dtype=torch.float32 or a new tensor that does not follow x.",
+    symptom="The result has another dtype than x, for some dtypes of x.",
+    cause="The dtype is fixed in the code. float32 in place of float64 loses precision without a word; float64 or float32 "
+    "in place of half precision makes everything behind it slow.",
+    place="Look for .float(), .double(), dtype=... or a new tensor that does not follow x.",
 )
 def fixed_dtype(self, normed, weight, bias):
     return (normed * weight + bias).float()
@@ -1188,6 +1299,16 @@ def fixed_dtype(self, normed, weight, bias):
 @also("fixed_dtype", "gain")
 def fixed_dtype_in_rms_norm(self, normed):
     return (normed * self.weight).float()
+
+
+@also("fixed_dtype", "affine")
+def always_in_float64(self, normed, weight, bias):
+    return normed.double() * weight + bias
+
+
+@also("fixed_dtype", "gain")
+def rms_norm_always_in_float64(self, normed):
+    return normed.double() * self.weight
 
 
 @mistake(

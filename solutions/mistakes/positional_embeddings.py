@@ -237,13 +237,75 @@ def exponent_not_divided(columns, size):
 @mistake(
     "exponents",
     credit=0.5,
-    symptom="The first pair of features is right; the others are too slow, the last one exactly 1 / base.",
-    cause="The frequencies are spread so that the last pair has exactly 1/10000, as in tensor2tensor. That is a good "
-    "table too, but not the formula of the paper, which would reach 1/10000 one pair after the last.",
+    symptom="With two pairs or more, the first is right, and the others are too slow: the last one has exactly 1 / base.",
+    cause="The frequencies are spread so that the last pair has exactly 1/10000, as in tensor2tensor and fairseq. That is a "
+    "good table too, but not the formula of the paper, which would reach 1/10000 one pair after the last.",
     place="Divide by the number of pairs, not by that number minus 1.",
 )
 def spacing_of_tensor2tensor(columns, size):
     return columns / (size - 2)
+
+
+@also("spacing_of_tensor2tensor", "exponents")
+def spacing_of_tensor2tensor_for_one_pair_too(columns, size):
+    return columns / 2 / max(size // 2 - 1, 1)
+
+
+@also("spacing_of_tensor2tensor", "exponents")
+def spacing_of_fairseq(columns, size):
+    return columns / 2 * (1 / (size // 2 - 1))
+
+
+@mistake(
+    "exponents",
+    symptom="All pairs of features have the same frequency.",
+    cause="The number of the pair does not reach the exponent: it is missing there, or `//` has rounded the quotient down to "
+    "0. Waves of one speed all come round at the same position, and from there on nothing is told apart.",
+    place="Look at the exponent: it grows from pair to pair, 0/d, 2/d, 4/d and so on, with `/` and not `//`.",
+)
+def frequencies_equal(columns, size):
+    return columns // size
+
+
+@also("frequencies_equal", "exponents")
+def frequencies_equal_to_that_of_the_second_pair(columns, size):
+    return 0 * columns + 2 / size
+
+
+@also("frequencies_equal", "exponents")
+def frequencies_equal_to_the_root_of_that(columns, size):
+    return 0 * columns + 1 / size
+
+
+@also("frequencies_equal", "exponents")
+def frequencies_equal_to_the_slowest(columns, size):
+    return columns**0
+
+
+@mistake(
+    "exponents",
+    symptom="There are two frequencies and no more: 1, and 1 / base.",
+    cause="The exponent is a whole number, because `//` rounds it down: 0 for the first pairs and 1 for the last ones.",
+    place="Divide with `/`.",
+)
+def exponent_rounded_down(columns, size):
+    return 2 * columns // size
+
+
+@mistake(
+    "exponents",
+    symptom="The first pair of features is the slowest, and from pair to pair the waves become faster.",
+    cause="The frequencies stand in the reverse order. Which pair is fast is a convention, but the formula begins with "
+    "frequency 1, and weights that were trained with one order do not fit the other.",
+    place="Let the exponent begin at 0 and grow: columns 0, 2, 4, ... divided by the number of features.",
+)
+def frequencies_reversed(columns, size):
+    return columns.flip(0) / size
+
+
+@also("frequencies_reversed", "exponents")
+def frequencies_reversed_from_the_slowest(columns, size):
+    return 1 - columns / size
 
 
 @mistake(
@@ -294,8 +356,9 @@ def frequency_per_column_and_odd_size_not_named(max_len, embed_dim):
     "root_of_all",
     only=SINES,
     symptom="The first pair of columns is right; the others have waves that are too fast or too slow.",
-    cause="The base is another number. The paper has 10000, and a missing or superfluous 0 is easy to overlook.",
-    place="Count the zeros.",
+    cause="The base is another number. The paper has 10000. A missing or superfluous 0 is easy to overlook; and in "
+    "exp(-log(10000) ...) it has to be the natural logarithm, math.log, and not log10 or log2.",
+    place="Count the zeros, and look at the logarithm if there is one.",
 )
 def base_1000(base):
     return 1000.0
@@ -306,6 +369,16 @@ def base_100000(base):
     return 100000.0
 
 
+@also("base_1000", "root_of_all")
+def logarithm_to_base_10(base):
+    return math.exp(math.log10(base))
+
+
+@also("base_1000", "root_of_all")
+def logarithm_to_base_2(base):
+    return math.exp(math.log2(base))
+
+
 @mistake(
     "frequencies",
     symptom="The first pair of features is right; in the others the waves become faster and not slower.",
@@ -314,6 +387,17 @@ def base_100000(base):
 )
 def frequencies_inverted(base, exponent):
     return base**exponent
+
+
+@also("frequencies_inverted", SINES)
+def minus_missing_in_the_exponential(max_len, embed_dim):
+    if embed_dim % 2:
+        raise ValueError(f"embed_dim {embed_dim} is odd")
+    position = torch.arange(max_len, dtype=torch.float).unsqueeze(1)
+    frequency = torch.exp(torch.arange(0, embed_dim, 2).float() * (math.log(10000.0) / embed_dim))
+    table = torch.zeros(max_len, embed_dim)
+    table[:, 0::2], table[:, 1::2] = torch.sin(position * frequency), torch.cos(position * frequency)
+    return table
 
 
 # Sine, cosine and the order of columns
@@ -402,6 +486,27 @@ def angles_from_one(x, positions):
 )
 def positions_divided_by_max_len(max_len):
     return torch.arange(max_len) / max_len
+
+
+@mistake(
+    "places",
+    symptom="All waves are too fast, or all too slow, the first pair of columns included.",
+    cause="The angles are multiplied by a number, such as 2π or 1/2. The fastest wave moves by one radian per position, "
+    "and not by one turn or by half a radian.",
+    place="Use position times frequency as the angle, without another factor.",
+)
+def angles_multiplied(max_len):
+    return torch.arange(max_len) * (2 * math.pi)
+
+
+@also("angles_multiplied", "places")
+def angles_halved(max_len):
+    return torch.arange(max_len) / 2
+
+
+@also("angles_multiplied", "places")
+def angles_doubled(max_len):
+    return 2 * torch.arange(max_len)
 
 
 @mistake(
@@ -856,7 +961,31 @@ def dropout_in_evaluation(self, x):
     return F.dropout(x, self.dropout.p)
 
 
+@mistake(
+    "drop",
+    credit=0.5,
+    symptom="In training the numbers that are kept stay as they are.",
+    cause="Dropout makes up for what it takes: what is kept is divided by the probability with which it is kept, so "
+    "that the sum over many features stays the same on average. Then nothing has to change in evaluation.",
+    place="Use nn.Dropout, or divide by 1 - dropout.",
+)
+def dropout_not_made_up_for(self, x):
+    return x * (torch.rand(x.shape, device=x.device) >= self.dropout.p) if self.training else x
+
+
 # The tables
+
+
+@mistake(
+    "make_token",
+    credit=0.5,
+    symptom="The row of token 0 gets no gradient.",
+    cause="padding_idx=0 makes a token of padding of token 0: its row starts at 0 and is never trained. In this course "
+    "every token has a row that is trained, and padding is hidden by masks.",
+    place="Leave padding_idx out.",
+)
+def token_0_taken_for_padding(self, vocab_size, embed_dim):
+    self.token = nn.Embedding(vocab_size, embed_dim, padding_idx=0)
 
 
 @mistake(
@@ -935,10 +1064,10 @@ class columns_as_positions:
 
 @mistake(
     credit=0.5,
-    symptom="There is a trained table, but not under the name weight.",
+    symptom="There is a trained table of the right shape, but not under the name weight.",
     cause="The names are part of the contract, because weights are loaded by name. An nn.Embedding inside gives "
     "`embedding.weight` or the like.",
-    place="Make the parameter itself, under the name `weight`.",
+    place="Make the table an nn.Parameter, and assign it to `self.weight`.",
 )
 class rows_under_another_name:
     def make_rows(self, max_len, embed_dim):
@@ -946,33 +1075,6 @@ class rows_under_another_name:
 
     def pick(self, x):
         return self.embedding(torch.arange(x.shape[1], device=x.device))
-
-
-@also("rows_under_another_name")
-class rows_called_position:
-    def make_rows(self, max_len, embed_dim):
-        self.position = nn.Parameter(0.02 * torch.randn(max_len, embed_dim))
-
-    def pick(self, x):
-        return self.position[: x.shape[1]]
-
-
-@also("rows_under_another_name")
-class rows_called_positions:
-    def make_rows(self, max_len, embed_dim):
-        self.positions = nn.Parameter(0.02 * torch.randn(max_len, embed_dim))
-
-    def pick(self, x):
-        return self.positions[: x.shape[1]]
-
-
-@also("rows_under_another_name")
-class rows_in_an_embedding_called_position:
-    def make_rows(self, max_len, embed_dim):
-        self.position = nn.Embedding(max_len, embed_dim)
-
-    def pick(self, x):
-        return self.position(torch.arange(x.shape[1], device=x.device))
 
 
 @mistake(
@@ -1416,6 +1518,21 @@ def fixed_dtype(table):
 
 
 @also("fixed_dtype", "combine")
+def sum_always_in_float64(self, x, rows):
+    return (x + rows).double()
+
+
+@also("fixed_dtype", "drop")
+def embedding_always_in_float64(self, x):
+    return self.dropout(x).double()
+
+
+@also("fixed_dtype", "join")
+def turned_features_always_in_float64(first, second):
+    return torch.stack((first, second), dim=-1).flatten(-2).double()
+
+
+@also("fixed_dtype", "combine")
 def sum_of_fixed_dtype(self, x, rows):
     return (x + rows).float()
 
@@ -1451,6 +1568,26 @@ def sum_on_a_fixed_device(self, x, rows):
 def sum_of_the_embedding_on_a_fixed_device(self, x, rows):
     total = torch.zeros(x.shape, dtype=x.dtype)
     return total + x + rows
+
+
+@mistake(
+    ROTARY,
+    credit=0.5,
+    symptom="float32 and float64 are turned rightly, and half precision raises an error or comes back in another dtype.",
+    cause="PyTorch has complex numbers of two float32 or two float64, none of bfloat16, and hardly any of float16. "
+    "Large models compute in half precision, and Llama's code turns its features in float32 and brings them back.",
+    place="Give view_as_complex x.float(), and bring the result back with .to(x.dtype).",
+)
+def complex_numbers_of_half_precision(x, positions=None, base=10000.0):
+    if x.shape[-1] % 2:
+        raise ValueError(f"head_dim {x.shape[-1]} is odd")
+    if positions is None:
+        positions = torch.arange(x.shape[-2], device=x.device)
+    theta = 1.0 / base ** (torch.arange(0, x.shape[-1], 2, device=x.device) / x.shape[-1])
+    angle = positions[..., None] * theta
+    turns = torch.polar(torch.ones_like(angle), angle)
+    pairs = torch.view_as_complex(x.reshape(*x.shape[:-1], -1, 2))
+    return torch.view_as_real(pairs * turns).flatten(-2).to(x.dtype)
 
 
 # Find the bug

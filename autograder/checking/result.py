@@ -7,9 +7,11 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from ..display import BOX, SUMMARY, html_table, show
+from .way import html_way, text_way
 
 if TYPE_CHECKING:
     from ..calling.local import Fault
+    from ..diagnosing.ways import Way
 
 MARKS = {"right": "✓", "differs": "✗", "not run": "·"}
 MIME_TYPE = "application/vnd.transformer-taxonomy.result+json"
@@ -33,6 +35,7 @@ class Result:
     printed   what the learner's code printed and warned meanwhile
     conclusive  False: the check was stopped before anything was known, and is no try
     flag        why a person should look at the answer, and what becomes of its points; "" if nobody need
+    way         how far a wrong answer is right, step by step; None if nothing can be said of that
     """
 
     exercise: str
@@ -49,6 +52,7 @@ class Result:
     opened: int = 1
     conclusive: bool = True
     flag: str = ""
+    way: "Way | None" = None
 
     @property
     def mistake(self) -> str | None:
@@ -82,6 +86,8 @@ class Result:
         }
         if self.flag:
             data["flag"] = self.flag
+        if self.way:
+            data["way"] = self.way.plain()
         return {"text/html": self._repr_html_(), "text/plain": repr(self), MIME_TYPE: data}
 
     def _repr_html_(self) -> str:
@@ -92,7 +98,7 @@ class Result:
         table = html_table((f"{MARKS[state]} {state}", sentence) for sentence, state in self.rows)
         if self.passed:
             table = f"<details>{SUMMARY}{len(self.rows)} probes</summary>{table}</details>"
-        parts = [head, table, *self._html_says()]
+        parts = [head, table, *html_way(self.way), *self._html_says()]
         for remark in filter(None, (self.note, self.flag)):
             parts.append(f"<p>{escape(remark)}</p>")
         if self.printed.strip():
@@ -120,6 +126,7 @@ class Result:
         lines = [self._head()]
         if not self.passed:
             lines += [_wrapped(f"  {state:<8} ", sentence) for sentence, state in self.rows]
+            lines += text_way(self.way)
         if self.mistakes:
             lines += [
                 _wrapped(f"{step}: ", sentence)

@@ -15,9 +15,10 @@ from pathlib import Path
 
 from .. import course, probes
 from ..diagnosing import records
+from ..diagnosing.ways import Run
 from ..processes import cores, one_thread, pool
 from ..progress_bar import shown_progress
-from . import claimable, faults, recorder
+from . import claimable, faults, recorder, ways
 from .build import choice, read_all
 from .lesson import Fault, Lesson, LessonError, read
 
@@ -58,7 +59,7 @@ def record(
     many times, and then nothing is written.
     """
     any_changed = False
-    made: dict[str, dict[str, records.Record | None]] = collections.defaultdict(dict)
+    made: dict[str, dict[str, Made | None]] = collections.defaultdict(dict)
     wrong: list[Fault] = []
     with quiet():
         found = {str(lesson.path): faults.examine(lesson) for lesson in lessons}
@@ -93,10 +94,13 @@ def quiet() -> AbstractContextManager[object]:
     return warnings.catch_warnings(action="ignore")
 
 
-def _written(made: Iterable[records.Record], lesson: Lesson, folder: Path | str, only: Collection[str]) -> bool:
-    """Write records, and remove those of exercises that are gone; return whether anything changed."""
-    changed = [recorder.write(one, folder) for one in made]
-    gone = [path for path in (Path(folder) / lesson.name).glob("*.json") if path.stem not in lesson.exercises]
+def _written(made: Iterable["Made"], lesson: Lesson, folder: Path | str, only: Collection[str]) -> bool:
+    """Write records and ways, and remove those of exercises that are gone; return whether anything changed."""
+    changed = []
+    for record, runs in made:
+        changed += [recorder.write(record, folder), ways.write(lesson.name, record.exercise, runs, folder)]
+    own = Path(folder) / lesson.name
+    gone = [path for path in (*own.glob("*.json"), *own.glob("ways/*.json")) if path.stem not in lesson.exercises]
     for path in () if only else gone:
         path.unlink()
     return any(changed) or bool(gone and not only)
@@ -129,13 +133,14 @@ def _todo(found: Mapping[str, faults.Written], only: Collection[str]) -> "Todo":
 FIRST, RECORD = "Looking for faults", "Recording"
 STEPS: dict[str, Callable[..., records.Record]] = {FIRST: faults.first, RECORD: faults.recorded}
 
-Done = tuple[str, str, records.Record | None, list[Fault]]  # (path, exercise, record, faults)
+Made = tuple[records.Record, list[Run]]  # (record, right ways)
+Done = tuple[str, str, Made | None, list[Fault]]  # (path, exercise, what was made, faults)
 Todo = list[tuple[str, str]]  # (path, exercise)
 
 
 @contextmanager
 def _at_work(count: int, found: Mapping[str, faults.Written]) -> Iterator[Callable[[str, Todo], Iterator[Done]]]:
-    """Yield a function of (step, [(path, exercise)]) that yields (path, exercise, `Record` or None, [Fault]) of each.
+    """Yield a function of (step, [(path, exercise)]) that yields (path, exercise, `Made` or None, [Fault]) of each.
 
     count  how many processes; none are started for one
     """
@@ -160,7 +165,10 @@ def _at_work(count: int, found: Mapping[str, faults.Written]) -> Iterator[Callab
 def _do(step: str, path: str, exercise: str, found: faults.Written | None = None) -> Done:
     with quiet():
         try:
-            return path, exercise, STEPS[step](found or _read_once(path), exercise), []
+            written = found or _read_once(path)
+            record = STEPS[step](written, exercise)
+            with faults.told(written.lesson):
+                return path, exercise, (record, ways.runs(record, written.catalogue)), []
         except LessonError as error:
             return path, exercise, None, list(error.faults)
 

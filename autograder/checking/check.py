@@ -12,7 +12,7 @@ import torch
 from .. import probes
 from ..calling import facts
 from ..calling.watched import Own, Watched, closed_boxes, own
-from ..diagnosing import records
+from ..diagnosing import records, ways
 from ..diagnosing.diagnosis import Diagnosis, diagnose
 from ..diagnosing.examine import SECONDS, drafted, observe, settle, strange, unsolved
 from ..notebooks.needed import doubt
@@ -75,10 +75,13 @@ def _examine(
     printed: io.StringIO,
     cells: Sequence[str],
 ) -> Result:
-    watched = Watched(Own(components, closed_boxes(record.uses)), probes.forbidden(record.lesson, record.exercise))
+    submission = Own(components, closed_boxes(record.uses))
+    watched = Watched(submission, probes.forbidden(record.lesson, record.exercise))
+    helpers: dict[int, tuple[str, ...]] = {}  # which right ones an observation was made with
 
     def probe(parts: tuple[str, ...]) -> tuple[Diagnosis, probes.Observed]:
         observed, stopped = observe(record, watched, seconds, seed, parts)
+        helpers[id(observed)] = parts
         return diagnose(record, observed, stopped), observed
 
     with (
@@ -96,6 +99,10 @@ def _examine(
         note = "This does not count as a try: run the check again."
     said = dict.fromkeys(f"{warning.category.__name__}: {warning.message}\n" for warning in warned)
     found = result(record, diagnosis, observed, "".join(said) + printed.getvalue(), note)
+    if found.conclusive and not (found.passed or found.unsolved) and seed == records.SEED:
+        found.way = ways.of_answer(
+            record, submission, components[record.exercise], diagnosis.failing(record), helpers.get(id(observed), ())
+        )
     return own(record, found, watched, doubt(cells, record.exercise) if found.earned and cells else "")
 
 

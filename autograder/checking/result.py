@@ -9,9 +9,11 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from ..display import BOX, SUMMARY, html_table, show
+from .way import html_way, text_way
 
 if TYPE_CHECKING:
     from ..calling.local import Fault
+    from ..diagnosing.ways import Way
 
 MARKS = {"right": "✓", "differs": "✗", "not run": "·"}
 MIME_TYPE = "application/vnd.transformer-taxonomy.result+json"
@@ -36,6 +38,7 @@ class Result:
     printed   what the learner's code printed and warned meanwhile
     conclusive  False: the check was stopped before anything was known, and is no try
     flag        why a person should look at the answer, and what becomes of its points; "" if nobody need
+    way         how far a wrong answer is right, step by step; None if nothing can be said of that
     """
 
     exercise: str
@@ -52,6 +55,7 @@ class Result:
     opened: int = 1
     conclusive: bool = True
     flag: str = ""
+    way: "Way | None" = None
 
     @property
     def mistake(self) -> str | None:
@@ -85,6 +89,8 @@ class Result:
         }
         if self.flag:
             data["flag"] = self.flag
+        if self.way:
+            data["way"] = self.way.plain()
         return {"text/html": self._repr_html_(), "text/plain": repr(self), MIME_TYPE: data}
 
     def _repr_html_(self) -> str:
@@ -95,7 +101,7 @@ class Result:
         table = html_table((f"{MARKS[state]} {state}", sentence) for sentence, state in self.rows)
         if self.passed:
             table = f"<details>{SUMMARY}{len(self.rows)} probes</summary>{table}</details>"
-        parts = [head, table, *self._html_says()]
+        parts = [head, table, *html_way(self.way), *self._html_says()]
         for remark in filter(None, (self.note, self.flag)):
             parts.append(f"<p>{escape(remark)}</p>")
         if self.printed.strip():
@@ -124,6 +130,7 @@ class Result:
         lines = [self._head()]
         if not self.passed:
             lines += [_wrapped(f"  {state:<8} ", sentence) for sentence, state in self.rows]
+            lines += text_way(self.way)
         if self.mistakes:
             lines += [
                 _wrapped(f"{step}: ", sentence)

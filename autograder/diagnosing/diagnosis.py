@@ -59,6 +59,11 @@ class Diagnosis:
     explained: bool = True
     draft: bool = False
 
+    def failing(self, record: Record) -> list[str]:
+        """Return the names of the probes that it fails."""
+        states = zip(record.probes, self.rows, strict=True)
+        return [name for (name, _), (_, state) in states if state == "differs"]
+
 
 def diagnose(record: Record, observed: Mapping[str, Observations], stopped: Stopped = Stopped("")) -> Diagnosis:
     """Compare {probe: Observations} with a record and return the `Diagnosis`.

@@ -85,9 +85,11 @@ class DecoderLayer(nn.Module):
         return self_mask, memory_mask
 
     def attend_self(self, x, given, mask):
+        """self_attention; weights of self_attention"""
         return self.self_attention(given, given, given, mask)
 
     def attend_memory(self, x, given, memory, mask):
+        """cross_attention; weights of cross_attention"""
         return self.cross_attention(given, memory, memory, mask)
 
     def before(self, x, norm):
@@ -101,6 +103,7 @@ class DecoderLayer(nn.Module):
         return self.dropout(change)
 
     def add(self, x, given, change):
+        """sum with x"""
         return x + change
 
     def look_back(self, x, mask):

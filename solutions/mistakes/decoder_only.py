@@ -20,11 +20,13 @@ step, component, mistake, also = catalogue.step, catalogue.component, catalogue.
 
 @step
 def pair_up(logits, tokens):
+    """logits that predict; tokens to predict"""
     return logits[:, :-1], tokens[:, 1:]
 
 
 @step
 def leave_out(targets, tokens, pad_id):
+    """targets without padding"""
     return targets if pad_id is None else targets.masked_fill(targets == pad_id, -100)
 
 
@@ -35,11 +37,13 @@ def prepare(logits):
 
 @step
 def price(logits, targets):
+    """loss of each token"""
     return F.cross_entropy(logits.transpose(1, 2), targets, reduction="none")
 
 
 @step
 def average(losses, targets):
+    """mean loss"""
     return losses.sum() / (targets != -100).sum()
 
 
@@ -459,6 +463,7 @@ class LanguageModel(nn.Module):
         self.head.weight = self.embedding.token.weight
 
     def mask(self, tokens):
+        """causal mask"""
         return causal_mask(tokens.shape[1]).to(tokens.device)
 
     def embed(self, tokens):
@@ -806,6 +811,7 @@ def refuse(temperature):
 
 @step
 def cool(logits, temperature):
+    """division by temperature"""
     return logits / temperature
 
 
@@ -816,6 +822,7 @@ def warm(logits, temperature):
 
 @step
 def below_top_k(logits, top_k):
+    """what top_k takes out"""
     return logits < logits.topk(min(top_k, logits.shape[-1])).values[..., -1:]
 
 
@@ -826,26 +833,31 @@ def shown_to_top_p(cooled, filtered):
 
 @step
 def sort(logits):
+    """sorted logits; order of the logits"""
     return logits.sort(dim=-1, descending=True)
 
 
 @step
 def shares(ordered):
+    """softmax"""
     return ordered.softmax(dim=-1)
 
 
 @step
 def beyond_top_p(probabilities, top_p):
+    """what top_p takes out"""
     return (probabilities.cumsum(dim=-1) - probabilities >= top_p) & (top_p < 1)
 
 
 @step
 def put_back(remove, order):
+    """what top_p takes out, in the old order"""
     return remove.scatter(-1, order, remove)
 
 
 @step
 def fill(logits, remove):
+    """logits taken out"""
     return logits.masked_fill(remove, -math.inf)
 
 
@@ -1399,11 +1411,13 @@ def count(tokens, max_new_tokens):
 
 @step
 def crop(tokens, max_len):
+    """last max_len tokens"""
     return tokens[:, -max_len:]
 
 
 @step
 def last(logits):
+    """logits of the last token"""
     return logits[:, -1]
 
 
@@ -1414,11 +1428,13 @@ def best(logits, temperature, top_k, top_p):
 
 @step
 def chances(logits, temperature, top_k, top_p):
+    """probabilities"""
     return parts.filter_logits(logits, temperature, top_k, top_p).softmax(dim=-1)
 
 
 @step
 def draw(probabilities, generator):
+    """drawn tokens"""
     return torch.multinomial(probabilities, num_samples=1, generator=generator)
 
 
@@ -1429,6 +1445,7 @@ def samples(sample):
 
 @step
 def append(tokens, chosen):
+    """text so far"""
     return torch.cat([tokens, chosen], dim=1)
 
 
@@ -1482,21 +1499,25 @@ def stale(tokens, max_len):
 
 @step
 def embed_new(model, context, cached):
+    """embedding of the new tokens"""
     return model.embedding(context)[:, cached:]
 
 
 @step
 def view(queries, keys):
+    """mask"""
     return causal_mask(queries, keys)
 
 
 @step
 def ready(layer, x):
+    """norm1"""
     return layer.norm1(x)
 
 
 @step
 def project(attention, x, num_heads):
+    """query; key; value"""
     return [split_heads(layer(x), num_heads) for layer in (attention.q_proj, attention.k_proj, attention.v_proj)]
 
 
@@ -1507,21 +1528,25 @@ def join(old, new, max_len):
 
 @step
 def attend(attention, query, key, value, mask):
+    """attention"""
     return attention.out_proj(merge_heads(F.scaled_dot_product_attention(query, key, value, mask)))
 
 
 @step
 def add_attended(layer, x, attended):
+    """sum after the attention"""
     return x + attended
 
 
 @step
 def add_fed(layer, x):
+    """sum after the feed-forward"""
     return x + layer.feed_forward(layer.norm3(x))
 
 
 @step
 def close(model, x):
+    """logits"""
     return model.head(model.decoder.final_norm(x))
 
 

@@ -33,6 +33,7 @@ class FeedForward(nn.Module):
         return x
 
     def activate(self, x):
+        """activation"""
         return self.activation(x)
 
     def drop_hidden(self, x):
@@ -66,6 +67,7 @@ class GatedFeedForward(nn.Module):
         return x
 
     def multiply(self, x):
+        """gated product"""
         return self.activation(self.gate_proj(x)) * self.up_proj(x)
 
     def drop_product(self, x):
@@ -104,6 +106,7 @@ class EncoderLayer(nn.Module):
         return mask
 
     def attend(self, x, given, mask):
+        """self_attention; weights of self_attention"""
         return self.self_attention(given, given, given, mask)
 
     def before(self, x, norm):
@@ -117,6 +120,7 @@ class EncoderLayer(nn.Module):
         return self.dropout(change)
 
     def add(self, x, given, change):
+        """sum with x"""
         return x + change
 
     def first_half(self, x, mask):

@@ -22,6 +22,7 @@ def begin(tokens, bos_id):
 
 @step
 def kept(tokens):
+    """tokens without the last"""
     return tokens[:, :-1]
 
 
@@ -81,12 +82,15 @@ class EncoderDecoder(nn.Module):
         return self.target_embedding(tokens)
 
     def encoder_mask(self, source):
+        """padding mask"""
         return padding_mask(source, self.pad_id)
 
     def self_mask(self, tokens):
+        """causal mask"""
         return causal_mask(tokens.shape[1]).to(tokens.device)
 
     def memory_mask(self, source):
+        """padding mask"""
         return padding_mask(source, self.pad_id)
 
     def encode(self, source):
@@ -103,6 +107,7 @@ class EncoderDecoder(nn.Module):
         return self.finish(x), self_weights, cross_weights
 
     def decoder_input(self, target):
+        """input of the decoder"""
         return torch.cat([torch.full_like(target[:, :1], self.bos_id), target[:, :-1]], dim=1)
 
     def forward(self, source, target):
@@ -133,11 +138,13 @@ def memory_again(model, memory, source):
 
 @step
 def read_by_decoder(tokens, source):
+    """tokens so far"""
     return tokens
 
 
 @step
 def logits_of_the_next(logits):
+    """logits of the next token"""
     return logits[:, -1]
 
 
@@ -148,6 +155,7 @@ def best_token(logits):
 
 @step
 def filled(best, over, pad_id, eos_id):
+    """tokens with padding"""
     return best.masked_fill(over, pad_id)
 
 
@@ -168,6 +176,7 @@ def steps_of(max_len):
 
 @step
 def written(tokens, max_len, pad_id):
+    """text without its begin"""
     return tokens[:, 1:]
 
 

@@ -46,6 +46,7 @@ class SequenceClassifier(nn.Module):
         return Encoder(num_layers, embed_dim, num_heads, ff_dim, dropout, activation=activation)
 
     def mask(self, tokens):
+        """padding mask"""
         return padding_mask(tokens, self.pad_id)
 
     def embed(self, tokens):
@@ -58,9 +59,11 @@ class SequenceClassifier(nn.Module):
         return self.encoder(x, mask)
 
     def pick(self, x, embedded, tokens):
+        """vector of the first token"""
         return x[:, 0]
 
     def pool(self, picked):
+        """pooled vector"""
         return torch.tanh(self.pooler(picked))
 
     def score(self, pooled):
@@ -497,36 +500,43 @@ def weights_averaged_over_heads(self, logits, weights):
 
 @step
 def draw(tokens, generator):
+    """first numbers drawn"""
     return torch.rand(tokens.shape, generator=generator, device=tokens.device)
 
 
 @step
 def second_draw(tokens, first, probability, generator):
+    """second numbers drawn"""
     return torch.rand(tokens.shape, generator=generator, device=tokens.device)
 
 
 @step
 def draw_tokens(tokens, vocab_size, generator):
+    """tokens drawn"""
     return torch.randint(vocab_size, tokens.shape, generator=generator, device=tokens.device)
 
 
 @step
 def find_special(tokens, special_ids):
+    """special tokens"""
     return torch.isin(tokens, torch.tensor(special_ids, device=tokens.device))
 
 
 @step
 def choose(first, special, probability):
+    """chosen tokens"""
     return (first < probability) & ~special
 
 
 @step
 def hidden(fate):
+    """tokens to hide"""
     return fate < 0.8
 
 
 @step
 def disturbed(fate):
+    """tokens to disturb"""
     return fate >= 0.9
 
 
@@ -537,16 +547,19 @@ def reach(chosen):
 
 @step
 def label(tokens, chosen, inputs):
+    """labels"""
     return tokens.masked_fill(~chosen, -100)
 
 
 @step
 def hide(tokens, where, mask_id):
+    """inputs with the mask"""
     return tokens.masked_fill(where, mask_id)
 
 
 @step
 def hand_over(inputs, labels):
+    """inputs; labels"""
     return inputs, labels
 
 
@@ -942,11 +955,13 @@ def prepare(logits):
 
 @step
 def price(logits, labels):
+    """loss of each token"""
     return F.cross_entropy(logits.transpose(1, 2), labels, reduction="none")
 
 
 @step
 def average(losses, labels):
+    """mean loss"""
     return losses.sum() / (labels != -100).sum()
 
 
@@ -1181,16 +1196,19 @@ def labels_changed_in_place(logits, labels):
 
 @step
 def keep(states, mask):
+    """vectors without padding"""
     return states * mask.unsqueeze(-1)
 
 
 @step
 def collect(states, mask):
+    """mean of the vectors"""
     return states.sum(dim=1) / mask.sum(dim=1, keepdim=True)
 
 
 @step
 def scale(vectors):
+    """vectors of length 1"""
     return vectors / vectors.norm(dim=-1, keepdim=True)
 
 

@@ -25,11 +25,13 @@ def variance(self, x):
 
 @step
 def root(self, square, eps):
+    """root of variance and eps"""
     return torch.sqrt(square + eps)
 
 
 @step
 def affine(self, normed, weight, bias):
+    """weight and bias"""
     return normed * weight + bias
 
 
@@ -73,9 +75,11 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(embed_dim))
 
     def mean_square(self, x):
+        """mean square"""
         return x.pow(2).mean(dim=-1, keepdim=True)
 
     def gain(self, normed):
+        """weight"""
         return normed * self.weight
 
     def divide(self, x):
@@ -96,9 +100,11 @@ class ResidualConnection(nn.Module):
         self.norm = LayerNorm(embed_dim)
 
     def before(self, x, sublayer):
+        """sum with x"""
         return x + sublayer(self.norm(x))
 
     def after(self, x, sublayer):
+        """norm of the sum"""
         return self.norm(x + sublayer(x))
 
     def choose(self, x, sublayer):

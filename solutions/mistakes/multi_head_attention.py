@@ -75,15 +75,18 @@ class MultiHeadAttention(nn.Module):
         return self.q_proj(query), self.k_proj(key), self.v_proj(value)
 
     def cut(self, x, heads):
+        """heads apart"""
         return x.reshape(x.shape[0], x.shape[1], heads, x.shape[2] // heads).transpose(1, 2)
 
     def score(self, query, key):
+        """scores"""
         return query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])
 
     def head_mask(self, mask):
         return None if mask is None else mask.unsqueeze(-3)
 
     def weigh(self, scores, mask):
+        """weights"""
         if mask is None:
             return torch.softmax(scores, dim=-1)
         return torch.softmax(scores.masked_fill(~mask, -math.inf), dim=-1).masked_fill(~mask, 0.0)
@@ -92,9 +95,11 @@ class MultiHeadAttention(nn.Module):
         return self.dropout(weights)
 
     def mix(self, weights, value):
+        """weighted sum of values"""
         return weights @ value
 
     def join(self, x):
+        """heads side by side"""
         return x.transpose(1, 2).reshape(x.shape[0], x.shape[2], x.shape[1] * x.shape[3])
 
     def finish(self, output):
@@ -144,21 +149,25 @@ class GroupedQueryAttention(nn.Module):
         return self.q_proj(query), self.k_proj(key), self.v_proj(value)
 
     def cut(self, x, heads):
+        """heads apart"""
         return x.reshape(x.shape[0], x.shape[1], heads, x.shape[2] // heads).transpose(1, 2)
 
     def spread(self, x):
+        """heads spread over groups"""
         return x.repeat_interleave(self.num_heads // x.shape[1], dim=1)
 
     def spread_both(self, key, value):
         return self.spread(self.cut(key, self.shared_heads())), self.spread(self.cut(value, self.shared_heads()))
 
     def score(self, query, key):
+        """scores"""
         return query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])
 
     def head_mask(self, mask):
         return None if mask is None else mask.unsqueeze(-3)
 
     def weigh(self, scores, mask):
+        """weights"""
         if mask is None:
             return torch.softmax(scores, dim=-1)
         return torch.softmax(scores.masked_fill(~mask, -math.inf), dim=-1).masked_fill(~mask, 0.0)
@@ -167,9 +176,11 @@ class GroupedQueryAttention(nn.Module):
         return self.dropout(weights)
 
     def mix(self, weights, value):
+        """weighted sum of values"""
         return weights @ value
 
     def join(self, x):
+        """heads side by side"""
         return x.transpose(1, 2).reshape(x.shape[0], x.shape[2], x.shape[1] * x.shape[3])
 
     def finish(self, output):

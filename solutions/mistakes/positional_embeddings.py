@@ -50,6 +50,7 @@ def frequencies(base, exponent):
 
 @step
 def interleave(sine, cosine):
+    """sines and cosines in turn"""
     return torch.stack((sine, cosine), dim=-1).flatten(-2)
 
 
@@ -74,16 +75,19 @@ def find(x, positions):
 
 @step
 def split(x):
+    """first of each pair; second of each pair"""
     return x[..., 0::2], x[..., 1::2]
 
 
 @step
 def turn(first, second, sine, cosine):
+    """first, turned; second, turned"""
     return first * cosine - second * sine, first * sine + second * cosine
 
 
 @step
 def join(first, second):
+    """pairs together"""
     return torch.stack((first, second), dim=-1).flatten(-2)
 
 
@@ -120,9 +124,11 @@ class LearnedPositionalEmbedding(nn.Module):
         self.weight = nn.Parameter(0.02 * torch.randn(max_len, embed_dim))
 
     def pick(self, x):
+        """rows of the positions"""
         return self.weight[: x.shape[1]]
 
     def combine(self, x, rows):
+        """sum with x"""
         return x + rows
 
     def forward(self, x):
@@ -154,15 +160,19 @@ class TransformerEmbedding(nn.Module):
         self.register_buffer("position", wave_table(max_len, embed_dim))
 
     def table(self):
+        """table of positions"""
         return self.position.weight if self.kind == "learned" else self.position
 
     def look_up(self, tokens):
+        """embedding of tokens"""
         return self.token(tokens)
 
     def place(self, tokens):
+        """rows of the positions"""
         return self.table()[: tokens.shape[1]]
 
     def add(self, x, rows):
+        """sum of both"""
         return x + rows
 
     def drop(self, x):

@@ -25,16 +25,19 @@ def scale(scores, query, key):
 
 @step
 def hide(scores, mask):
+    """mask"""
     return scores if mask is None else scores.masked_fill(~mask, -math.inf)
 
 
 @step
 def normalise(scores):
+    """softmax"""
     return torch.softmax(scores, dim=-1)
 
 
 @step
 def settle(weights, mask):
+    """rows without a key"""
     return weights if mask is None else weights.masked_fill(~mask, 0.0)
 
 
@@ -45,6 +48,7 @@ def finish(weights, query):
 
 @step
 def combine(weights, query, key, value):
+    """weighted sum of values"""
     return weights @ value
 
 
@@ -82,21 +86,25 @@ def blocks(key, value, block_size):
 
 @step
 def new_maximum(largest, scores):
+    """largest score so far"""
     return torch.maximum(largest, scores.amax(dim=-1, keepdim=True))
 
 
 @step
 def carry_sum(total, shrink):
+    """sum carried over"""
     return total * shrink
 
 
 @step
 def carry_output(output, shrink):
+    """output carried over"""
     return output * shrink
 
 
 @step
 def close(output, total):
+    """division by the sum"""
     return output / total
 
 

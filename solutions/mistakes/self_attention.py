@@ -34,17 +34,20 @@ class SelfAttention(nn.Module):
         return self.q_proj(x), self.k_proj(x), self.v_proj(x)
 
     def score(self, query, key):
+        """scores"""
         return query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])
 
     def see_mask(self, mask):
         return mask
 
     def weigh(self, scores, mask):
+        """weights"""
         if mask is None:
             return torch.softmax(scores, dim=-1)
         return torch.softmax(scores.masked_fill(~mask, -math.inf), dim=-1).masked_fill(~mask, 0.0)
 
     def mix(self, weights, value, key):
+        """weighted sum of values"""
         return weights @ value
 
     def arrange_back(self, output, x):
@@ -81,24 +84,29 @@ class RelativeSelfAttention(nn.Module):
         return self.q_proj(x), self.k_proj(x), self.v_proj(x)
 
     def score(self, query, key):
+        """scores"""
         return query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])
 
     def distances(self, position):
         return position[None, :] - position[:, None]
 
     def clip(self, distance):
+        """clipped distances"""
         return distance.clamp(-self.max_distance, self.max_distance)
 
     def look_up(self, clipped, distance):
+        """bias of each distance"""
         return self.distance_bias[clipped + self.max_distance]
 
     def add_bias(self, scores, bias):
+        """scores with bias"""
         return scores + bias
 
     def see_mask(self, mask):
         return mask
 
     def weigh(self, scores, mask):
+        """weights"""
         if mask is None:
             return torch.softmax(scores, dim=-1)
         return torch.softmax(scores.masked_fill(~mask, -math.inf), dim=-1).masked_fill(~mask, 0.0)
@@ -107,6 +115,7 @@ class RelativeSelfAttention(nn.Module):
         return weights
 
     def mix(self, weights, value, key):
+        """weighted sum of values"""
         return weights @ value
 
     def answer(self, output, weights, scores):

@@ -21,11 +21,13 @@ def mode(model):
 
 @step
 def decoder_input(model, target):
+    """input of the decoder"""
     return shift_right(target, model.bos_id)
 
 
 @step
 def gather(model, source, tokens):
+    """weights of a layer"""
     memory, encoder = model.encode(source)
     _, decoder, cross = model.decode(tokens, memory, source)
     return encoder, decoder, cross
@@ -43,6 +45,7 @@ def all_layers(layers):
 
 @step
 def sentence(weights, row):
+    """weights of the sentence"""
     return weights[row : row + 1]
 
 
@@ -794,11 +797,13 @@ def read(weights):
 
 @step
 def along(weights):
+    """weights of the tokens before"""
     return weights.diagonal(offset=-1, dim1=-2, dim2=-1)
 
 
 @step
 def mean_of_diagonal(found, weights):
+    """mean of these"""
     return found.mean(dim=-1)
 
 
@@ -820,16 +825,19 @@ def logarithm(weights):
 
 @step
 def sign(total):
+    """sign"""
     return -total
 
 
 @step
 def over_keys(terms):
+    """sum over keys"""
     return terms.sum(dim=-1)
 
 
 @step
 def over_queries(rows):
+    """mean over queries"""
     return rows.mean(dim=-1)
 
 
@@ -848,6 +856,7 @@ def distances(time, weights):
 
 @step
 def weighted(weights, apart):
+    """weighted distances"""
     return weights * apart
 
 
@@ -1198,16 +1207,19 @@ def mean_over_the_keys(terms):
 
 @step
 def number_of(measure, layer):
+    """number of each head"""
     return measure(layer).mean(dim=0)
 
 
 @step
 def order(scores, count):
+    """heads in order"""
     return scores.flatten().topk(count).indices
 
 
 @step
 def names(best, scores):
+    """layer and head"""
     return torch.stack([best // scores.shape[1], best % scores.shape[1]], dim=1)
 
 

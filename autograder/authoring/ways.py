@@ -1,0 +1,319 @@
+"""Make the right ways of an exercise: the steps of which its right answer is made, known by fingerprints."""
+
+import collections
+import functools
+import inspect
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
+
+from .. import probes
+from ..calling.local import Here, Reply, Request
+from ..calling.noted import LEAVE
+from ..course import AuthorError
+from ..diagnosing import fingerprint, ways
+from ..diagnosing.fingerprint import Fingerprint
+from ..diagnosing.records import FOLDER, SEED, Record
+from ..diagnosing.ways import Run, Step
+from ..mistakes import Catalogue
+from .recorder import APART, close_enough
+
+FEWEST = 2  # steps in a way; an answer of one step is right or wrong, and there is nothing between
+MOST_STEPS = 30
+MOST_SEEN = 150  # what the steps of one call give; a loop of many rounds is nothing to be told in a line
+MOST_ROUNDS = 3  # of one step
+MOST_CALLS = 4  # of one probe that are tried
+LARGEST = 5_000  # numbers in a step
+OUTPUT = "output"
+
+
+@dataclass
+class _Seen:
+    """A tensor that a right step gave.
+
+    name    of the step
+    words   how the step's author says it, "" where that is left to its name
+    tensor  a copy
+    after   positions of the steps that it is made from
+    """
+
+    name: str
+    words: str
+    tensor: torch.Tensor
+    after: frozenset[int]
+
+
+class _TooMany(Exception):
+    """Steps are gone through so often that they cannot be told one by one."""
+
+
+class _Traced(TorchFunctionMode):
+    """Follows which steps each tensor is made from, while a right answer is run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[_Seen] = []
+        self.misnamed: dict[str, str] = {}  # what is wrong with the words of a step
+        self._from: dict[int, frozenset[int]] = {}
+        self._alive: list[object] = []  # an id is another tensor's once this one is gone
+        self._everything: frozenset[int] = frozenset()  # that was seen when numbers were last handed to Python
+
+    def __torch_function__(
+        self, function: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        output = function(*args, **(kwargs or {}))
+        given = _tensors((args, kwargs))
+        before = self._everything.union(*(self.steps_of(tensor) for tensor in given))
+        if getattr(function, "__name__", "") in LEAVE:
+            self._everything = frozenset(range(len(self.seen)))
+        changed = given[:1] if output is None else []
+        for tensor in (*_tensors(output), *changed):
+            self._alive.append(tensor)
+            self._from[id(tensor)] = before | self.steps_of(tensor)
+        return output
+
+    def steps_of(self, tensor: torch.Tensor) -> frozenset[int]:
+        return self._from.get(id(tensor), frozenset())
+
+    def see(self, name: str, words: str, output: object) -> None:
+        """Note what a step gave: a tensor, or several, whose words stand between semicolons."""
+        tensors = _tensors(output) if isinstance(output, (torch.Tensor, tuple, list)) else []
+        parts = [part.strip() for part in words.split(";")]
+        if len(parts) == 1:
+            parts *= len(tensors)
+        if len(parts) != len(tensors) and tensors:
+            self.misnamed[name] = f"has {len(parts)} names ({words}) for the {len(tensors)} tensors that it gives"
+            return
+        for number, (own, tensor) in enumerate(zip(parts, tensors, strict=True), 1):
+            if len(self.seen) >= MOST_SEEN:
+                raise _TooMany
+            title = name if len(tensors) == 1 else f"{name} {number}"
+            self.seen.append(_Seen(title, own, tensor.detach().clone(), self.steps_of(tensor)))
+            self._alive.append(tensor)
+            self._from[id(tensor)] = self.steps_of(tensor) | {len(self.seen) - 1}
+
+
+def _tensors(value: object) -> list[torch.Tensor]:
+    return [one for one in tree_leaves(value) if isinstance(one, torch.Tensor)]
+
+
+# The right answer, each step of which is seen
+
+
+def traced(catalogue: Catalogue, exercise: str, request: Request) -> tuple[_Traced, Reply]:
+    """Call the right answer that is made of steps, and return what was seen and what it replied."""
+    trace = _Traced()
+    component, steps = catalogue.components[exercise]
+    if inspect.isclass(component):
+        called: Callable[..., Any] = _class_of_steps(component, exercise, trace)
+    else:
+        called = functools.partial(
+            component, SimpleNamespace(**{name: _watched(catalogue.steps[name], name, trace) for name in steps})
+        )
+    with trace:
+        return trace, Here({exercise: called}).call(request)
+
+
+def _watched(function: Callable[..., Any], name: str, trace: _Traced) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def call(*arguments: Any, **named: Any) -> Any:
+        output = function(*arguments, **named)
+        trace.see(name, _own_words(function), output)
+        return output
+
+    return call
+
+
+def _class_of_steps(component: type[Any], exercise: str, trace: _Traced) -> type[Any]:
+    """Return a subclass whose methods and layers are seen."""
+
+    def start(self: Any, *arguments: Any, **named: Any) -> None:
+        component.__init__(self, *arguments, **named)
+        for name, layer in _layers(self):
+            layer.register_forward_hook(functools.partial(_see_layer, trace, name))
+
+    methods: dict[str, Any] = {"__init__": start}
+    for name, method in vars(component).items():
+        plain = getattr(method, "__func__", method)
+        if inspect.isfunction(plain) and name not in ("__init__", "forward"):
+            watched = _watched(plain, name, trace)
+            methods[name] = staticmethod(watched) if isinstance(method, staticmethod) else watched
+    return type(exercise, (component,), methods)
+
+
+def _layers(module: object) -> Iterator[tuple[str, torch.nn.Module]]:
+    """Yield the layers of a module by their names in the contract, those in a list one by one."""
+    for name, layer in module.named_children() if isinstance(module, torch.nn.Module) else ():
+        if isinstance(layer, (torch.nn.ModuleList, torch.nn.Sequential)):
+            yield from ((f"{name}.{inner}", one) for inner, one in layer.named_children())
+        else:
+            yield name, layer
+
+
+def _see_layer(trace: _Traced, name: str, module: object, given: object, output: Any) -> None:
+    first = output[0] if isinstance(output, tuple) and output else output
+    trace.see(name, name, first if isinstance(first, torch.Tensor) else ())
+    for number, other in enumerate(output[1:] if isinstance(output, tuple) else (), 2):
+        trace.see(f"output {number} of {name}", "", other)
+
+
+def _own_words(function: Callable[..., Any]) -> str:
+    """Return what a step is called by its author: its docstring, if that begins with a small letter."""
+    text = (inspect.getdoc(function) or "").partition("\n")[0].rstrip(".")
+    return text if text[:1].islower() else ""
+
+
+# From what was seen to steps that can be told apart
+
+
+def run(catalogue: Catalogue, exercise: str, probe: str, call: int, request: Request) -> Run | None:
+    """Return the right way for one call; None if fewer than `FEWEST` of its steps can be told apart."""
+    if sum(tensor.numel() for tensor in request.arguments.values() if isinstance(tensor, torch.Tensor)) > LARGEST:
+        return None
+    trace, reply = traced(catalogue, exercise, request)
+    for name, fact in trace.misnamed.items():
+        raise AuthorError(
+            f"step {name!r} of {exercise!r} {fact}",
+            "name each of them in its docstring, with semicolons between, or all by one name",
+            catalogue.steps.get(name, catalogue.components[exercise][0]),
+        )
+    outputs = [] if reply.fault else _tensors(reply.output)
+    if not outputs or len(outputs) != len(tree_leaves(reply.output)):
+        return None
+    seen = [*trace.seen]
+    everything, own = frozenset(range(len(seen))), len(seen)
+    seen += [
+        _Seen(OUTPUT if len(outputs) == 1 else f"{OUTPUT} {number}", "", tensor, everything)
+        for number, tensor in enumerate(outputs, 1)
+    ]
+    steps, home = _told_apart(seen, _prints([*_given(request), *_constants(request)]))
+    ends = [home.get(len(seen) - len(outputs) + number) for number in range(len(outputs))]
+    has_own = any(home.get(position) is not None for position in range(own))
+    if not has_own or not FEWEST <= len(steps) <= MOST_STEPS or None in ends:
+        return None
+    shapes = [tuple(tensor.shape) for tensor in outputs]
+    of_output = tuple((shape, end) for shape, end in zip(shapes, ends, strict=True) if end is not None)
+    return Run(probe, call, ways.fingerprint_of(request), tuple(steps), of_output)
+
+
+def _given(request: Request) -> list[torch.Tensor]:
+    return [*_tensors(list(request.arguments.values())), *request.weights.values()]
+
+
+def _constants(request: Request) -> list[torch.Tensor]:
+    """Return what is as good as given: the numbers of places, which everyone begins with."""
+    sizes = {size for tensor in _given(request) for size in tensor.shape} | {
+        value for value in {**request.arguments, **(request.build or {})}.values() if type(value) is int
+    }
+    return [torch.arange(size) for size in sizes if fingerprint.MANY <= size <= LARGEST]
+
+
+def _prints(tensors: Sequence[torch.Tensor]) -> list[Fingerprint]:
+    return [fingerprint.of(tensor) for tensor in tensors if 0 < tensor.numel() <= LARGEST and not tensor.is_complex()]
+
+
+def _told_apart(seen: Sequence[_Seen], given: Sequence[Fingerprint]) -> tuple[list[Step], dict[int, int]]:
+    """Return (steps that can be told apart, {position of what was seen: index of its step}).
+
+    What has the fingerprint of something given is no step, and what has that of another step is the same one.
+    """
+    steps: list[Step] = []
+    named: list[bool] = []  # whether a step has a name of its own
+    home: dict[int, int] = {}
+    rounds = collections.Counter[str]()
+    for position, one in enumerate(seen):
+        rounds[one.name] += 1
+        if rounds[one.name] > MOST_ROUNDS:
+            continue
+        if not 0 < one.tensor.numel() <= LARGEST or one.tensor.is_complex() or not fingerprint.is_telling(one.tensor):
+            continue
+        known = fingerprint.of(one.tensor)
+        if any(known.same_order(other, APART) for other in given):
+            continue
+        words = one.words or one.name.replace("_", " ")
+        same = next((index for index, step in enumerate(steps) if step.of.same_order(known, APART)), None)
+        if same is not None:
+            home[position] = same
+            if one.words and not named[same]:
+                steps[same], named[same] = replace(steps[same], words=words), True
+            continue
+        others = [*given, *(step.of for step in steps)]
+        moves = any(known.same_numbers(other, APART) for other in others)
+        after = sorted({home[before] for before in one.after if before in home})
+        home[position] = len(steps)
+        steps.append(Step(words, known, tuple(after), fingerprint.has_many_numbers(one.tensor) and not moves, moves))
+        named.append(not one.name.startswith(OUTPUT))
+    return _numbered(steps), home
+
+
+def _numbered(steps: Sequence[Step]) -> list[Step]:
+    """Return the steps, those with the same words numbered."""
+    words = [step.words for step in steps]
+    counts: dict[str, int] = {}
+    found = []
+    for step in steps:
+        counts[step.words] = counts.get(step.words, 0) + 1
+        is_one = words.count(step.words) == 1
+        found.append(step if is_one else replace(step, words=f"{step.words} {counts[step.words]}"))
+    return found
+
+
+# All ways of an exercise
+
+
+class _Asked(Here):
+    """A right answer that remembers what it was asked."""
+
+    def __init__(self, components: dict[str, Callable[..., Any]]) -> None:
+        super().__init__(components)
+        self.requests: list[Request] = []
+
+    def call(self, request: Request) -> Reply:
+        self.requests.append(request)
+        return super().call(request)
+
+
+def runs(record: Record, catalogue: Catalogue) -> list[Run]:
+    """Return the right ways of an exercise, of each probe the one with most steps, the smallest first."""
+    found = []
+    for name, _ in record.probes:
+        submission = _Asked({record.exercise: catalogue.right(record.exercise)})
+        probes.observe(record.lesson, record.exercise, submission, SEED, only={name}, draws=record.draws)
+        calls = [
+            (call, request)
+            for call, request in enumerate(submission.requests)
+            if request.device is None and not request.training
+        ]
+        tried = [run(catalogue, record.exercise, name, *one) for one in calls[:MOST_CALLS]]
+        if known := [one for one in tried if one is not None]:
+            found.append(max(known, key=lambda one: (len({step.words for step in one.steps}), -_size(one), -one.call)))
+    return found
+
+
+def _size(one: Run) -> int:
+    return sum(step.of.size for step in one.steps)
+
+
+def write(lesson: str, exercise: str, found: Sequence[Run], folder: Path | str = FOLDER) -> bool:
+    """Write the right ways of an exercise as JSON text, one a line; return whether anything changed.
+
+    An exercise without telling steps has no file.
+    """
+    path = ways.path_of(lesson, exercise, folder)
+    if not found:
+        path.unlink(missing_ok=True)
+        return False
+    rows = ",\n".join(json.dumps(ways.plain(one), ensure_ascii=False, separators=(",", ":")) for one in found)
+    text = f"[\n{rows}\n]\n"
+    if path.is_file() and close_enough(json.loads(path.read_text(encoding="utf-8")), json.loads(text)):
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return True

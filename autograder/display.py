@@ -1,5 +1,7 @@
 """How things are shown to people: pieces of HTML, and texts that anybody may have written."""
 
+import os
+import textwrap
 from collections.abc import Iterable
 from html import escape
 from typing import TYPE_CHECKING
@@ -52,6 +54,20 @@ def html_table(rows: Iterable[Iterable[str]], heads: Iterable[str] = ()) -> str:
     lines += ["".join(f'<td style="{CELL}">{escape(text)}</td>' for text in row) for row in rows]
     body = "".join(f'<tr style="background:transparent">{line}</tr>' for line in lines)
     return f'<table style="{TABLE}">{body}</table>'
+
+
+def marked_up(sentence: str) -> str:
+    """Escape a sentence, and set what stands between backquotes as code."""
+    parts = escape(sentence).split("`")
+    if len(parts) % 2 == 0:
+        return escape(sentence)
+    return "".join(f"<code>{part}</code>" if index % 2 else part for index, part in enumerate(parts))
+
+
+def wrapped(start: str, text: str) -> str:
+    """Return a text in lines that fit the terminal, the first with a start, the others indented as far."""
+    width = max(40, min(100, int(os.environ.get("COLUMNS", "100") or 100)))
+    return textwrap.fill(text, width, initial_indent=start, subsequent_indent=" " * len(start))
 
 
 def show(thing: object) -> None:

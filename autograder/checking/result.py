@@ -1,19 +1,23 @@
 """What learners see: a result and a hint. Calm tables that read without colour, as HTML and as text."""
 
-import os
 import textwrap
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 from ..display import BOX, SUMMARY, html_table, show
+from ..display import marked_up as _marked_up
+from ..display import wrapped as _wrapped
 
 if TYPE_CHECKING:
     from ..calling.local import Fault
+    from .where import Where
 
 MARKS = {"right": "✓", "differs": "✗", "not run": "·"}
 MIME_TYPE = "application/vnd.transformer-taxonomy.result+json"
 STEPS = ("What can be seen", "Why", "Where to look")
+LOOKS = "looks for the line in your code."
 
 
 @dataclass
@@ -33,6 +37,7 @@ class Result:
     printed   what the learner's code printed and warned meanwhile
     conclusive  False: the check was stopped before anything was known, and is no try
     flag        why a person should look at the answer, and what becomes of its points; "" if nobody need
+    look        looks for the line in the learner's code; None where there is nothing to look for
     """
 
     exercise: str
@@ -49,6 +54,7 @@ class Result:
     opened: int = 1
     conclusive: bool = True
     flag: str = ""
+    look: "Look | None" = field(default=None, repr=False, compare=False)
 
     @property
     def mistake(self) -> str | None:
@@ -59,6 +65,17 @@ class Result:
         """Open the next step of the diagnosis. Returns the result, which shows itself with it."""
         self.opened = min(self.opened + 1, len(STEPS))
         return self
+
+    def where(self, seconds: float | None = None) -> "Where":
+        """Look for the line of the mistake in the learner's code, and return a `Where`, which shows itself.
+
+        seconds  of a processor that it may take, 20 if None. You may interrupt it
+        Raises LookupError if there is nothing to look for: the answer is right, not solved, or not at hand.
+        """
+        if self.look is None:
+            what = "is right" if self.passed else "is not solved yet" if self.unsolved else "is not at hand"
+            raise LookupError(f"there is no line to look for: {self.exercise} {what}")
+        return self.look.search(self.says[2] if self.mistakes else "", seconds)
 
     def grade(self) -> float:
         """Show the result and return the points earned, the number that nbgrader reads from a check's cell."""
@@ -103,15 +120,16 @@ class Result:
         return f'<div style="{BOX}">{"".join(parts)}</div>'
 
     def _html_says(self) -> list[str]:
+        ask = f"<p><code>{escape(self.look.call)}</code> {LOOKS}</p>" if self.look else ""
         if not self.mistakes:
-            return [f"<p>{_marked_up(sentence)}</p>" for sentence in self.says]
+            return [*(f"<p>{_marked_up(sentence)}</p>" for sentence in self.says), ask]
         symptom, cause, place = map(_marked_up, self.says)
         named = escape(" + ".join(name.replace("_", " ") for name in self.mistakes))
         # Nested, so that the place cannot be opened before the cause has been read.
         why, where = ("<details open>" if self.opened > step else "<details>" for step in (1, 2))
         return [
             f"<p>{symptom}</p>{why}{SUMMARY}{STEPS[1]}?</summary><p><b>{named}.</b> {cause}</p>"
-            f"{where}{SUMMARY}{STEPS[2]}</summary><p>{place}</p></details></details>"
+            f"{where}{SUMMARY}{STEPS[2]}</summary><p>{place}</p>{ask}</details></details>"
         ]
 
     def __repr__(self) -> str:
@@ -129,11 +147,25 @@ class Result:
                 lines.append(f"(.more() opens the next step: {STEPS[self.opened].lower()})")
         else:
             lines += [_wrapped("- ", sentence) for sentence in self.says]
+        if self.look and (self.opened == len(STEPS) or not self.mistakes):
+            lines.append(f"(.where() {LOOKS[:-1]})")
         for remark in filter(None, (self.note, self.flag)):
             lines.append(_wrapped("", remark))
         if self.printed.strip() and not self.passed:
             lines.append("Your code printed:\n" + textwrap.indent(_first_lines(self.printed), "  "))
         return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Look:
+    """How to look for the line of a mistake.
+
+    call    what a learner writes to ask for it
+    search  function of (what is known of the place, seconds)
+    """
+
+    call: str
+    search: "Callable[[str, float | None], Where]"
 
 
 @dataclass
@@ -166,16 +198,3 @@ def _first_lines(text: str, most: int = 5) -> str:
     """Return the first lines of what was printed; every probe prints it again."""
     lines = text.strip().splitlines()
     return "\n".join(lines[:most] + ([f"... and {len(lines) - most} more lines"] if len(lines) > most else []))
-
-
-def _marked_up(sentence: str) -> str:
-    """Escape a sentence, and set what stands between backquotes as code."""
-    parts = escape(sentence).split("`")
-    if len(parts) % 2 == 0:
-        return escape(sentence)
-    return "".join(f"<code>{part}</code>" if index % 2 else part for index, part in enumerate(parts))
-
-
-def _wrapped(start: str, text: str) -> str:
-    width = max(40, min(100, int(os.environ.get("COLUMNS", "100") or 100)))
-    return textwrap.fill(text, width, initial_indent=start, subsequent_indent=" " * len(start))

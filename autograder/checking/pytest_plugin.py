@@ -1,7 +1,7 @@
 """The checks as pytest items: `pytest course/07_scaled_dot_product_attention` grades a notebook in the terminal.
 
 One item per probe, with the diagnosis as the failure message. Notebooks that are no lessons are left alone, and
-`pytest -p no:transformer_taxonomy` switches it off. With `--where`, a failure message also tells the line, where that is
+`pytest -p no:transformer_taxonomy` switches it off. With `--where`, a failure message also tells the line, where it is
 certain. With `--nbval`, which runs all cells, checks included, there are no items of ours: then this plugin compares
 what a trained model shows, in meaning.
 """

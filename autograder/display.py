@@ -1,5 +1,8 @@
 """How things are shown to people: pieces of HTML, and texts that anybody may have written."""
 
+import os
+import re
+import textwrap
 from collections.abc import Iterable
 from html import escape
 from typing import TYPE_CHECKING
@@ -15,6 +18,7 @@ BOX = (
 SUMMARY = '<summary style="display:list-item;cursor:pointer">'
 # The classic notebook and nbgrader's pages stripe tables and push them to the right.
 CELL = "text-align:left;vertical-align:top;padding:.1em .8em .1em 0;background:transparent;border:0;white-space:normal"
+NUMBERED = re.compile(r"\d\. ")  # begins one line of several about the same
 TABLE = "border-collapse:collapse;margin:.4em 0;font-size:inherit"
 
 
@@ -52,6 +56,28 @@ def html_table(rows: Iterable[Iterable[str]], heads: Iterable[str] = ()) -> str:
     lines += ["".join(f'<td style="{CELL}">{escape(text)}</td>' for text in row) for row in rows]
     body = "".join(f'<tr style="background:transparent">{line}</tr>' for line in lines)
     return f'<table style="{TABLE}">{body}</table>'
+
+
+def marked_up(sentence: str) -> str:
+    """Escape a sentence, and set what stands between backquotes as code."""
+    parts = escape(sentence).split("`")
+    if len(parts) % 2 == 0:
+        return escape(sentence)
+    return "".join(f"<code>{part}</code>" if index % 2 else part for index, part in enumerate(parts))
+
+
+def wrapped(start: str, text: str) -> str:
+    """Return a text in lines that fit the terminal, the first with a start, the others indented as far.
+
+    Its own lines stay lines; the rest of one that begins with a number is indented behind that.
+    """
+    width = max(40, min(100, int(os.environ.get("COLUMNS", "100") or 100)))
+    lines = []
+    for number, line in enumerate(text.split("\n")):
+        begin = " " * len(start) if number else start
+        rest = " " * (len(start) + len(found[0])) if (found := NUMBERED.match(line)) else " " * len(start)
+        lines.append(textwrap.fill(line, width, initial_indent=begin, subsequent_indent=rest))
+    return "\n".join(lines)
 
 
 def show(thing: object) -> None:

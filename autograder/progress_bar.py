@@ -1,5 +1,6 @@
-"""A progress bar for commands that take minutes."""
+"""Progress bars: for commands that take minutes, and for what takes seconds in a notebook."""
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -42,3 +43,32 @@ def shown_progress(console: "Console") -> Iterator[Callable[[str, int, int], Non
             console.print(f"{what}: {done} of {every}, {left:.0f} s left")
 
     yield tell
+
+
+def in_notebook() -> bool:
+    """Tell whether this is the kernel of a notebook, which shows what is displayed as HTML."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and getattr(ipython.get_ipython(), "kernel", None) is not None
+
+
+@contextmanager
+def shown_in_notebook(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Yield a function of (done, of how many) that shows a bar below the cell; it is gone when the block ends.
+
+    what  is being done
+    """
+    from IPython.display import HTML, display
+
+    shown = display(HTML(_bar(what, 0, 1)), display_id=True)
+
+    def draw(done: int, every: int) -> None:
+        shown.update(HTML(_bar(what, done, every)))
+
+    try:
+        yield draw
+    finally:
+        shown.update(HTML(""))
+
+
+def _bar(what: str, done: int, every: int) -> str:
+    return f'{what} <progress value="{done}" max="{max(every, 1)}"></progress> {done} of {every}'

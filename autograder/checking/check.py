@@ -1,6 +1,7 @@
 """The front door for learners: `check`, `hint` and `progress`."""
 
 import contextlib
+import functools
 import io
 import sys
 import warnings
@@ -19,7 +20,8 @@ from ..notebooks.needed import doubt
 from ..notebooks.session import cells_run, earlier_definition
 from ..processes import one_thread
 from . import progress_file, progress_map
-from .result import Hint, Result
+from .result import Hint, Look, Result
+from .where import look
 
 MOST_WRAPPED = 20  # wrappers around a component
 
@@ -42,6 +44,10 @@ def check(component: Any, exercise: str | None = None, *, seconds: float = SECON
     found = examine(record, {record.exercise: component}, seconds, cells=cells_run())
     found.note = " ".join(filter(None, (found.note, earlier_definition(record.exercise, facts.written(component)))))
     progress_file.remember(record, found)
+    if not found.passed and not found.unsolved and found.conclusive:
+        own = getattr(component, "__name__", "...")
+        call = f"check({record.exercise})" if exercise is None else f'check({own}, exercise="{exercise}")'
+        found.look = Look(f"{call}.where()", functools.partial(look, record, component))
     return found
 
 

@@ -1,8 +1,9 @@
 """The checks as pytest items: `pytest course/07_scaled_dot_product_attention` grades a notebook in the terminal.
 
 One item per probe, with the diagnosis as the failure message. Notebooks that are no lessons are left alone, and
-`pytest -p no:transformer_taxonomy` switches it off. With `--nbval`, which runs all cells, checks included, there are
-no items of ours: then this plugin compares what a trained model shows, in meaning.
+`pytest -p no:transformer_taxonomy` switches it off. With `--where`, a failure message also tells the line, where it is
+certain. With `--nbval`, which runs all cells, checks included, there are no items of ours: then this plugin compares
+what a trained model shows, in meaning.
 """
 
 import functools
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
     from .result import Result
 
 FLAGS = pytest.StashKey[list[str]]()  # why a person will look at answers of this run
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Offer to look for the line of each mistake, which takes up to 20 seconds for an exercise."""
+    group = parser.getgroup("transformer_taxonomy", "lessons of Transformer Taxonomy")
+    group.addoption("--where", action="store_true", help="look for the line of each mistake in the learner's code")
 
 
 def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter", config: pytest.Config) -> None:
@@ -79,6 +86,7 @@ class LessonFile(pytest.File):
         self.lesson = lesson
         self._module: LoadedModule | None = None
         self._results: dict[str, Result | None] = {}
+        self._places: dict[str, str] = {}
 
     def collect(self) -> "Iterator[ProbeItem]":
         from ..diagnosing import records
@@ -107,6 +115,15 @@ class LessonFile(pytest.File):
                 self.config.stash.setdefault(FLAGS, []).append(f"{record.exercise}: {flag}")
         return self._results[record.exercise]
 
+    def where(self, record: "Record", result: "Result") -> str:
+        """Return where the mistake of a wrong answer is, as text; each exercise is looked through once."""
+        from .where import look
+
+        if record.exercise not in self._places:
+            place = result.says[2] if result.mistakes else ""
+            self._places[record.exercise] = repr(look(record, getattr(self._module, record.exercise), place))
+        return self._places[record.exercise]
+
 
 class ProbeItem(pytest.Item):
     """One sentence about one component."""
@@ -122,7 +139,8 @@ class ProbeItem(pytest.Item):
         if result is None:
             raise NotRight(f"{self.record.exercise} is not defined in the notebook" + self._why())
         if result.rows[self.index][1] != "right":
-            raise NotRight(repr(result))
+            asked = self.config.getoption("where") and not result.unsolved and result.conclusive
+            raise NotRight(repr(result) + (f"\n\n{self.parent.where(self.record, result)}" if asked else ""))
 
     def _why(self) -> str:
         faults = getattr(self.parent._module, "__faults__", ())

@@ -1,24 +1,26 @@
 """What learners see: a result and a hint. Calm tables that read without colour, as HTML and as text."""
 
 import itertools
-import os
-import re
 import textwrap
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from ..display import BOX, SUMMARY, html_table, show
+from ..display import BOX, NUMBERED, SUMMARY, html_table, show
+from ..display import marked_up as _marked_up
+from ..display import wrapped as _wrapped
 from .way import html_way, text_way
 
 if TYPE_CHECKING:
     from ..calling.local import Fault
     from ..diagnosing.ways import Way
+    from .where import Where
 
 MARKS = {"right": "✓", "differs": "✗", "not run": "·"}
 MIME_TYPE = "application/vnd.transformer-taxonomy.result+json"
-NUMBERED = re.compile(r"\d\. ")  # begins the line of one of several mistakes
 STEPS = ("What can be seen", "Why", "Where to look")
+LOOKS = "looks for the line in your code."
 
 
 @dataclass
@@ -39,6 +41,7 @@ class Result:
     conclusive  False: the check was stopped before anything was known, and is no try
     flag        why a person should look at the answer, and what becomes of its points; "" if nobody need
     way         how far a wrong answer is right, step by step; None if nothing can be said of that
+    look        looks for the line in the learner's code; None where there is nothing to look for
     """
 
     exercise: str
@@ -56,6 +59,7 @@ class Result:
     conclusive: bool = True
     flag: str = ""
     way: "Way | None" = None
+    look: "Look | None" = field(default=None, repr=False, compare=False)
 
     @property
     def mistake(self) -> str | None:
@@ -66,6 +70,17 @@ class Result:
         """Open the next step of the diagnosis. Returns the result, which shows itself with it."""
         self.opened = min(self.opened + 1, len(STEPS))
         return self
+
+    def where(self, seconds: float | None = None) -> "Where":
+        """Look for the line of the mistake in the learner's code, and return a `Where`, which shows itself.
+
+        seconds  of a processor that it may take, 20 if None. You may interrupt it
+        Raises LookupError if there is nothing to look for: the answer is right, not solved, or not at hand.
+        """
+        if self.look is None:
+            what = "is right" if self.passed else "is not solved yet" if self.unsolved else "is not at hand"
+            raise LookupError(f"there is no line to look for: {self.exercise} {what}")
+        return self.look.search(self.says[2] if self.mistakes else "", seconds)
 
     def grade(self) -> float:
         """Show the result and return the points earned, the number that nbgrader reads from a check's cell."""
@@ -112,8 +127,9 @@ class Result:
         return f'<div style="{BOX}">{"".join(parts)}</div>'
 
     def _html_says(self) -> list[str]:
+        ask = f"<p><code>{escape(self.look.call)}</code> {LOOKS}</p>" if self.look else ""
         if not self.mistakes:
-            return [f"<p>{_marked_up(sentence)}</p>" for sentence in self.says]
+            return [*(f"<p>{_marked_up(sentence)}</p>" for sentence in self.says), ask]
         named = escape(" + ".join(name.replace("_", " ") for name in self.mistakes))
         symptom, place = map(_as_html, self.says[::2])
         cause = _as_html(self.says[1], f"<b>{named}.</b> ")
@@ -121,7 +137,7 @@ class Result:
         why, where = ("<details open>" if self.opened > step else "<details>" for step in (1, 2))
         return [
             f"{symptom}{why}{SUMMARY}{STEPS[1]}?</summary>{cause}"
-            f"{where}{SUMMARY}{STEPS[2]}</summary>{place}</details></details>"
+            f"{where}{SUMMARY}{STEPS[2]}</summary>{place}{ask}</details></details>"
         ]
 
     def __repr__(self) -> str:
@@ -140,11 +156,25 @@ class Result:
                 lines.append(f"(.more() opens the next step: {STEPS[self.opened].lower()})")
         else:
             lines += [_wrapped("- ", sentence) for sentence in self.says]
+        if self.look and (self.opened == len(STEPS) or not self.mistakes):
+            lines.append(f"(.where() {LOOKS[:-1]})")
         for remark in filter(None, (self.note, self.flag)):
             lines.append(_wrapped("", remark))
         if self.printed.strip() and not self.passed:
             lines.append("Your code printed:\n" + textwrap.indent(_first_lines(self.printed), "  "))
         return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Look:
+    """How to look for the line of a mistake.
+
+    call    what a learner writes to ask for it
+    search  function of (what is known of the place, seconds)
+    """
+
+    call: str
+    search: "Callable[[str, float | None], Where]"
 
 
 @dataclass
@@ -179,14 +209,6 @@ def _first_lines(text: str, most: int = 5) -> str:
     return "\n".join(lines[:most] + ([f"... and {len(lines) - most} more lines"] if len(lines) > most else []))
 
 
-def _marked_up(sentence: str) -> str:
-    """Escape a sentence, and set what stands between backquotes as code."""
-    parts = escape(sentence).split("`")
-    if len(parts) % 2 == 0:
-        return escape(sentence)
-    return "".join(f"<code>{part}</code>" if index % 2 else part for index, part in enumerate(parts))
-
-
 def _as_html(text: str, begin: str = "") -> str:
     """Return what is said as HTML: a paragraph, and a list where several mistakes have a line each."""
     parts = [begin] if begin and text.startswith("1. ") else []
@@ -197,13 +219,3 @@ def _as_html(text: str, begin: str = "") -> str:
         else:
             parts += [f"<p>{'' if parts else begin}{_marked_up(line)}</p>" for line in lines]
     return "".join(parts)
-
-
-def _wrapped(start: str, text: str) -> str:
-    width = max(40, min(100, int(os.environ.get("COLUMNS", "100") or 100)))
-    lines = []
-    for number, line in enumerate(text.split("\n")):
-        begin = " " * len(start) if number else start
-        inner = "   " if NUMBERED.match(line) else ""
-        lines.append(textwrap.fill(line, width, initial_indent=begin, subsequent_indent=" " * len(start) + inner))
-    return "\n".join(lines)

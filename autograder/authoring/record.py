@@ -1,4 +1,7 @@
-"""Make a lesson's recorded answers: what its reference, alternatives and mistakes show under the probes."""
+"""Make a lesson's recorded answers: what its reference, alternatives and mistakes show under the probes.
+
+With them goes what learners practise with: see `specimens`.
+"""
 
 import argparse
 import collections
@@ -15,9 +18,10 @@ from pathlib import Path
 
 from .. import course, probes
 from ..diagnosing import records
+from ..diagnosing import specimens as practised
 from ..processes import cores, one_thread, pool
 from ..progress_bar import shown_progress
-from . import faults, recorder
+from . import faults, recorder, specimens
 from .build import choice, read_all
 from .lesson import Fault, Lesson, LessonError, read
 
@@ -58,7 +62,7 @@ def record(
     many times, and then nothing is written.
     """
     any_changed = False
-    made: dict[str, dict[str, records.Record | None]] = collections.defaultdict(dict)
+    made: dict[str, dict[str, Made | None]] = collections.defaultdict(dict)
     wrong: list[Fault] = []
     with quiet():
         found = {str(lesson.path): faults.examine(lesson) for lesson in lessons}
@@ -93,13 +97,39 @@ def quiet() -> AbstractContextManager[object]:
     return warnings.catch_warnings(action="ignore")
 
 
-def _written(made: Iterable[records.Record], lesson: Lesson, folder: Path | str, only: Collection[str]) -> bool:
+def practice(lesson: Lesson, folder: Path | str = records.FOLDER, only: Collection[str] = ()) -> bool:
+    """Make anew what learners practise with, from the records that there are; return whether anything changed."""
+    with quiet():
+        found = faults.written(lesson)
+        names = [name for name in lesson.exercises if not only or name in only]
+        made = {name: specimens.material(found, name, records.read(name, folder)) for name in names}
+    changed = [_practised(lesson, name, material, folder) for name, material in made.items()]
+    return any(changed)
+
+
+def _written(made: Iterable["Made"], lesson: Lesson, folder: Path | str, only: Collection[str]) -> bool:
     """Write records, and remove those of exercises that are gone; return whether anything changed."""
-    changed = [recorder.write(one, folder) for one in made]
-    gone = [path for path in (Path(folder) / lesson.name).glob("*.json") if path.stem not in lesson.exercises]
+    changed = [recorder.write(one, folder) for one, _ in made]
+    changed += [_practised(lesson, one.exercise, material, folder) for one, material in made]
+    kept = (".json", practised.SUFFIX)
+    gone = [
+        path
+        for path in (Path(folder) / lesson.name).glob("*")
+        if path.suffix in kept and path.stem not in lesson.exercises
+    ]
     for path in () if only else gone:
         path.unlink()
     return any(changed) or bool(gone and not only)
+
+
+def _practised(lesson: Lesson, name: str, material: practised.Material | None, folder: Path | str) -> bool:
+    """Write what there is to practise with of an exercise, or remove what there was; return whether that changed."""
+    if material is not None:
+        return practised.write(material, folder)
+    path = Path(folder) / lesson.name / f"{name}{practised.SUFFIX}"
+    there = path.exists()
+    path.unlink(missing_ok=True)
+    return there
 
 
 def _todo(found: Mapping[str, faults.Written], only: Collection[str]) -> "Todo":
@@ -127,15 +157,14 @@ def _todo(found: Mapping[str, faults.Written], only: Collection[str]) -> "Todo":
 # What is done for one exercise, here or in another process
 
 FIRST, RECORD = "Looking for faults", "Recording"
-STEPS: dict[str, Callable[..., records.Record]] = {FIRST: faults.first, RECORD: faults.recorded}
-
-Done = tuple[str, str, records.Record | None, list[Fault]]  # (path, exercise, record, faults)
+Made = tuple[records.Record, practised.Material | None]  # a record, and what there is to practise with
+Done = tuple[str, str, Made | None, list[Fault]]  # (path, exercise, what was made, faults)
 Todo = list[tuple[str, str]]  # (path, exercise)
 
 
 @contextmanager
 def _at_work(count: int, found: Mapping[str, faults.Written]) -> Iterator[Callable[[str, Todo], Iterator[Done]]]:
-    """Yield a function of (step, [(path, exercise)]) that yields (path, exercise, `Record` or None, [Fault]) of each.
+    """Yield a function of (step, [(path, exercise)]) that yields (path, exercise, `Made` or None, [Fault]) of each.
 
     count  how many processes; none are started for one
     """
@@ -160,7 +189,11 @@ def _at_work(count: int, found: Mapping[str, faults.Written]) -> Iterator[Callab
 def _do(step: str, path: str, exercise: str, found: faults.Written | None = None) -> Done:
     with quiet():
         try:
-            return path, exercise, STEPS[step](found or _read_once(path), exercise), []
+            written = found or _read_once(path)
+            if step == FIRST:
+                return path, exercise, (faults.first(written, exercise), None), []
+            made = faults.recorded(written, exercise)
+            return path, exercise, (made, specimens.material(written, exercise, made)), []
         except LessonError as error:
             return path, exercise, None, list(error.faults)
 
@@ -180,6 +213,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="EXERCISE",
         help="record only these exercises, and leave the files of the others as they are",
     )
+    parser.add_argument(
+        "--practice",
+        action="store_true",
+        help="make only what learners practise with, from the records that there are, which is faster",
+    )
     parser.add_argument("--workers", type=int, metavar="N", help="exercises at a time (one for each processor)")
 
 
@@ -197,6 +235,10 @@ def run(args: argparse.Namespace) -> int:
         done = f"recorded{'' if changed else ', unchanged'} ({time.perf_counter() - begun:.0f} s)"
         console.print(f"{lesson.folder} ... {done}", highlight=False)
 
+    if args.practice:
+        for lesson in lessons:
+            told(lesson, practice(lesson, only=args.only))
+        return 0
     with shown_progress(console) as shown:
         record(lessons, only=args.only, workers=args.workers, progress=shown, written=told)
     return 0

@@ -104,8 +104,8 @@ class Result:
 
     def _html_says(self) -> list[str]:
         if not self.mistakes:
-            return [f"<p>{_marked_up(sentence)}</p>" for sentence in self.says]
-        symptom, cause, place = map(_marked_up, self.says)
+            return [f"<p>{marked_up(sentence)}</p>" for sentence in self.says]
+        symptom, cause, place = map(marked_up, self.says)
         named = escape(" + ".join(name.replace("_", " ") for name in self.mistakes))
         # Nested, so that the place cannot be opened before the cause has been read.
         why, where = ("<details open>" if self.opened > step else "<details>" for step in (1, 2))
@@ -119,18 +119,18 @@ class Result:
             return f"{self._head()}. {_next_hint(self.exercise)}"
         lines = [self._head()]
         if not self.passed:
-            lines += [_wrapped(f"  {state:<8} ", sentence) for sentence, state in self.rows]
+            lines += [wrapped(f"  {state:<8} ", sentence) for sentence, state in self.rows]
         if self.mistakes:
             lines += [
-                _wrapped(f"{step}: ", sentence)
+                wrapped(f"{step}: ", sentence)
                 for step, sentence in list(zip(STEPS, self.says, strict=True))[: self.opened]
             ]
             if self.opened < len(STEPS):
                 lines.append(f"(.more() opens the next step: {STEPS[self.opened].lower()})")
         else:
-            lines += [_wrapped("- ", sentence) for sentence in self.says]
+            lines += [wrapped("- ", sentence) for sentence in self.says]
         for remark in filter(None, (self.note, self.flag)):
-            lines.append(_wrapped("", remark))
+            lines.append(wrapped("", remark))
         if self.printed.strip() and not self.passed:
             lines.append("Your code printed:\n" + textwrap.indent(_first_lines(self.printed), "  "))
         return "\n".join(lines)
@@ -168,7 +168,7 @@ def _first_lines(text: str, most: int = 5) -> str:
     return "\n".join(lines[:most] + ([f"... and {len(lines) - most} more lines"] if len(lines) > most else []))
 
 
-def _marked_up(sentence: str) -> str:
+def marked_up(sentence: str) -> str:
     """Escape a sentence, and set what stands between backquotes as code."""
     parts = escape(sentence).split("`")
     if len(parts) % 2 == 0:
@@ -176,6 +176,6 @@ def _marked_up(sentence: str) -> str:
     return "".join(f"<code>{part}</code>" if index % 2 else part for index, part in enumerate(parts))
 
 
-def _wrapped(start: str, text: str) -> str:
+def wrapped(start: str, text: str) -> str:
     width = max(40, min(100, int(os.environ.get("COLUMNS", "100") or 100)))
     return textwrap.fill(text, width, initial_indent=start, subsequent_indent=" " * len(start))

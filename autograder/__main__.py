@@ -8,6 +8,7 @@ import sys
 COMMANDS = {
     "learn": ("autograder.learn", "open JupyterLab on the lessons"),
     "progress": ("autograder.checking.progress_map", "show what a learner has solved, on the map of the transformer"),
+    "practice": ("autograder.checking.practice_terminal", "practise with mistakes: find the input and the line"),
     "grade": ("autograder.grading.grade", "grade the submissions of a lesson"),
     "class": ("autograder.grading.classroom", "simulate a whole class with nbgrader, from release to grades"),
     "new-lesson": ("autograder.authoring.scaffold", "begin a lesson: a text, probes, mistakes and alternatives"),

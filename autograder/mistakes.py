@@ -6,6 +6,7 @@ once, and are recognised together.
 """
 
 import ast
+import functools
 import importlib.util
 import inspect
 import itertools
@@ -227,34 +228,34 @@ class Catalogue:
         """Return the mistake as the source of one function, as it would stand in a learner's notebook."""
         if wrong.exercise in wrong.replaced:
             whole = wrong.replaced[wrong.exercise]
-            return "\n\n".join([*_imports(whole), *_helpers(whole), _source(whole, wrong.exercise)])
+            return "\n\n".join([*imports_of(whole), *helpers_of(whole), source_of(whole, wrong.exercise)])
         function, steps = self.components[wrong.exercise]
         if inspect.isclass(function):
-            methods = [textwrap.indent(_source(method, name), "    ") for name, method in wrong.replaced.items()]
+            methods = [textwrap.indent(source_of(method, name), "    ") for name, method in wrong.replaced.items()]
             return "\n\n".join(
                 [
-                    *_imports(function),
-                    *_helpers(function),
-                    _source(function, f"Right{wrong.exercise}"),
+                    *imports_of(function),
+                    *helpers_of(function),
+                    source_of(function, f"Right{wrong.exercise}"),
                     f"class {wrong.exercise}(Right{wrong.exercise}):",
                     *methods,
                 ]
             )
         parameters = list(inspect.signature(function).parameters.values())[1:]
-        inner = [_source(wrong.replaced.get(step, self.steps[step]), step) for step in steps]
+        inner = [source_of(wrong.replaced.get(step, self.steps[step]), step) for step in steps]
         inner += [
-            _source(self.components[name][0], name)
+            source_of(self.components[name][0], name)
             for name in self.components
             if name != wrong.exercise and name in function.__code__.co_names
         ]
         inner += [
             "from types import SimpleNamespace",
             f"step = SimpleNamespace({', '.join(f'{step}={step}' for step in steps)})",
-            _source(function, "compute"),
+            source_of(function, "compute"),
             f"return compute(step, {', '.join(p.name for p in parameters)})",
         ]
         head = f"def {wrong.exercise}({', '.join(str(p) for p in parameters)}):"
-        return "\n".join([*_imports(function), head, textwrap.indent("\n".join(inner), "    ")])
+        return "\n".join([*imports_of(function), head, textwrap.indent("\n".join(inner), "    ")])
 
     def _shows(self, exercise: str, replaced: Replaced, only: Collection[str]) -> bool:
         steps = self.components[exercise][1]
@@ -318,32 +319,42 @@ class Alternatives:
     def source(self, exercise: str, name: str) -> str:
         """Return an alternative as it would stand in a learner's notebook."""
         written = self.accepted[exercise][name]
-        return "\n\n".join([*_imports(written), *_helpers(written), _source(written, exercise)])
+        return "\n\n".join([*imports_of(written), *helpers_of(written), source_of(written, exercise)])
 
 
-def _imports(function: Callable[..., Any]) -> list[str]:
+def imports_of(function: Callable[..., Any]) -> list[str]:
     """Return the import lines of a function's module, but for those of this machine."""
-    tree = ast.parse(inspect.getsource(sys.modules[function.__module__]))
+    return [_imports(sys.modules[function.__module__])]
+
+
+@functools.cache
+def _imports(module: ModuleType) -> str:
+    tree = ast.parse(inspect.getsource(module))
     lines = [ast.unparse(node) for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
-    return ["\n".join(line for line in lines if "autograder" not in line)]
+    return "\n".join(line for line in lines if "autograder" not in line)
 
 
-def _helpers(written: Callable[..., Any]) -> list[str]:
+@functools.cache
+def _text(written: Callable[..., Any]) -> str:
+    return textwrap.dedent(inspect.getsource(written))
+
+
+def helpers_of(written: Callable[..., Any]) -> list[str]:
     """Return the sources of what a function or class uses of its own module, and of what that uses in turn."""
     module = vars(sys.modules[written.__module__])
     texts: list[str] = []
-    tree = ast.parse(textwrap.dedent(inspect.getsource(written)))
+    tree = ast.parse(_text(written))
     for name in dict.fromkeys(node.id for node in ast.walk(tree) if isinstance(node, ast.Name)):
         other: Any = module.get(name)
         own = inspect.isfunction(other) or inspect.isclass(other)
         if own and other is not written and other.__module__ == written.__module__:
-            texts += [*_helpers(other), _source(other, other.__name__)]
+            texts += [*helpers_of(other), source_of(other, other.__name__)]
     return list(dict.fromkeys(texts))
 
 
-def _source(function: Callable[..., Any], name: str) -> str:
+def source_of(function: Callable[..., Any], name: str) -> str:
     """Return a function's source without the decorators that declare it, dedented, under another name."""
-    text = textwrap.dedent(inspect.getsource(function))
+    text = _text(function)
     node = cast(ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, ast.parse(text).body[0])
     # `@torch.no_grad()` belongs to the answer, `@accepted("generate")` does not.
     node.decorator_list = [one for one in node.decorator_list if ast.unparse(one).split("(")[0] not in DECLARE]

@@ -15,10 +15,9 @@ from pathlib import Path
 
 from .. import course, probes
 from ..diagnosing import records
-from ..diagnosing.ways import Run
 from ..processes import cores, one_thread, pool
 from ..progress_bar import shown_progress
-from . import claimable, faults, recorder, ways
+from . import claimable, companions, faults, recorder
 from .build import choice, read_all
 from .lesson import Fault, Lesson, LessonError, read
 
@@ -48,6 +47,7 @@ def record(
     workers: int | None = None,
     progress: Callable[[str, int, int], object] = lambda what, done, every: None,
     written: Callable[[Lesson, bool], object] = lambda lesson, changed: None,
+    again: bool = False,
 ) -> bool:
     """Write the recorded answers of lessons, those of a lesson all or none; return whether anything changed.
 
@@ -55,6 +55,7 @@ def record(
     workers   how many processes record, one exercise each at a time; None: one for each processor
     progress  function of (what is done, how many are done, of how many)
     written   function of (lesson, whether anything changed), called whenever one is written
+    again     True: only what lies beside the records is made, of those that there are, which is faster
     Raises LessonError with every fault that is found. What can be seen in a moment is found before anything is observed
     many times, and then nothing is written.
     """
@@ -65,9 +66,11 @@ def record(
         found = {str(lesson.path): faults.examine(lesson) for lesson in lessons}
         todo = _todo(found, only)
         with _at_work(min(workers or cores(), len(todo)), found) as results:
-            _all_or_raise(results(FIRST, todo), functools.partial(progress, FIRST), len(todo))
-            for done, (path, exercise, record, refused) in enumerate(results(RECORD, todo), 1):
-                progress(RECORD, done, len(todo))
+            if not again:
+                _all_or_raise(results(FIRST, todo), functools.partial(progress, FIRST), len(todo))
+            step = AGAIN if again else RECORD
+            for done, (path, exercise, record, refused) in enumerate(results(step, todo), 1):
+                progress(step, done, len(todo))
                 made[path][exercise] = record
                 wrong += refused
                 complete = [one for one in made[path].values() if one is not None]
@@ -95,12 +98,11 @@ def quiet() -> AbstractContextManager[object]:
 
 
 def _written(made: Iterable["Made"], lesson: Lesson, folder: Path | str, only: Collection[str]) -> bool:
-    """Write records and ways, and remove those of exercises that are gone; return whether anything changed."""
-    changed = []
-    for record, runs in made:
-        changed += [recorder.write(record, folder), ways.write(lesson.name, record.exercise, runs, folder)]
+    """Write records and what lies beside them, and remove what is of no exercise; return whether anything changed."""
+    changed = [recorder.write(one, folder) for one, _ in made]
+    changed += [companions.write(beside, one, folder) for one, beside in made if beside is not None]
     own = Path(folder) / lesson.name
-    gone = [path for path in (*own.glob("*.json"), *own.glob("ways/*.json")) if path.stem not in lesson.exercises]
+    gone = [path for path in (*own.glob("*.json"), *companions.files(own)) if path.stem not in lesson.exercises]
     for path in () if only else gone:
         path.unlink()
     return any(changed) or bool(gone and not only)
@@ -130,12 +132,27 @@ def _todo(found: Mapping[str, faults.Written], only: Collection[str]) -> "Todo":
 
 # What is done for one exercise, here or in another process
 
-FIRST, RECORD = "Looking for faults", "Recording"
-STEPS: dict[str, Callable[..., records.Record]] = {FIRST: faults.first, RECORD: faults.recorded}
-
-Made = tuple[records.Record, list[Run]]  # (record, right ways)
+FIRST, RECORD, AGAIN = "Looking for faults", "Recording", "Making what lies beside the records"
+Made = tuple[records.Record, companions.Companions | None]  # a record, and what lies beside it if that was made
 Done = tuple[str, str, Made | None, list[Fault]]  # (path, exercise, what was made, faults)
 Todo = list[tuple[str, str]]  # (path, exercise)
+
+
+def _first(found: faults.Written, exercise: str) -> Made:
+    return faults.first(found, exercise), None
+
+
+def _recorded(found: faults.Written, exercise: str) -> Made:
+    made = faults.recorded(found, exercise)
+    return made, companions.make(found, exercise, made)
+
+
+def _again(found: faults.Written, exercise: str) -> Made:
+    made = records.read(exercise)
+    return made, companions.make(found, exercise, made)
+
+
+STEPS: dict[str, Callable[[faults.Written, str], Made]] = {FIRST: _first, RECORD: _recorded, AGAIN: _again}
 
 
 @contextmanager
@@ -166,9 +183,7 @@ def _do(step: str, path: str, exercise: str, found: faults.Written | None = None
     with quiet():
         try:
             written = found or _read_once(path)
-            record = STEPS[step](written, exercise)
-            with faults.told(written.lesson):
-                return path, exercise, (record, ways.runs(record, written.catalogue)), []
+            return path, exercise, STEPS[step](written, exercise), []
         except LessonError as error:
             return path, exercise, None, list(error.faults)
 
@@ -187,6 +202,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default=(),
         metavar="EXERCISE",
         help="record only these exercises, and leave the files of the others as they are",
+    )
+    parser.add_argument(
+        "--again",
+        action="store_true",
+        help="make only what lies beside the records (ways, practice), of those that there are, which is faster",
     )
     parser.add_argument(
         "--claims",
@@ -219,5 +239,5 @@ def run(args: argparse.Namespace) -> int:
         console.print(f"{lesson.folder} ... {done}", highlight=False)
 
     with shown_progress(console) as shown:
-        record(lessons, only=args.only, workers=args.workers, progress=shown, written=told)
+        record(lessons, only=args.only, workers=args.workers, progress=shown, written=told, again=args.again)
     return 0

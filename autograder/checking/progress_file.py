@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from .result import Result
 
 ENVIRONMENT = "TRANSFORMER_TAXONOMY_STATE"
+PRACTICE = "practice/cards"  # no name of an exercise has a stroke in it
+MOST_MADE = 50  # mistakes of one exercise that are remembered
 _unwritten: dict[Path, dict[str, Any]] = {}  # path -> what could not be written there, for as long as this kernel lives
 
 
@@ -49,7 +51,7 @@ def _write(exercise: str, **what: Any) -> None:
 
 
 def state(exercise: str) -> dict[str, Any]:
-    """Return {"tries", "earned", "passed", "mistake", "hints"} of an exercise, as far as known."""
+    """Return {"tries", "earned", "passed", "mistake", "made", "hints"} of an exercise, as far as known."""
     entry = _read().get(exercise)
     return entry if isinstance(entry, dict) else {}
 
@@ -63,7 +65,29 @@ def remember(record: "Record", result: "Result") -> None:
             earned=result.earned,
             passed=result.passed,
             mistake=result.mistake,
+            made=[*(name for name in made(record.exercise) if name not in result.mistakes), *result.mistakes][
+                -MOST_MADE:
+            ],
         )
+
+
+def made(exercise: str) -> list[str]:
+    """Return the names of the mistakes that were made in an exercise, the last one at the end."""
+    known = state(exercise)
+    kept = known.get("made")
+    last = known.get("mistake")  # all that files knew before they kept the others
+    names = [name for name in kept if isinstance(name, str)] if isinstance(kept, list) else []
+    return names or (last.split(" + ") if isinstance(last, str) else [])
+
+
+def practice() -> dict[str, dict[str, Any]]:
+    """Return {mistake: what is kept of practising it}; what is no such thing is left out."""
+    return {name: kept for name, kept in state(PRACTICE).items() if isinstance(kept, dict)}
+
+
+def keep_practice(name: str, kept: dict[str, Any]) -> None:
+    """Keep what is known of practising a mistake."""
+    _write(PRACTICE, **{name: kept})
 
 
 def hints_opened(exercise: str) -> int:

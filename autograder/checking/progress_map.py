@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from workbench.transformer_map import Map, transformer_map
 
 from ..diagnosing import records
 from ..display import BOX, html_table
-from . import progress_file
+from . import practice_cards, progress_file
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -61,7 +62,7 @@ def read(folder: Path | str = records.FOLDER) -> "Progress":
                 record["points"],
             )
         )
-    return Progress(sorted(found, key=_place))
+    return Progress(sorted(found, key=_place), practice_cards.count_due(datetime.now(UTC)))
 
 
 @dataclass
@@ -69,6 +70,7 @@ class Progress:
     """Every exercise and how far it is: as a map above a table in a notebook, as a map of words in a terminal."""
 
     exercises: list[Exercise]
+    due: int = 0  # mistakes that were practised, and that come back by now
 
     @property
     def map(self) -> Map:
@@ -83,12 +85,16 @@ class Progress:
         earned, points = (sum(getattr(exercise, what) for exercise in self.exercises) for what in ("earned", "points"))
         return f"{round(earned, 2):g} of {points:g} points"
 
+    def _due(self) -> str:
+        return f"{self.due} mistake{'s are' if self.due > 1 else ' is'} due again: practice()" if self.due else ""
+
     def _repr_html_(self) -> str:
+        due = f"<p>{escape(self._due())}</p>" if self.due else ""
         table = html_table(
             (f"{MARKS[one.state]} {one.state}", _title(one.lesson), one.name, f"{one.earned:g} of {one.points:g}")
             for one in self.exercises
         )
-        return f'{self.map.html}<div style="{BOX}"><b>{escape(self._total())}</b>{table}</div>'
+        return f'{self.map.html}<div style="{BOX}"><b>{escape(self._total())}</b>{table}{due}</div>'
 
     def __repr__(self) -> str:
         lessons: dict[str, list[Exercise]] = {name: [] for row in ROWS for name in row}
@@ -104,7 +110,7 @@ class Progress:
                 rows[lower][0] = _put(rows[lower][0], column, "┴")
         signs = "  ".join(f"{mark} {state}" for state, mark in MARKS.items())
         head = f"{self._total():<{2 * ACROSS + GAP - len(signs)}}{signs}"
-        return "\n".join([head, *(line for row in rows for line in row)])
+        return "\n".join([head, *(line for row in rows for line in row), *([self._due()] if self.due else [])])
 
 
 def _place(exercise: Exercise) -> tuple[int, str, int]:

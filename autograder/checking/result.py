@@ -7,9 +7,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from ..display import BOX, NUMBERED, SUMMARY, html_table, show
-from ..display import marked_up as _marked_up
-from ..display import wrapped as _wrapped
+from ..display import BOX, NUMBERED, SUMMARY, html_table, marked_up, show, wrapped
 from .way import html_way, text_way
 
 if TYPE_CHECKING:
@@ -129,7 +127,7 @@ class Result:
     def _html_says(self) -> list[str]:
         ask = f"<p><code>{escape(self.look.call)}</code> {LOOKS}</p>" if self.look else ""
         if not self.mistakes:
-            return [*(f"<p>{_marked_up(sentence)}</p>" for sentence in self.says), ask]
+            return [*(f"<p>{marked_up(sentence)}</p>" for sentence in self.says), ask]
         named = escape(" + ".join(name.replace("_", " ") for name in self.mistakes))
         symptom, place = map(_as_html, self.says[::2])
         cause = _as_html(self.says[1], f"<b>{named}.</b> ")
@@ -145,21 +143,21 @@ class Result:
             return f"{self._head()}. {_next_hint(self.exercise)}"
         lines = [self._head()]
         if not self.passed:
-            lines += [_wrapped(f"  {state:<8} ", sentence) for sentence, state in self.rows]
+            lines += [wrapped(f"  {state:<8} ", sentence) for sentence, state in self.rows]
             lines += text_way(self.way)
         if self.mistakes:
             lines += [
-                _wrapped(f"{step}: ", sentence)
+                wrapped(f"{step}: ", sentence)
                 for step, sentence in list(zip(STEPS, self.says, strict=True))[: self.opened]
             ]
             if self.opened < len(STEPS):
                 lines.append(f"(.more() opens the next step: {STEPS[self.opened].lower()})")
         else:
-            lines += [_wrapped("- ", sentence) for sentence in self.says]
+            lines += [wrapped("- ", sentence) for sentence in self.says]
         if self.look and (self.opened == len(STEPS) or not self.mistakes):
             lines.append(f"(.where() {LOOKS[:-1]})")
         for remark in filter(None, (self.note, self.flag)):
-            lines.append(_wrapped("", remark))
+            lines.append(wrapped("", remark))
         if self.printed.strip() and not self.passed:
             lines.append("Your code printed:\n" + textwrap.indent(_first_lines(self.printed), "  "))
         return "\n".join(lines)
@@ -214,8 +212,8 @@ def _as_html(text: str, begin: str = "") -> str:
     parts = [begin] if begin and text.startswith("1. ") else []
     for numbered, lines in itertools.groupby(text.split("\n"), lambda line: bool(NUMBERED.match(line))):
         if numbered:
-            items = "".join(f"<li>{_marked_up(NUMBERED.sub('', line))}</li>" for line in lines)
+            items = "".join(f"<li>{marked_up(NUMBERED.sub('', line))}</li>" for line in lines)
             parts.append(f'<ol style="margin: 0.4em 0; padding-left: 1.6em">{items}</ol>')
         else:
-            parts += [f"<p>{'' if parts else begin}{_marked_up(line)}</p>" for line in lines]
+            parts += [f"<p>{'' if parts else begin}{marked_up(line)}</p>" for line in lines]
     return "".join(parts)

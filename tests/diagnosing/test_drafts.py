@@ -97,7 +97,8 @@ WRITTEN = {
         "defines it: run that cell first."
     ),
     "def attention_scores(query, key):\n    return LayerNorm(7)(query) @ key.mT": (
-        "The name `LayerNorm` is not defined. It is an exercise of another lesson: `from workbench.parts import LayerNorm`."
+        "The name `LayerNorm` is not defined. It is an exercise of another lesson: `from workbench.parts import "
+        "LayerNorm`."
     ),
     "def attention_scores(query, key):\n    return np.matmul(query, key.mT)": (
         "The name `np` is not defined. `import numpy as np` makes it known: run the cell with the imports, or add this "

@@ -35,8 +35,8 @@ OF_A_CLASS = {
 }
 ELSEWHERE = {
     "exchanged": ("encoder_decoder", "beam_search"),
-    "only the first": ("encoder_only", "mask_tokens"),
-    "only the last": ("encoder_only", "mask_tokens"),
+    "only the first": (SEVEN, "attention_bug_input"),
+    "only the last": ("decoder", "DecoderLayer"),
     "one more": (SEVEN, "scaled_dot_product_attention"),
     "no defaults": (SEVEN, "attention_weights"),
     "made in forward": ("encoder", "FeedForward"),

@@ -14,7 +14,7 @@ import linecache
 import sys
 import textwrap
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from types import CodeType, FrameType, FunctionType
 from typing import Any
@@ -52,7 +52,7 @@ class Facts:
     printed     how what the call printed begins, if it returned None
     last        the last line of what was called, if it returned None and no `if` or loop decides about it
     made        where the call of a module made a parameter, and the constructor did not
-    parameters  {function or method: its parameters} of the component, if it did not return a tensor
+    parameters  {function or method: its parameters} of the component, after an exception
     """
 
     component: str = ""
@@ -70,7 +70,7 @@ def of_component(component: Any) -> str:
     return "function" if inspect.isroutine(component) else type(component).__name__
 
 
-def about(facts: Facts, component: Any, output: Any, called: Any, printed: str) -> None:
+def about(facts: Facts, output: Any, called: Any, printed: str) -> None:
     """Note what a call returned, and where it returned None, which line ends it.
 
     called   the function that was called
@@ -79,8 +79,6 @@ def about(facts: Facts, component: Any, output: Any, called: Any, printed: str) 
     facts.output = type(output).__name__
     if output is None:
         facts.printed, facts.last = printed[:MOST_PRINTED], last_line(called)
-    if not isinstance(output, torch.Tensor):
-        facts.parameters = parameters(component)
     if inspect.iscoroutine(output):
         output.close()  # or Python warns that it was never awaited
 
@@ -220,7 +218,7 @@ def fault(error: BaseException) -> Fault:
     unsolved = isinstance(error, NotImplementedError) and (not message or UNSOLVED in message)
     if unsolved and trace and _is_written(trace[-1][0].f_code):
         unsolved = False
-    near = _near(error.name, trace[-1][0]) if isinstance(error, NameError) and error.name and trace else ""
+    near = _near(error.name, [frame for frame, _ in trace[::-1]]) if isinstance(error, NameError) and error.name else ""
     return Fault(type(error).__name__, message, [_line(*place) for place in trace[-4:]], unsolved, near)
 
 
@@ -236,15 +234,21 @@ def _is_of_a_skeleton(node: ast.stmt) -> bool:
     return isinstance(node, (ast.Raise, ast.Pass)) or _is_docstring(node) or ast.unparse(node) == "super().__init__()"
 
 
-def _near(name: str, frame: FrameType) -> str:
-    """Return a name that a learner may have meant who wrote one that is not defined."""
-    own = frame.f_locals.get("self")
-    if isinstance(own, torch.nn.Module):
-        held = vars(own)
-        places = (held, type(own).__dict__, *(held.get(kind) or {} for kind in ("_parameters", "_modules", "_buffers")))
-        if any(name in place for place in places):
-            return f"self.{name}"
-    for names in (frame.f_locals, frame.f_globals, vars(builtins)):
+def _near(name: str, frames: Sequence[FrameType]) -> str:
+    """Return a name that a learner may have meant who wrote one that is not defined.
+
+    frames  in which the exception was raised, the innermost first; a comprehension has one of its own
+    """
+    for frame in frames:
+        own = frame.f_locals.get("self")
+        if isinstance(own, torch.nn.Module):
+            held = vars(own)
+            kinds = ("_parameters", "_modules", "_buffers")
+            places = (held, type(own).__dict__, *(held.get(kind) or {} for kind in kinds))
+            if any(name in place for place in places):
+                return f"self.{name}"
+    seen = [names for frame in frames for names in (frame.f_locals, frame.f_globals)]
+    for names in (*seen, vars(builtins)):
         if found := difflib.get_close_matches(name, [one for one in names if one[0] != "_"], 1, NEAR):
             return found[0]
     return ""

@@ -183,7 +183,7 @@ class Here:
                 with self._limit:
                     output = (getattr(called, request.method) if request.method else called)(*arguments.values())
             written = getattr(called, request.method or "forward", called) if request.build is not None else called
-            facts.about(reply.facts, component, output, written, facts.printed_since(printed))
+            facts.about(reply.facts, output, written, facts.printed_since(printed))
             large = _too_large(output)
             reply.output = large or _plain(output)
             if request.gradients:

@@ -198,6 +198,7 @@ def hint(exercise: Any) -> Hint:
     """
     name = exercise if isinstance(exercise, str) else _name_of(exercise, _seen_by_the_caller())
     record = _record(name)
+    name = record.exercise
     opened = min(progress_file.hints_opened(name) + 1, len(record.hints))
     progress_file.open_hints(name, opened)
     return Hint(name, record.hints[:opened], len(record.hints))

@@ -18,7 +18,7 @@ from ..calling.local import Fault, Reply, Request
 from ..probes import Observations
 from . import records
 from .comparison import differences, values
-from .diagnosis import Diagnosis
+from .diagnosis import Diagnosis, describe
 from .observation import same
 from .records import Record
 
@@ -115,6 +115,7 @@ def _sentences(answer: _Answer) -> Iterator[str]:
     yield from (_made_in_the_call(answer, request, reply) for request, reply in answer.calls)
     yield _kind(answer)
     yield _order(answer)
+    yield _always_raised(answer)
 
 
 # What is checked
@@ -304,14 +305,13 @@ def _returned(answer: _Answer, expected: str, seen: str) -> str:
         return f"{called} returns {seen}, and the exercise asks for {asks}."
     many = int(seen.split()[0])
     kind = output if output in ("list", "tuple") else ""
-    if count > 1:
-        return f"{called} returns {many} values, and the exercise asks for {asks}."
     if many == 1:
         comma = " A comma behind the result makes a tuple of it." if kind == "tuple" else ""
-        return f"{called} returns a {kind or output} with one value in it, and the exercise asks for a tensor.{comma}"
-    if kind:
-        return f"{called} returns a {kind} of {many} values, and the exercise asks for a tensor.{_one_of(answer, many)}"
-    return f"{called} returns {many} values (`{output}`), and the exercise asks for a tensor.{_one_of(answer, many)}"
+        return f"{called} returns a {kind or output} with one value in it, and the exercise asks for {asks}.{comma}"
+    if count > 1:
+        return f"{called} returns {many} values, and the exercise asks for {asks}."
+    what = f"a {kind} of {many} values" if kind else f"{many} values (`{output}`)"
+    return f"{called} returns {what}, and the exercise asks for a tensor.{_one_of(answer, many)}"
 
 
 def _shows(reply: Reply, seen: str) -> bool:
@@ -434,6 +434,15 @@ def _is(name: str, asked: str) -> bool:
 
 def _is_of(output: Any, count: int) -> bool:
     return isinstance(output, (tuple, list)) and len(output) == count
+
+
+def _always_raised(answer: _Answer) -> str:
+    """Tell the first exception, where every call ends in one: nothing else is known of the answer then."""
+    if not answer.calls or not all(reply.fault for _, reply in answer.calls):
+        return ""
+    first = answer.calls[0][1]
+    given = f" The input was {first.given}." if first.given != "nothing" else ""
+    return describe("answer", "", None, first.fault).replace("your code", "Your code", 1) + given
 
 
 def _at(fault: Fault) -> str:

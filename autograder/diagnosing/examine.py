@@ -13,6 +13,7 @@ from ..calling.limit import TimeUp
 from ..calling.local import Source
 from ..calling.watched import Watched
 from . import drafts
+from .comparison import NUMBERS
 from .diagnosis import Diagnosis, Stopped
 from .habits import HABITS
 from .records import Record
@@ -52,7 +53,7 @@ def drafted(
     The parameters are those, and the results, of `settle`. A habit that explains a part of what differs follows from
     the draft: what returns nothing passes no gradient.
     """
-    known = diagnosis.explained or not {name for name, _ in HABITS.values()}.issuperset(diagnosis.mistakes)
+    known = diagnosis.explained or not all(_is_habit(record, name) for name in diagnosis.mistakes)
     if diagnosis.passed or diagnosis.mistakes and known or any(state == "not run" for _, state in diagnosis.rows):
         return diagnosis
     helped = tuple(record.uses)
@@ -68,6 +69,14 @@ def drafted(
     calls = [(request, reply) for request, reply in watched.calls if request.parts == parts]
     sentence = drafts.told(record, observed, calls, again)
     return replace(diagnosis, mistakes=(), credit=0.0, says=[sentence], draft=True) if sentence else diagnosis
+
+
+def _is_habit(record: Record, mistake: str) -> bool:
+    """Tell whether a mistake is known by other things than the numbers: by gradients, dtype, device."""
+    places = [known["differs"].values() for known in record.behaviours if known["mistakes"] == [mistake]]
+    return not any(NUMBERS in aspects for differs in places for aspects in differs) or mistake in {
+        name for name, _ in HABITS.values()
+    }
 
 
 def _note(

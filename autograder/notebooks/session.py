@@ -36,7 +36,7 @@ def earlier_definition(name: str, component: object) -> str:
     shell = ipython.get_ipython() if ipython else None
     failed = getattr(getattr(shell, "history_manager", None), "exceptions", None)
     source = _cell_of(component)
-    if not failed or not source:
+    if shell is None or not failed or not source:
         return ""
     cells = list(shell.user_ns.get("In", ()))
     made = max((number for number, cell in enumerate(cells) if cell.strip() == source), default=0)

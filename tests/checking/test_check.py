@@ -1,5 +1,6 @@
 """The front door: what `check`, `hint` and `progress` do for a learner, in a notebook, a terminal, a plain Python."""
 
+import functools
 import gc
 import json
 import os
@@ -357,14 +358,98 @@ def test_a_right_answer_is_right_with_all_processors_busy(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-def test_a_component_of_another_name_is_known_by_the_name_that_the_notebook_gives_it():
-    names = {"check": check}
-    for source in (
-        "attention_scores = lambda query, key: query @ key.mT / query.shape[-1] ** 0.5",
-        "def mine(query, key):\n    return query @ key.mT / query.shape[-1] ** 0.5\nattention_scores = mine",
-    ):
-        exec(f"{source}\nresult = check(attention_scores)", names)
-        assert names["result"].passed
+WAYS = {
+    "lambda": "attention_scores = lambda query, key: mine(query, key)",
+    "another name": "attention_scores = mine",
+    "partial": "def scaled(by, query, key):\n    return query @ key.mT / query.shape[-1] ** by\n"
+    "attention_scores = functools.partial(scaled, 0.5)",
+    "object": "class Scores:\n    def __call__(self, query, key):\n        return mine(query, key)\n"
+    "attention_scores = Scores()",
+    "method": "class Scores:\n    def of(self, query, key):\n        return mine(query, key)\n"
+    "attention_scores = Scores().of",
+    "module": "class Scores(torch.nn.Module):\n    def forward(self, query, key):\n        return mine(query, key)\n"
+    "attention_scores = Scores()",
+    "wrapped": "@around\ndef attention_scores(query, key):\n    return mine(query, key)",
+    "wrapped, and named": "attention_scores = functools.wraps(mine)(around(mine))",
+    "kept": "@functools.lru_cache\ndef attention_scores(query, key):\n    return mine(query, key)",
+    "compiled": "attention_scores = torch.compile(mine, backend='eager')",
+}
+INSIDE = {
+    "partial": "functools.partial(attention_scores)",
+    "wrapped": "functools.wraps(attention_scores)(around(attention_scores))",
+    "compiled": "torch.compile(attention_scores, backend='eager')",
+    "partial of a partial": "functools.partial(functools.partial(attention_scores))",
+}
+AROUND = """
+def mine(query, key):
+    return query @ key.mT / query.shape[-1] ** 0.5
+
+def around(function):
+    def inner(*inputs):
+        return function(*inputs)
+    return inner
+"""
+
+
+def checked(source):
+    names = {"check": check, "torch": torch, "functools": functools}
+    exec(f"{AROUND}\n{source}", names)
+    return names["result"]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what torch.compile imports
+@pytest.mark.parametrize("way", WAYS)
+def test_a_component_is_known_by_the_name_that_the_notebook_gives_it(way):
+    result = checked(f"{WAYS[way]}\nresult = check(attention_scores)")
+    assert (result.exercise, result.passed) == ("attention_scores", True)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what torch.compile imports
+@pytest.mark.parametrize("way", INSIDE)
+def test_a_component_without_such_a_name_is_known_by_what_it_wraps(way):
+    source = "def attention_scores(query, key):\n    return mine(query, key)\n"
+    result = checked(f"{source}result = check({INSIDE[way]})")
+    assert (result.exercise, result.passed) == ("attention_scores", True)
+
+
+def test_a_component_that_a_function_defines_is_known_there():
+    source = (
+        "def inside():\n    attention_scores = lambda query, key: mine(query, key)\n    return check(attention_scores)"
+    )
+    assert checked(f"{source}\nresult = inside()").passed
+
+
+@pytest.mark.parametrize("component", ["lambda query, key: query", "functools.partial(lambda query, key: query)"])
+def test_what_has_no_name_at_all_is_refused_with_the_remedy(component):
+    with pytest.raises(LookupError, match=r"nothing tells which exercise .* check\(component, exercise="):
+        checked(f"result = check({component})")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what torch.compile imports
+@pytest.mark.parametrize(
+    "made", ["functools.partial(whole)", "Whole()", "torch.compile(whole, backend='eager')", "around(whole)"]
+)
+def test_helpers_are_replaced_in_whatever_calls_them(made):
+    source = f"""
+def attention_scores(query, key):
+    return query
+
+def attention_weights(scores, mask=None):
+    return scores
+
+def whole(query, key, value, mask=None):
+    weights = attention_weights(attention_scores(query, key), mask)
+    return weights @ value, weights
+
+class Whole:
+    def __call__(self, query, key, value, mask=None):
+        return whole(query, key, value, mask)
+
+scaled_dot_product_attention = {made}
+result = check(scaled_dot_product_attention)
+"""
+    result = checked(source)
+    assert result.passed and "Judged with right versions of attention_scores and attention_weights" in result.note
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what torch.compile imports

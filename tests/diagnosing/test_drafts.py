@@ -35,8 +35,8 @@ OF_A_CLASS = {
 }
 ELSEWHERE = {
     "exchanged": ("encoder_decoder", "beam_search"),
-    "only the first": ("encoder_only", "mask_tokens"),
-    "only the last": ("encoder_only", "mask_tokens"),
+    "only the first": (SEVEN, "attention_bug_input"),
+    "only the last": ("decoder", "DecoderLayer"),
     "one more": (SEVEN, "scaled_dot_product_attention"),
     "no defaults": (SEVEN, "attention_weights"),
     "made in forward": ("encoder", "FeedForward"),
@@ -97,7 +97,8 @@ WRITTEN = {
         "defines it: run that cell first."
     ),
     "def attention_scores(query, key):\n    return LayerNorm(7)(query) @ key.mT": (
-        "The name `LayerNorm` is not defined. It is an exercise of another lesson: `from workbench.parts import LayerNorm`."
+        "The name `LayerNorm` is not defined. It is an exercise of another lesson: `from workbench.parts import "
+        "LayerNorm`."
     ),
     "def attention_scores(query, key):\n    return np.matmul(query, key.mT)": (
         "The name `np` is not defined. `import numpy as np` makes it known: run the cell with the imports, or add this "

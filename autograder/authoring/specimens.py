@@ -99,7 +99,7 @@ def _specimen(found: Written, wrong: Wrong, rights: Iterable[str], record: Recor
         return None
     repairs = min((repairs_of(written.code, right) for right in rights), key=lambda one: _statements(written.code, one))
     lines = marked(written.code, repairs)
-    if not lines or _statements(written.code, repairs) > min(MOST_LINES, max(1, len(_units(written.code)) // 2)):
+    if not lines or _statements(written.code, repairs) > min(MOST_LINES, max(2, len(_units(written.code)) // 2)):
         return None
     if len(written.code.split("\n")) > LONGEST or sum(len(right) for _, _, right in repairs) > MOST_REPAIRED:
         return None

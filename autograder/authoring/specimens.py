@@ -13,7 +13,7 @@ from ..diagnosing.diagnosis import Diagnosis, diagnose
 from ..diagnosing.examine import observe
 from ..diagnosing.records import SEED, Record
 from ..diagnosing.specimens import Material, Specimen, calls, component, exposes
-from ..mistakes import Wrong, imports_of
+from ..mistakes import Wrong, helpers_of, imports_of
 from . import natural
 from .draft import BEGIN, END
 from .faults import Written
@@ -36,6 +36,8 @@ def material(found: Written, exercise: str, record: Record) -> Material | None:
     if not _parameters(reference):
         return None
     contract, imports = inspect.getdoc(reference) or "", "\n".join(imports_of(reference))
+    helpers = [text for text in helpers_of(reference) if ast.parse(text).body[0].name not in found.lesson.exercises]  # type: ignore[attr-defined]
+    imports = "\n\n".join([imports, *helpers])
     right = natural.of_source(_without_markers(about))
     asked = calls(record.lesson, exercise, reference)
     known = component(exercise, imports, right, about.uses)

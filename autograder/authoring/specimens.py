@@ -79,7 +79,8 @@ def _public(reference: Any) -> tuple[str, ...]:
 def _rights(found: Written, wrong: Wrong) -> Iterator[str]:
     """Yield right answers, each in another style, to compare a wrong one with."""
     exercise, public = wrong.exercise, _public(getattr(found.reference, wrong.exercise))
-    for merge, branches in itertools.product((True, False), repeat=2):
+    # Of two that differ in as many statements, the first one is shown: the plain style.
+    for branches, merge in itertools.product((False, True), (True, False)):
         style = natural.Style(public, frozenset(wrong.replaced), merge, branches)
         try:
             yield natural.written(found.catalogue, exercise, {}, style).code

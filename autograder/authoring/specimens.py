@@ -142,7 +142,7 @@ def repairs_of(wrong: str, right: str) -> tuple[Repair, ...]:
         for all_lines, units in zip(lines, (ours, theirs), strict=True)
     ]
     repairs = []
-    for kind, a, b, c, d in difflib.SequenceMatcher(None, *texts, autojunk=False).get_opcodes():
+    for kind, a, b, c, d in difflib.SequenceMatcher(None, texts[0], texts[1], autojunk=False).get_opcodes():
         if kind != "equal":
             after = ours[a - 1][1] if a else 0
             first, last = (ours[a][0], ours[b - 1][1]) if b > a else (after + 1, after)

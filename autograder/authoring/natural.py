@@ -214,7 +214,7 @@ def _spread_out(tree: ast.FunctionDef) -> None:
             name, stored = node.targets[0].id, [one.id for one in names if _is_stored(one)]
             if _is_simple(node.value) and stored.count(name) == 1 and not _names(node.value) & set(stored):
                 tuples[name] = node.value
-    starred = [node.value.id for node in ast.walk(tree) if isinstance(node, ast.Starred) and _dotted(node.value)]
+    starred = [node.value.id for node in ast.walk(tree) if isinstance(node, ast.Starred) and _dotted(node.value)]  # type: ignore[attr-defined]
     reads = [one.id for one in names if not _is_stored(one)]
     tuples = {name: value for name, value in tuples.items() if 0 < reads.count(name) == starred.count(name)}
     _Renamed(tuples, kept=True).visit(tree)
@@ -535,7 +535,7 @@ def _together(one: ast.stmt, other: ast.stmt, function: ast.FunctionDef, merge: 
     if isinstance(one.targets[0], ast.Name) and isinstance(one.value, ast.Name) and isinstance(other, ast.Assign):
         name = one.targets[0].id  # y = x; y = f(y)
         if name in _stored([other]) and name in _names(other.value) and one.value.id not in names:
-            made = copy.copy(other)
+            made: ast.Assign | ast.Return = copy.copy(other)
             made.value = _Renamed({name: one.value}).visit(copy.deepcopy(other.value))
             return made
     if other.value is None or ast.unparse(one.targets[0]).strip("()") != ast.unparse(other.value).strip("()"):
@@ -550,9 +550,9 @@ def _together(one: ast.stmt, other: ast.stmt, function: ast.FunctionDef, merge: 
         return None
     if not (isinstance(other, ast.Return) or again or unpacks and once or once):
         return None
-    made = copy.copy(other)
-    made.value = one.value
-    return made
+    merged = copy.copy(other)
+    merged.value = one.value
+    return merged
 
 
 # Questions about syntax

@@ -13,7 +13,7 @@ from ..diagnosing.diagnosis import Diagnosis, diagnose
 from ..diagnosing.examine import observe
 from ..diagnosing.records import SEED, Record
 from ..diagnosing.specimens import Material, Specimen, calls, component, exposes
-from ..mistakes import Wrong, imports_of
+from ..mistakes import Wrong, helpers_of, imports_of
 from . import natural
 from .draft import BEGIN, END
 from .faults import Written
@@ -36,6 +36,8 @@ def material(found: Written, exercise: str, record: Record) -> Material | None:
     if not _parameters(reference):
         return None
     contract, imports = inspect.getdoc(reference) or "", "\n".join(imports_of(reference))
+    helpers = [text for text in helpers_of(reference) if ast.parse(text).body[0].name not in found.lesson.exercises]  # type: ignore[attr-defined]
+    imports = "\n\n".join([imports, *helpers])
     right = natural.of_source(_without_markers(about))
     asked = calls(record.lesson, exercise, reference)
     known = component(exercise, imports, right, about.uses)
@@ -77,7 +79,8 @@ def _public(reference: Any) -> tuple[str, ...]:
 def _rights(found: Written, wrong: Wrong) -> Iterator[str]:
     """Yield right answers, each in another style, to compare a wrong one with."""
     exercise, public = wrong.exercise, _public(getattr(found.reference, wrong.exercise))
-    for merge, branches in itertools.product((True, False), repeat=2):
+    # Of two that differ in as many statements, the first one is shown: the plain style.
+    for branches, merge in itertools.product((False, True), (True, False)):
         style = natural.Style(public, frozenset(wrong.replaced), merge, branches)
         try:
             yield natural.written(found.catalogue, exercise, {}, style).code
@@ -99,7 +102,7 @@ def _specimen(found: Written, wrong: Wrong, rights: Iterable[str], record: Recor
         return None
     repairs = min((repairs_of(written.code, right) for right in rights), key=lambda one: _statements(written.code, one))
     lines = marked(written.code, repairs)
-    if not lines or _statements(written.code, repairs) > min(MOST_LINES, max(1, len(_units(written.code)) // 2)):
+    if not lines or _statements(written.code, repairs) > min(MOST_LINES, max(2, len(_units(written.code)) // 2)):
         return None
     if len(written.code.split("\n")) > LONGEST or sum(len(right) for _, _, right in repairs) > MOST_REPAIRED:
         return None
@@ -139,7 +142,7 @@ def repairs_of(wrong: str, right: str) -> tuple[Repair, ...]:
         for all_lines, units in zip(lines, (ours, theirs), strict=True)
     ]
     repairs = []
-    for kind, a, b, c, d in difflib.SequenceMatcher(None, *texts, autojunk=False).get_opcodes():
+    for kind, a, b, c, d in difflib.SequenceMatcher(None, texts[0], texts[1], autojunk=False).get_opcodes():
         if kind != "equal":
             after = ours[a - 1][1] if a else 0
             first, last = (ours[a][0], ours[b - 1][1]) if b > a else (after + 1, after)

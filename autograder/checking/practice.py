@@ -125,7 +125,9 @@ class Task:
         self._specimen = self._material.specimens[choice.number]
         self._about = records.read(choice.exercise).mistakes.get(choice.mistake, {})
         material, one = self._material, self._specimen
-        self._right = specimens.component(choice.exercise, material.imports, material.right, material.uses, "right")
+        self._right: Any = specimens.component(
+            choice.exercise, material.imports, material.right, material.uses, "right"
+        )
         self._wrong = specimens.component(choice.exercise, one.imports, one.code, material.uses)
         self._own = own if callable(own) and not isinstance(own, Stub) else None
         self._asked: list[Request] = []
@@ -257,7 +259,7 @@ class Task:
             return any(one and not one.startswith(specimens.GRADIENT) for one in found)
 
     def _parameters(self) -> dict[str, inspect.Parameter]:
-        call = self._right.forward if inspect.isclass(self._right) else self._right
+        call: Any = getattr(self._right, "forward", self._right)
         found = dict(inspect.signature(call).parameters)
         if inspect.isclass(self._right):
             found.pop(next(iter(found)))

@@ -8,7 +8,7 @@ import torch
 from ..calling.local import Reply, Request, Stub
 
 MOST_NUMBERS = 24  # of a tensor that is shown in full
-LONGEST = 90  # characters of a call that is shown as an example
+LONGEST = 200  # characters of a call that is shown as an example
 
 
 def shown_replies(one: Reply, other: Reply, found: str = "") -> tuple[str, str]:
@@ -117,7 +117,7 @@ def _typed(value: Any, plain: bool) -> str | None:
         kind = "" if value.dtype == torch.float32 else f", dtype={value.dtype}"
     else:
         kind = ", dtype=torch.long"
-    if value.numel() <= 12 or (not value.is_floating_point() and value.numel() <= 24 and value.dtype != torch.bool):
+    if value.numel() <= (12 if value.is_floating_point() else 24):
         return f"torch.tensor({value.tolist()}{kind if value.dtype == torch.float64 else ''})"
     shape = ", ".join(map(str, value.shape))
     if plain:

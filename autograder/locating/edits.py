@@ -63,7 +63,7 @@ class Slot(NamedTuple):
     node: ast.expr
 
 
-Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 FAMILIES = (
     ("tril", "triu"),
@@ -338,6 +338,7 @@ def _other_constants(node: ast.Constant, sight: Sight) -> Iterator[ast.expr]:
         around: list[float] = [value + 1, value - 1, -value, 1 - value, -1 - value, 2 * value, 10 * value]
         if isinstance(value, int):
             around += [0, 1, 2, 3, -1, -2, -3, 4, 0.5, 0.0, float("inf"), float("-inf")]
+            yield ast.Constant(None)
         else:
             around += [0.0, 1.0, 0.5, 2.0, -1.0, value / 2, value / 10, value**2, float("inf"), float("-inf")]
             around += [1 / value] if value else []

@@ -17,7 +17,10 @@ WATCH = "__watched__"
 
 
 class Sights:
-    """What was seen of all expressions of an answer."""
+    """What was seen of all expressions of an answer.
+
+    heads  the lines that begin its definitions, with the parameters and their defaults
+    """
 
     def __init__(self, code: Code) -> None:
         self.code = code
@@ -25,11 +28,11 @@ class Sights:
         self._of: dict[tuple[int, str, int | None], Sight] = {}
         self._ran: dict[Place, set[str]] = {}
         self._now = ""
-        self._heads: set[Place] = set()
+        self.heads: set[Place] = set()
         for unit in code.units:
             for statement in statements(unit.node):
                 if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-                    self._heads.add(place_of(statement, unit.file))
+                    self.heads.add(place_of(statement, unit.file))
                 for slot in slots(statement):
                     if is_loaded(slot):
                         self._slots.append((slot, place_of(statement, unit.file)))
@@ -40,7 +43,7 @@ class Sights:
 
     def ran(self, place: Place, probes: Sequence[str]) -> bool:
         """Tell whether a statement ran under each of these probes, or is the head of a definition."""
-        return place in self._heads or all(probe in self._ran.get(place, ()) for probe in probes)
+        return place in self.heads or all(probe in self._ran.get(place, ()) for probe in probes)
 
     @contextmanager
     def built(self) -> Iterator[Callable[..., Any]]:

@@ -37,7 +37,7 @@ class Where:
     def says(self) -> str:
         """Return the sentence on what was found."""
         if not self.located.places:
-            return f"{self.located.why} Nothing is said of the line."
+            return self.located.why
         count = len(self.located.places)
         if self.located.between:
             return "The mistake is in these lines, or between them: a small change there makes every probe pass."
@@ -52,17 +52,14 @@ class Where:
             marked = {n for one in self.located.places if one.file == file for n in range(one.first, one.last + 1)}
             if not marked:
                 continue
-            left_out = False
+            before = 0
             for number, text in lines:
                 if min(abs(number - one) for one in marked) > AROUND:
-                    left_out = True
                     continue
-                if left_out:
+                if before and number > before + 1:
                     yield None
-                left_out = False
+                before = number
                 yield "→" if number in marked else " ", number, text
-            if left_out:
-                yield None
 
     def _repr_html_(self) -> str:
         rows = []

@@ -63,7 +63,7 @@ class Slot(NamedTuple):
     node: ast.expr
 
 
-Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 FAMILIES = (
     ("tril", "triu"),
@@ -221,6 +221,7 @@ def statements(tree: ast.stmt) -> Iterator[ast.stmt]:
 
 
 def blocks(node: ast.AST) -> Iterator[tuple[str, list[ast.stmt]]]:
+    """Yield (field, statements) of the blocks inside of a statement."""
     for name in ("body", "orelse", "finalbody"):
         block = getattr(node, name, None)
         if isinstance(block, list) and block:
@@ -338,6 +339,7 @@ def _other_constants(node: ast.Constant, sight: Sight) -> Iterator[ast.expr]:
         around: list[float] = [value + 1, value - 1, -value, 1 - value, -1 - value, 2 * value, 10 * value]
         if isinstance(value, int):
             around += [0, 1, 2, 3, -1, -2, -3, 4, 0.5, 0.0, float("inf"), float("-inf")]
+            yield ast.Constant(None)
         else:
             around += [0.0, 1.0, 0.5, 2.0, -1.0, value / 2, value / 10, value**2, float("inf"), float("-inf")]
             around += [1 / value] if value else []
@@ -398,10 +400,9 @@ def _other_calls(node: ast.Call) -> Iterator[ast.expr]:
             for name in family:
                 if name != called:
                     yield ast.Call(_renamed(node.func, name), node.args, node.keywords)
-    for position, argument in enumerate(plain):  # f(g(x)) -> g(f(x))
-        if isinstance(argument, ast.Call) and len(argument.args) >= 1 and position == 0:
-            inner = ast.Call(node.func, [argument.args[0], *node.args[1:]], node.keywords)
-            yield ast.Call(argument.func, [inner, *argument.args[1:]], argument.keywords)
+    if plain and isinstance(plain[0], ast.Call) and plain[0].args:  # f(g(x)) -> g(f(x))
+        inner = ast.Call(node.func, [plain[0].args[0], *node.args[1:]], node.keywords)
+        yield ast.Call(plain[0].func, [inner, *plain[0].args[1:]], plain[0].keywords)
     inner_call = node.func.value if isinstance(node.func, ast.Attribute) else None
     if isinstance(inner_call, ast.Call) and isinstance(inner_call.func, ast.Attribute):  # x.f().g() -> x.g().f()
         assert isinstance(node.func, ast.Attribute)
@@ -413,7 +414,9 @@ def _other_calls(node: ast.Call) -> Iterator[ast.expr]:
 
 
 def _called(node: ast.Call) -> str:
-    return getattr(node.func, "attr", getattr(node.func, "id", ""))
+    """Return the bare name of the function or method that is called; "" if it has none."""
+    name: str = getattr(node.func, "attr", getattr(node.func, "id", ""))
+    return name
 
 
 def _renamed(function: ast.expr, name: str) -> ast.expr:

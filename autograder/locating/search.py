@@ -36,18 +36,18 @@ WALL = 60.0  # by the clock: on a busy computer an edit gets as far as on any ot
 LEAST, SLOWER = 0.3, 5.0  # seconds that one try may compute, and how many times as long as the answer itself
 
 SEVERAL = "Changes of different lines would make every probe pass, so no line is certain."
+UNSURE = "Small changes make every probe pass, but they do not tell the line, so none is certain."
+ANOTHER = "Its code does not do the same when it is run again by itself."
 
 Told = Callable[[int, int], object]  # how many edits were tried, of how many
-Unit = tuple[str, str]  # an observation of a probe that differs
 
 
 @dataclass
 class Located:
     """Where a mistake is.
 
-    places   the statements in which it is: one, two for two mistakes, or two that follow each other and between which
-             something may be missing; none if it is not certain
-    between  True: the places are the first and the last of a few lines
+    places   the statement in which it is, or two that follow each other; none if it is not certain
+    between  True: it is in one of two statements, or something is missing between them
     why      a sentence that says why there is none
     lines    {file: (number, text) of the lines that were looked at}
     tried    how many edits were judged
@@ -91,44 +91,63 @@ def locate(record: records.Record, component: Callable[..., Any], seconds: float
 
 
 class Search:
-    """One search. `tried` counts the edits that were judged."""
+    """One search.
+
+    found  the edits that repair the answer
+    tried  how many were judged
+    """
 
     def __init__(self, record: records.Record, code: Code, end: float, told: Told) -> None:
         self.record, self.code, self.end, self.told = record, code, end, told
         self.parts = closed_boxes(record.uses)
         self.expected = record.expected()
         self.tried = 0
+        self.found: list[Edit] = []
         self.took: dict[str, float] = {}
 
     def run(self, component: Callable[..., Any]) -> Located:
         """Return where the mistake is."""
         own = self._failing(component)
-        failing = self._failing(self.code.build())
+        try:
+            failing = self._failing(self.code.build())
+            order = sorted(failing, key=lambda probe: self.took[probe])
+            sights = self._watched(order)
+        except Exception:  # whatever a definition may raise
+            return Located(why=ANOTHER)
         if own != failing:
-            return Located(why="Its code does not do the same when it is run again by itself.")
+            return Located(why=ANOTHER)
         if not failing:
             return Located(why="Every probe is right here.")
-        order = sorted(failing, key=lambda probe: self.took[probe])
-        sights = self._watched(order)
-        tree_edits = [edit for edit in self._edits(sights) if sights.ran(edit.place, order)]
         trees = [unit.node for unit in self.code.units]
-        unused = _unused(trees)
-        found: list[Edit] = []
-        self.found = found
-        beside: list[Edit] = []
-        for count, edit in enumerate(tree_edits):
+        beside = self._try_all([edit for edit in self._edits(sights) if sights.ran(edit.place, order)], order, trees)
+        if not self.found and beside:
+            return Located(why=UNSURE)
+        located = _certain(self.found, trees)
+        # Parameters and defaults are what the exercise gives: another default hides what is wrong behind it.
+        return Located(why=UNSURE) if sights.heads.intersection(located.places) else located
+
+    def _try_all(self, every: Sequence[Edit], order: Sequence[str], trees: Sequence[ast.stmt]) -> bool:
+        """Find the edits that repair the answer. Return True if others do which pass by what another line is for.
+
+        Those leave a name unused that another line gives: the mistake may as well be in that line.
+        """
+        unused, beside = _unused(trees), False
+        for count, edit in enumerate(every):
             if count % 25 == 0:
-                self.told(count, len(tree_edits))
+                self.told(count, len(every))
                 if time.process_time() > self.end:
                     raise OutOfTime
-            if self._repairs(edit, order):
-                # What another line is for is left unused: the mistake may as well be in that line.
-                with edit.made():
-                    passes_by = _unused(trees) > unused
-                (beside if passes_by else found).append(edit)
-                if len(_places(found)) > MOST_TOGETHER:
-                    break  # nothing can become certain any more
-        return _certain(found, trees) if found or not beside else Located(why=SEVERAL)
+            if not self._repairs(edit, order):
+                continue
+            with edit.made():
+                passes_by = _unused(trees) > unused
+            if passes_by:
+                beside = True
+                continue
+            self.found.append(edit)
+            if len(_places(self.found)) > MOST_TOGETHER:
+                break  # nothing can become certain any more
+        return beside
 
     def _watched(self, order: Sequence[str]) -> Sights:
         """Return what is seen of every expression under the probes that fail."""

@@ -17,7 +17,10 @@ WATCH = "__watched__"
 
 
 class Sights:
-    """What was seen of all expressions of an answer."""
+    """What was seen of all expressions of an answer.
+
+    heads  the lines that begin its definitions, with the parameters and their defaults
+    """
 
     def __init__(self, code: Code) -> None:
         self.code = code
@@ -25,22 +28,30 @@ class Sights:
         self._of: dict[tuple[int, str, int | None], Sight] = {}
         self._ran: dict[Place, set[str]] = {}
         self._now = ""
-        self._heads: set[Place] = set()
+        self.heads: set[Place] = set()
+        self._silent: set[Place] = set()  # statements without an expression, such as `break`
         for unit in code.units:
             for statement in statements(unit.node):
                 if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-                    self._heads.add(place_of(statement, unit.file))
-                for slot in slots(statement):
-                    if is_loaded(slot):
-                        self._slots.append((slot, place_of(statement, unit.file)))
+                    self.heads.add(place_of(statement, unit.file))
+                own = [(slot, place_of(statement, unit.file)) for slot in slots(statement) if is_loaded(slot)]
+                self._slots += own
+                if not own:
+                    self._silent.add(place_of(statement, unit.file))
 
     def of(self, slot: Slot) -> Sight:
         """Return what was seen of an expression; nothing if it did not run."""
         return self._of.get((id(slot.owner), slot.field, slot.index), Sight())
 
     def ran(self, place: Place, probes: Sequence[str]) -> bool:
-        """Tell whether a statement ran under each of these probes, or is the head of a definition."""
-        return place in self._heads or all(probe in self._ran.get(place, ()) for probe in probes)
+        """Tell whether a statement, or one of two that follow each other, ran under each of these probes."""
+        if place in self.heads or place in self._silent:
+            return True
+        return any(
+            under.issuperset(probes)
+            for one, under in self._ran.items()
+            if one.file == place.file and place.first <= one.first <= one.last <= place.last
+        )
 
     @contextmanager
     def built(self) -> Iterator[Callable[..., Any]]:

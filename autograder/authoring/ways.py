@@ -42,12 +42,16 @@ class _Seen:
     words   how the step's author says it, "" where that is left to its name
     tensor  a copy
     after   positions of the steps that it is made from
+    uses    those of them that are used as they are
+    output  True: the answer returns it
     """
 
     name: str
     words: str
     tensor: torch.Tensor
     after: frozenset[int]
+    uses: frozenset[int]
+    output: bool = False
 
 
 class _TooMany(Exception):
@@ -61,7 +65,8 @@ class _Traced(TorchFunctionMode):
         super().__init__()
         self.seen: list[_Seen] = []
         self.misnamed: dict[str, str] = {}  # what is wrong with the words of a step
-        self._from: dict[int, frozenset[int]] = {}
+        self._from: dict[int, frozenset[int]] = {}  # {id of a tensor: all steps that it is made from}
+        self._uses: dict[int, frozenset[int]] = {}  # {id of a tensor: the last of them}
         self._alive: list[object] = []  # an id is another tensor's once this one is gone
         self._everything: frozenset[int] = frozenset()  # that was seen when numbers were last handed to Python
 
@@ -71,19 +76,25 @@ class _Traced(TorchFunctionMode):
         output = function(*args, **(kwargs or {}))
         given = _tensors((args, kwargs))
         before = self._everything.union(*(self.steps_of(tensor) for tensor in given))
+        used = self._everything.union(*(self._uses.get(id(tensor), frozenset()) for tensor in given))
         if getattr(function, "__name__", "") in LEAVE:
             self._everything = frozenset(range(len(self.seen)))
         changed = given[:1] if output is None else []
         for tensor in (*_tensors(output), *changed):
             self._alive.append(tensor)
             self._from[id(tensor)] = before | self.steps_of(tensor)
+            self._uses[id(tensor)] = used | self._uses.get(id(tensor), frozenset())
         return output
 
     def steps_of(self, tensor: torch.Tensor) -> frozenset[int]:
         return self._from.get(id(tensor), frozenset())
 
-    def see(self, name: str, words: str, output: object) -> None:
-        """Note what a step gave: a tensor, or several, whose words stand between semicolons."""
+    def see(self, name: str, words: str, output: object, beside: str = "") -> None:
+        """Note what a step gave: a tensor, or several, whose words stand between semicolons.
+
+        Of several the first is the one to be told if all are wrong, or the last of the step that is named `beside`.
+        """
+        leader = max((place for place, one in enumerate(self.seen) if one.name == beside), default=None)
         tensors = _tensors(output) if isinstance(output, (torch.Tensor, tuple, list)) else []
         parts = [part.strip() for part in words.split(";")]
         if len(parts) == 1:
@@ -95,9 +106,14 @@ class _Traced(TorchFunctionMode):
             if len(self.seen) >= MOST_SEEN:
                 raise _TooMany
             title = name if len(tensors) == 1 else f"{name} {number}"
-            self.seen.append(_Seen(title, own, tensor.detach().clone(), self.steps_of(tensor)))
+            if number > 1 and not beside and ";" not in words:
+                leader = len(self.seen) - number + 1
+            first = set() if leader is None else {leader}
+            uses = self._uses.get(id(tensor), frozenset())
+            self.seen.append(_Seen(title, own, tensor.detach().clone(), self.steps_of(tensor) | first, uses))
             self._alive.append(tensor)
             self._from[id(tensor)] = self.steps_of(tensor) | {len(self.seen) - 1}
+            self._uses[id(tensor)] = frozenset({len(self.seen) - 1})
 
 
 def _tensors(value: object) -> list[torch.Tensor]:
@@ -161,7 +177,7 @@ def _see_layer(trace: _Traced, name: str, module: object, given: object, output:
     first = output[0] if isinstance(output, tuple) and output else output
     trace.see(name, name, first if isinstance(first, torch.Tensor) else ())
     for number, other in enumerate(output[1:] if isinstance(output, tuple) else (), 2):
-        trace.see(f"output {number} of {name}", "", other)
+        trace.see(f"{OUTPUT} {number} of {name}", "", other, beside=name)
 
 
 def _own_words(function: Callable[..., Any]) -> str:
@@ -177,6 +193,20 @@ def run(catalogue: Catalogue, exercise: str, probe: str, call: int, request: Req
     """Return the right way for one call; None if fewer than `FEWEST` of its steps can be told apart."""
     if sum(tensor.numel() for tensor in request.arguments.values() if isinstance(tensor, torch.Tensor)) > LARGEST:
         return None
+    seen, steps, home = seen_steps(catalogue, exercise, request)
+    places = [place for place, one in enumerate(seen) if one.output]
+    ends = [(tuple(seen[place].tensor.shape), home[place]) for place in places if place in home]
+    has_own = any(not seen[place].output for place in home)
+    if not has_own or not FEWEST <= len(steps) <= MOST_STEPS or not places or len(ends) < len(places):
+        return None
+    return Run(probe, call, ways.fingerprint_of(request), tuple(steps), tuple(ends))
+
+
+def seen_steps(catalogue: Catalogue, exercise: str, request: Request) -> tuple[list[_Seen], list[Step], dict[int, int]]:
+    """Return (what was seen of a right answer, its steps, {place in what was seen: index of its step}).
+
+    What it returns is the last that was seen, and missing if that is more than tensors.
+    """
     trace, reply = traced(catalogue, exercise, request)
     for name, fact in trace.misnamed.items():
         raise AuthorError(
@@ -184,23 +214,16 @@ def run(catalogue: Catalogue, exercise: str, probe: str, call: int, request: Req
             "name each of them in its docstring, with semicolons between, or all by one name",
             catalogue.steps.get(name, catalogue.components[exercise][0]),
         )
-    outputs = [] if reply.fault else _tensors(reply.output)
-    if not outputs or len(outputs) != len(tree_leaves(reply.output)):
-        return None
-    seen = [*trace.seen]
-    everything, own = frozenset(range(len(seen))), len(seen)
-    seen += [
-        _Seen(OUTPUT if len(outputs) == 1 else f"{OUTPUT} {number}", "", tensor, everything)
-        for number, tensor in enumerate(outputs, 1)
-    ]
+    outputs = [] if reply.fault else tree_leaves(reply.output)
+    if not all(isinstance(output, torch.Tensor) for output in outputs):
+        outputs = []
+    everything, seen = frozenset(range(len(trace.seen))), [*trace.seen]
+    unused = everything.difference(*(one.uses for one in seen))
+    for number, tensor in enumerate(outputs, 1):
+        name = OUTPUT if len(outputs) == 1 else f"{OUTPUT} {number}"
+        seen.append(_Seen(name, "", tensor, everything, unused, output=True))
     steps, home = _told_apart(seen, _prints([*_given(request), *_constants(request)]))
-    ends = [home.get(len(seen) - len(outputs) + number) for number in range(len(outputs))]
-    has_own = any(home.get(position) is not None for position in range(own))
-    if not has_own or not FEWEST <= len(steps) <= MOST_STEPS or None in ends:
-        return None
-    shapes = [tuple(tensor.shape) for tensor in outputs]
-    of_output = tuple((shape, end) for shape, end in zip(shapes, ends, strict=True) if end is not None)
-    return Run(probe, call, ways.fingerprint_of(request), tuple(steps), of_output)
+    return seen, steps, home
 
 
 def _given(request: Request) -> list[torch.Tensor]:
@@ -246,9 +269,12 @@ def _told_apart(seen: Sequence[_Seen], given: Sequence[Fingerprint]) -> tuple[li
             continue
         others = [*given, *(step.of for step in steps)]
         moves = any(known.same_numbers(other, APART) for other in others)
-        after = sorted({home[before] for before in one.after if before in home})
+        after, uses = (
+            tuple(sorted({home[before] for before in places if before in home})) for places in (one.after, one.uses)
+        )
         home[position] = len(steps)
-        steps.append(Step(words, known, tuple(after), fingerprint.has_many_numbers(one.tensor) and not moves, moves))
+        any_order = fingerprint.has_many_numbers(one.tensor) and not moves
+        steps.append(Step(words, known, after, uses, any_order, moves, one.tensor.is_floating_point()))
         named.append(not one.name.startswith(OUTPUT))
     return _numbered(steps), home
 

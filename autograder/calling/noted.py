@@ -33,12 +33,14 @@ class Note:
     within  the name of the function that it stands in, if that is another cell or file than the component's; else ""
     site    what tells the place in the code: tensors of one place are the rounds of a loop
     tensor  a copy
+    time    how many were noted before it
     """
 
     line: int
     within: str
     site: tuple[object, ...]
     tensor: torch.Tensor
+    time: int
 
 
 class Noted(TorchFunctionMode):
@@ -95,7 +97,7 @@ class Noted(TorchFunctionMode):
                 self.incomplete = True
                 return
             copy = tensor.detach().as_subclass(torch.Tensor).clone()
-            self.notes.append(Note(line, within, (*site, name, number), copy))
+            self.notes.append(Note(line, within, (*site, name, number), copy, len(self.notes)))
 
     def _is_from_python(self, name: str, args: tuple[Any, ...], site: tuple[object, ...]) -> bool:
         """Tell whether an operation hands numbers to Python, or takes more than constants from it."""

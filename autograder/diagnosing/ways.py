@@ -39,15 +39,29 @@ class Step:
     words     what it is called
     of        fingerprint of its numbers
     after     indices of the steps that it is made from, directly or not
+    uses      those that it is made from directly
     any_order its numbers alone tell it, in whatever order they stand
     moves     it holds the numbers of an earlier step in another order, and no others
+    floats    its numbers are floating point: a truth value or a count may be right though what it is made from is not
     """
 
     words: str
     of: Fingerprint
     after: tuple[int, ...] = ()
+    uses: tuple[int, ...] = ()
     any_order: bool = True
     moves: bool = False
+    floats: bool = True
+
+    @classmethod
+    def read(cls, kept: Mapping[str, Any]) -> "Step":
+        """Return the step that `plain` gave."""
+        places = {name: tuple(kept[name]) for name in ("after", "uses")}
+        return cls(**{**kept, **places, "of": Fingerprint.read(kept["of"])})
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as JSON can hold it."""
+        return {**vars(self), "of": self.of.plain()}
 
 
 @dataclass(frozen=True)
@@ -117,20 +131,14 @@ def read(lesson: str, exercise: str, folder: Path | str = FOLDER) -> list[Run]:
 
 
 def _run(kept: Mapping[str, Any]) -> Run:
-    steps = tuple(
-        Step(one["words"], Fingerprint.read(one["of"]), tuple(one["after"]), one["any_order"], one["moves"])
-        for one in kept["steps"]
-    )
+    steps = tuple(map(Step.read, kept["steps"]))
     outputs = tuple((tuple(shape), index) for shape, index in kept["outputs"])
     return Run(kept["probe"], kept["call"], Fingerprint.read(kept["given"]), steps, outputs)
 
 
 def plain(run: Run) -> dict[str, Any]:
     """Return a `Run` as JSON can hold it."""
-    steps = [
-        dict(words=one.words, of=one.of.plain(), after=list(one.after), any_order=one.any_order, moves=one.moves)
-        for one in run.steps
-    ]
+    steps = [one.plain() for one in run.steps]
     return dict(probe=run.probe, call=run.call, given=run.given.plain(), steps=steps, outputs=run.outputs)
 
 
@@ -290,12 +298,13 @@ def _found(run: Run, notes: Sequence[Note]) -> dict[int, _Made]:
 def _where(step: Step, candidates: Sequence[Note], prints: Sequence[Fingerprint]) -> _Made | None:
     pairs = list(zip(candidates, prints, strict=True))
     in_order = [note for note, one in pairs if step.of.same_order(one)]
-    if in_order:
-        return _Made(in_order[0], True, frozenset(tuple(note.tensor.shape) for note in in_order))
-    numbers = [note for note, one in pairs if step.of.same_numbers(one)]
+    numbers = [] if step.moves else [note for note, one in pairs if step.of.same_numbers(one)]
     if not step.any_order:
-        numbers = [note for note in numbers if not step.moves and fingerprint.is_transposed(note.tensor, step.of)]
-    return _Made(numbers[0], False, frozenset()) if numbers else None
+        numbers = [note for note in numbers if fingerprint.is_transposed(note.tensor, step.of)]
+    if not in_order and not numbers:
+        return None
+    first = min((*in_order, *numbers), key=lambda note: note.time)
+    return _Made(first, bool(in_order), frozenset(tuple(note.tensor.shape) for note in in_order))
 
 
 def _joined(notes: Iterable[Note], size: int) -> Iterator[Note]:
@@ -308,8 +317,9 @@ def _joined(notes: Iterable[Note], size: int) -> Iterator[Note]:
     for rounds in places.values():
         count = size // rounds[0].tensor.numel()
         for start in range(0, len(rounds) - count + 1, count):
-            pieces_of_one = [note.tensor for note in rounds[start : start + count]]
-            yield Note(rounds[start].line, rounds[start].within, rounds[start].site, torch.stack(pieces_of_one))
+            pieces_of_one = rounds[start : start + count]
+            together = torch.stack([note.tensor for note in pieces_of_one])
+            yield replace(pieces_of_one[0], tensor=together, time=pieces_of_one[-1].time)
 
 
 # What is said of it
@@ -317,7 +327,7 @@ def _joined(notes: Iterable[Note], size: int) -> Iterator[Note]:
 
 def _marks(run: Run, found: Mapping[int, _Made], incomplete: bool) -> dict[int, Mark]:
     """Return {index: `Mark`} of each step that can be told, in the order of the right answer."""
-    implied = {before for index in found for before in run.steps[index].after} - found.keys()
+    implied = _implied(run, found)
     lost = {} if incomplete else _lost(run, found, implied)
     marks: dict[int, Mark] = {}
     told: set[int] = set()
@@ -330,6 +340,19 @@ def _marks(run: Run, found: Mapping[int, _Made], incomplete: bool) -> dict[int, 
         elif index in lost:
             marks[index] = Mark(_listed([run.steps[one].words for one in lost[index]] + [step.words]), "nowhere")
     return marks
+
+
+def _implied(run: Run, found: Collection[int]) -> set[int]:
+    """Return the steps that were not seen, and have to be in what was found: all that uses them is right.
+
+    One right thing that uses them would not do: a mask of the largest scores is right although the scale is missing.
+    """
+    there = set(found)
+    for index in reversed(range(len(run.steps))):
+        users = [place for place, step in enumerate(run.steps) if index in step.uses]
+        if users and there.issuperset(users) and any(run.steps[user].floats for user in users):
+            there.add(index)
+    return there.difference(found)
 
 
 def _lost(run: Run, found: Collection[int], implied: Collection[int]) -> dict[int, list[int]]:

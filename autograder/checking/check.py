@@ -14,6 +14,7 @@ from ..calling.watched import Own, Watched, closed_boxes, own
 from ..diagnosing import records
 from ..diagnosing.diagnosis import Diagnosis, diagnose
 from ..diagnosing.examine import SECONDS, observe, settle, strange, unsolved
+from ..diagnosing.example import smallest_example
 from ..notebooks.needed import doubt
 from ..notebooks.session import cells_run
 from ..processes import one_thread
@@ -87,10 +88,12 @@ def _examine(
             diagnosis, observed, note = settle(record, probe, watched)
         except Exception as error:
             diagnosis, observed, note = strange(record, error), {}, ""
+        example = smallest_example(record, diagnosis, observed, watched.submission)
     if not diagnosis.conclusive:
         note = "This does not count as a try: run the check again."
     said = dict.fromkeys(f"{warning.category.__name__}: {warning.message}\n" for warning in warned)
     found = result(record, diagnosis, observed, "".join(said) + printed.getvalue(), note)
+    found.example = example
     return own(record, found, watched, doubt(cells, record.exercise) if found.earned and cells else "")
 
 

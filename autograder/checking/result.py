@@ -2,7 +2,7 @@
 
 import os
 import textwrap
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ from ..display import BOX, SUMMARY, html_table, show
 
 if TYPE_CHECKING:
     from ..calling.local import Fault
+    from ..diagnosing.example import Example
 
 MARKS = {"right": "✓", "differs": "✗", "not run": "·"}
 MIME_TYPE = "application/vnd.transformer-taxonomy.result+json"
@@ -32,6 +33,7 @@ class Result:
     note      a remark on how it was judged
     printed   what the learner's code printed and warned meanwhile
     conclusive  False: the check was stopped before anything was known, and is no try
+    example     the smallest input that shows what is wrong, an `Example`, or None
     flag        why a person should look at the answer, and what becomes of its points; "" if nobody need
     """
 
@@ -49,6 +51,7 @@ class Result:
     opened: int = 1
     conclusive: bool = True
     flag: str = ""
+    example: "Example | None" = None
 
     @property
     def mistake(self) -> str | None:
@@ -82,6 +85,8 @@ class Result:
         }
         if self.flag:
             data["flag"] = self.flag
+        if self.example:
+            data["example"] = asdict(self.example)
         return {"text/html": self._repr_html_(), "text/plain": repr(self), MIME_TYPE: data}
 
     def _repr_html_(self) -> str:
@@ -92,7 +97,7 @@ class Result:
         table = html_table((f"{MARKS[state]} {state}", sentence) for sentence, state in self.rows)
         if self.passed:
             table = f"<details>{SUMMARY}{len(self.rows)} probes</summary>{table}</details>"
-        parts = [head, table, *self._html_says()]
+        parts = [head, table, *self._html_says(), _html_example(self.example)]
         for remark in filter(None, (self.note, self.flag)):
             parts.append(f"<p>{escape(remark)}</p>")
         if self.printed.strip():
@@ -129,6 +134,7 @@ class Result:
                 lines.append(f"(.more() opens the next step: {STEPS[self.opened].lower()})")
         else:
             lines += [_wrapped("- ", sentence) for sentence in self.says]
+        lines += _text_example(self.example)
         for remark in filter(None, (self.note, self.flag)):
             lines.append(_wrapped("", remark))
         if self.printed.strip() and not self.passed:
@@ -160,6 +166,24 @@ class Hint:
 def _next_hint(exercise: str, as_html: bool = False) -> str:
     call = f'hint("{exercise}")'
     return f" <code>{escape(call)}</code> opens a hint." if as_html else f"{call} opens a hint."
+
+
+SMALLEST = "The smallest input that shows it"
+
+
+def _html_example(example: "Example | None") -> str:
+    if example is None:
+        return ""
+    table = html_table(example.rows())
+    code = f"<pre>{escape(example.code)}</pre>"
+    return f"<details>{SUMMARY}{SMALLEST}</summary>{table}<p>As code, to paste into a cell:</p>{code}</details>"
+
+
+def _text_example(example: "Example | None") -> list[str]:
+    if example is None:
+        return []
+    rows = [_wrapped(f"  {part:<8} ", f"{name}: {value}") for part, name, value in example.rows()]
+    return [f"{SMALLEST} (result.example.code holds it as code):", *rows]
 
 
 def _first_lines(text: str, most: int = 5) -> str:

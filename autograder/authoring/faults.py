@@ -20,8 +20,9 @@ from .. import course, mistakes, probes
 from ..calling.local import Here, Reply, Request
 from ..course import AuthorError, nearest
 from ..diagnosing import records
+from ..diagnosing.small import Small
 from ..notebooks.definitions import LoadedModule, load
-from . import recorder
+from . import recorder, shrink
 from .lesson import Fault, Lesson, LessonError
 from .lesson import read as read_lesson
 
@@ -328,3 +329,21 @@ def recorded(found: Written, exercise: str, **how: Any) -> records.Record:
             found.alternatives.of(exercise),
             **how,
         )
+
+
+Made = tuple[records.Record, list[Small] | None]  # a record, and the small inputs if they were looked for
+
+
+def recorded_with_small_inputs(found: Written, exercise: str) -> Made:
+    """Return the `Record` of an exercise, and small inputs on which its mistakes show."""
+    return small_inputs(found, exercise, recorded(found, exercise))
+
+
+def small_inputs(found: Written, exercise: str, record: records.Record | None = None) -> Made:
+    """Return small inputs on which the mistakes of an exercise show, with its record, which is read if it is None."""
+    record = record or records.read(exercise)
+    with told(found.lesson):
+        right = recorder.right_answers(
+            exercise, getattr(found.reference, exercise), found.catalogue, found.alternatives.of(exercise)
+        )
+        return record, shrink.ladder(record, right, recorder.wrong_answers(exercise, found.catalogue))

@@ -17,9 +17,11 @@ from .. import course, probes
 from ..diagnosing import records
 from ..processes import cores, one_thread, pool
 from ..progress_bar import shown_progress
-from . import faults, recorder
+from . import faults, recorder, shrink
 from .build import choice, read_all
 from .lesson import Fault, Lesson, LessonError, read
+
+Made = faults.Made
 
 
 def each(
@@ -47,6 +49,7 @@ def record(
     workers: int | None = None,
     progress: Callable[[str, int, int], object] = lambda what, done, every: None,
     written: Callable[[Lesson, bool], object] = lambda lesson, changed: None,
+    small_only: bool = False,
 ) -> bool:
     """Write the recorded answers of lessons, those of a lesson all or none; return whether anything changed.
 
@@ -54,19 +57,22 @@ def record(
     workers   how many processes record, one exercise each at a time; None: one for each processor
     progress  function of (what is done, how many are done, of how many)
     written   function of (lesson, whether anything changed), called whenever one is written
+    small_only  True: the records stay, and only the small inputs that show mistakes are looked for anew
     Raises LessonError with every fault that is found. What can be seen in a moment is found before anything is observed
     many times, and then nothing is written.
     """
     any_changed = False
-    made: dict[str, dict[str, records.Record | None]] = collections.defaultdict(dict)
+    made: dict[str, dict[str, Made | None]] = collections.defaultdict(dict)
     wrong: list[Fault] = []
     with quiet():
         found = {str(lesson.path): faults.examine(lesson) for lesson in lessons}
         todo = _todo(found, only)
         with _at_work(min(workers or cores(), len(todo)), found) as results:
-            _all_or_raise(results(FIRST, todo), functools.partial(progress, FIRST), len(todo))
-            for done, (path, exercise, record, refused) in enumerate(results(RECORD, todo), 1):
-                progress(RECORD, done, len(todo))
+            if not small_only:
+                _all_or_raise(results(FIRST, todo), functools.partial(progress, FIRST), len(todo))
+            step = SMALL if small_only else RECORD
+            for done, (path, exercise, record, refused) in enumerate(results(step, todo), 1):
+                progress(step, done, len(todo))
                 made[path][exercise] = record
                 wrong += refused
                 complete = [one for one in made[path].values() if one is not None]
@@ -93,10 +99,12 @@ def quiet() -> AbstractContextManager[object]:
     return warnings.catch_warnings(action="ignore")
 
 
-def _written(made: Iterable[records.Record], lesson: Lesson, folder: Path | str, only: Collection[str]) -> bool:
+def _written(made: Iterable[Made], lesson: Lesson, folder: Path | str, only: Collection[str]) -> bool:
     """Write records, and remove those of exercises that are gone; return whether anything changed."""
-    changed = [recorder.write(one, folder) for one in made]
-    gone = [path for path in (Path(folder) / lesson.name).glob("*.json") if path.stem not in lesson.exercises]
+    changed = [recorder.write(record, folder) for record, _ in made]
+    changed += [shrink.write(record, known, folder) for record, known in made if known is not None]
+    files = [path for pattern in ("*.json", "small/*.json") for path in (Path(folder) / lesson.name).glob(pattern)]
+    gone = [path for path in files if path.stem not in lesson.exercises]
     for path in () if only else gone:
         path.unlink()
     return any(changed) or bool(gone and not only)
@@ -126,16 +134,20 @@ def _todo(found: Mapping[str, faults.Written], only: Collection[str]) -> "Todo":
 
 # What is done for one exercise, here or in another process
 
-FIRST, RECORD = "Looking for faults", "Recording"
-STEPS: dict[str, Callable[..., records.Record]] = {FIRST: faults.first, RECORD: faults.recorded}
+FIRST, RECORD, SMALL = "Looking for faults", "Recording", "Looking for small inputs"
+STEPS: dict[str, Callable[..., Made]] = {
+    FIRST: lambda found, exercise: (faults.first(found, exercise), None),
+    RECORD: faults.recorded_with_small_inputs,
+    SMALL: faults.small_inputs,
+}
 
-Done = tuple[str, str, records.Record | None, list[Fault]]  # (path, exercise, record, faults)
+Done = tuple[str, str, Made | None, list[Fault]]  # (path, exercise, what was made, faults)
 Todo = list[tuple[str, str]]  # (path, exercise)
 
 
 @contextmanager
 def _at_work(count: int, found: Mapping[str, faults.Written]) -> Iterator[Callable[[str, Todo], Iterator[Done]]]:
-    """Yield a function of (step, [(path, exercise)]) that yields (path, exercise, `Record` or None, [Fault]) of each.
+    """Yield a function of (step, [(path, exercise)]) that yields (path, exercise, `Made` or None, [Fault]) of each.
 
     count  how many processes; none are started for one
     """
@@ -180,6 +192,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="EXERCISE",
         help="record only these exercises, and leave the files of the others as they are",
     )
+    parser.add_argument(
+        "--small", action="store_true", help="look only for small inputs that show mistakes; the records stay"
+    )
     parser.add_argument("--workers", type=int, metavar="N", help="exercises at a time (one for each processor)")
 
 
@@ -198,5 +213,5 @@ def run(args: argparse.Namespace) -> int:
         console.print(f"{lesson.folder} ... {done}", highlight=False)
 
     with shown_progress(console) as shown:
-        record(lessons, only=args.only, workers=args.workers, progress=shown, written=told)
+        record(lessons, only=args.only, workers=args.workers, progress=shown, written=told, small_only=args.small)
     return 0

@@ -7,22 +7,28 @@ answers agree on it, rounding changes nothing in it, and the wrong answer still 
 """
 
 import functools
+import itertools
 import json
 import random
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass, replace
-from typing import Any
+from dataclasses import dataclass, fields, is_dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from .. import probes
 from ..calling.local import Here, Reply, Request, Stub
 from ..calling.stubs import RandomGenerator
-from ..diagnosing.comparison import NUMBERS, aspect
+from ..diagnosing.comparison import NUMBERS, Aspects, aspect, differences, values
 from ..diagnosing.observation import same, scale
 from ..diagnosing.records import SEED, Record
-from ..diagnosing.small import Shown, Small, is_clear, look_at, pattern_of, plain
+from ..diagnosing.small import LOOKS, Shown, Small, is_clear, look_at, path, pattern_of, plain, text
 from ..diagnosing.steady import Answer
+from .recorder import close_enough
+
+if TYPE_CHECKING:
+    from ..mistakes import Wrong
 
 SIZES = (1, 2, 3, 4, 6)  # to which others are cut
 TRIED = 3  # calls of the probes from which it is tried to shrink an input for one mistake
@@ -60,28 +66,29 @@ class Bench:
 
     right: Sequence[Here]
     wrong: Mapping[str, tuple[Here, Mapping[str, Collection[str]]]]
-    known: dict[str, Small | None] = field(default_factory=dict)
 
 
-def ladder(
-    record: Record,
-    right: Sequence[Answer],
-    wrong: Mapping[str, tuple[Callable[..., Any], Mapping[str, Collection[str]]]],
-) -> list[Small]:
+def ladder(record: Record, right: Sequence[Answer], wrong: Mapping[str, "Wrong"]) -> list[Small]:
     """Return small inputs of an exercise, the smallest first, each for some of its mistakes.
 
     right  the right answers, the reference first
-    wrong  {form of a mistake: (component, {probe: aspects} in which it differs)}
+    wrong  {form of a mistake: its component}
     """
+    expected, sources = record.expected(), {name: Here({record.exercise: one.call}) for name, one in wrong.items()}
+
+    def differs(source: Here) -> dict[str, Aspects]:
+        seen = probes.observe(record.lesson, record.exercise, source, SEED, draws=record.draws)
+        return differences(expected, values(seen))
+
     bench = Bench(
         [Here({record.exercise: answer.call}) for answer in right],
-        {name: (Here({record.exercise: call}), differs) for name, (call, differs) in wrong.items()},
+        {name: (source, differs(source)) for name, source in sources.items()},
     )
-    asked = calls(record, right[0].call)
+    asked = [_agreed(bench, one) for one in calls(record, right[0].call)]
     found: list[Small] = []
     for name in bench.wrong:
-        for look in dict.fromkeys(one.look for one in asked):
-            _add(bench, name, [one for one in asked if one.look == look], found)
+        # What is looked at first is what is shown, so the other looks are for what cannot be seen there.
+        any(_shown_after(bench, name, [one for one in asked if one.look == look], found) for look in LOOKS)
     for one in _general(asked):
         showing = [name for name in bench.wrong if _may_show(bench, name, one) and _shows(bench, name, one)]
         if showing and (small := shrunk(bench, one, showing[:: max(1, len(showing) // BROAD)][:BROAD], polish=False)):
@@ -89,19 +96,34 @@ def ladder(
     return sorted(_merged(found), key=cost)
 
 
-def _add(bench: Bench, name: str, asked: Sequence[Asked], found: list[Small]) -> None:
-    """Add the smallest input that shows a mistake in one look, if none of those that are there is about as small."""
+def write(record: Record, known: Collection[Small], folder: Path | str) -> bool:
+    """Write the small inputs of an exercise; a file that says the same stays. Returns whether it was written."""
+    place, new = path(record.lesson, record.exercise, folder), text(known)
+    if place.exists() and close_enough(json.loads(place.read_text(encoding="utf-8")), json.loads(new)):
+        return False
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(new, encoding="utf-8")
+    return True
+
+
+def _shown_after(bench: Bench, name: str, asked: Sequence[Asked], found: list[Small]) -> bool:
+    """Return whether a mistake is shown by one of the inputs found, after adding its own if none is about as small.
+
+    asked  the calls of one look
+    """
     mine = [one for one in asked if _may_show(bench, name, one)]
     if not mine:
-        return
+        return False
     alike = sorted((one for one in found if one.look == mine[0].look), key=cost)
     enough = max(ENOUGH, ALIKE * numbers_in(alike[0].request)) if alike else 0
-    if any(numbers_in(one.request) <= enough and _tells(bench, name, one) for one in alike):
-        return
+    shown = [one for one in alike if _tells(bench, name, one)]
+    if shown and numbers_in(shown[0].request) <= enough:
+        return True
     for one in [one for one in mine if _shows(bench, name, one)][:TRIED]:
         if small := shrunk(bench, one, [name]):
             found.append(small)
-            return
+            return True
+    return bool(shown)
 
 
 def _may_show(bench: Bench, name: str, one: Asked) -> bool:
@@ -192,11 +214,21 @@ def _looks(request: Request, names: Sequence[str]) -> Iterator[tuple[str, str]]:
         yield "output", NUMBERS
 
 
+def _agreed(bench: Bench, one: Asked) -> Asked:
+    """Return a call with another look where right answers agree in their softmax alone, as logits may."""
+    replies = [right.call(one.request) for right in bench.right] if one.look == "output" else []
+    shown = {look: [look_at(look, reply) for reply in replies] for look in ("output", "softmax")}
+    if not replies or all(_agrees(shown["output"][0], other) for other in shown["output"]):
+        return one
+    alike = all(_agrees(shown["softmax"][0], other) for other in shown["softmax"])
+    return replace(one, look="softmax") if alike else one
+
+
 def _general(asked: Sequence[Asked]) -> list[Asked]:
     """Return a call of each probe, the smallest in which numbers are compared."""
     first: dict[tuple[str, ...], Asked] = {}
     for one in asked:
-        if one.look == "output":
+        if one.look in ("output", "softmax"):
             first.setdefault(one.probes, one)
     return list(first.values())
 
@@ -261,10 +293,12 @@ def _is_worth(expected: Shown, first: Shown) -> bool:
 def _is_firm(bench: Bench, request: Request, look: str, expected: Shown) -> bool:
     """Tell whether all right answers agree, and neither chance nor rounding has a part in it."""
     reference = bench.right[0]
-    others = [right.call(request) for right in bench.right[1:]]
-    others += [reference.call(_other_seed(request, seed)) for seed in (1, 2)]
-    if look not in ("device", "dtype", "parameters"):
-        others += [reference.call(_jittered(request, seed)) for seed in (1, 2)]
+    exact = look in ("device", "dtype", "parameters")
+    others = itertools.chain(
+        () if exact else (reference.call(_jittered(request, seed)) for seed in (1, 2)),
+        (reference.call(_other_seed(request, seed)) for seed in (1, 2)),
+        (right.call(request) for right in bench.right[1:]),
+    )
     return all(_agrees(expected, look_at(look, reply)) for reply in others)
 
 

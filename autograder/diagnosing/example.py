@@ -165,6 +165,8 @@ def code(found: Found) -> str:
     lines += _defined(request, found)
     called = request.component
     if request.build is not None:
+        if request.as_made:
+            lines.append(f"torch.manual_seed({request.seed})")
         lines.append(f"module = {called}({', '.join(f'{k}={literal(v)}' for k, v in request.build.items())})")
         if look == "parameters":
             return "\n".join([*lines, "{name: list(one.shape) for name, one in module.named_parameters()}"])
@@ -218,8 +220,8 @@ def _looking(look: str, expected: Shown, request: Request) -> Iterator[str]:
         yield "[one.dtype for one in (result if isinstance(result, (tuple, list)) else [result])]"
     elif look == "arguments":
         yield ", ".join(name for name, value in request.arguments.items() if isinstance(value, torch.Tensor))
-    elif look == "device":
-        yield "result"
+    elif look == "softmax":
+        yield ", ".join(expected)
     elif look == "use":
         yield from (
             f"{type(value).__name__}.report({literal(value).removesuffix('.make()')}, {name})"

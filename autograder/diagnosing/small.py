@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from time import perf_counter
+from time import thread_time
 from typing import Any
 
 import torch
@@ -23,8 +23,17 @@ from .records import FOLDER
 
 Shown = dict[str, Any]  # {what: tensor or words}, of one reply
 
-SECONDS = 0.2  # for all inputs that are tried
-LOOKS = ("parameters", "output", "use", "gradients", "arguments", "dtype", "device")  # the most telling first
+SECONDS = 0.2  # of a processor, for all inputs that are tried
+LOOKS = (
+    "parameters",
+    "output",
+    "softmax",
+    "use",
+    "gradients",
+    "arguments",
+    "dtype",
+    "device",
+)  # the most telling first
 
 
 @dataclass(frozen=True)
@@ -68,11 +77,11 @@ def smallest(
     call     calls the answer as it stands
     alone    calls it with right helpers, if it has some: what comes only of a wrong helper is not shown
     """
-    begun = perf_counter()
+    begun = thread_time()
     for one in sorted(known, key=lambda one: LOOKS.index(one.look)):
         if not any(one.aspect in differs.get(probe, ()) for probe in one.probes):
             continue
-        if perf_counter() - begun > SECONDS:
+        if thread_time() - begun > SECONDS:
             return None
         reply = call(one.request)
         seen = look_at(one.look, reply)
@@ -104,11 +113,11 @@ def _complete(request: Request, reply: Reply) -> Request:
 
 
 def pattern_of(request: Request, reply: Reply) -> dict[str, torch.Tensor]:
-    """Return {name: what a call fills it with} of all trained parameters that the request has no weight for."""
+    """Return {name: what a call fills it with} of all trained parameters without a weight that fits."""
     return {
         name: Numbers(f"weights {name}").tensor(*reply.shapes[name], low=-1.0, high=1.0)
         for name in reply.trained
-        if name not in request.weights
+        if name not in request.weights or list(request.weights[name].shape) != reply.shapes[name]
     }
 
 
@@ -142,6 +151,11 @@ def look_at(look: str, reply: Reply) -> Shown:
     outputs = dict(_outputs("result", reply.output))
     if look == "dtype":
         return {name: str(one.dtype) if isinstance(one, torch.Tensor) else one for name, one in outputs.items()}
+    if look == "softmax":  # where what is right is right up to a constant
+        outputs = {
+            f"{name}.softmax(-1)": one.softmax(-1) if isinstance(one, torch.Tensor) and one.is_floating_point() else one
+            for name, one in outputs.items()
+        }
     return {name: one.double() if isinstance(one, torch.Tensor) else one for name, one in outputs.items()}
 
 

@@ -6,6 +6,7 @@ and numbers become small integers, zeros where they may. What is left is kept if
 answers agree on it, rounding changes nothing in it, and the wrong answer still differs beyond doubt.
 """
 
+import collections
 import functools
 import itertools
 import json
@@ -418,16 +419,17 @@ def _cuts(request: Request) -> Iterator[Move]:
     smaller = [(size, to) for size in sorted(sizes, reverse=True) for to in SIZES if to < size]
     for size, to in smaller:
         yield functools.partial(_cut, size=size, to=to)
-    for size, to in smaller:
-        yield functools.partial(_cut, size=size, to=to, axes=False)
-        yield functools.partial(_cut, size=size, to=to, integers=False)
+    # What stands in several places is one size of the contract: only where it stands alone may it be cut alone.
+    places = collections.Counter(
+        [*(size for one in _argument_tensors(request) for size in one.shape), *_integers(request)]
+    )
     for name, value in {**(request.build or {}), **request.arguments}.items():
         if isinstance(value, int) and not isinstance(value, bool):
-            for to in (to for to in (0, 1, 2, 3) if to < abs(value)):
+            for to in (to for to in (0, 1, 2, 3) if to < abs(value) and places[value] == 1):
                 yield functools.partial(_with, name=name, value=to)
         if isinstance(value, torch.Tensor):
             for axis, size in enumerate(value.shape):
-                for to in (to for to in (1, 2, 3) if to < size):
+                for to in (to for to in (1, 2, 3) if to < size and places[size] == 1):
                     yield functools.partial(_narrowed, name=name, axis=axis, to=to)
     for name in (*reversed(request.arguments), *(request.build or {})):
         yield functools.partial(_dropped, name=name)
@@ -487,22 +489,21 @@ def _everywhere(request: Request, change: Callable[[Any], Any], integer: Callabl
     )
 
 
-def _cut(request: Request, size: int, to: int, axes: bool = True, integers: bool = True) -> Request:
+def _cut(request: Request, size: int, to: int) -> Request:
     """Return the request with every axis and every integer of this size cut to another one."""
 
     def shorter(tensor: torch.Tensor) -> torch.Tensor:
-        for axis, length in enumerate(tensor.shape if axes else ()):
+        for axis, length in enumerate(tensor.shape):
             if length == size:
                 tensor = tensor.narrow(axis, 0, to)
         # Ids of a vocabulary that becomes smaller.
-        if integers and not tensor.is_floating_point() and tensor.dtype != torch.bool and tensor.numel():
+        if not tensor.is_floating_point() and tensor.dtype != torch.bool and tensor.numel():
             if to <= int(tensor.max()) < size:
                 tensor = tensor % to
         return tensor.clone()
 
-    cut = _everywhere(request, shorter, lambda value: to if integers and value == size else value)
-    words = replace(cut, arguments={name: _fewer_words(value, size, to) for name, value in cut.arguments.items()})
-    return words if axes else cut
+    cut = _everywhere(request, shorter, lambda value: to if value == size else value)
+    return replace(cut, arguments={name: _fewer_words(value, size, to) for name, value in cut.arguments.items()})
 
 
 def _fewer_words(value: Any, size: int, to: int) -> Any:

@@ -261,12 +261,13 @@ def literal(value: Any) -> str:
 def _tensor(value: torch.Tensor) -> str:
     size = ", ".join(map(str, value.shape))
     dtype = {torch.float32: "", torch.int64: "", torch.bool: ""}.get(value.dtype, f", dtype={value.dtype}")
-    if value.dtype == torch.float32 and value.numel() > 1 and not value.any():
-        return f"torch.zeros({size})"
-    if value.dtype == torch.float32 and value.numel() > 1 and (value == 1).all():
-        return f"torch.ones({size})"
-    if value.dtype == torch.float32 and value.dim() == 2 and torch.equal(value, torch.eye(*value.shape)):
-        return f"torch.eye({size})"
+    if value.dtype == torch.float32 and value.numel() > 1:
+        if not value.any():
+            return f"torch.zeros({size})"
+        if (value == 1).all():
+            return f"torch.ones({size})"
+        if value.dim() == 2 and torch.equal(value, torch.eye(*value.shape)):
+            return f"torch.eye({size})"
     if not value.numel():
         return f"torch.empty({size}, dtype={value.dtype})"
     return f"torch.tensor({_listed(value)}{dtype})"

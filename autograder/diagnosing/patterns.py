@@ -30,11 +30,11 @@ def tell(name: str, expected: torch.Tensor, seen: torch.Tensor) -> str:
         return f"{name} is {_pair(seen, expected)}."
     found = pattern(expected, seen)
     place, count = _largest(expected, seen)
-    at = f"{name}[{', '.join(map(str, place))}] is {_pair(seen[tuple(place)], expected[tuple(place)])}"
+    at = f"[{', '.join(map(str, place))}] is {_pair(seen[tuple(place)], expected[tuple(place)])}"
     if found:
-        return f"{name}: {found}; {at}."
+        return f"{name}: {found}; {name.rpartition(': ')[2]}{at}."
     differ = f"{count} of {expected.numel()} numbers differ" if expected.numel() > 1 else "it differs"
-    return f"{at} ({differ})."
+    return f"{name}{at} ({differ})."
 
 
 def pattern(expected: torch.Tensor, seen: torch.Tensor) -> str:

@@ -334,7 +334,7 @@ def _mapped(value: Any, change: Callable[[Any], Any]) -> Any:
     """Return an argument with each tensor and each number in it changed."""
     if isinstance(value, Stub) and is_dataclass(value):
         made = {one.name: _mapped(getattr(value, one.name), change) for one in fields(value)}
-        return replace(value, **made)  # type: ignore[type-var]
+        return replace(value, **made)
     if isinstance(value, dict):
         return {name: _mapped(one, change) for name, one in value.items()}
     if isinstance(value, (list, tuple)):
@@ -397,8 +397,13 @@ def numbers_in(request: Request) -> int:
 
 def _tensors(request: Request) -> Iterator[torch.Tensor]:
     found: list[torch.Tensor] = []
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        found.append(tensor)
+        return tensor
+
     for value in (*request.arguments.values(), *(request.build or {}).values()):
-        _mapped(value, lambda tensor: found.append(tensor) or tensor)
+        _mapped(value, note)
     yield from found
     yield from request.weights.values()
 
@@ -475,7 +480,7 @@ def _everywhere(request: Request, change: Callable[[Any], Any], integer: Callabl
             return integer(value)
         if isinstance(value, Stub) and is_dataclass(value):
             made = {part.name: one(getattr(value, part.name)) for part in fields(value) if part.name != "seed"}
-            return replace(value, **made)  # type: ignore[type-var]
+            return replace(value, **made)
         if isinstance(value, dict):
             return {name: one(item) for name, item in value.items()}
         if isinstance(value, (list, tuple)):
@@ -513,7 +518,7 @@ def _fewer_words(value: Any, size: int, to: int) -> Any:
     made = {one.name: getattr(value, one.name) for one in fields(value)}
     return replace(
         value, **{name: one[:to] if isinstance(one, list) and len(one) == size else one for name, one in made.items()}
-    )  # type: ignore[type-var]
+    )
 
 
 def _without(request: Request, size: int, place: int) -> Request | None:

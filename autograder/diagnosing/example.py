@@ -62,7 +62,7 @@ def smallest_example(
             found = small.smallest(known, differs, submission.call, alone if record.uses else None)
     except (Exception, TimeUp):  # what it does with an input that no probe has tried, nobody knows
         return None
-    return found and example(found)
+    return example(found) if found else None
 
 
 def example(found: Found) -> Example:

@@ -206,7 +206,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--again",
         action="store_true",
-        help="make only what lies beside the records (ways, practice), of those that there are, which is faster",
+        help="make only what lies beside the records: ways, small inputs, what is practised; the records stay",
     )
     parser.add_argument(
         "--claims",

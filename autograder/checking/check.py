@@ -16,6 +16,7 @@ from ..calling.watched import Own, Watched, closed_boxes, own
 from ..diagnosing import records, ways
 from ..diagnosing.diagnosis import Diagnosis, diagnose
 from ..diagnosing.examine import SECONDS, drafted, observe, settle, strange, unsolved
+from ..diagnosing.example import smallest_example
 from ..notebooks.needed import doubt
 from ..notebooks.session import cells_run, earlier_definition
 from ..processes import one_thread
@@ -101,6 +102,7 @@ def _examine(
             diagnosis = drafted(record, diagnosis, observed, probe, watched)
         except Exception as error:
             diagnosis, observed, note = strange(record, error), {}, ""
+        example = smallest_example(record, diagnosis, observed, watched.submission)
     if not diagnosis.conclusive:
         note = "This does not count as a try: run the check again."
     said = dict.fromkeys(f"{warning.category.__name__}: {warning.message}\n" for warning in warned)
@@ -109,6 +111,7 @@ def _examine(
         found.way = ways.of_answer(
             record, submission, components[record.exercise], diagnosis.failing(record), helpers.get(id(observed), ())
         )
+    found.example = example
     return own(record, found, watched, doubt(cells, record.exercise) if found.earned and cells else "")
 
 

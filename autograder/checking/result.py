@@ -3,7 +3,7 @@
 import itertools
 import textwrap
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from .way import html_way, text_way
 
 if TYPE_CHECKING:
     from ..calling.local import Fault
+    from ..diagnosing.example import Example
     from ..diagnosing.ways import Way
     from .where import Where
 
@@ -37,6 +38,7 @@ class Result:
     note      a remark on how it was judged
     printed   what the learner's code printed and warned meanwhile
     conclusive  False: the check was stopped before anything was known, and is no try
+    example     the smallest input that shows what is wrong, an `Example`, or None
     flag        why a person should look at the answer, and what becomes of its points; "" if nobody need
     way         how far a wrong answer is right, step by step; None if nothing can be said of that
     look        looks for the line in the learner's code; None where there is nothing to look for
@@ -58,6 +60,7 @@ class Result:
     flag: str = ""
     way: "Way | None" = None
     look: "Look | None" = field(default=None, repr=False, compare=False)
+    example: "Example | None" = None
 
     @property
     def mistake(self) -> str | None:
@@ -104,6 +107,8 @@ class Result:
             data["flag"] = self.flag
         if self.way:
             data["way"] = self.way.plain()
+        if self.example:
+            data["example"] = asdict(self.example)
         return {"text/html": self._repr_html_(), "text/plain": repr(self), MIME_TYPE: data}
 
     def _repr_html_(self) -> str:
@@ -114,7 +119,7 @@ class Result:
         table = html_table((f"{MARKS[state]} {state}", sentence) for sentence, state in self.rows)
         if self.passed:
             table = f"<details>{SUMMARY}{len(self.rows)} probes</summary>{table}</details>"
-        parts = [head, table, *html_way(self.way), *self._html_says()]
+        parts = [head, table, *html_way(self.way), *self._html_says(), _html_example(self.example)]
         for remark in filter(None, (self.note, self.flag)):
             parts.append(f"<p>{escape(remark)}</p>")
         if self.printed.strip():
@@ -156,6 +161,7 @@ class Result:
             lines += [wrapped("- ", sentence) for sentence in self.says]
         if self.look and (self.opened == len(STEPS) or not self.mistakes):
             lines.append(f"(.where() {LOOKS[:-1]})")
+        lines += _text_example(self.example)
         for remark in filter(None, (self.note, self.flag)):
             lines.append(wrapped("", remark))
         if self.printed.strip() and not self.passed:
@@ -199,6 +205,24 @@ class Hint:
 def _next_hint(exercise: str, as_html: bool = False) -> str:
     call = f'hint("{exercise}")'
     return f" <code>{escape(call)}</code> opens a hint." if as_html else f"{call} opens a hint."
+
+
+SMALLEST = "The smallest input that shows it"
+
+
+def _html_example(example: "Example | None") -> str:
+    if example is None:
+        return ""
+    table = html_table(example.rows())
+    code = f"<pre>{escape(example.code)}</pre>"
+    return f"<details>{SUMMARY}{SMALLEST}</summary>{table}<p>As code, to paste into a cell:</p>{code}</details>"
+
+
+def _text_example(example: "Example | None") -> list[str]:
+    if example is None:
+        return []
+    rows = [wrapped(f"  {part:<8} ", f"{name}: {value}") for part, name, value in example.rows()]
+    return [f"{SMALLEST} (result.example.code holds it as code):", *rows]
 
 
 def _first_lines(text: str, most: int = 5) -> str:

@@ -1,6 +1,8 @@
 """From observations to a diagnosis: right, a named mistake, or the symptoms that can be seen."""
 
+import collections
 import math
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,13 +11,14 @@ import torch
 
 from ..calling.local import Fault
 from ..probes import Observations
-from . import claims
-from .comparison import agree, by_aspect, differences, unusable, values
+from . import claims, patterns
+from .comparison import ANSWER, NUMBERS, agree, aspect, by_aspect, differences, unusable, values
 from .explanation import Explanation, explain
 from .habits import with_habits
 from .observation import same
 from .records import Record
 
+SHAPE = re.compile(r"\[[\d, ]*\]")
 COUNTS = {2: "Two", 3: "Three", 4: "Four"}
 NEW_LINE = "\n"  # several mistakes have a line each
 HIDDEN = "It shows otherwise here than it does alone."  # of a mistake whose symptom another one covers
@@ -126,64 +129,139 @@ def _state(probe: str, seen: Collection[str], differs: Collection[str]) -> str:
     return "differs" if probe in differs else "right"
 
 
+@dataclass(frozen=True)
+class Difference:
+    """What a probe shows otherwise than expected: the first such observation, and how to tell it.
+
+    failed_by  how many of the known mistakes of the exercise differ in this probe
+    """
+
+    probe: str
+    sentence: str
+    name: str
+    expected: object
+    seen: object
+    fault: Fault | None
+    given: str
+    failed_by: int
+    more: tuple[str, ...] = ()
+
+    @property
+    def bare(self) -> str:
+        """The observation without the label of its call."""
+        return self.name.rpartition(": ")[2]
+
+    @property
+    def is_raised(self) -> bool:
+        return _is_raised(self.seen, self.fault)
+
+    @property
+    def is_missing_part(self) -> bool:
+        """Whether a parameter of the contract is missing, or has another shape: then nothing could be loaded."""
+        if self.bare in ("missing parameters", "parameters of another shape"):
+            return True
+        about = self.bare.endswith("in the state dict") or self.bare.startswith("shape of ")
+        return about and isinstance(self.seen, str) and self.seen.startswith("missing")
+
+    @property
+    def unusable(self) -> str:
+        """What came back instead of an answer of the right kind or shape, "" if something did that can be compared."""
+        kind = self.bare == ANSWER or self.bare.startswith(("shape of ", "form of "))
+        return f"{self.bare}: {_kind(self.seen)}" if kind and not self.is_raised and self.seen is not None else ""
+
+    def tell(self) -> str:
+        """Return the sentences on it: what was expected, for which input, and what is seen."""
+        name = self.bare if self.name.rpartition(": ")[0] in self.given else self.name
+        line = describe(name, self.expected, self.seen, self.fault)
+        if self.given and self.given != "nothing":  # an answer without arguments, as in find the bug
+            line = f"{line} The input was {self.given}." if self.is_raised else f"For {self.given}: {line}"
+        return " ".join((f"Expected: {self.sentence}. {line}", *self.more))
+
+
+def _kind(seen: object) -> str:
+    """Return a shape in words without its sizes, anything else as it is."""
+    return re.sub(r"\d+", "#", seen) if isinstance(seen, str) else ""
+
+
 def symptoms(
     record: Record,
     observed: Mapping[str, Observations],
     expected: Mapping[str, Mapping[str, Any]],
     most: int = 3,
 ) -> list[str]:
-    """Say what can be seen where the answer differs, the first observation of each probe, and claim no cause."""
+    """Say what can be seen where the answer differs, the most telling first, and claim no cause.
+
+    Of each probe that is the first observation. The fewer known mistakes fail a probe, the more it tells. The same
+    exception under most probes is one symptom, and the first to tell; elsewhere it comes last. What only follows from
+    a part that is missing, or from an output that is none, is not told.
+    """
+    found = _that_tell(_differences(record, observed, expected))
+    texts = [difference.tell() for difference in found[:most]]
+    if found and found[0].is_raised:
+        texts[0] = texts[0].partition(". ")[2].replace("your code", "Your code", 1)
+    rest = len(found) - most
+    return texts + ([f"{rest} more of these probes differ."] if rest > 0 else [])
+
+
+def _differences(
+    record: Record, observed: Mapping[str, Observations], expected: Mapping[str, Mapping[str, Any]]
+) -> list[Difference]:
+    """Return the first difference of each probe, in the order of the probes."""
     found = []
     for probe, sentence in record.probes:
-        for name, value in expected[probe].items() if probe in observed else ():
-            seen = observed[probe].values.get(name)
-            if not same(value, seen):
-                given = record.given[probe].get(name, "")
-                label, _, bare = name.rpartition(": ")
-                line = describe(bare if label in given else name, value, seen, observed[probe].fault)
-                if given and given != "nothing":  # an answer without arguments, as in find the bug
-                    line = f"{line} The input was {given}." if " raised " in line else f"For {given}: {line}"
-                found.append(f"Expected: {sentence}. {line}")
-                break
-    raised = [text for text in found if " raised " in text]
-    if raised:  # the same exception under every probe is one symptom, and the first to tell
-        found = [raised[0].partition(". ")[2].replace("your code", "Your code", 1)] + [
-            text for text in found if " raised " not in text
-        ]
-    rest = len(found) - most
-    return found[:most] + ([f"{rest} more of these probes differ."] if rest > 0 else [])
+        seen = observed[probe].values if probe in observed else {}
+        first = next((name for name, value in expected[probe].items() if not same(value, seen.get(name))), None)
+        if probe not in observed or first is None:
+            continue
+        mistakes = {name for known in record.behaviours if probe in known["differs"] for name in known["mistakes"]}
+        given, fault = record.given[probe].get(first, ""), observed[probe].fault
+        more = () if _is_raised(seen.get(first), fault) else tuple(patterns.of_probe(expected[probe], seen, first))
+        value = expected[probe][first]
+        found.append(Difference(probe, sentence, first, value, seen.get(first), fault, given, len(mistakes), more))
+    return found
+
+
+def _that_tell(found: list[Difference]) -> list[Difference]:
+    """Return what is to be told, the most telling first."""
+    if missing := [one for one in found if one.is_missing_part]:
+        return [*missing[:1], *(one for one in found if not one.is_missing_part and not _follows(one))]
+    raised = [one for one in found if one.is_raised]
+    kinds = collections.Counter(one.unusable for one in found if one.unusable)
+    others = [one for one in found if not one.is_raised]
+    if kinds and (len(found) == 1 or 2 <= max(kinds.values()) >= len(found) / 2):
+        first = next(one for one in found if kinds[one.unusable] == max(kinds.values()))
+        return [first, *(one for one in others if not one.unusable and not _follows(one))]
+    told: list[Difference] = []
+    for one in sorted(others, key=lambda one: one.failed_by):
+        if not one.unusable or one.unusable not in {other.unusable for other in told}:
+            told.append(one)
+    everywhere = len(raised) * 2 > len(found)
+    return [*raised[:1], *told] if everywhere else [*told, *raised[:1]]
+
+
+def _follows(one: Difference) -> bool:
+    """Tell whether a difference follows by itself where parts are missing, or where an output is none."""
+    return one.is_raised or bool(one.unusable) or aspect(one.name) in (NUMBERS, "gradients", "dtype")
+
+
+def _is_raised(seen: object, fault: Fault | None) -> bool:
+    return fault is not None and (seen is None or isinstance(seen, str) and seen.startswith("raised"))
 
 
 def describe(name: str, expected: object, seen: object, fault: Fault | None = None) -> str:
     """Return one sentence that tells an observation from what was expected."""
-    if seen is None and fault or isinstance(seen, str) and seen.startswith("raised") and fault:
+    if fault is not None and _is_raised(seen, fault):
         where = "".join(f" In {function}, line {number}: `{text}`." for function, number, text in fault.lines[-1:])
         message = (fault.message if len(fault.message) <= 300 else fault.message[:300] + " ...").rstrip(".")
         return f"your code raised {fault.type}: {message}.{where}"
     if seen is None:
         return f"{name} is missing."
     if isinstance(expected, torch.Tensor) and isinstance(seen, torch.Tensor):
-        return _describe_tensors(name, expected, seen.double())
+        return patterns.tell(name, expected, seen)
     if isinstance(expected, torch.Tensor):
         return f"{name}: {seen}."
     if isinstance(seen, torch.Tensor):
         return f"{name} should be: {expected}."
-    return f"{name}: {seen}; expected: {expected}."
-
-
-def _describe_tensors(name: str, expected: torch.Tensor, seen: torch.Tensor) -> str:
-    if expected.shape != seen.shape:
-        return f"{name} has shape {list(seen.shape)}, expected {list(expected.shape)}."
-    wrong = ~torch.isclose(seen, expected, rtol=1e-3, atol=1e-4, equal_nan=True)
-    if not wrong.any():
-        wrong = seen != expected
-    if not expected.dim():
-        return f"{name} is {_number(seen)}, expected {_number(expected)}."
-    place = wrong.nonzero()[0].tolist()
-    where = ", ".join(map(str, place))
-    count = f"{int(wrong.sum())} of {expected.numel()} numbers differ" if expected.numel() > 1 else "it differs"
-    return f"{name}[{where}] is {_number(seen[tuple(place)])}, expected {_number(expected[tuple(place)])} ({count})."
-
-
-def _number(value: torch.Tensor) -> str:
-    return f"{value.item():.4g}"
+    shapes = [SHAPE.fullmatch(str(one)) for one in (expected, seen)]
+    sizes = [[int(size) for size in re.findall(r"\d+", shape[0])] for shape in shapes if shape]
+    return f"{name}: {seen}; expected: {expected}{patterns.shapes_in_words(*sizes) if len(sizes) == 2 else ''}."

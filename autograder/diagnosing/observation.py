@@ -29,7 +29,7 @@ def same(expected: object, seen: object, slack: float = 1.0) -> bool:
         return False
     expected, seen = expected.double(), seen.double()
     return torch.allclose(
-        seen, expected, rtol=RELATIVE * slack, atol=ABSOLUTE * slack * _scale(expected), equal_nan=True
+        seen, expected, rtol=RELATIVE * slack, atol=ABSOLUTE * slack * scale(expected), equal_nan=True
     )
 
 
@@ -50,7 +50,7 @@ def signature(expected: Mapping[str, Any], seen: Mapping[str, Any]) -> Signature
         flat = value.double().flatten()
         odd = [int(torch.isnan(flat).sum()), int((flat == math.inf).sum()), int((flat == -math.inf).sum())]
         words.append(f"{name}={list(value.shape)}{odd}")
-        numbers.append(torch.nan_to_num(flat, nan=0.0, posinf=0.0, neginf=0.0) / _scale(expected.get(name)))
+        numbers.append(torch.nan_to_num(flat, nan=0.0, posinf=0.0, neginf=0.0) / scale(expected.get(name)))
     flat = torch.cat(numbers) if numbers else torch.zeros(0, dtype=torch.float64)
     sums = [*(_weights(len(flat)) @ flat).tolist(), flat.norm().item()]
     text = hashlib.sha256("\n".join(words).encode()).hexdigest()[:12]
@@ -65,7 +65,7 @@ def same_signature(one: Signature, other: Signature, slack: float = 1.0) -> bool
     )
 
 
-def _scale(expected: object) -> float:
+def scale(expected: object) -> float:
     """Return the unit in which an observation is measured: the largest finite number of the reference's."""
     if not isinstance(expected, torch.Tensor):
         return 1.0

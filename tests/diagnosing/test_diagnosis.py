@@ -362,12 +362,12 @@ def test_of_each_probe_the_first_difference_is_told_and_of_many_probes_three():
     known = record(probes=[[probe, f"It is {probe}"] for probe in "pqrst"], given=dict.fromkeys("pqrst", {}))
     seen = {probe: Observations({"a": tensor(2), "b": tensor(7)}) for probe in "pqrst"}
     line = "b[0] is 7, expected 3 (it differs)."
-    told = [f"Expected: It is {probe}. {line}" for probe in "pqrst"]
+    told = [f"Expected: It is {probe}. {line}" for probe in "rstpq"]  # p and q are failed by known mistakes, too
     assert symptoms(known, seen, expected) == [*told[:3], "2 more of these probes differ."]
-    assert symptoms(known, seen | {"t": Observations(expected["t"])}, expected)[3:] == [
+    assert symptoms(known, seen | {"q": Observations(expected["q"])}, expected)[3:] == [
         "1 more of these probes differ."
     ]
-    assert symptoms(known, {probe: seen[probe] for probe in "prs"}, expected) == [told[0], *told[2:4]]
+    assert symptoms(known, {probe: seen[probe] for probe in "prs"}, expected) == [*told[:2], told[3]]
     both = {"p": Observations({"a": tensor(5), "b": tensor(7)})}
     assert symptoms(known, both, expected) == ["Expected: It is p. a[0] is 5, expected 2 (it differs)."]
 
@@ -382,6 +382,56 @@ def test_an_exception_is_told_first_and_once():
     assert symptoms(known, seen, known.expected()) == [
         first,
         "Expected: It is p. a[0] is 29, expected 2 (1 of 2 numbers differ).",
+    ]
+
+
+def test_an_exception_under_some_probes_only_is_told_last():
+    fault = Fault("IndexError", "no", [])
+    seen = observed(p=tensor(29, 3)) | {"q": Observations({"answer": "raised IndexError", "a": None}, fault=fault)}
+    told = symptoms(record(), seen, record().expected())
+    assert told[0].startswith("Expected: It is p. a[0] is 29") and told[1].startswith("Expected: It is q. your code")
+
+
+def different(probes):
+    """Return (record, expected, seen) of probes given as {probe: {observation: (expected, seen)}}."""
+    known = record(
+        probes=[[probe, f"It is {probe}"] for probe in probes], given={probe: {} for probe in probes}, behaviours=[]
+    )
+    expected, seen = (
+        {probe: {name: pair[place] for name, pair in shown.items()} for probe, shown in probes.items()}
+        for place in (0, 1)
+    )
+    return known, {probe: Observations(shown) for probe, shown in seen.items()}, expected
+
+
+def test_after_a_missing_parameter_nothing_is_told_that_follows_from_it():
+    numbers = (tensor(2, 3), tensor(5, 7))
+    told = symptoms(
+        *different(
+            {
+                "p": {"a": numbers},
+                "q": {"missing parameters": ("none", "up.weight"), "a": numbers},
+                "r": {"answer for float64": ("float64", "raised RuntimeError"), "gradient of x": numbers},
+                "s": {"arguments changed in place": ("none", "x")},
+            }
+        )
+    )
+    assert told == [
+        "Expected: It is q. missing parameters: up.weight; expected: none.",
+        "Expected: It is s. arguments changed in place: x; expected: none.",
+    ]
+
+
+def test_after_an_unusable_output_nothing_is_told_that_follows_from_it():
+    none = {"answer": ("a tensor", "None"), "a": (tensor(2), None)}
+    told = symptoms(
+        *different({"p": none, "q": none, "r": {"dtype for float64": ("float64", "None")}, "s": {"b": ("x", "y")}})
+    )
+    assert told == ["Expected: It is p. answer: None; expected: a tensor."]
+    shapes = [{"shape of a": (f"[2, {size}]", f"[{size}, 2]")} for size in (3, 5, 7)]
+    told = symptoms(*different(dict(zip("pqr", shapes, strict=True))))
+    assert told == [
+        "Expected: It is p. shape of a: [3, 2]; expected: [2, 3]: the sizes of the last two axes are exchanged."
     ]
 
 
@@ -403,12 +453,14 @@ def test_what_is_seen_is_told_in_one_sentence():
     assert describe("a", "one tensor", "a pair", fault) == "a: a pair; expected: one tensor."
 
 
-def test_tensors_are_told_by_their_shape_or_by_the_first_number_that_differs():
+def test_tensors_are_told_by_their_shape_or_by_the_number_that_differs_most():
     expected = torch.arange(6.0, dtype=torch.float64).reshape(2, 3)
     other = expected.clone().float()
-    assert describe("a", expected, other.T) == "a has shape [3, 2], expected [2, 3]."
+    assert describe("a", expected, other.T) == (
+        "a has shape [3, 2], expected [2, 3]: the last two axes are exchanged (transposed), and the numbers are right."
+    )
     other[0, 2], other[1, 1] = 2 / 3, NAN
-    assert describe("a", expected, other) == "a[0, 2] is 0.6667, expected 2 (2 of 6 numbers differ)."
+    assert describe("a", expected, other) == "a[1, 1] is nan, expected 4 (2 of 6 numbers differ)."
     assert describe("a", torch.tensor(2.0).double(), torch.tensor(3)) == "a is 3, expected 2."
     assert describe("a", tensor(2), tensor(3)) == "a[0] is 3, expected 2 (it differs)."
     assert describe("a", tensor(NAN, 2), tensor(NAN, 3)) == "a[1] is 3, expected 2 (1 of 2 numbers differ)."
@@ -419,7 +471,7 @@ def test_what_can_hardly_be_seen_is_not_what_a_symptom_points_at():
     visible = tensor(1000.5, 2 * (1 + 1e-2), 0.5e-4)
     assert describe("a", expected, visible) == "a[1] is 2.02, expected 2 (1 of 3 numbers differ)."
     assert describe("a", expected, tensor(1000, 2, 2e-4)) == "a[2] is 0.0002, expected 0 (1 of 3 numbers differ)."
-    assert describe("a", expected, tensor(1000, 2.0004, 0)) == "a[1] is 2, expected 2 (1 of 3 numbers differ)."
+    assert describe("a", expected, tensor(1000, 2.0004, 0)) == "a[1] is 2.0004, expected 2 (1 of 3 numbers differ)."
 
 
 # All probes of an exercise

@@ -186,7 +186,6 @@ class TransformerEmbedding(nn.Module):
     "the formula already, and they were multiplied by 2 once more (or divided by half the size).",
     place="Look at the exponent: the number of the even column, divided by the number of features.",
     shows=[
-        ("waves_begin_at_position_zero", "right"),
         ("one_pair_is_enough", "right"),
         ("waves_fill_the_table", "differ"),
     ],
@@ -224,7 +223,6 @@ def exponent_doubled_and_odd_size_not_refused(max_len, embed_dim):
     place="Look at the exponent: 2i, the number of the even column, divided by the number of features. Then count "
     "the zeros of the base.",
     shows=[
-        ("waves_begin_at_position_zero", "right"),
         ("one_pair_is_enough", "right"),
         ("waves_fill_the_table", "differ"),
     ],
@@ -240,7 +238,6 @@ def exponent_halved(columns, size):
     "1/10000² of the first.",
     place="Divide the exponent by embed_dim (or head_dim).",
     shows=[
-        ("waves_begin_at_position_zero", "right"),
         ("one_pair_is_enough", "right"),
         ("waves_fill_the_table", "differ"),
     ],
@@ -256,19 +253,24 @@ def exponent_not_divided(columns, size):
     cause="The frequencies are spread so that the last pair has exactly 1/10000, as in tensor2tensor and fairseq. That is a "
     "good table too, but not the formula of the paper, which would reach 1/10000 one pair after the last.",
     place="Divide by the number of pairs, not by that number minus 1.",
-    shows=[("waves_begin_at_position_zero", "right"), ("waves_fill_the_table", "differ")],
+    shows=[("waves_fill_the_table", "differ")],
 )
 def spacing_of_tensor2tensor(columns, size):
-    return columns / (size - 2)
-
-
-@also("spacing_of_tensor2tensor", "exponents")
-def spacing_of_tensor2tensor_for_one_pair_too(columns, size):
     return columns / 2 / max(size // 2 - 1, 1)
 
 
 @also("spacing_of_tensor2tensor", "exponents")
+def spacing_without_care_for_one_pair(columns, size):
+    return columns / (size - 2)
+
+
+@also("spacing_of_tensor2tensor", "exponents")
 def spacing_of_fairseq(columns, size):
+    return columns / 2 * (1.0 / (size // 2 - 1))
+
+
+@also("spacing_of_tensor2tensor", "exponents")
+def spacing_in_whole_numbers(columns, size):
     return columns / 2 * (1 / (size // 2 - 1))
 
 
@@ -278,7 +280,7 @@ def spacing_of_fairseq(columns, size):
     cause="The number of the pair does not reach the exponent: it is missing there, or `//` has rounded the quotient down to "
     "0. Waves of one speed all come round at the same position, and from there on nothing is told apart.",
     place="Look at the exponent: it grows from pair to pair, 0/d, 2/d, 4/d and so on, with `/` and not `//`.",
-    shows=[("waves_begin_at_position_zero", "right"), ("waves_fill_the_table", "differ")],
+    shows=[("waves_fill_the_table", "differ")],
 )
 def frequencies_equal(columns, size):
     return columns // size
@@ -305,7 +307,6 @@ def frequencies_equal_to_the_slowest(columns, size):
     cause="The exponent is a whole number, because `//` rounds it down: 0 for the first pairs and 1 for the last ones.",
     place="Divide with `/`.",
     shows=[
-        ("waves_begin_at_position_zero", "right"),
         ("one_pair_is_enough", "right"),
         ("waves_fill_the_table", "differ"),
     ],
@@ -320,7 +321,7 @@ def exponent_rounded_down(columns, size):
     cause="The frequencies stand in the reverse order. Which pair is fast is a convention, but the formula begins with "
     "frequency 1, and weights that were trained with one order do not fit the other.",
     place="Let the exponent begin at 0 and grow: columns 0, 2, 4, ... divided by the number of features.",
-    shows=[("waves_begin_at_position_zero", "right"), ("waves_fill_the_table", "differ")],
+    shows=[("waves_fill_the_table", "differ")],
 )
 def frequencies_reversed(columns, size):
     return columns.flip(0) / size
@@ -383,7 +384,6 @@ def frequency_per_column_and_odd_size_not_named(max_len, embed_dim):
     "exp(-log(10000) ...) it has to be the natural logarithm, math.log, and not log10 or log2.",
     place="Count the zeros, and look at the logarithm if there is one.",
     shows=[
-        ("waves_begin_at_position_zero", "right"),
         ("one_pair_is_enough", "right"),
         ("waves_fill_the_table", "differ"),
     ],
@@ -413,7 +413,6 @@ def logarithm_to_base_2(base):
     cause="The positions are multiplied by 10000^(2i/d), where the formula divides by it.",
     place="Look for a missing minus sign in the exponent, or for a `*` where `/` should be.",
     shows=[
-        ("waves_begin_at_position_zero", "right"),
         ("one_pair_is_enough", "right"),
         ("waves_fill_the_table", "differ"),
     ],
@@ -536,7 +535,9 @@ def positions_divided_by_max_len(max_len):
     cause="The angles are multiplied by a number, such as 2π or 1/2. The fastest wave moves by one radian per position, "
     "and not by one turn or by half a radian.",
     place="Use position times frequency as the angle, without another factor.",
-    shows=[("one_pair_is_enough", "differ"), ("waves_begin_at_position_zero", "right")],
+    shows=[
+        ("one_pair_is_enough", "differ"),
+    ],
 )
 def angles_multiplied(max_len):
     return torch.arange(max_len) * (2 * math.pi)

@@ -63,6 +63,7 @@ def next_token_loss(step, logits, tokens, pad_id=None):
     cause="The shift is missing: logits and tokens are compared at the same place. Position t has read token t, "
     "so a model that is trained like this learns to copy. It has to be asked for token t + 1.",
     place="Leave out the last position of the logits, `[:, :-1]`, and the first of the tokens, `[:, 1:]`.",
+    shows=[("loss_looks_one_token_ahead", "differ")],
 )
 def no_shift(logits, tokens):
     return logits, tokens
@@ -102,6 +103,7 @@ def double_shift_by_steps(logits, tokens):
     "and a shift by one place crosses from the end of one to the beginning of the next. With a single sequence in the batch "
     "nobody notices.",
     place="Shift once, along the axis of time, `logits[:, :-1]` and `tokens[:, 1:]`, and flatten then.",
+    shows=[("loss_looks_one_token_ahead", "differ", "positions whose logits count")],
 )
 def shift_across_rows(logits, tokens):
     return logits.flatten(0, 1)[None, :-1], tokens.flatten()[None, 1:]
@@ -140,6 +142,7 @@ def roll_the_other_way(logits, tokens):
     cause="The text is treated as a ring, or is filled up at its end: the last position is asked for a token that "
     "is not in the text. A text of n tokens has n - 1 predictions.",
     place="Leave out the last position of the logits (`torch.roll` brings the first token to the end).",
+    shows=[("loss_looks_one_token_ahead", "differ", "positions whose logits count")],
 )
 def last_position_counted(logits, tokens):
     return logits, tokens.roll(-1, dims=1)
@@ -187,6 +190,7 @@ def reshape_instead_of_transpose(logits, targets):
     cause="A softmax comes before the cross-entropy, which contains one. Taken for logits, probabilities lie "
     "between 0 and 1, and a second softmax makes them nearly equal.",
     place="Give F.cross_entropy the logits themselves.",
+    shows=[("loss_of_a_sure_model", "higher", "loss")],
 )
 def softmax_before_cross_entropy(logits):
     return logits.softmax(dim=-1)
@@ -219,6 +223,7 @@ def logarithm_missing_after_the_softmax(logits, targets):
     cause="The logarithm of a probability is negative or 0. The loss is the negative logarithm, so that training "
     "makes it small.",
     place="Put a minus in front of the logarithms.",
+    shows=[("loss_looks_one_token_ahead", "opposite", "loss")],
 )
 def sign_missing(logits, targets):
     return -F.cross_entropy(logits.transpose(1, 2), targets, reduction="none")
@@ -233,6 +238,10 @@ def sign_missing(logits, targets):
     cause="pad_id is not used. The model would be trained to write padding, and sentences that are short among "
     "long ones would count for little but that.",
     place="Replace the targets that are padding by -100, or give pad_id to `ignore_index`.",
+    shows=[
+        ("loss_leaves_padding_out", "differ", "*positions whose logits count"),
+        ("loss_looks_one_token_ahead", "right"),
+    ],
 )
 def padding_counted(targets, tokens, pad_id):
     return targets
@@ -244,6 +253,7 @@ def padding_counted(targets, tokens, pad_id):
     cause="The losses of padding are 0, but they are still counted when the sum is divided. The mean is over the "
     "targets that count.",
     place="Divide by the number of targets that are not padding.",
+    shows=[("loss_leaves_padding_out", "lower", "*loss"), ("loss_looks_one_token_ahead", "right")],
 )
 def padding_in_the_divisor(losses, targets):
     return losses.mean()
@@ -255,6 +265,10 @@ def padding_in_the_divisor(losses, targets):
     "for it.",
     cause="Padding was looked for in the input. What does not count is a target, the token one place later.",
     place="Compare the shifted tokens with pad_id, not the tokens that were read.",
+    shows=[
+        ("loss_leaves_padding_out", "differ", "*positions whose logits count"),
+        ("loss_looks_one_token_ahead", "right"),
+    ],
 )
 def padding_looked_for_in_the_input(targets, tokens, pad_id):
     if pad_id is None:
@@ -269,6 +283,7 @@ def padding_looked_for_in_the_input(targets, tokens, pad_id):
     cause="pad_id is handed on as it is, and may be None. `ignore_index` has to be a number, and a comparison of a tensor "
     "with None gives a plain True or False, no mask.",
     place="Ask `if pad_id is not None`, and leave nothing out otherwise: -100 as ignore_index leaves out no token.",
+    shows=[("loss_looks_one_token_ahead", "raise"), ("loss_leaves_padding_out", "right")],
 )
 def none_taken_for_a_pad_id(logits, tokens, pad_id=None):
     return F.cross_entropy(logits[:, :-1].transpose(1, 2), tokens[:, 1:], ignore_index=pad_id)
@@ -307,6 +322,7 @@ def none_in_a_mask_of_floats(logits, tokens, pad_id=None):
     cause="`if pad_id:` is False for 0 as well as for None. 0 is a token id like any other, and a usual one for "
     "padding.",
     place="Write `if pad_id is not None:`.",
+    shows=[("loss_leaves_padding_out", "differ", "pad_id 0:*"), ("loss_leaves_padding_out", "right", "pad_id 5:*")],
 )
 def pad_id_0_taken_for_none(targets, tokens, pad_id):
     return targets.masked_fill(targets == pad_id, -100) if pad_id else targets
@@ -318,6 +334,7 @@ def pad_id_0_taken_for_none(targets, tokens, pad_id):
     symptom="Without a pad_id the targets that are token 0 do not count.",
     cause="The code takes 0 for padding where nothing was said. Without a pad_id there is no padding.",
     place="Leave nothing out if pad_id is None.",
+    shows=[("loss_without_padding_counts_all", "differ"), ("loss_leaves_padding_out", "right")],
 )
 def token_0_always_left_out(targets, tokens, pad_id):
     return targets.masked_fill(targets == (pad_id or 0), -100)
@@ -332,6 +349,7 @@ def token_0_always_left_out(targets, tokens, pad_id):
     cause="A mean of each sequence is taken, and then the mean of these. A token of a short sequence then counts "
     "more than one of a long sequence; the contract is one mean over all targets.",
     place="Sum over the whole batch and divide once.",
+    shows=[("loss_looks_one_token_ahead", "right"), ("loss_leaves_padding_out", "differ")],
 )
 def mean_of_the_sequences_means(losses, targets):
     return (losses.sum(1) / (targets != -100).sum(1)).mean()
@@ -343,6 +361,7 @@ def mean_of_the_sequences_means(losses, targets):
     cause="It is a sum (over all, or over each sequence). A mean does not depend on the size of the batch, and "
     "neither does a good learning rate then.",
     place="Divide by the number of targets that count.",
+    shows=[("loss_looks_one_token_ahead", "higher", "loss")],
 )
 def sum_instead_of_mean(losses, targets):
     return losses.sum()
@@ -358,6 +377,7 @@ def sum_over_time_mean_over_batch(losses, targets):
     symptom="One loss per position comes back where a single number is expected.",
     cause='The mean is missing (`reduction="none"`, or a mean over one axis only). backward() needs one number.',
     place="Take the mean over all targets.",
+    shows=[("loss_looks_one_token_ahead", "another shape", "shape of loss")],
 )
 def losses_not_averaged(losses, targets):
     return losses
@@ -378,6 +398,7 @@ def losses_in_a_row(losses, targets):
     symptom="The result is at least 1: it is e to the power of the loss.",
     cause="That is the perplexity, which is easier to read. What training makes small is its logarithm, the loss.",
     place="Leave out the exponential.",
+    shows=[("loss_looks_one_token_ahead", "higher", "loss")],
 )
 def perplexity_instead_of_loss(losses, targets):
     return (losses.sum() / (targets != -100).sum()).exp()
@@ -389,6 +410,7 @@ def perplexity_instead_of_loss(losses, targets):
     cause="It is measured in bits, with the logarithm to base 2. The contract, like F.cross_entropy, measures in "
     "nats, with the natural logarithm.",
     place="Look for log2, or for a division by log 2.",
+    shows=[("loss_looks_one_token_ahead", "higher", "loss")],
 )
 def loss_in_bits(losses, targets):
     return losses.sum() / (targets != -100).sum() / math.log(2)
@@ -490,6 +512,7 @@ class LanguageModel(nn.Module):
     cause="The causal mask is missing. The decoder adds none by itself, and without it each position sees the "
     "token that it is to predict.",
     place="Give the decoder `self_mask=causal_mask(tokens.shape[1])`.",
+    shows=[("model_does_not_see_the_future", "differ")],
 )
 def no_causal_mask(self, tokens):
     return None
@@ -537,10 +560,12 @@ def memory_given_and_masked(self, x, mask):
 
 @mistake(
     "make_head",
-    symptom="The head and the token embedding are two tables: each gets its own gradient.",
+    symptom="The head and the token embedding do not train one table together: each has a gradient of its own, or one of them "
+    "has none.",
     cause="They should be one parameter under two names. A head of its own has its own numbers; a copy, or shared "
     "`.data`, begins with the same numbers, but training changes the two separately.",
     place="Write `self.head.weight = self.embedding.token.weight`, with nothing around it.",
+    shows=[("model_is_tied", "differ")],
 )
 def head_not_tied(self, vocab_size, embed_dim):
     self.head = nn.Linear(embed_dim, vocab_size, bias=False)
@@ -569,6 +594,7 @@ def head_detached(self, x):
     cause="The hidden states are multiplied by the token table itself, which ties the two, but leaves nothing that others "
     "could call: generate_with_cache uses model.head, and weights of GPT-2 are loaded into it by name.",
     place="Make `self.head`, an nn.Linear without bias, and let its weight be the token table.",
+    shows=[("model_has_its_parameters", "differ", "missing parameters"), ("model_computes", "right")],
 )
 class head_without_its_name:
     def make_head(self, vocab_size, embed_dim):
@@ -594,6 +620,7 @@ class head_under_another_name:
     cause="nn.Linear has a bias unless it is told otherwise. GPT-2's head has none: it is the token table and "
     "nothing else.",
     place="Make it with `bias=False`.",
+    shows=[("model_has_its_parameters", "differ", "superfluous parameters")],
 )
 def head_with_a_bias(self, vocab_size, embed_dim):
     self.head = nn.Linear(embed_dim, vocab_size)
@@ -727,6 +754,7 @@ def log_softmax_in_the_model(self, x):
     cause="While a text is written only the last position matters, and generate looks at it by itself. For "
     "training the logits of all positions are needed.",
     place="Apply the head to all positions.",
+    shows=[("model_computes", "differ", "form of logits")],
 )
 def last_position_only(self, x):
     return self.head(x[:, -1:])
@@ -743,6 +771,7 @@ def last_position_without_its_axis(self, x):
     cause="The head is not applied. The decoder returns vectors, and only the head compares them with the vector "
     "of every token.",
     place="Return `self.head(x)`.",
+    shows=[("model_computes", "differ", "form of logits")],
 )
 def head_not_applied(self, x):
     return x
@@ -754,6 +783,7 @@ def head_not_applied(self, x):
     symptom="One tensor comes back where a pair is expected.",
     cause="Only the logits are returned. The weights are part of the answer: BertViz is fed with them.",
     place="Return both: logits, weights.",
+    shows=[("model_computes", "is a tensor", "answer")],
 )
 def weights_not_returned(self, logits, weights):
     return logits
@@ -911,6 +941,7 @@ def multiplied_by_the_temperature(logits, temperature):
     cause="It is not used, or it divides probabilities. After the softmax a division by the temperature makes all "
     "probabilities smaller alike, and the next normalisation takes it back.",
     place="Divide the logits by the temperature, before any softmax.",
+    shows=[("filter_has_a_temperature", "differ")],
 )
 def temperature_without_effect(logits, temperature):
     return logits
@@ -938,6 +969,7 @@ def probabilities_taken_for_logits(logits, temperature):
     cause="The logits are divided by it in two places, such as at the beginning and again before the last softmax. "
     "Whoever gets the filtered logits takes their softmax as they are.",
     place="Look for a second `/ temperature`.",
+    shows=[("filter_has_a_temperature", "differ"), ("text_is_drawn_from_what_is_left", "differ")],
 )
 def temperature_twice(logits, temperature):
     return logits / temperature**2
@@ -971,6 +1003,7 @@ class temperature_after_the_filters:
     cause="Division by 0 gives infinities and NaN; a negative temperature turns likely into unlikely. Neither is "
     "a choice that somebody makes on purpose.",
     place="Raise a ValueError if `temperature <= 0`.",
+    shows=[("filter_refuses_cold", "differ"), ("filter_has_a_temperature", "right")],
 )
 def cold_accepted(temperature):
     pass
@@ -995,6 +1028,7 @@ def zero_temperature_accepted(temperature):
     cause="A caller who wants to react needs the type, and a reader needs the number. An assert disappears when "
     "Python runs with -O.",
     place='`raise ValueError(f"... {temperature} ...")`',
+    shows=[("filter_refuses_cold", "differ"), ("filter_has_a_temperature", "right")],
 )
 def cold_refused_otherwise(temperature):
     assert temperature > 0, f"temperature {temperature}"
@@ -1037,6 +1071,7 @@ def top_k_keeps_one_less(logits, top_k):
     cause="The k indices that topk returns are kept. Which of several equals is among them is chance; by the "
     "contract, as in transformers, whatever equals the k-th largest stays.",
     place="Compare with the value of the k-th largest, and not with the indices.",
+    shows=[("filter_keeps_equals", "differ"), ("filter_keeps_the_top_k", "right")],
 )
 def equals_of_the_kth_removed(logits, top_k):
     keep = torch.zeros_like(logits).scatter(-1, logits.topk(min(top_k, logits.shape[-1])).indices, 1.0)
@@ -1049,6 +1084,7 @@ def equals_of_the_kth_removed(logits, top_k):
     symptom="A top_k larger than the vocabulary is an error.",
     cause="topk refuses more elements than there are. Such a top_k asks for nothing: all tokens stay.",
     place="Take `min(top_k, logits.shape[-1])`.",
+    shows=[("filter_with_a_large_top_k", "raise"), ("filter_keeps_the_top_k", "right")],
 )
 def top_k_beyond_the_vocabulary(logits, top_k):
     return logits < logits.topk(top_k).values[..., -1:]
@@ -1085,6 +1121,7 @@ def top_k_keeps_the_smallest(logits, top_k):
     symptom="top_k changes nothing.",
     cause="The argument is not used, or what was computed from it is not used.",
     place="Follow the argument top_k through your code.",
+    shows=[("filter_keeps_the_top_k", "zero", "*removed")],
 )
 def top_k_without_effect(logits, top_k):
     return torch.zeros_like(logits, dtype=torch.bool)
@@ -1130,6 +1167,7 @@ def top_p_keeps_one_more(probabilities, top_p):
     cause="Probabilities are rounded. As soon as the first ones add up to 1 in float32, all others seem to lie "
     "beyond the limit. top_p=1.0 asks for nothing, and has to keep all.",
     place="Skip this step if top_p is 1.",
+    shows=[("filter_keeps_the_top_p", "right")],
 )
 def rounding_at_top_p_1(probabilities, top_p):
     return probabilities.cumsum(dim=-1) - probabilities >= top_p
@@ -1142,6 +1180,7 @@ def rounding_at_top_p_1(probabilities, top_p):
     cause="The probabilities are added up from the unlikely end and compared with 1 - top_p. If top_p is tiny, "
     "1 - top_p is 1 in float32, and the sum of all of them is no larger.",
     place="Let the likeliest token stay in any case: `remove[..., -1] = False` where it stands last.",
+    shows=[("filter_leaves_one_token", "NaN", "*probabilities"), ("filter_keeps_the_top_p", "right")],
 )
 def likeliest_not_kept(probabilities, top_p):
     from_the_end = probabilities.flip(-1).cumsum(dim=-1).flip(-1)
@@ -1195,6 +1234,7 @@ def gather_instead_of_scatter(remove, order):
     cause="The places of what goes were taken out of all rows together, as `order[remove]`, so that nothing says from which "
     "row each came. Code that was made for one row of logits runs on, and removes from all.",
     place="Bring the answer back row by row: `remove.scatter(-1, order, remove)`.",
+    shows=[("filter_keeps_the_top_p", "differ"), ("filter_takes_leading_axes", "right", "1 axes:*")],
 )
 def removed_from_all_rows(remove, order):
     gone = torch.zeros(order.shape[-1], dtype=torch.bool)
@@ -1215,6 +1255,7 @@ def whole_rows_removed(remove, order):
     cause="How many tokens stay is found out once for the whole batch. A row that is sure needs fewer tokens to reach top_p "
     "than one that is not.",
     place="Decide in each row by its own sums: a comparison gives one answer per row and place.",
+    shows=[("filter_keeps_the_top_p", "right"), ("filter_treats_each_row", "differ")],
 )
 def as_many_from_each_row(remove, order):
     remove = remove.flatten(0, -2)[0].expand_as(remove) if remove.dim() > 1 else remove
@@ -1265,6 +1306,7 @@ def softmax_over_the_batch(ordered):
     symptom="top_p changes nothing.",
     cause="The argument is not used, or what was computed from it is not used.",
     place="Follow the argument top_p through your code.",
+    shows=[("filter_keeps_the_top_p", "zero", "*removed")],
 )
 def top_p_without_effect(probabilities, top_p):
     return torch.zeros_like(probabilities, dtype=torch.bool)
@@ -1289,6 +1331,7 @@ def each_probability_compared(probabilities, top_p):
     cause="The softmax makes exp(0) = 1 of a logit of 0, which may be more than others have. A token that is not "
     "to be drawn needs exp(logit) = 0.",
     place="Fill with -math.inf.",
+    shows=[("filter_keeps_the_top_k", "zero", "*removed")],
 )
 def removed_logits_set_to_zero(logits, remove):
     return logits.masked_fill(remove, 0.0)
@@ -1306,6 +1349,7 @@ def removed_logits_multiplied_by_zero(logits, remove):
     cause="A finite fill works as long as all other logits are far above it. Minus infinity works always, and "
     "others can recognise by it what was removed.",
     place="Fill with -math.inf.",
+    shows=[("filter_keeps_the_top_k", "zero", "*removed")],
 )
 def finite_fill(logits, remove):
     return logits.masked_fill(remove, -1e9)
@@ -1676,6 +1720,7 @@ def smallest_logit(logits, temperature, top_k, top_p):
     symptom="One token too many or too few is appended.",
     cause="Every step of the loop appends one token, so there are max_new_tokens steps.",
     place="Look at the bounds of your loop.",
+    shows=[("text_is_greedy", "another shape", "*shape of text")],
 )
 def one_step_off(tokens, max_new_tokens):
     return range(max_new_tokens - 1)
@@ -1730,6 +1775,12 @@ def sample_inverted(sample):
     cause="The filters are called for greedy text as well, and refuse a temperature of 0. People set it to 0 to say that "
     "nothing shall be drawn; with sample=False the arguments behind it do not matter.",
     place="Call filter_logits only where sample is True.",
+    shows=[
+        ("greedy_text_needs_no_temperature", "is raised ValueError"),
+        ("text_is_greedy", "right"),
+        ("cached_greedy_text_needs_no_temperature", "is raised ValueError"),
+        ("cached_text_is_the_same", "right"),
+    ],
 )
 def filters_asked_for_greedy_text(logits, temperature, top_k, top_p):
     return parts.filter_logits(logits, temperature, top_k, top_p).argmax(dim=-1, keepdim=True)
@@ -1777,6 +1828,7 @@ def appended_without_its_axis(tokens, chosen):
     cause="No gradient is ever asked for, but autograd keeps what it would need for one. Memory and time grow with "
     "every step for nothing.",
     place="Write `with torch.no_grad():` around the loop, or `@torch.no_grad()` above the function.",
+    shows=[("text_without_dropout_and_gradients", "differ", "gradients recorded")],
 )
 def gradients_recorded():
     return torch.enable_grad()
@@ -1933,6 +1985,7 @@ def probabilities_filtered(logits, temperature, top_k, top_p):
     cause="The generator is not passed on, so the global one draws. Nobody can then repeat a text.",
     place="Give `generator=generator` to torch.multinomial.",
     only="generate",
+    shows=[("text_is_drawn_with_the_generator", "is no", "*the same generator gives the same text")],
 )
 def generator_ignored(probabilities, generator):
     return torch.multinomial(probabilities, num_samples=1)
@@ -2044,6 +2097,7 @@ def context_cached_again(model, context, cached):
     cause="Nothing is kept, or not the keys and values: they are computed anew from all tokens in each step. The "
     "text shows no difference; time and energy do.",
     place="Keep key and value of each layer, after the projections, and compute those of new tokens only.",
+    shows=[("cached_text_is_the_same", "right"), ("cached_keys_are_kept", "is some again")],
 )
 class keys_computed_again:
     @staticmethod

@@ -124,6 +124,7 @@ class ResidualConnection(nn.Module):
     "for guessing the variance of a population from a sample; here the features are all there is, so their "
     "squared deviations are simply averaged.",
     place="Give var or std the argument unbiased=False (correction=0 says the same).",
+    shows=[("positions_are_normalised", "smaller", "output")],
 )
 def unbiased_variance(self, x):
     return x.var(dim=-1, keepdim=True)
@@ -135,6 +136,7 @@ def unbiased_variance(self, x):
     "embed_dim - 1, and eps stands outside of the root. Many tutorials have this line, and it trains well, "
     "but it is not what the paper and PyTorch compute.",
     place="Take the variance with unbiased=False, add eps to it, then take the root.",
+    shows=[("positions_are_normalised", "smaller", "output")],
 )
 class std_plus_eps:
     def variance(self, x):
@@ -263,6 +265,7 @@ def mean_square_over_everything(self, x):
     cause="Averages that were kept from training take the place of those of this position. Batch normalisation does so; "
     "layer normalisation measures the position that it normalises, in training and in evaluation alike.",
     place="Take mean and variance of x itself, whether self.training is True or False.",
+    shows=[("norm_is_the_same_in_training", "is yes")],
 )
 class averages_kept_from_training:
     def make(self, embed_dim):
@@ -308,6 +311,7 @@ class averages_of_each_feature_kept_from_training:
     cause="The averages have lost the axis over which they run: [batch, time] instead of [batch, time, 1]. "
     "Broadcasting lines up axes from the right, so time would meet embed_dim.",
     place="Give mean and var the argument keepdim=True.",
+    shows=[("positions_are_normalised", "raise")],
 )
 class axis_not_kept:
     def mean(self, x):
@@ -338,6 +342,7 @@ def axis_of_the_mean_square_not_kept(self, x):
     cause="The mean is not subtracted. Layer normalisation does both: it centres the features, then scales them. "
     "(RMSNorm leaves the first out, and then divides by another number, the root of the mean square.)",
     place="Look at the numerator: it should be x minus its mean.",
+    shows=[("positions_are_normalised", "rows keep a mean", "output")],
 )
 def not_centred(self, x):
     return torch.zeros_like(x[..., :1])
@@ -349,6 +354,7 @@ def not_centred(self, x):
     cause="This is RMSNorm, the stretch exercise: x is divided by the root of its mean square. Layer normalisation "
     "subtracts the mean first.",
     place="Subtract the mean, and take the variance around it.",
+    shows=[("positions_are_normalised", "rows keep a mean", "output")],
 )
 def rms_norm_instead(x, weight, bias, eps=1e-5):
     return x / torch.sqrt(x.pow(2).mean(dim=-1, keepdim=True) + eps) * weight + bias
@@ -365,6 +371,7 @@ def rms_norm_in_the_module(self, x):
     symptom="The features have mean 0, but their variance is what it was.",
     cause="The features are centred and never divided. The next layer would still get numbers of any size.",
     place="Divide by the square root of the variance plus eps.",
+    shows=[("positions_are_normalised", "rows have mean 0", "output")],
 )
 def not_divided(self, square, eps):
     return torch.ones_like(square)
@@ -376,6 +383,7 @@ def not_divided(self, square, eps):
     cause="The squared deviations are summed and not averaged. Divided by the length of the vector, as F.normalize "
     "does, the result has length 1; normalised features have variance 1.",
     place="Take the mean of the squares, not their sum (or the norm).",
+    shows=[("positions_are_normalised", "smaller", "output")],
 )
 def sum_instead_of_mean(self, x):
     return (x - x.mean(dim=-1, keepdim=True)).pow(2).sum(dim=-1, keepdim=True)
@@ -398,6 +406,7 @@ def divided_by_the_length(self, x):
     cause="The variance is computed as mean(x²) - mean(x)². On paper that is the same; in float32 it is the small "
     "difference of two huge numbers, and all of its digits are lost.",
     place="Subtract the mean first, then square and average: mean((x - mean)²), or x.var with unbiased=False.",
+    shows=[("large_means_do_no_harm", "differ"), ("positions_are_normalised", "right")],
 )
 def difference_of_mean_squares(self, x):
     return x.pow(2).mean(dim=-1, keepdim=True) - x.mean(dim=-1, keepdim=True).pow(2)
@@ -409,6 +418,7 @@ def difference_of_mean_squares(self, x):
     cause="Squaring and averaging have changed places: the mean is squared. Then positive and negative features "
     "cancel before their size is measured. RMS is the root of the mean of the squares.",
     place="Square each feature first, then take the mean.",
+    shows=[("positions_are_normalised", "differ", "mean square*")],
 )
 def square_of_the_mean(self, x):
     return x.mean(dim=-1, keepdim=True).pow(2)
@@ -420,6 +430,7 @@ def square_of_the_mean(self, x):
     cause="The features are divided by the mean of their absolute values, which is never larger than the root of "
     "the mean of their squares.",
     place="Square each feature, take the mean, then the root.",
+    shows=[("positions_are_normalised", "higher", "mean square*")],
 )
 def mean_of_absolute_values(self, x):
     return x.abs().mean(dim=-1, keepdim=True).pow(2)
@@ -431,6 +442,7 @@ def mean_of_absolute_values(self, x):
     cause="The mean is subtracted, as layer normalisation does. RMSNorm leaves the centring out: the features keep "
     "their mean.",
     place="Look for `x - mean`: x itself is divided.",
+    shows=[("positions_are_normalised", "rows have mean 0", "output")],
 )
 def centred_as_well(self, x):
     centred = x - x.mean(dim=-1, keepdim=True)
@@ -464,6 +476,10 @@ def centred_and_divided_by_the_biased_std_plus_eps(self, x):
     cause="var and std measure how far the features are from their mean. RMSNorm has no mean: it measures how far they "
     "are from 0, by the mean of their squares.",
     place="Look for var or std: square x itself, and take the mean.",
+    shows=[
+        ("positions_are_normalised", "rows keep a mean", "output"),
+        ("positions_are_normalised", "differ", "mean square*"),
+    ],
 )
 def spread_in_place_of_size(self, x):
     return x.var(dim=-1, unbiased=False, keepdim=True)
@@ -561,6 +577,7 @@ def root_of_the_root_without_eps(self, square, eps):
     cause="eps stands outside of the root. There it is compared with the spread of the features; under the root, "
     "with its square. With eps 1e-5 under the root, features that are 0.003 apart are already damped.",
     place="Add eps before the root is taken: sqrt(... + eps).",
+    shows=[("eps_stands_under_the_root", "differ")],
 )
 def eps_outside_the_root(self, square, eps):
     return torch.sqrt(square) + eps
@@ -572,6 +589,7 @@ def eps_outside_the_root(self, square, eps):
     cause="eps is missing. Where the spread is 0, nothing divided by nothing is NaN, which then spreads through "
     "every layer.",
     place="Add eps under the root.",
+    shows=[("equal_features_give_no_nan", "NaN", "output")],
 )
 def eps_missing(self, square, eps):
     return torch.sqrt(square)
@@ -584,6 +602,7 @@ def eps_missing(self, square, eps):
     cause="A fixed number stands where eps should, or eps is not passed on. Models differ here (BERT has 1e-12, "
     "GPT-2 1e-5), and loaded weights only give the same numbers with their own eps.",
     place="Follow eps from the argument to the root.",
+    shows=[("eps_stands_under_the_root", "differ")],
 )
 def eps_ignored(self, square, eps):
     return torch.sqrt(square + 1e-5)
@@ -622,6 +641,7 @@ def eps_as_a_floor_of_the_root(self, square, eps):
     symptom="Right wherever eps is given; without it, features that are close together come out too large or too small.",
     cause="The default of eps is another one. PyTorch's is 1e-5, and so is this course's.",
     place="Look at the list of parameters: eps=1e-5.",
+    shows=[("eps_has_its_default", "differ"), ("eps_stands_under_the_root", "right")],
 )
 def another_default_eps(x, weight, bias, eps=1e-6):
     return (x - x.mean(-1, keepdim=True)) / torch.sqrt(x.var(-1, unbiased=False, keepdim=True) + eps) * weight + bias
@@ -666,6 +686,12 @@ class RMSNormWithAnotherDefault(nn.Module):
     cause="A parameter starts at another number. A new norm leaves the normalised features as they are, which takes a "
     "weight of 1 and a bias of 0, and training moves them from there; a weight of 0 would let nothing through.",
     place="Look at what the parameters are given in __init__.",
+    shows=[
+        ("features_are_scaled_and_shifted", "right"),
+        ("a_new_norm_only_normalises", "differ"),
+        ("residual_starts_with_a_plain_norm", "differ"),
+        ("residual_has_two_forms", "right"),
+    ],
 )
 def other_starting_values(self, embed_dim):
     self.weight, self.bias = nn.Parameter(torch.zeros(embed_dim)), nn.Parameter(torch.zeros(embed_dim))
@@ -708,6 +734,7 @@ def norm_starts_at_random(self, embed_dim):
     symptom="With weight 1 and bias 0 all features are 1; with others, weight and bias have changed places.",
     cause="The bias is multiplied by and the weight is added. The names say it: a weight is a factor.",
     place="Look at the last line, or at the order of the arguments with which the function is called.",
+    shows=[("positions_are_normalised", "constant", "output")],
 )
 def weight_and_bias_exchanged(self, normed, weight, bias):
     return normed * bias + weight
@@ -718,6 +745,7 @@ def weight_and_bias_exchanged(self, normed, weight, bias):
     symptom="The weight changes nothing.",
     cause="The factor of each feature is missing, so every feature keeps variance 1, whatever training would like.",
     place="Multiply the normalised features by the weight before the bias is added.",
+    shows=[("positions_are_normalised", "right"), ("features_are_scaled_and_shifted", "differ")],
 )
 def weight_missing(self, normed, weight, bias):
     return normed + bias
@@ -733,6 +761,7 @@ def weight_unused(self, normed):
     symptom="The bias changes nothing.",
     cause="The bias is never added, so every feature keeps mean 0, whatever training would like.",
     place="Add the bias at the very end.",
+    shows=[("positions_are_normalised", "right"), ("features_are_scaled_and_shifted", "differ")],
 )
 def bias_missing(self, normed, weight, bias):
     return normed * weight
@@ -754,6 +783,7 @@ class bias_not_even_made:
     cause="The normalised features are returned as they are. Without weight and bias the layer could never give "
     "the next one anything but mean 0 and variance 1.",
     place="Multiply by the weight, then add the bias.",
+    shows=[("features_are_scaled_and_shifted", "rows have mean 0", "output")],
 )
 def weight_and_bias_missing(self, normed, weight, bias):
     return normed
@@ -765,6 +795,7 @@ def weight_and_bias_missing(self, normed, weight, bias):
     cause="The bias is added before the weight multiplies. The order is: normalise, multiply by the weight, add the "
     "bias.",
     place="Look at the brackets of the last line.",
+    shows=[("positions_are_normalised", "right"), ("features_are_scaled_and_shifted", "differ")],
 )
 def bias_before_weight(self, normed, weight, bias):
     return (normed + bias) * weight
@@ -776,6 +807,7 @@ def bias_before_weight(self, normed, weight, bias):
     cause="The weight is taken as a correction to 1. Some models store it so (Gemma does), but then it starts at 0. "
     "Here it starts at 1 and is the factor itself.",
     place="Multiply by the weight, not by 1 + weight.",
+    shows=[("positions_are_normalised", "multiple", "output")],
 )
 def weight_counted_from_one(self, normed, weight, bias):
     return normed * (1 + weight) + bias
@@ -788,10 +820,11 @@ def weight_of_rms_counted_from_one(self, normed):
 
 @mistake(
     "layer_norm",
-    symptom="Mean 0 and variance 1 hold at the very end, whatever weight and bias are.",
+    symptom="What comes out is normalised, whatever the weight and the bias are.",
     cause="Weight and bias are applied to x before it is normalised, so the normalisation takes back most of what "
     "they did. They have the last word.",
     place="Normalise first, then multiply by the weight and add the bias.",
+    shows=[("positions_are_normalised", "right"), ("features_are_scaled_and_shifted", "differ")],
 )
 def normalised_last(x, weight, bias, eps=1e-5):
     x = x * weight + bias
@@ -815,6 +848,7 @@ def weighed_before_the_mean_square(self, x):
     symptom="There is a bias among the parameters.",
     cause="RMSNorm has no bias: it scales and does not shift. Weights of a model with RMSNorm hold none.",
     place="Leave the bias out of __init__, and out of forward.",
+    shows=[("parameters_have_their_names", "differ", "other trained parameters")],
 )
 def bias_in_rms_norm(self, embed_dim):
     self.weight = nn.Parameter(torch.ones(embed_dim))
@@ -838,6 +872,7 @@ class bias_added_in_rms_norm:
     "save it, and it stays behind when the model moves to a GPU. A buffer is saved and moved, but not "
     "trained.",
     place="Wrap each tensor in nn.Parameter where it is assigned in __init__.",
+    shows=[("parameters_have_their_names", "differ")],
 )
 def parameters_not_registered(self, embed_dim):
     self.weight = torch.ones(embed_dim)
@@ -885,6 +920,7 @@ def weight_as_buffer(self, embed_dim):
     cause="There is one number for all features, or an axis of size 1 too many. Weights of another model could not "
     "be loaded; broadcasting needs no extra axes, as embed_dim is the last axis of x.",
     place="Look at the sizes in torch.ones and torch.zeros: embed_dim alone.",
+    shows=[("parameters_have_their_names", "another shape", "*in the state dict")],
 )
 def parameters_of_another_shape(self, embed_dim):
     self.weight = nn.Parameter(torch.ones(1))
@@ -919,6 +955,10 @@ def weight_with_one_axis_more(self, embed_dim):
     cause="The names are part of the contract, because weights are loaded by name. In papers and other code they "
     "are called gamma and beta, scale and shift, or gain.",
     place="Rename them in __init__ and in forward.",
+    shows=[
+        ("parameters_have_their_names", "is missing", "weight in the state dict"),
+        ("features_are_scaled_and_shifted", "right"),
+    ],
 )
 class parameters_under_other_names:
     def make(self, embed_dim):
@@ -957,6 +997,7 @@ class weight_called_gamma:
     cause="The residual is missing: the input is not added to the sublayer's output. Then each sublayer has to pass "
     "on everything by itself, and the gradient has no way past it.",
     place="Add x to the sublayer's output, in both forms.",
+    shows=[("residual_lets_the_input_pass", "differ")],
 )
 class residual_missing:
     def before(self, x, sublayer):
@@ -982,6 +1023,7 @@ def residual_missing_in_post_norm(self, x, sublayer):
     cause="What is added is the normalised input, often because x was overwritten: `x = norm(x)`. The path past the "
     "sublayer is to carry x as it came; then a stack of layers has one path that nothing touches.",
     place="Keep x, and give the normalised input another name or none.",
+    shows=[("residual_lets_the_input_pass", "differ", "pre-norm: output")],
 )
 def residual_from_the_normed_input(self, x, sublayer):
     x = self.norm(x)
@@ -1054,9 +1096,10 @@ def always_pre_norm(self, x, sublayer):
 
 
 @mistake(
-    symptom="The norm's parameters change nothing: no gradient arrives at them.",
+    symptom="In one form or in both, the norm's parameters change nothing: no gradient arrives at them.",
     cause="The norm is made and never called. What is returned is the plain sum x + sublayer(x).",
     place="Call self.norm: on the sum in post-norm, on the sublayer's input in pre-norm.",
+    shows=[("residual_passes_gradients", "is none arrives")],
 )
 class norm_missing:
     def before(self, x, sublayer):
@@ -1106,6 +1149,7 @@ def norm_on_both_sides_of_post_norm(self, x, sublayer):
     cause="Both forms are computed and one is thrown away, or the sublayer is called again for a number that was "
     "there already. It costs twice the time, and a sublayer with dropout gives another answer each time.",
     place="Decide by norm_first first, then call the sublayer once and keep its answer.",
+    shows=[("residual_calls_the_sublayer_once", "differ", "*calls of the sublayer")],
 )
 def sublayer_called_twice(self, x, sublayer):
     pre, post = self.before(x, sublayer), self.after(x, sublayer)
@@ -1127,6 +1171,7 @@ class sublayer_applied_twice:
     cause="Attention takes query, key and value, but a residual connection knows nothing of that: its sublayer is any "
     "function of one tensor. Whoever wants attention in it passes `lambda x: attention(x, x, x)[0]`.",
     place="Call the sublayer with one tensor.",
+    shows=[("residual_has_two_forms", "raise")],
 )
 def sublayer_given_three_tensors(self, x, sublayer):
     if self.norm_first:
@@ -1141,6 +1186,7 @@ def sublayer_given_three_tensors(self, x, sublayer):
     cause="The norm is not an attribute of the module under the name `norm` (it is made anew in each call, or kept "
     "in a plain list), so its parameters are neither saved nor trained.",
     place="Assign the LayerNorm to self.norm in __init__.",
+    shows=[("residual_has_one_norm", "is missing", "norm.weight in the state dict")],
 )
 def norm_not_registered(self, embed_dim):
     norms = [LayerNorm(embed_dim)]
@@ -1152,6 +1198,10 @@ def norm_not_registered(self, embed_dim):
     symptom="There is a norm, but not under the name `norm`.",
     cause="The names are part of the contract, because weights are loaded by name.",
     place="Call the attribute `norm`.",
+    shows=[
+        ("residual_has_one_norm", "is missing", "norm.weight in the state dict"),
+        ("residual_has_two_forms", "right"),
+    ],
 )
 class norm_under_another_name:
     def make_norm(self, embed_dim):
@@ -1170,6 +1220,7 @@ class norm_under_another_name:
     symptom="Numbers that are close together come out too large or too small; all others are right.",
     cause="The norm is made with an eps of your own. This course's is 1e-5, the default of LayerNorm.",
     place="Make the norm from embed_dim alone.",
+    shows=[("residual_normalises_as_layer_norm_does", "differ"), ("residual_has_two_forms", "right")],
 )
 def norm_with_another_eps(self, embed_dim):
     self.norm = LayerNorm(embed_dim, eps=1e-6)
@@ -1186,6 +1237,7 @@ def norm_with_the_eps_of_bert(self, embed_dim):
     cause="There is dropout on the sublayer's output. The paper has it there, but in this course the layers of "
     "lessons 1 and 2 do it, and this component has none.",
     place="Take the dropout out.",
+    shows=[("residual_has_no_dropout", "is yes")],
 )
 class dropout_added:
     def before(self, x, sublayer):
@@ -1204,6 +1256,7 @@ class dropout_added:
     cause="Something was cut from autograd by detach, .data, torch.no_grad, numpy or a new torch.tensor. Mean and "
     "variance are functions of x too, and gradients must flow through them.",
     place="Look for one of these, and compute with the tensors as they come.",
+    shows=[("gradients_reach_everything", "differ")],
 )
 class cut_from_autograd:
     def mean(self, x):
@@ -1245,6 +1298,7 @@ def x_cut_from_autograd(self, normed, weight, bias):
     cause="x was changed in place (`-=`, `+=`, or a method that ends in an underscore). The caller still needs it, "
     "for the residual connection for example, and autograd forbids it for a parameter.",
     place="Use the form that returns a new tensor: `x = x - mean` instead of `x -= mean`.",
+    shows=[("norms_change_nothing", "differ"), ("residual_changes_nothing", "differ")],
 )
 def x_changed_in_place(x, weight, bias, eps=1e-5):
     x -= x.mean(dim=-1, keepdim=True)
@@ -1297,6 +1351,7 @@ class sum_written_into_x:
     cause="The dtype is fixed in the code. float32 in place of float64 loses precision without a word; float64 or float32 "
     "in place of half precision makes everything behind it slow.",
     place="Look for .float(), .double(), dtype=... or a new tensor that does not follow x.",
+    shows=[("norms_keep_half_precision", "differ")],
 )
 def fixed_dtype(self, normed, weight, bias):
     return (normed * weight + bias).float()
@@ -1323,6 +1378,7 @@ def rms_norm_always_in_float64(self, normed):
     symptom="It fails as soon as x lives on another device, such as a GPU.",
     cause="A new tensor was made on the default device, whatever x is on.",
     place="Make it with full_like, zeros_like or device=x.device, or use a plain number, which has no device.",
+    shows=[("norms_follow_the_inputs", "differ")],
 )
 def fixed_device(self, square, eps):
     return torch.sqrt(square + torch.full(square.shape, eps))
@@ -1333,6 +1389,7 @@ def fixed_device(self, square, eps):
     symptom="The numbers may be right, but the code calls a library function that does the whole exercise.",
     cause="This lesson opens that box. Later lessons may use it again, and then you know what is in it.",
     place="Write the steps with mean, var and sqrt, and with parameters of your own.",
+    shows=[("norms_call_no_library_norm", "differ")],
 )
 def library_norm(x, weight, bias, eps=1e-5):
     return F.layer_norm(x, x.shape[-1:], weight, bias, eps)

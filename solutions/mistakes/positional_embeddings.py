@@ -195,6 +195,10 @@ class TransformerEmbedding(nn.Module):
     cause="The exponent is twice what it should be. In `arange(0, size, 2)` the numbers 0, 2, 4, ... are the 2i of "
     "the formula already, and they were multiplied by 2 once more (or divided by half the size).",
     place="Look at the exponent: the number of the even column, divided by the number of features.",
+    shows=[
+        ("one_pair_is_enough", "right"),
+        ("waves_fill_the_table", "differ"),
+    ],
 )
 def exponent_doubled(columns, size):
     return 2 * columns / size
@@ -228,6 +232,10 @@ def exponent_doubled_and_odd_size_not_refused(max_len, embed_dim):
     "frequency near 1/100.",
     place="Look at the exponent: 2i, the number of the even column, divided by the number of features. Then count "
     "the zeros of the base.",
+    shows=[
+        ("one_pair_is_enough", "right"),
+        ("waves_fill_the_table", "differ"),
+    ],
 )
 def exponent_halved(columns, size):
     return columns / 2 / size
@@ -239,6 +247,10 @@ def exponent_halved(columns, size):
     cause="The exponent is not divided by the number of features, so already the second pair has a frequency of "
     "1/10000² of the first.",
     place="Divide the exponent by embed_dim (or head_dim).",
+    shows=[
+        ("one_pair_is_enough", "right"),
+        ("waves_fill_the_table", "differ"),
+    ],
 )
 def exponent_not_divided(columns, size):
     return columns
@@ -251,18 +263,24 @@ def exponent_not_divided(columns, size):
     cause="The frequencies are spread so that the last pair has exactly 1/10000, as in tensor2tensor and fairseq. That is a "
     "good table too, but not the formula of the paper, which would reach 1/10000 one pair after the last.",
     place="Divide by the number of pairs, not by that number minus 1.",
+    shows=[("waves_fill_the_table", "differ")],
 )
 def spacing_of_tensor2tensor(columns, size):
-    return columns / (size - 2)
-
-
-@also("spacing_of_tensor2tensor", "exponents")
-def spacing_of_tensor2tensor_for_one_pair_too(columns, size):
     return columns / 2 / max(size // 2 - 1, 1)
 
 
 @also("spacing_of_tensor2tensor", "exponents")
+def spacing_without_care_for_one_pair(columns, size):
+    return columns / (size - 2)
+
+
+@also("spacing_of_tensor2tensor", "exponents")
 def spacing_of_fairseq(columns, size):
+    return columns / 2 * (1.0 / (size // 2 - 1))
+
+
+@also("spacing_of_tensor2tensor", "exponents")
+def spacing_in_whole_numbers(columns, size):
     return columns / 2 * (1 / (size // 2 - 1))
 
 
@@ -272,6 +290,7 @@ def spacing_of_fairseq(columns, size):
     cause="The number of the pair does not reach the exponent: it is missing there, or `//` has rounded the quotient down to "
     "0. Waves of one speed all come round at the same position, and from there on nothing is told apart.",
     place="Look at the exponent: it grows from pair to pair, 0/d, 2/d, 4/d and so on, with `/` and not `//`.",
+    shows=[("waves_fill_the_table", "differ")],
 )
 def frequencies_equal(columns, size):
     return columns // size
@@ -297,6 +316,10 @@ def frequencies_equal_to_the_slowest(columns, size):
     symptom="There are two frequencies and no more: 1, and 1 / base.",
     cause="The exponent is a whole number, because `//` rounds it down: 0 for the first pairs and 1 for the last ones.",
     place="Divide with `/`.",
+    shows=[
+        ("one_pair_is_enough", "right"),
+        ("waves_fill_the_table", "differ"),
+    ],
 )
 def exponent_rounded_down(columns, size):
     return 2 * columns // size
@@ -308,6 +331,7 @@ def exponent_rounded_down(columns, size):
     cause="The frequencies stand in the reverse order. Which pair is fast is a convention, but the formula begins with "
     "frequency 1, and weights that were trained with one order do not fit the other.",
     place="Let the exponent begin at 0 and grow: columns 0, 2, 4, ... divided by the number of features.",
+    shows=[("waves_fill_the_table", "differ")],
 )
 def frequencies_reversed(columns, size):
     return columns.flip(0) / size
@@ -369,6 +393,10 @@ def frequency_per_column_and_odd_size_not_named(max_len, embed_dim):
     cause="The base is another number. The paper has 10000. A missing or superfluous 0 is easy to overlook; and in "
     "exp(-log(10000) ...) it has to be the natural logarithm, math.log, and not log10 or log2.",
     place="Count the zeros, and look at the logarithm if there is one.",
+    shows=[
+        ("one_pair_is_enough", "right"),
+        ("waves_fill_the_table", "differ"),
+    ],
 )
 def base_1000(base):
     return 1000.0
@@ -394,6 +422,10 @@ def logarithm_to_base_2(base):
     symptom="The first pair of features is right; in the others the waves become faster and not slower.",
     cause="The positions are multiplied by 10000^(2i/d), where the formula divides by it.",
     place="Look for a missing minus sign in the exponent, or for a `*` where `/` should be.",
+    shows=[
+        ("one_pair_is_enough", "right"),
+        ("waves_fill_the_table", "differ"),
+    ],
 )
 def frequencies_inverted(base, exponent):
     return base**exponent
@@ -420,6 +452,7 @@ def minus_missing_in_the_exponential(max_len, embed_dim):
     "are cosines. For the network one is as good as the other, but weights trained with one do not fit the "
     "other.",
     place="Look at which of the two goes into the columns 0::2.",
+    shows=[("waves_begin_at_position_zero", "differ")],
 )
 def sine_and_cosine_exchanged(sine, cosine):
     return torch.stack((cosine, sine), dim=-1).flatten(-2)
@@ -433,6 +466,7 @@ def sine_and_cosine_exchanged(sine, cosine):
     "network can learn any order of columns, it works as well. The paper's formula, and this course, let sine "
     "and cosine alternate, and weights of one kind do not fit the other.",
     place="Put the sines into the columns 0::2 and the cosines into 1::2, or stack the two and flatten.",
+    shows=[("waves_begin_at_position_zero", "differ")],
 )
 def halves_concatenated(sine, cosine):
     return torch.cat((sine, cosine), dim=-1)
@@ -449,6 +483,7 @@ def halves_with_the_cosine_first(sine, cosine):
     cause="Both columns of a pair hold the sine. From the sine alone one cannot tell whether the wave is rising or "
     "falling; with the cosine beside it, every angle is different from every other.",
     place="Put the cosine into the odd columns.",
+    shows=[("waves_begin_at_position_zero", "constant", "output")],
 )
 def only_sines(sine, cosine):
     return torch.stack((sine, sine), dim=-1).flatten(-2)
@@ -467,6 +502,12 @@ def only_cosines(sine, cosine):
     symptom="Row 0 holds what belongs into row 1, and so on: everything is one position too far.",
     cause="Positions are counted from 1. The first token has position 0, where all sines are 0 and all cosines 1.",
     place="Look at where the positions begin: arange(max_len).",
+    shows=[
+        ("waves_begin_at_position_zero", "differ"),
+        ("learned_rows_are_added", "differ"),
+        ("embedding_is_a_sum", "differ"),
+        ("rotary_turns_neighbouring_features", "differ"),
+    ],
 )
 def positions_from_one(max_len):
     return torch.arange(1, max_len + 1)
@@ -504,6 +545,9 @@ def positions_divided_by_max_len(max_len):
     cause="The angles are multiplied by a number, such as 2π or 1/2. The fastest wave moves by one radian per position, "
     "and not by one turn or by half a radian.",
     place="Use position times frequency as the angle, without another factor.",
+    shows=[
+        ("one_pair_is_enough", "differ"),
+    ],
 )
 def angles_multiplied(max_len):
     return torch.arange(max_len) * (2 * math.pi)
@@ -526,6 +570,7 @@ def angles_doubled(max_len):
     cause="The table is transposed, or has an axis of size 1 more, for the batch. Broadcasting adds a table "
     "[time, embed_dim] to every sequence of a batch without it.",
     place="Look at what is returned: one row per position, one column per feature.",
+    shows=[("waves_fill_the_table", "another shape", "*shape of output")],
 )
 def table_of_another_shape(table):
     return table.unsqueeze(0)
@@ -643,6 +688,12 @@ def positions_looked_up_by_token_without_care(self, tokens):
     cause="Sine and cosine, or the two features that turn together, come in pairs; with an odd size one is left "
     "over. Whoever makes this mistake wants to be told at once, and by which size.",
     place="At the top, raise a ValueError if the size is odd, with the size in its message.",
+    shows=[
+        ("odd_width_of_waves_is_refused", "differ"),
+        ("waves_fill_the_table", "right"),
+        ("odd_head_dim_is_refused", "differ"),
+        ("rotary_turns_neighbouring_features", "right"),
+    ],
 )
 def odd_size_accepted(size):
     return None
@@ -691,6 +742,12 @@ def last_feature_not_turned(x, positions=None, base=10000.0):
     cause="The error is of another kind (an assert, which `python -O` removes), or its message leaves a size out. An "
     "error should say what was found: whoever reads it far away from your code needs the numbers.",
     place="Raise a ValueError with the sizes in an f-string.",
+    shows=[
+        ("waves_fill_the_table", "right"),
+        ("learned_rows_are_added", "right"),
+        ("embedding_is_a_sum", "right"),
+        ("rotary_turns_neighbouring_features", "right"),
+    ],
 )
 def refusal_without_the_size(size):
     if size % 2:
@@ -739,6 +796,7 @@ def long_sequence_refused_by_another_error(self, time, max_len):
     cause="The table ends at max_len. Whatever stands in for the missing rows (the first ones again, the last one, "
     "fewer tokens), the model has never been trained for it; it is better to be told.",
     place="Compare time with max_len, and raise a ValueError that names both.",
+    shows=[("learned_rows_are_added", "right"), ("embedding_is_a_sum", "right")],
 )
 def long_sequence_accepted(self, time, max_len):
     return None
@@ -834,6 +892,10 @@ def rows_not_added_but_repeated(self, x, rows):
     cause="The position is put beside the token's features, not added to them. Every layer behind expects embed_dim "
     "features, and a sum is enough: in that many dimensions there is room for both.",
     place="Add, where you concatenate.",
+    shows=[
+        ("learned_rows_are_added", "another shape", "*shape of output"),
+        ("embedding_is_a_sum", "another shape", "*shape of output"),
+    ],
 )
 def concatenated_instead_of_added(self, x, rows):
     return torch.cat((x, rows.expand_as(x)), dim=-1)
@@ -864,6 +926,7 @@ def multiplied_in_the_embedding(self, x, rows):
     symptom="Nothing is added to the tokens' rows: order leaves no trace.",
     cause="The positions are made, and never added. The network behind would treat the tokens as a set.",
     place="Add the rows of the positions to the tokens' rows.",
+    shows=[("embedding_is_a_sum", "zero", "*what is added*")],
 )
 def positions_missing(self, x, rows):
     return x
@@ -941,6 +1004,7 @@ def tokens_normalised(self, tokens):
     symptom="In training nothing is dropped.",
     cause="The dropout is missing, or made and never called.",
     place="Apply it to the sum, at the very end.",
+    shows=[("embedding_drops_the_sum", "not zero", "*output")],
 )
 def dropout_missing(self, x):
     return x
@@ -978,6 +1042,7 @@ def dropout_in_evaluation(self, x):
     cause="Dropout makes up for what it takes: what is kept is divided by the probability with which it is kept, so "
     "that the sum over many features stays the same on average. Then nothing has to change in evaluation.",
     place="Use nn.Dropout, or divide by 1 - dropout.",
+    shows=[("embedding_makes_up_for_what_is_dropped", "is 0, or stays as it is")],
 )
 def dropout_not_made_up_for(self, x):
     return x * (torch.rand(x.shape, device=x.device) >= self.dropout.p) if self.training else x
@@ -993,6 +1058,7 @@ def dropout_not_made_up_for(self, x):
     cause="padding_idx=0 makes a token of padding of token 0: its row starts at 0 and is never trained. In this course "
     "every token has a row that is trained, and padding is hidden by masks.",
     place="Leave padding_idx out.",
+    shows=[("embedding_trains_every_row", "zero"), ("embedding_is_a_sum", "right")],
 )
 def token_0_taken_for_padding(self, vocab_size, embed_dim):
     self.token = nn.Embedding(vocab_size, embed_dim, padding_idx=0)
@@ -1005,6 +1071,7 @@ def token_0_taken_for_padding(self, vocab_size, embed_dim):
     "save it, and it stays behind when the model moves to a GPU. A buffer is saved and moved, but not "
     "trained; here the rows are to be learned.",
     place="Wrap the table in nn.Parameter where it is assigned in __init__.",
+    shows=[("learned_table_is_a_parameter", "differ")],
 )
 def rows_not_registered(self, max_len, embed_dim):
     self.weight = torch.zeros(max_len, embed_dim)
@@ -1032,6 +1099,7 @@ def rows_are_waves(self, max_len, embed_dim):
     cause="A table that starts at one number gives all positions the same vector, so a new model cannot tell them apart. "
     "Small random numbers differ from the first step on, and are no louder than the tokens.",
     place="Look at what nn.Parameter is given in __init__.",
+    shows=[("learned_rows_start_at_random", "is alike"), ("learned_rows_are_added", "right")],
 )
 def rows_start_alike(self, max_len, embed_dim):
     self.weight = nn.Parameter(torch.zeros(max_len, embed_dim))
@@ -1078,6 +1146,10 @@ class columns_as_positions:
     cause="The names are part of the contract, because weights are loaded by name. An nn.Embedding inside gives "
     "`embedding.weight` or the like.",
     place="Make the table an nn.Parameter, and assign it to `self.weight`.",
+    shows=[
+        ("learned_table_is_a_parameter", "is missing", "weight in the state dict"),
+        ("learned_rows_are_added", "right"),
+    ],
 )
 class rows_under_another_name:
     def make_rows(self, max_len, embed_dim):
@@ -1093,6 +1165,7 @@ class rows_under_another_name:
     cause="The waves are an nn.Parameter (or an nn.Embedding that is not frozen), or the table is a learned one "
     "whatever positions says. Fixed waves are a buffer: saved and moved with the model, and left as they are.",
     place="Use self.register_buffer for the waves, and choose by the argument positions.",
+    shows=[("embedding_has_two_tables", "is yes", "sinusoidal: entry position... is trained")],
 )
 def waves_trainable(self, max_len, embed_dim):
     self.position = nn.Parameter(wave_table(max_len, embed_dim))
@@ -1149,6 +1222,7 @@ class waves_made_on_the_tokens_device:
     cause="Name and shape are part of the contract, because weights are loaded by them: one entry whose name begins "
     "with `position`, of shape [max_len, embed_dim].",
     place="Look at the name and the shape of what __init__ makes for the positions.",
+    shows=[("embedding_has_two_tables", "is under another name, or of another shape")],
 )
 class table_under_another_name:
     def make_learned(self, max_len, embed_dim):
@@ -1185,6 +1259,10 @@ class waves_with_an_axis_for_the_batch:
     cause="The token embedding has another name. The names are part of the contract, because weights are loaded by "
     "name.",
     place="Call the attribute `token`.",
+    shows=[
+        ("embedding_has_two_tables", "is missing", "*token.weight in the state dict"),
+        ("embedding_is_a_sum", "right"),
+    ],
 )
 class tokens_under_another_name:
     def make_token(self, vocab_size, embed_dim):
@@ -1240,6 +1318,10 @@ def always_learned(self, max_len, embed_dim):
     "with a function rotate_half. It does the same on features in another order. This exercise has the order "
     "of the paper, where neighbours 2i and 2i + 1 form a pair, and weights of one order do not fit the other.",
     place="Take the features 0::2 and 1::2 where you take the two halves, and interleave the results.",
+    shows=[
+        ("rotary_turns_neighbouring_features", "right", "*length of each vector"),
+        ("rotary_turns_neighbouring_features", "differ", "*output"),
+    ],
 )
 class halves_paired:
     def split(x):
@@ -1269,6 +1351,10 @@ def halves_paired_by_rotate_half(x, positions=None, base=10000.0):
     "as two halves, or halves are turned and then interleaved. Query and key would both be shuffled alike, so "
     "their scores still know distances, but the result is not that of the paper.",
     place="What was taken from 0::2 and 1::2 has to go back there: stack along a new last axis, then flatten.",
+    shows=[
+        ("rotary_turns_neighbouring_features", "right", "*length of each vector"),
+        ("rotary_turns_neighbouring_features", "differ", "*output"),
+    ],
 )
 def pairs_written_as_halves(first, second):
     return torch.cat((first, second), dim=-1)
@@ -1285,6 +1371,7 @@ def halves_written_as_pairs(x):
     cause="Two ways to form pairs are mixed: the angles are repeated for neighbours (repeat_interleave) while rotate_half "
     "exchanges the two halves, or the other way round. Then the two features of a pair get different angles.",
     place="Decide for neighbours, in the angles and in the exchange of features.",
+    shows=[("rotary_turns_neighbouring_features", "differ", "*length of each vector")],
 )
 def two_pairings_mixed(x, positions=None, base=10000.0):
     if x.shape[-1] % 2:
@@ -1317,6 +1404,10 @@ def two_pairings_mixed_the_other_way(x, positions=None, base=10000.0):
     "of query and key, but before and after have changed places, and weights that were trained the usual way "
     "do not fit.",
     place="The new first feature is first · cos - second · sin, the new second one first · sin + second · cos.",
+    shows=[
+        ("rotary_turns_neighbouring_features", "right", "*length of each*"),
+        ("rotary_turns_neighbouring_features", "differ", "*output"),
+    ],
 )
 def turned_backwards(first, second, sine, cosine):
     return first * cosine + second * sine, second * cosine - first * sine
@@ -1328,6 +1419,7 @@ def turned_backwards(first, second, sine, cosine):
     cause="The minus sign of the rotation is missing (or there are two). With two plus signs, vectors are stretched "
     "and squeezed; only one of the two products with the sine is subtracted.",
     place="The new first feature is first · cos - second · sin, the new second one first · sin + second · cos.",
+    shows=[("rotary_turns_neighbouring_features", "differ", "*length of each vector")],
 )
 def minus_sign_missing(first, second, sine, cosine):
     return first * cosine + second * sine, first * sine + second * cosine
@@ -1344,6 +1436,7 @@ def two_minus_signs(first, second, sine, cosine):
     cause="The second line reads the first feature after the first line has overwritten it. Both lines of the "
     "rotation need both features as they came.",
     place="Keep both features under names of their own before you assign anything.",
+    shows=[("rotary_turns_neighbouring_features", "differ", "*length of each vector")],
 )
 def first_feature_overwritten(first, second, sine, cosine):
     first = first * cosine - second * sine
@@ -1367,6 +1460,7 @@ def sine_and_cosine_of_the_turn_exchanged(first, second, sine, cosine):
     cause="Each feature is only multiplied by a cosine (or by cosine and sine apart). A rotation mixes the two "
     "features of a pair; that is how the length is kept.",
     place="Add the products with the sine of the other feature.",
+    shows=[("rotary_turns_neighbouring_features", "differ", "*length of each vector")],
 )
 def features_not_mixed(first, second, sine, cosine):
     return first * cosine, second * cosine
@@ -1394,6 +1488,7 @@ def waves_added(first, second, sine, cosine):
     cause="Positions are always 0, 1, 2, ... With a key-value cache the query's position is far from 0, so it has to "
     "be possible to say.",
     place="Make positions yourself only if there are none.",
+    shows=[("rotary_takes_positions", "differ"), ("rotary_turns_neighbouring_features", "right")],
 )
 def positions_ignored(x, positions):
     return torch.arange(x.shape[-2], device=x.device)
@@ -1406,6 +1501,7 @@ def positions_ignored(x, positions):
     symptom="The argument base makes no difference.",
     cause="A fixed 10000 stands where base should. Models for long texts have a larger base: Llama 3 has 500000.",
     place="Follow base from the argument to the frequencies.",
+    shows=[("rotary_uses_its_base", "differ"), ("rotary_turns_neighbouring_features", "right")],
 )
 def base_ignored(base):
     return 10000.0
@@ -1417,6 +1513,7 @@ def base_ignored(base):
     symptom="Right wherever base is given; without it, the frequencies are other ones.",
     cause="The default of base is another one. The paper has 10000.",
     place="Look at the list of parameters: base=10000.0.",
+    shows=[("rotary_uses_its_base", "right"), ("rotary_turns_neighbouring_features", "differ")],
 )
 def another_default_base(x, positions=None, base=1000.0):
     if x.shape[-1] % 2:
@@ -1489,6 +1586,11 @@ def features_cut_from_autograd(x):
     cause="An argument was changed in place (`+=`, assignment to a part, or a method that ends in an underscore). The "
     "caller still needs it, and autograd forbids it for a parameter.",
     place="Use the form that returns a new tensor: `x = x + rows` instead of `x += rows`.",
+    shows=[
+        ("learned_rows_change_nothing", "differ"),
+        ("embedding_changes_nothing", "differ"),
+        ("rotary_changes_nothing", "differ"),
+    ],
 )
 def argument_changed_in_place(self, x, rows):
     x += rows
@@ -1587,6 +1689,7 @@ def sum_of_the_embedding_on_a_fixed_device(self, x, rows):
     cause="PyTorch has complex numbers of two float32 or two float64, none of bfloat16, and hardly any of float16. "
     "Large models compute in half precision, and Llama's code turns its features in float32 and brings them back.",
     place="Give view_as_complex x.float(), and bring the result back with .to(x.dtype).",
+    shows=[("rotary_keeps_half_precision", "differ"), ("rotary_turns_neighbouring_features", "right")],
 )
 def complex_numbers_of_half_precision(x, positions=None, base=10000.0):
     if x.shape[-1] % 2:

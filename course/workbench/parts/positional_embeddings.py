@@ -68,8 +68,10 @@ def rotary_embedding(x: torch.Tensor, positions: torch.Tensor | None = None, bas
     if positions is None:
         positions = torch.arange(x.shape[-2], device=x.device)
     turns = _waves(positions.to(x.device), head_dim, base)
-    pairs = torch.view_as_complex(x.unflatten(-1, (-1, 2)).contiguous())
-    return torch.view_as_real(pairs * turns.to(pairs.dtype)).flatten(-2)
+    # There are no complex numbers of bfloat16, and hardly any of float16.
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    pairs = torch.view_as_complex(wide.unflatten(-1, (-1, 2)).contiguous())
+    return torch.view_as_real(pairs * turns.to(pairs.dtype)).flatten(-2).to(x.dtype)
 
 
 def _waves(positions: torch.Tensor, width: int, base: float) -> torch.Tensor:

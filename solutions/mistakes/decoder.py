@@ -1001,6 +1001,85 @@ class SublayersInARow(nn.Module):
         return self.norm3(self.drop3(self.feed_forward(x))), self_weights, cross_weights
 
 
+@also("residual_missing", "add")
+def residual_missing_in_post_norm(self, x, given, change):
+    return x + change if self.norm_first else change
+
+
+@also("residual_missing", "add")
+def residual_missing_in_pre_norm(self, x, given, change):
+    return change if self.norm_first else x + change
+
+
+@also("residual_missing", "think")
+def third_residual_missing_in_post_norm(self, x):
+    change = self.drop(self.feed_forward(self.before(x, self.norm3)))
+    return x + change if self.norm_first else self.norm3(change)
+
+
+@mistake(
+    "add",
+    symptom="What a sublayer gives is added to itself; the input that it was given is lost.",
+    cause="The output of the sublayer has taken the name of its input: behind `x = sublayer(x)`, `x + x` is twice the "
+    "change. The residual path needs the x from before.",
+    place="Give the sublayer's output a name of its own, and add it to the x that went in.",
+)
+def input_overwritten(self, x, given, change):
+    return change + change
+
+
+@also("input_overwritten", "after")
+def input_overwritten_by_what_is_dropped_later(self, x, given, change, norm):
+    total = change + self.drop(change)
+    return total if self.norm_first else norm(total)
+
+
+@also("input_overwritten", "add")
+def input_overwritten_in_post_norm(self, x, given, change):
+    return x + change if self.norm_first else change + change
+
+
+@also("input_overwritten", "after")
+def input_overwritten_in_post_norm_by_what_is_dropped_later(self, x, given, change, norm):
+    return x + self.drop(change) if self.norm_first else norm(change + self.drop(change))
+
+
+@also("input_overwritten", "look_back")
+def first_input_overwritten(self, x, mask):
+    x, weights = self.attend_self(x, self.before(x, self.norm1), mask)
+    return (x + self.drop(x) if self.norm_first else self.norm1(x + self.drop(x))), weights
+
+
+@also("input_overwritten", "look_back")
+def first_input_overwritten_in_post_norm(self, x, mask):
+    change, weights = self.attend_self(x, self.before(x, self.norm1), mask)
+    return (x + self.drop(change) if self.norm_first else self.norm1(change + self.drop(change))), weights
+
+
+@also("input_overwritten", "look_across")
+def second_input_overwritten(self, x, memory, mask):
+    x, weights = self.attend_memory(x, self.before(x, self.norm2), memory, mask)
+    return (x + self.drop(x) if self.norm_first else self.norm2(x + self.drop(x))), weights
+
+
+@also("input_overwritten", "look_across")
+def second_input_overwritten_in_post_norm(self, x, memory, mask):
+    change, weights = self.attend_memory(x, self.before(x, self.norm2), memory, mask)
+    return (x + self.drop(change) if self.norm_first else self.norm2(change + self.drop(change))), weights
+
+
+@also("input_overwritten", "think")
+def third_input_overwritten(self, x):
+    x = self.feed_forward(self.before(x, self.norm3))
+    return x + self.drop(x) if self.norm_first else self.norm3(x + self.drop(x))
+
+
+@also("input_overwritten", "think")
+def third_input_overwritten_in_post_norm(self, x):
+    change = self.feed_forward(self.before(x, self.norm3))
+    return x + self.drop(change) if self.norm_first else self.norm3(change + self.drop(change))
+
+
 @mistake(
     "add",
     symptom="In the pre-norm form a change is added to the normalised input, not to the input.",
@@ -1144,6 +1223,38 @@ class all_norms_missing:
         return self.add(x, given, self.drop(change))
 
 
+@also("norm_missing", "after")
+def all_norms_missing_in_post_norm(self, x, given, change, norm):
+    return self.add(x, given, self.drop(change))
+
+
+@also("norm_missing", "before")
+def all_norms_missing_in_pre_norm(self, x, norm):
+    return x
+
+
+@also("norm_missing", "think")
+def last_norm_missing_in_post_norm(self, x):
+    return x + self.drop(self.feed_forward(self.before(x, self.norm3)))
+
+
+@also("norm_missing", "think")
+def last_norm_missing_in_pre_norm(self, x):
+    return self.after(x, x, self.feed_forward(x), self.norm3)
+
+
+@also("norm_missing", "look_back")
+def first_norm_missing_in_post_norm(self, x, mask):
+    change, weights = self.attend_self(x, self.before(x, self.norm1), mask)
+    return x + self.drop(change), weights
+
+
+@also("norm_missing", "look_across")
+def second_norm_missing_in_post_norm(self, x, memory, mask):
+    change, weights = self.attend_memory(x, self.before(x, self.norm2), memory, mask)
+    return x + self.drop(change), weights
+
+
 @mistake(
     "make_norms",
     symptom="Sublayers are normalised by the same parameters.",
@@ -1257,14 +1368,66 @@ def attentions_side_by_side(self, x, memory, self_mask, memory_mask):
     return self.think(self.after(after_self, after_self, change, self.norm2)), self_weights, cross_weights
 
 
-@also("attentions_side_by_side", "whole")
-def second_residual_from_the_input(self, x, memory, self_mask, memory_mask):
+@mistake(
+    "whole",
+    symptom="What a sublayer gives is added to an earlier input of the layer, not to that sublayer's own input.",
+    cause="The residual was kept once and used again. Each sublayer's output is added to what that sublayer was given, "
+    "which is the result of the sublayer before it; otherwise that result is not on the residual path.",
+    place="Look at the second and the third addition: the x in each is the result of the addition before (in post-norm, "
+    "of its norm).",
+)
+def residual_from_an_earlier_input(self, x, memory, self_mask, memory_mask):
     after_self, self_weights = self.look_back(x, self_mask)
     if memory is None:
         return self.think(after_self), self_weights, None
     given = self.before(after_self, self.norm2)
     change, cross_weights = self.attend_memory(after_self, given, memory, memory_mask)
     return self.think(self.after(x, given, change, self.norm2)), self_weights, cross_weights
+
+
+@also("residual_from_an_earlier_input", "whole")
+def third_residual_from_the_input(self, x, memory, self_mask, memory_mask):
+    half, self_weights = self.look_back(x, self_mask)
+    cross_weights = None
+    if memory is not None:
+        half, cross_weights = self.look_across(half, memory, memory_mask)
+    given = self.before(half, self.norm3)
+    return self.after(x, given, self.feed_forward(given), self.norm3), self_weights, cross_weights
+
+
+@also("residual_from_an_earlier_input", "whole")
+def all_residuals_from_the_input(self, x, memory, self_mask, memory_mask):
+    half, self_weights = self.look_back(x, self_mask)
+    cross_weights = None
+    if memory is not None:
+        given = self.before(half, self.norm2)
+        change, cross_weights = self.attend_memory(half, given, memory, memory_mask)
+        half = self.after(x, given, change, self.norm2)
+    given = self.before(half, self.norm3)
+    return self.after(x, given, self.feed_forward(given), self.norm3), self_weights, cross_weights
+
+
+@also("residual_from_an_earlier_input", "whole")
+def third_residual_from_behind_self_attention(self, x, memory, self_mask, memory_mask):
+    x, self_weights = self.look_back(x, self_mask)
+    half, cross_weights = x, None
+    if memory is not None:
+        half, cross_weights = self.look_across(x, memory, memory_mask)
+    given = self.before(half, self.norm3)
+    return self.after(x, given, self.feed_forward(given), self.norm3), self_weights, cross_weights
+
+
+@also("residual_from_an_earlier_input", "whole")
+def all_residuals_from_the_input_in_post_norm(self, x, memory, self_mask, memory_mask):
+    half, self_weights = self.look_back(x, self_mask)
+    cross_weights = None
+    if memory is not None:
+        given = self.before(half, self.norm2)
+        change, cross_weights = self.attend_memory(half, given, memory, memory_mask)
+        half = self.after(half if self.norm_first else x, given, change, self.norm2)
+    given = self.before(half, self.norm3)
+    change = self.feed_forward(given)
+    return self.after(half if self.norm_first else x, given, change, self.norm3), self_weights, cross_weights
 
 
 # Dropout and activation
@@ -1495,6 +1658,41 @@ class OneLayerInASequence(nn.Module):
             found[0] += [weights[0]]
             found[1] += [weights[1]]
         return (x if self.final_norm is None else self.final_norm(x)), *found
+
+
+@mistake(
+    "make_layers",
+    symptom="The layers are several, but a part of them is one and the same: its parameters are shared.",
+    cause="The part was made once and given to every layer. The paper's layers have attentions, feed-forward network and "
+    "norms of their own; a layer that is handed its parts has to copy them (copy.deepcopy).",
+    place="Look for a part that is made outside of the loop, or assigned to a layer after it was built.",
+)
+def one_part_for_all_layers(self, num_layers, sizes, dropout, norm_first, activation):
+    self.layers = nn.ModuleList([self.make_layer(sizes, dropout, norm_first, activation) for _ in range(num_layers)])
+    for layer in self.layers:
+        layer.feed_forward = self.layers[0].feed_forward
+
+
+@also("one_part_for_all_layers", "make_layers")
+def one_self_attention_for_all_layers(self, num_layers, sizes, dropout, norm_first, activation):
+    self.layers = nn.ModuleList([self.make_layer(sizes, dropout, norm_first, activation) for _ in range(num_layers)])
+    for layer in self.layers:
+        layer.self_attention = self.layers[0].self_attention
+
+
+@also("one_part_for_all_layers", "make_layers")
+def one_cross_attention_for_all_layers(self, num_layers, sizes, dropout, norm_first, activation):
+    self.layers = nn.ModuleList([self.make_layer(sizes, dropout, norm_first, activation) for _ in range(num_layers)])
+    for layer in self.layers:
+        layer.cross_attention = self.layers[0].cross_attention
+
+
+@also("one_part_for_all_layers", "make_layers")
+def all_sublayers_for_all_layers(self, num_layers, sizes, dropout, norm_first, activation):
+    self.layers = nn.ModuleList([self.make_layer(sizes, dropout, norm_first, activation) for _ in range(num_layers)])
+    for layer in self.layers:
+        for part in ("self_attention", "cross_attention", "feed_forward"):
+            setattr(layer, part, getattr(self.layers[0], part))
 
 
 @mistake(

@@ -558,7 +558,7 @@ def branches_added(self, x):
 
 @mistake(
     "multiply",
-    symptom="One of the two projections has no influence.",
+    symptom="Both branches are the same numbers: a projection is multiplied by its own activation.",
     cause="Both branches come from the same projection, so the gate can only weigh a number by itself. Gate and "
     "content are projected with weights of their own.",
     place="Look at the two factors: gate_proj in one, up_proj in the other.",
@@ -573,15 +573,106 @@ def up_projection_for_both_branches(self, x):
     return self.activation(self.up_proj(x)) * self.up_proj(x)
 
 
-@also("one_projection_for_both_branches", "multiply")
-def no_gate(self, x):
-    return self.activation(self.up_proj(x))
-
-
 @also("one_projection_for_both_branches", "make_branches")
 def one_layer_under_two_names(self, embed_dim, ff_dim):
     self.gate_proj = self.up_proj = nn.Linear(embed_dim, ff_dim, bias=False)
     self.down_proj = nn.Linear(ff_dim, embed_dim, bias=False)
+
+
+@mistake(
+    "multiply",
+    symptom="Nothing is multiplied: there is one branch, and it passes through the activation.",
+    cause="This is the network without a gate, a linear layer on each side of the activation. F.silu alone makes no "
+    "SwiGLU: the GLU in the name is the product of two branches.",
+    place="Multiply activation(gate_proj(x)) by up_proj(x).",
+)
+def no_gate(self, x):
+    return self.activation(self.up_proj(x))
+
+
+@also("no_gate", "multiply")
+def gate_alone(self, x):
+    return self.activation(self.gate_proj(x))
+
+
+@also("no_gate", "GatedFeedForward")
+class NoGateMade(nn.Module):
+    def __init__(self, embed_dim, ff_dim, dropout=0.0, activation=F.silu):
+        super().__init__()
+        self.up_proj = nn.Linear(embed_dim, ff_dim, bias=False)
+        self.down_proj = nn.Linear(ff_dim, embed_dim, bias=False)
+        self.activation, self.dropout = activation, nn.Dropout(dropout)
+
+    def forward(self, x):
+        return self.down_proj(self.dropout(self.activation(self.up_proj(x))))
+
+
+@also("no_gate", "GatedFeedForward")
+class NoGateMadeAndBiasKept(nn.Module):
+    def __init__(self, embed_dim, ff_dim, dropout=0.0, activation=F.silu):
+        super().__init__()
+        self.up_proj, self.down_proj = nn.Linear(embed_dim, ff_dim), nn.Linear(ff_dim, embed_dim)
+        self.activation, self.dropout = activation, nn.Dropout(dropout)
+
+    def forward(self, x):
+        return self.down_proj(self.dropout(self.activation(self.up_proj(x))))
+
+
+@mistake(
+    "GatedFeedForward",
+    credit=0.5,
+    symptom="The layers are not under the names gate_proj, up_proj and down_proj.",
+    cause="The names are part of the contract, because weights are loaded by name. LLaMA's own code says w1, w3 and w2; "
+    "elsewhere gate and content are the two halves of one layer.",
+    place="Make three layers, and assign them to self.gate_proj, self.up_proj and self.down_proj.",
+)
+class branches_under_other_names(nn.Module):
+    def __init__(self, embed_dim, ff_dim, dropout=0.0, activation=F.silu):
+        super().__init__()
+        self.w1, self.w3 = nn.Linear(embed_dim, ff_dim, bias=False), nn.Linear(embed_dim, ff_dim, bias=False)
+        self.w2 = nn.Linear(ff_dim, embed_dim, bias=False)
+        self.activation, self.dropout = activation, nn.Dropout(dropout)
+
+    def forward(self, x):
+        return self.w2(self.dropout(self.activation(self.w1(x)) * self.w3(x)))
+
+
+@also("branches_under_other_names", "GatedFeedForward")
+class LayersNumberedInOrder(nn.Module):
+    def __init__(self, embed_dim, ff_dim, dropout=0.0, activation=F.silu):
+        super().__init__()
+        self.w1, self.w2 = nn.Linear(embed_dim, ff_dim, bias=False), nn.Linear(embed_dim, ff_dim, bias=False)
+        self.w3 = nn.Linear(ff_dim, embed_dim, bias=False)
+        self.activation, self.dropout = activation, nn.Dropout(dropout)
+
+    def forward(self, x):
+        return self.w3(self.dropout(self.activation(self.w1(x)) * self.w2(x)))
+
+
+@also("branches_under_other_names", "GatedFeedForward")
+class BranchesInOneLayer(nn.Module):
+    def __init__(self, embed_dim, ff_dim, dropout=0.0, activation=F.silu):
+        super().__init__()
+        self.gate_up_proj = nn.Linear(embed_dim, 2 * ff_dim, bias=False)
+        self.down_proj = nn.Linear(ff_dim, embed_dim, bias=False)
+        self.activation, self.dropout = activation, nn.Dropout(dropout)
+
+    def forward(self, x):
+        gate, up = self.gate_up_proj(x).chunk(2, dim=-1)
+        return self.down_proj(self.dropout(self.activation(gate) * up))
+
+
+@also("branches_under_other_names", "GatedFeedForward")
+class FirstLayerMakesBothBranches(nn.Module):
+    def __init__(self, embed_dim, ff_dim, dropout=0.0, activation=F.silu):
+        super().__init__()
+        self.up_proj = nn.Linear(embed_dim, 2 * ff_dim, bias=False)
+        self.down_proj = nn.Linear(ff_dim, embed_dim, bias=False)
+        self.activation, self.dropout = activation, nn.Dropout(dropout)
+
+    def forward(self, x):
+        gate, up = self.up_proj(x).chunk(2, dim=-1)
+        return self.down_proj(self.dropout(self.activation(gate) * up))
 
 
 # Dropout
@@ -758,6 +849,28 @@ def second_residual_missing(self, x):
     return change if self.norm_first else self.norm2(change)
 
 
+@also("residual_missing", "add")
+def residual_missing_in_post_norm(self, x, given, change):
+    return x + change if self.norm_first else change
+
+
+@also("residual_missing", "add")
+def residual_missing_in_pre_norm(self, x, given, change):
+    return change if self.norm_first else x + change
+
+
+@also("residual_missing", "first_half")
+def first_residual_missing_in_post_norm(self, x, mask):
+    change, weights = self.attend(x, self.before(x, self.norm1), mask)
+    return (x + self.drop(change) if self.norm_first else self.norm1(self.drop(change))), weights
+
+
+@also("residual_missing", "second_half")
+def second_residual_missing_in_post_norm(self, x):
+    change = self.drop(self.feed_forward(self.before(x, self.norm2)))
+    return x + change if self.norm_first else self.norm2(change)
+
+
 @also("residual_missing", "EncoderLayer")
 class SublayersInARow(nn.Module):
     def __init__(self, embed_dim, num_heads, ff_dim, dropout=0.0, norm_first=False, activation=F.relu):
@@ -776,6 +889,93 @@ class SublayersInARow(nn.Module):
         x, weights = self.self_attention(x, x, x, mask)
         x = self.norm1(self.drop1(x))
         return self.norm2(self.drop2(self.feed_forward(x))), weights
+
+
+@mistake(
+    "add",
+    symptom="What a sublayer gives is added to itself; the input that it was given is lost.",
+    cause="The output of the sublayer has taken the name of its input: behind `x = sublayer(x)`, `x + x` is twice the "
+    "change. The residual path needs the x from before.",
+    place="Give the sublayer's output a name of its own, and add it to the x that went in.",
+)
+def input_overwritten(self, x, given, change):
+    return change + change
+
+
+@also("input_overwritten", "after")
+def input_overwritten_by_what_is_dropped_later(self, x, given, change, norm):
+    total = change + self.drop(change)
+    return total if self.norm_first else norm(total)
+
+
+@also("input_overwritten", "add")
+def input_overwritten_in_post_norm(self, x, given, change):
+    return x + change if self.norm_first else change + change
+
+
+@also("input_overwritten", "after")
+def input_overwritten_in_post_norm_by_what_is_dropped_later(self, x, given, change, norm):
+    return x + self.drop(change) if self.norm_first else norm(change + self.drop(change))
+
+
+@also("input_overwritten", "add")
+def input_overwritten_in_pre_norm(self, x, given, change):
+    return change + change if self.norm_first else x + change
+
+
+@also("input_overwritten", "after")
+def input_overwritten_in_pre_norm_by_what_is_dropped_later(self, x, given, change, norm):
+    return change + self.drop(change) if self.norm_first else norm(x + self.drop(change))
+
+
+@also("input_overwritten", "first_half")
+def first_input_overwritten(self, x, mask):
+    x, weights = self.attend(x, self.before(x, self.norm1), mask)
+    x = self.drop(x)
+    return (x + x if self.norm_first else self.norm1(x + x)), weights
+
+
+@also("input_overwritten", "first_half")
+def first_input_overwritten_by_what_is_dropped_later(self, x, mask):
+    x, weights = self.attend(x, self.before(x, self.norm1), mask)
+    return (x + self.drop(x) if self.norm_first else self.norm1(x + self.drop(x))), weights
+
+
+@also("input_overwritten", "first_half")
+def first_input_overwritten_in_post_norm(self, x, mask):
+    change, weights = self.attend(x, self.before(x, self.norm1), mask)
+    change = self.drop(change)
+    return (x + change if self.norm_first else self.norm1(change + change)), weights
+
+
+@also("input_overwritten", "first_half")
+def first_input_overwritten_in_post_norm_by_what_is_dropped_later(self, x, mask):
+    change, weights = self.attend(x, self.before(x, self.norm1), mask)
+    return (x + self.drop(change) if self.norm_first else self.norm1(change + self.drop(change))), weights
+
+
+@also("input_overwritten", "second_half")
+def second_input_overwritten(self, x):
+    x = self.drop(self.feed_forward(self.before(x, self.norm2)))
+    return x + x if self.norm_first else self.norm2(x + x)
+
+
+@also("input_overwritten", "second_half")
+def second_input_overwritten_by_what_is_dropped_later(self, x):
+    x = self.feed_forward(self.before(x, self.norm2))
+    return x + self.drop(x) if self.norm_first else self.norm2(x + self.drop(x))
+
+
+@also("input_overwritten", "second_half")
+def second_input_overwritten_in_post_norm(self, x):
+    change = self.drop(self.feed_forward(self.before(x, self.norm2)))
+    return x + change if self.norm_first else self.norm2(change + change)
+
+
+@also("input_overwritten", "second_half")
+def second_input_overwritten_in_post_norm_by_what_is_dropped_later(self, x):
+    change = self.feed_forward(self.before(x, self.norm2))
+    return x + self.drop(change) if self.norm_first else self.norm2(change + self.drop(change))
 
 
 @mistake(
@@ -927,6 +1127,38 @@ class both_norms_missing:
         return self.add(x, given, self.drop(change))
 
 
+@also("norm_missing", "second_half")
+def last_norm_missing_in_post_norm(self, x):
+    return x + self.drop(self.feed_forward(self.before(x, self.norm2)))
+
+
+@also("norm_missing", "first_half")
+def first_norm_missing_in_post_norm(self, x, mask):
+    change, weights = self.attend(x, self.before(x, self.norm1), mask)
+    return x + self.drop(change), weights
+
+
+@also("norm_missing", "after")
+def both_norms_missing_in_post_norm(self, x, given, change, norm):
+    return self.add(x, given, self.drop(change))
+
+
+@also("norm_missing", "second_half")
+def second_norm_missing_in_pre_norm(self, x):
+    return self.after(x, x, self.feed_forward(x), self.norm2)
+
+
+@also("norm_missing", "first_half")
+def first_norm_missing_in_pre_norm(self, x, mask):
+    change, weights = self.attend(x, x, mask)
+    return self.after(x, x, change, self.norm1), weights
+
+
+@also("norm_missing", "before")
+def both_norms_missing_in_pre_norm(self, x, norm):
+    return x
+
+
 @mistake(
     "make_norms",
     symptom="Both sublayers are normalised by the same parameters.",
@@ -1024,10 +1256,58 @@ def sublayers_side_by_side(self, x, mask):
 
 
 @also("sublayers_side_by_side", "whole")
+def side_by_side_in_post_norm(self, x, mask):
+    attended, weights = self.attend(x, self.before(x, self.norm1), mask)
+    if self.norm_first:
+        x = x + self.drop(attended)
+        return x + self.drop(self.feed_forward(self.norm2(x))), weights
+    return self.norm2(self.norm1(x + self.drop(attended)) + self.drop(self.feed_forward(x))), weights
+
+
+@also("sublayers_side_by_side", "whole")
+def side_by_side_in_pre_norm(self, x, mask):
+    attended, weights = self.attend(x, self.before(x, self.norm1), mask)
+    if self.norm_first:
+        return x + self.drop(attended) + self.drop(self.feed_forward(self.norm2(x))), weights
+    x = self.norm1(x + self.drop(attended))
+    return self.norm2(x + self.drop(self.feed_forward(x))), weights
+
+
+@also("sublayers_side_by_side", "whole")
+def side_by_side_under_one_norm(self, x, mask):
+    given = self.before(x, self.norm1)
+    attended, weights = self.attend(x, given, mask)
+    total = x + self.drop(attended) + self.drop(self.feed_forward(given))
+    return (total if self.norm_first else self.norm1(total)), weights
+
+
+@mistake(
+    "whole",
+    symptom="What the feed-forward network gives is added to the layer's input: the output of the first half is not on "
+    "the residual path.",
+    cause="Each sublayer's output is added to that sublayer's own input. For the second one this is what the first half "
+    "gave; the layer's x is the input of the first one only.",
+    place="Look at the second addition: the tensor that stands there is the result of the first addition (in post-norm, "
+    "of its norm).",
+)
 def second_residual_from_the_input(self, x, mask):
     after_attention, weights = self.first_half(x, mask)
     change = self.drop(self.feed_forward(self.before(after_attention, self.norm2)))
     return (x + change if self.norm_first else self.norm2(x + change)), weights
+
+
+@also("second_residual_from_the_input", "whole")
+def second_residual_from_the_input_in_post_norm(self, x, mask):
+    half, weights = self.first_half(x, mask)
+    change = self.drop(self.feed_forward(self.before(half, self.norm2)))
+    return (half + change if self.norm_first else self.norm2(x + change)), weights
+
+
+@also("second_residual_from_the_input", "whole")
+def second_residual_from_the_input_in_pre_norm(self, x, mask):
+    half, weights = self.first_half(x, mask)
+    change = self.drop(self.feed_forward(self.before(half, self.norm2)))
+    return (x + change if self.norm_first else self.norm2(half + change)), weights
 
 
 # Masks
@@ -1270,6 +1550,40 @@ class OneLayerInASequence(nn.Module):
             x, weights = layer(x, mask)
             all_weights += [weights]
         return (x if self.final_norm is None else self.final_norm(x)), all_weights
+
+
+@mistake(
+    "make_layers",
+    symptom="The layers are several, but a part of them is one and the same: its parameters are shared.",
+    cause="The part was made once and given to every layer. The paper's layers have attention, feed-forward network and "
+    "norms of their own; a layer that is handed its parts has to copy them (copy.deepcopy).",
+    place="Look for a part that is made outside of the loop, or assigned to a layer after it was built.",
+)
+def one_part_for_all_layers(self, num_layers, sizes, dropout, norm_first, activation):
+    self.layers = nn.ModuleList([self.make_layer(sizes, dropout, norm_first, activation) for _ in range(num_layers)])
+    for layer in self.layers:
+        layer.feed_forward = self.layers[0].feed_forward
+
+
+@also("one_part_for_all_layers", "make_layers")
+def one_attention_for_all_layers(self, num_layers, sizes, dropout, norm_first, activation):
+    self.layers = nn.ModuleList([self.make_layer(sizes, dropout, norm_first, activation) for _ in range(num_layers)])
+    for layer in self.layers:
+        layer.self_attention = self.layers[0].self_attention
+
+
+@also("one_part_for_all_layers", "make_layers")
+def both_sublayers_for_all_layers(self, num_layers, sizes, dropout, norm_first, activation):
+    self.layers = nn.ModuleList([self.make_layer(sizes, dropout, norm_first, activation) for _ in range(num_layers)])
+    for layer in self.layers:
+        layer.self_attention, layer.feed_forward = self.layers[0].self_attention, self.layers[0].feed_forward
+
+
+@also("one_part_for_all_layers", "make_layers")
+def two_norms_for_all_layers(self, num_layers, sizes, dropout, norm_first, activation):
+    self.layers = nn.ModuleList([self.make_layer(sizes, dropout, norm_first, activation) for _ in range(num_layers)])
+    for layer in self.layers:
+        layer.norm1, layer.norm2 = self.layers[0].norm1, self.layers[0].norm2
 
 
 @mistake(

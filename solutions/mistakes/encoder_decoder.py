@@ -336,16 +336,26 @@ def not_shifted(tokens, bos_id):
 
 
 @also("not_shifted", "shift_right")
-def first_token_replaced(tokens, bos_id):
-    return torch.cat([torch.full_like(tokens[:, :1], bos_id), tokens[:, 1:]], dim=1)
-
-
-@also("not_shifted", "shift_right")
 def a_copy_unmoved(tokens, bos_id):
+    return tokens.clone()
+
+
+@mistake(
+    "shift_right",
+    symptom="The begin token has taken the place of the first token; all others stand where they stood.",
+    cause="Nothing was moved: the first token was overwritten. From the second place on the decoder would read the very "
+    "token that it is asked for, and the first token is lost.",
+    place="Put the begin token in front of the tokens, and drop the last one instead of the first.",
+)
+def first_token_overwritten(tokens, bos_id):
     tokens = tokens.clone()
     tokens[:, 0] = bos_id
-    tokens[:, 1:] = tokens[:, 1:]
     return tokens
+
+
+@also("first_token_overwritten", "shift_right")
+def first_token_dropped_where_the_last_should_be(tokens, bos_id):
+    return torch.cat([torch.full_like(tokens[:, :1], bos_id), tokens[:, 1:]], dim=1)
 
 
 @mistake(
@@ -1282,6 +1292,23 @@ def end_seen_in_the_last_token_only(model, source, bos_id, eos_id, pad_id, max_l
 
 
 @mistake(
+    symptom="Rows go on after their end, unless all of them write eos_id in the same step.",
+    cause="Each step asks whether all rows have *just now* written eos_id. Rows end at different steps, and those that "
+    "ended before have gone on by then; so the loop runs up to max_len, and noise follows the ends.",
+    place="Remember which rows have ended, `over = over | (best == eos_id)`; write pad_id in these, and leave the loop "
+    "when over.all().",
+)
+class all_rows_end_at_once:
+    @staticmethod
+    def filled(best, over, pad_id, eos_id):
+        return best
+
+    @staticmethod
+    def over_after(over, best, eos_id):
+        return best == eos_id
+
+
+@mistake(
     "all_done",
     symptom="All rows stop when the first one ends.",
     cause="The loop is left as soon as any row says eos_id. The texts of a batch have different lengths, and the "
@@ -1795,6 +1822,20 @@ def stopped_with_num_beams_finished(finished, texts, num_beams):
 @also("stopped_too_early", "best_of")
 def first_finished_text_returned(finished):
     return finished[0]
+
+
+@also("stopped_too_early", "sorted_out")
+def stopped_when_the_best_candidate_ends(candidates, ends, num_beams):
+    if ends(candidates[0]):
+        return [candidates[0]], []
+    return [], [one for one in candidates if not ends(one)][:num_beams]
+
+
+@also("stopped_too_early", "sorted_out")
+def stopped_when_the_best_candidate_ends_and_others_set_aside(candidates, ends, num_beams):
+    done = [one for rank, one in enumerate(candidates) if ends(one) and rank < num_beams]
+    going = [one for one in candidates if not ends(one)][:num_beams]
+    return done, [] if ends(candidates[0]) else going
 
 
 @mistake(

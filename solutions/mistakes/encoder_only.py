@@ -650,8 +650,70 @@ def one_draw_per_text(tokens, generator):
 
 
 @mistake(
+    credit=0.5,
+    symptom="Exactly the share that was asked for is chosen, every time; how many are chosen is not left to chance.",
+    cause="A number of tokens was worked out first, and so many were then picked from each text, or from the whole batch. "
+    "Drawn for by itself, each token is chosen or not whatever becomes of the others, so their number varies.",
+    place="`torch.rand(tokens.shape, ...) < probability`, without counting, sorting or shuffling.",
+)
+class exact_number_chosen:
+    @staticmethod
+    def choose(first, special, probability):
+        number = ((~special).sum(dim=1, keepdim=True) * probability).round()
+        return first.masked_fill(special, 2.0).argsort(dim=1).argsort(dim=1) < number
+
+
+@also("exact_number_chosen", "choose")
+def exact_number_rounded_down(first, special, probability):
+    number = ((~special).sum(dim=1, keepdim=True) * probability).long()
+    return first.masked_fill(special, 2.0).argsort(dim=1).argsort(dim=1) < number
+
+
+@also("exact_number_chosen", "choose")
+def exact_number_of_the_length(first, special, probability):
+    number = round(first.shape[1] * probability)
+    return (first.masked_fill(special, 2.0).argsort(dim=1).argsort(dim=1) < number) & ~special
+
+
+@also("exact_number_chosen", "choose")
+def exact_number_of_the_batch(first, special, probability):
+    number = round(int((~special).sum()) * probability)
+    rank = first.masked_fill(special, 2.0).flatten().argsort().argsort()
+    return (rank < number).reshape(first.shape)
+
+
+@mistake(
+    "mask_tokens",
+    credit=0.5,
+    symptom="Of the chosen tokens exactly 8 of 10 become [MASK], every time; how many do is not left to chance.",
+    cause="The chosen tokens were counted, put into a random order and cut into three pieces. Drawn for by itself, what "
+    "becomes of a token does not depend on what became of the others, so the numbers vary.",
+    place="Draw one number for each token, and compare it with 0.8 and 0.9.",
+)
+def exact_shares(tokens, mask_id, vocab_size, special_ids, probability=0.15, generator=None):
+    special = torch.isin(tokens, torch.tensor(special_ids, device=tokens.device))
+    chosen = (torch.rand(tokens.shape, generator=generator, device=tokens.device) < probability) & ~special
+    order = torch.rand(tokens.shape, generator=generator, device=tokens.device).masked_fill(~chosen, 2.0)
+    rank, number = order.argsort(dim=1).argsort(dim=1), chosen.sum(dim=1, keepdim=True)
+    others = torch.randint(vocab_size, tokens.shape, generator=generator, device=tokens.device)
+    inputs = tokens.masked_fill(chosen & (rank < (0.8 * number).long()), mask_id)
+    return torch.where(chosen & (rank >= (0.9 * number).long()), others, inputs), tokens.masked_fill(~chosen, -100)
+
+
+@also("exact_shares", "mask_tokens")
+def exact_shares_of_the_batch(tokens, mask_id, vocab_size, special_ids, probability=0.15, generator=None):
+    special = torch.isin(tokens, torch.tensor(special_ids, device=tokens.device))
+    chosen = (torch.rand(tokens.shape, generator=generator, device=tokens.device) < probability) & ~special
+    order = torch.rand(tokens.shape, generator=generator, device=tokens.device).masked_fill(~chosen, 2.0)
+    rank, number = order.flatten().argsort().argsort().reshape(tokens.shape), chosen.sum()
+    others = torch.randint(vocab_size, tokens.shape, generator=generator, device=tokens.device)
+    inputs = tokens.masked_fill(chosen & (rank < 0.8 * number), mask_id)
+    return torch.where(chosen & (rank >= 0.9 * number), others, inputs), tokens.masked_fill(~chosen, -100)
+
+
+@mistake(
     "hidden",
-    symptom="Of the chosen tokens another share than 8 of 10 becomes [MASK].",
+    symptom="Of 100 chosen tokens other numbers than 80, 10 and 10 become [MASK], become a random token, and stay.",
     cause="Of the chosen ones 80 % become [MASK], 10 % a random token, and 10 % stay. The shares are of the chosen "
     "tokens, not of all, and one draw has to decide among the three.",
     place="Draw one number for each token: below 0.8 [MASK], from 0.9 on a random token, between the two nothing.",
@@ -698,6 +760,25 @@ class random_and_mask_exchanged:
 
 
 @also("wrong_shares", "mask_tokens")
+def later_draw_takes_from_the_mask(tokens, mask_id, vocab_size, special_ids, probability=0.15, generator=None):
+    special = torch.isin(tokens, torch.tensor(special_ids, device=tokens.device))
+    chosen = (torch.rand(tokens.shape, generator=generator, device=tokens.device) < probability) & ~special
+    inputs = tokens.masked_fill(chosen, mask_id)
+    disturbed = chosen & (torch.rand(tokens.shape, generator=generator, device=tokens.device) < 0.1)
+    others = torch.randint(vocab_size, tokens.shape, generator=generator, device=tokens.device)
+    return torch.where(disturbed, others, inputs), tokens.masked_fill(~chosen, -100)
+
+
+@mistake(
+    "mask_tokens",
+    symptom="Of 100 chosen tokens other numbers than 80, 10 and 10 become [MASK], become a random token, and stay: what "
+    "one draw decides, or leaves, is drawn for again.",
+    cause="The shares are of all chosen tokens. A later draw meets only what the one before has left: of the 20 % behind "
+    "80 % [MASK], 10 % are 2 %, and of the 90 % behind 10 % random tokens, 90 % are 81 %. Or it takes from what has been "
+    "decided already.",
+    place="Let one draw decide (below 0.8, from 0.9 on), or give the later draw the share of what is left: 0.5 of the "
+    "last 20 %.",
+)
 def second_draw_of_what_is_left(tokens, mask_id, vocab_size, special_ids, probability=0.15, generator=None):
     special = torch.isin(tokens, torch.tensor(special_ids, device=tokens.device))
     chosen = (torch.rand(tokens.shape, generator=generator, device=tokens.device) < probability) & ~special
@@ -708,7 +789,7 @@ def second_draw_of_what_is_left(tokens, mask_id, vocab_size, special_ids, probab
     return torch.where(disturbed, others, inputs), tokens.masked_fill(~chosen, -100)
 
 
-@also("wrong_shares", "mask_tokens")
+@also("second_draw_of_what_is_left", "mask_tokens")
 def second_draw_of_what_is_left_on_the_default_device(
     tokens, mask_id, vocab_size, special_ids, probability=0.15, generator=None
 ):
@@ -721,14 +802,39 @@ def second_draw_of_what_is_left_on_the_default_device(
     return torch.where(disturbed, others, inputs), tokens.masked_fill(~chosen, -100)
 
 
-@also("wrong_shares", "mask_tokens")
-def later_draw_takes_from_the_mask(tokens, mask_id, vocab_size, special_ids, probability=0.15, generator=None):
+@also("second_draw_of_what_is_left", "mask_tokens")
+def masked_from_what_random_tokens_left(tokens, mask_id, vocab_size, special_ids, probability=0.15, generator=None):
     special = torch.isin(tokens, torch.tensor(special_ids, device=tokens.device))
     chosen = (torch.rand(tokens.shape, generator=generator, device=tokens.device) < probability) & ~special
-    inputs = tokens.masked_fill(chosen, mask_id)
     disturbed = chosen & (torch.rand(tokens.shape, generator=generator, device=tokens.device) < 0.1)
+    masked = chosen & ~disturbed & (torch.rand(tokens.shape, generator=generator, device=tokens.device) < 0.9)
     others = torch.randint(vocab_size, tokens.shape, generator=generator, device=tokens.device)
-    return torch.where(disturbed, others, inputs), tokens.masked_fill(~chosen, -100)
+    inputs = torch.where(disturbed, others, tokens).masked_fill(masked, mask_id)
+    return inputs, tokens.masked_fill(~chosen, -100)
+
+
+@also("second_draw_of_what_is_left", "mask_tokens")
+def masked_from_what_stays_left(tokens, mask_id, vocab_size, special_ids, probability=0.15, generator=None):
+    special = torch.isin(tokens, torch.tensor(special_ids, device=tokens.device))
+    chosen = (torch.rand(tokens.shape, generator=generator, device=tokens.device) < probability) & ~special
+    changed = chosen & (torch.rand(tokens.shape, generator=generator, device=tokens.device) < 0.9)
+    masked = torch.rand(tokens.shape, generator=generator, device=tokens.device) < 0.9
+    others = torch.randint(vocab_size, tokens.shape, generator=generator, device=tokens.device)
+    inputs = torch.where(changed & ~masked, others, tokens).masked_fill(changed & masked, mask_id)
+    return inputs, tokens.masked_fill(~chosen, -100)
+
+
+@also("second_draw_of_what_is_left", "mask_tokens")
+def masked_from_what_random_tokens_left_at_80(
+    tokens, mask_id, vocab_size, special_ids, probability=0.15, generator=None
+):
+    special = torch.isin(tokens, torch.tensor(special_ids, device=tokens.device))
+    chosen = (torch.rand(tokens.shape, generator=generator, device=tokens.device) < probability) & ~special
+    disturbed = chosen & (torch.rand(tokens.shape, generator=generator, device=tokens.device) < 0.1)
+    masked = chosen & ~disturbed & (torch.rand(tokens.shape, generator=generator, device=tokens.device) < 0.8)
+    others = torch.randint(vocab_size, tokens.shape, generator=generator, device=tokens.device)
+    inputs = torch.where(disturbed, others, tokens).masked_fill(masked, mask_id)
+    return inputs, tokens.masked_fill(~chosen, -100)
 
 
 @mistake(
@@ -745,12 +851,83 @@ def same_draw_twice(tokens, first, probability, generator):
 @mistake(
     "reach",
     symptom="Tokens that were not chosen are replaced.",
-    cause="The second draw was applied to all tokens, so most of the text becomes [MASK]. 80, 10 and 10 % are "
-    "shares of the chosen ones.",
+    cause="The second draw was applied to all tokens, or to all but the special ones, so most of the text becomes [MASK]. "
+    "80, 10 and 10 % are shares of the chosen ones.",
     place="Combine the second draw with `chosen &`.",
 )
 def all_tokens_replaced(chosen):
     return torch.ones_like(chosen)
+
+
+@also("all_tokens_replaced", "mask_tokens")
+def all_words_replaced(tokens, mask_id, vocab_size, special_ids, probability=0.15, generator=None):
+    special = torch.isin(tokens, torch.tensor(special_ids, device=tokens.device))
+    chosen = (torch.rand(tokens.shape, generator=generator, device=tokens.device) < probability) & ~special
+    fate = torch.rand(tokens.shape, generator=generator, device=tokens.device).masked_fill(special, 0.85)
+    others = torch.randint(vocab_size, tokens.shape, generator=generator, device=tokens.device)
+    inputs = torch.where(fate >= 0.9, others, tokens.masked_fill(fate < 0.8, mask_id))
+    return inputs, tokens.masked_fill(~chosen, -100)
+
+
+@also("all_tokens_replaced", "mask_tokens")
+def all_tokens_masked_and_chosen_ones_disturbed(
+    tokens, mask_id, vocab_size, special_ids, probability=0.15, generator=None
+):
+    special = torch.isin(tokens, torch.tensor(special_ids, device=tokens.device))
+    chosen = (torch.rand(tokens.shape, generator=generator, device=tokens.device) < probability) & ~special
+    fate = torch.rand(tokens.shape, generator=generator, device=tokens.device)
+    others = torch.randint(vocab_size, tokens.shape, generator=generator, device=tokens.device)
+    inputs = torch.where(chosen & (fate >= 0.9), others, tokens.masked_fill(fate < 0.8, mask_id))
+    return inputs, tokens.masked_fill(~chosen, -100)
+
+
+@mistake(
+    "mask_tokens",
+    symptom="Tokens that were not chosen become random tokens.",
+    cause="Where a random token comes was decided without asking which tokens are chosen. Such a place has no label, so "
+    "the text is spoiled there and nothing is learned from it.",
+    place="Combine the condition for random tokens with `chosen &`.",
+)
+def random_tokens_at_unchosen_places(tokens, mask_id, vocab_size, special_ids, probability=0.15, generator=None):
+    special = torch.isin(tokens, torch.tensor(special_ids, device=tokens.device))
+    chosen = (torch.rand(tokens.shape, generator=generator, device=tokens.device) < probability) & ~special
+    fate = torch.rand(tokens.shape, generator=generator, device=tokens.device)
+    others = torch.randint(vocab_size, tokens.shape, generator=generator, device=tokens.device)
+    inputs = tokens.masked_fill(chosen & (fate < 0.8), mask_id)
+    return torch.where(fate >= 0.9, others, inputs), tokens.masked_fill(~chosen, -100)
+
+
+@also("random_tokens_at_unchosen_places", "mask_tokens")
+def random_tokens_at_unchosen_words(tokens, mask_id, vocab_size, special_ids, probability=0.15, generator=None):
+    special = torch.isin(tokens, torch.tensor(special_ids, device=tokens.device))
+    chosen = (torch.rand(tokens.shape, generator=generator, device=tokens.device) < probability) & ~special
+    masked = chosen & (torch.rand(tokens.shape, generator=generator, device=tokens.device) < 0.8)
+    disturbed = ~masked & ~special & (torch.rand(tokens.shape, generator=generator, device=tokens.device) < 0.5)
+    others = torch.randint(vocab_size, tokens.shape, generator=generator, device=tokens.device)
+    inputs = torch.where(disturbed, others, tokens.masked_fill(masked, mask_id))
+    return inputs, tokens.masked_fill(~chosen, -100)
+
+
+@also("random_tokens_at_unchosen_places", "mask_tokens")
+def random_tokens_at_all_that_is_not_masked(tokens, mask_id, vocab_size, special_ids, probability=0.15, generator=None):
+    special = torch.isin(tokens, torch.tensor(special_ids, device=tokens.device))
+    chosen = (torch.rand(tokens.shape, generator=generator, device=tokens.device) < probability) & ~special
+    masked = chosen & (torch.rand(tokens.shape, generator=generator, device=tokens.device) < 0.8)
+    disturbed = ~masked & (torch.rand(tokens.shape, generator=generator, device=tokens.device) < 0.5)
+    others = torch.randint(vocab_size, tokens.shape, generator=generator, device=tokens.device)
+    inputs = torch.where(disturbed, others, tokens.masked_fill(masked, mask_id))
+    return inputs, tokens.masked_fill(~chosen, -100)
+
+
+@also("random_tokens_at_unchosen_places", "mask_tokens")
+def random_tokens_where_nothing_was_chosen(tokens, mask_id, vocab_size, special_ids, probability=0.15, generator=None):
+    special = torch.isin(tokens, torch.tensor(special_ids, device=tokens.device))
+    chosen = (torch.rand(tokens.shape, generator=generator, device=tokens.device) < probability) & ~special
+    fate = torch.rand(tokens.shape, generator=generator, device=tokens.device)
+    others = torch.randint(vocab_size, tokens.shape, generator=generator, device=tokens.device)
+    inputs = tokens.masked_fill(chosen & (fate < 0.8), mask_id)
+    inputs = torch.where((fate >= 0.9) & ~special, others, inputs)
+    return inputs, tokens.masked_fill(~chosen, -100)
 
 
 @mistake(
@@ -814,14 +991,40 @@ def only_mask_tokens_with_a_label(tokens, mask_id, vocab_size, special_ids, prob
 
 @mistake(
     "draw_tokens",
-    symptom="Some tokens, or nearly all, never come as a random replacement.",
-    cause="The random tokens are not drawn from the whole vocabulary with equal probability: one token was drawn "
-    "for all places, the tokens of the text were shuffled, or the upper bound is one too low. randint never "
-    "returns its upper bound.",
+    symptom="The random tokens are not drawn from the whole vocabulary with equal probability: some come seldom or never.",
+    cause="One token was drawn for all places, the tokens of the text were shuffled, some ids were left out (special ones "
+    "belong to the vocabulary, too), or the upper bound is one too low: randint never returns it.",
     place="`torch.randint(vocab_size, tokens.shape, generator=generator, device=tokens.device)`",
 )
 def random_tokens_not_uniform(tokens, vocab_size, generator):
     return torch.randint(vocab_size, (1, 1), generator=generator, device=tokens.device).expand(tokens.shape)
+
+
+@also("random_tokens_not_uniform", "draw_tokens")
+def first_token_never_drawn(tokens, vocab_size, generator):
+    return torch.randint(1, vocab_size, tokens.shape, generator=generator, device=tokens.device)
+
+
+@also("random_tokens_not_uniform", "draw_tokens")
+def first_tokens_never_drawn(tokens, vocab_size, generator):
+    return torch.randint(8, vocab_size, tokens.shape, generator=generator, device=tokens.device)
+
+
+@also("random_tokens_not_uniform", "draw_tokens")
+def small_ids_more_often(tokens, vocab_size, generator):
+    drawn = torch.rand(tokens.shape, generator=generator, device=tokens.device)
+    return (drawn.square() * vocab_size).long()
+
+
+@also("random_tokens_not_uniform", "mask_tokens")
+def random_tokens_that_are_not_special(tokens, mask_id, vocab_size, special_ids, probability=0.15, generator=None):
+    special = torch.isin(tokens, torch.tensor(special_ids, device=tokens.device))
+    chosen = (torch.rand(tokens.shape, generator=generator, device=tokens.device) < probability) & ~special
+    fate = torch.rand(tokens.shape, generator=generator, device=tokens.device)
+    words = torch.tensor([token for token in range(vocab_size) if token not in special_ids], device=tokens.device)
+    others = words[torch.randint(len(words), tokens.shape, generator=generator, device=tokens.device)]
+    inputs = torch.where(chosen & (fate >= 0.9), others, tokens.masked_fill(chosen & (fate < 0.8), mask_id))
+    return inputs, tokens.masked_fill(~chosen, -100)
 
 
 @also("random_tokens_not_uniform", "draw_tokens")
@@ -1345,6 +1548,28 @@ def padding_overwritten(states, mask):
     with torch.no_grad():
         states[~mask] = 0.0
     return F.normalize(states.sum(dim=1) / mask.sum(dim=1, keepdim=True), dim=-1)
+
+
+@mistake(
+    "scale",
+    credit=0.5,
+    symptom="The vectors have another dtype than the states.",
+    cause="The states, or the mask, were brought to float32, and so is all that is computed with them. A model that runs "
+    "in bfloat16 or float64 gets vectors that do not fit its other tensors.",
+    place="Look for `.float()`; `mask.to(states.dtype)` follows the states.",
+)
+def fixed_dtype(vectors):
+    return (vectors / vectors.norm(dim=-1, keepdim=True)).float()
+
+
+@also("fixed_dtype", "keep")
+def mask_in_float32(states, mask):
+    return states * mask.unsqueeze(-1).float()
+
+
+@also("fixed_dtype", "keep")
+def states_in_float32(states, mask):
+    return states.float() * mask.unsqueeze(-1)
 
 
 @also("fixed_device", "keep")

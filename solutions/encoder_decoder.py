@@ -418,9 +418,9 @@ def greedy_decode(model, source, bos_id, eos_id, pad_id, max_len):
     pad_id   integer: what stands in a row after its eos_id
     max_len  integer, 1 or more: how many tokens are written at most, eos_id included
 
-    The result is [batch, time], integers on the device of source: what was written after bos_id (which is
-    left out), with the eos_id where a row reached it. time is the length of the longest row: writing stops
-    as soon as all rows are over, or after max_len tokens. Each row of the source is encoded once. The model
+    The result is [batch, time], integers: what was written after bos_id (which is left out), with the
+    eos_id where a row reached it. time is the length of the longest row: writing stops as soon as all rows
+    are over, or after max_len tokens. Each row of the source is encoded once. The model
     decodes in evaluation mode, and may be left in it. source is not changed. Nothing has to be raised.
     """
     ### BEGIN SOLUTION
@@ -930,8 +930,8 @@ def beam_search(model, source, bos_id, eos_id, pad_id, max_len, num_beams, lengt
     nothing better can come. The answer is the text set aside with the highest score: its sum of
     log-probabilities divided by its number of tokens (eos_id included) to the power of length_penalty.
 
-    tokens are [batch, time], integers on the device of source: the best texts without bos_id, padded with
-    pad_id after their end, where time is the length of the longest of them. scores are [batch]. Each row of
+    tokens are [batch, time], integers: the best texts without bos_id, padded with pad_id after their end,
+    where time is the length of the longest of them. scores are [batch]. Each row of
     the source is encoded once. The model decodes in evaluation mode, and may be left in it. source is not
     changed. Ties do not occur in the checks. Nothing has to be raised.
     """

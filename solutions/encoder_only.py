@@ -333,8 +333,9 @@ def mask_tokens(tokens, mask_id, vocab_size, special_ids, probability=0.15, gene
     probability  with which each other token is chosen
     generator    torch.Generator to draw with; None: the global one
 
-    Each token is drawn for by itself, in every text anew. Of the chosen ones 80 % become mask_id, 10 %
-    become a random token, any of the vocabulary with equal probability, and 10 % stay.
+    Each token is drawn for by itself, in every text anew, so how many are chosen differs from text to
+    text. Of the chosen ones, each again by itself, 80 % become mask_id, 10 % become a random token, any of
+    the vocabulary (special ones, too) with equal probability, and 10 % stay.
 
     inputs  [batch, time]  what the model reads
     labels  [batch, time]  the true token where one was chosen, whatever became of it, and -100 elsewhere
@@ -428,9 +429,9 @@ def masked_language_model_loss(logits, labels):
     labels  [batch, time]  integer: the true token, or -100 where nothing was to be guessed
 
     The result is a tensor without axes, in nats: the sum over all places with a label, of all texts
-    together, divided by their number. Logits and labels belong together place by place. Gradients reach
-    the logits. The arguments are not changed. Nothing has to be raised; labels that are all -100 are
-    never given.
+    together, divided by their number. It is made on the device of the logits. Logits and labels belong
+    together place by place. Gradients reach the logits. The arguments are not changed. Nothing has to be
+    raised; labels that are all -100 are never given.
     """
     ### BEGIN SOLUTION
     return F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=-100)
@@ -821,7 +822,8 @@ def sentence_embedding(states, mask):
     mask    [batch, time]  boolean, True where a token is no padding; at least one in each text
 
     The result is [batch, embed_dim]: the mean of the states that the mask keeps, divided by its Euclidean
-    length. It has the dtype and the device of states. The arguments are not changed.
+    length. It has the dtype of states (float64 or bfloat16, too) and their device. Gradients reach the
+    states. The arguments are not changed.
     """
     ### BEGIN SOLUTION
     kept = mask.unsqueeze(-1)  # [batch, time, 1]

@@ -23,7 +23,7 @@ from .see import (
     see_stack,
     unchanged,
 )
-from .weights import FORMS, anew, doubled, feed_forward, layer, linear, stack
+from .weights import FORMS, anew, doubled, feed_forward, hushed, layer, linear, stack
 
 SIZES: dict[str, Any] = dict(embed_dim=10, num_heads=2, ff_dim=11)
 BATCH, TIME = 3, 7
@@ -46,9 +46,9 @@ def feed_forward_has_two_layers(component: Component, numbers: Numbers, seen: Ob
 def feed_forward_computes(component: Component, numbers: Numbers, seen: Observations) -> None:
     build = anew(numbers, FEED_FORWARD, *FEED_FORWARD)
     weights = feed_forward(numbers, "", **build)
-    for leading in (numbers.axes(BATCH, TIME), numbers.axes(TIME)):
+    for leading in (numbers.axes(BATCH, TIME), numbers.axes(TIME), ()):
         reply = component(x=numbers.tensor(*leading, build["embed_dim"]), build=build, weights=weights)
-        see_all(seen, reply, "output", label=f"{len(leading) + 1} axes")
+        see_all(seen, reply, "output", label=f"{len(leading) + 1} axes" if leading else "1 axis")
 
 
 @probe("FeedForward", "each position is treated alone")
@@ -128,9 +128,9 @@ def gated_has_three_layers(component: Component, numbers: Numbers, seen: Observa
 def gated_computes(component: Component, numbers: Numbers, seen: Observations) -> None:
     build = anew(numbers, FEED_FORWARD, *FEED_FORWARD)
     weights = gated(numbers, **build)
-    for leading in (numbers.axes(BATCH, TIME), numbers.axes(TIME)):
+    for leading in (numbers.axes(BATCH, TIME), numbers.axes(TIME), ()):
         reply = component(x=numbers.tensor(*leading, build["embed_dim"]), build=build, weights=weights)
-        see_all(seen, reply, "output", label=f"{len(leading) + 1} axes")
+        see_all(seen, reply, "output", label=f"{len(leading) + 1} axes" if leading else "1 axis")
 
 
 @probe("GatedFeedForward", "the activation is the one that was asked for")
@@ -192,13 +192,9 @@ def encoder_layer_has_its_parameters(component: Component, numbers: Numbers, see
     see_parameters(seen, reply, weights)
 
 
-@probe("EncoderLayer", "if all sublayers return 0, only the residual path is left")
+@probe("EncoderLayer", "if all sublayers return next to nothing, the residual path is left")
 def encoder_layer_keeps_the_residual_path(component: Component, numbers: Numbers, seen: Observations) -> None:
-    silent = ("self_attention.out_proj", "feed_forward.down_proj")
-    weights = {
-        name: torch.zeros_like(tensor) if name.startswith(silent) else tensor
-        for name, tensor in layer(numbers, **SIZES).items()
-    }
+    weights = hushed(layer(numbers, **SIZES), "self_attention.out_proj", "feed_forward.down_proj")
     for label, norm_first in FORMS.items():
         reply = component(x=numbers.tensor(BATCH, TIME, 10), build=SIZES | dict(norm_first=norm_first), weights=weights)
         see_all(seen, reply, "x", "weights", label=label)
@@ -354,7 +350,7 @@ def encoder_of_one_layer(component: Component, numbers: Numbers, seen: Observati
 @probe("Encoder", "every layer obeys the mask")
 def encoder_obeys_the_mask(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights = stack(numbers, 2, **SIZES)
-    for shape in ((BATCH, 1, TIME), (TIME, TIME)):
+    for shape in ((BATCH, 1, TIME), (TIME, TIME), (BATCH, TIME, TIME)):
         mask, x = numbers.mask(*shape), numbers.tensor(BATCH, TIME, 10)
         reply = component(x=x, mask=mask, build=SIZES | dict(num_layers=2), weights=weights)
         see_stack(seen, reply, "x", "weights", label=f"mask {list(shape)}", mask=dict(weights=mask))

@@ -15,6 +15,7 @@ from ..calling.stubs import Activation, RandomGenerator
 from . import Component, Observations, kind, probe
 from .bugs import see_effect, see_fit
 from .see import (
+    dtype_of,
     first,
     listed,
     on_their_device,
@@ -200,6 +201,7 @@ def see_masked(seen: Observations, reply: Reply, tokens: torch.Tensor, label: st
         "special tokens that are changed": listed(tokens[(inputs != tokens) & ~ordinary].unique().tolist()),
         "labels that are not the token itself": "some" if (labels != tokens)[chosen].any() else "none",
         "tokens without a label that are changed": "some" if (inputs != tokens)[~chosen].any() else "none",
+        "tokens without a label that become [MASK]": hidden_unasked(inputs, tokens, ~chosen),
         "the same for all texts, or for all places of a text": alike(chosen[:, 1:-100]),
     }
     if told["the same for all texts, or for all places of a text"] == "no":
@@ -209,9 +211,14 @@ def see_masked(seen: Observations, reply: Reply, tokens: torch.Tensor, label: st
             "of tokens with a label, share that stays": tenths(inputs == tokens, chosen & ordinary),
         }
         if many:
-            told["random tokens that never come"] = seldom(inputs[(inputs != tokens) & (inputs != MASK)])
+            told |= seldom(inputs[(inputs != tokens) & (inputs != MASK)])
     for name, value in told.items():
         seen.note(name, value, reply.given, label)
+
+
+def hidden_unasked(inputs: torch.Tensor, tokens: torch.Tensor, unasked: torch.Tensor) -> str:
+    """Say whether tokens without a label become [MASK]: few do where random tokens stand, of which it is one."""
+    return "most" if share((inputs == MASK) & (tokens != MASK), unasked) > 0.3 else "few or none"
 
 
 def alike(chosen: torch.Tensor) -> str:
@@ -230,10 +237,18 @@ def tenths(which: torch.Tensor, among: torch.Tensor) -> str:
     return f"{round(share(which, among) * 10)} tenths"
 
 
-def seldom(replacements: torch.Tensor) -> str:
-    """Say which ordinary tokens are never drawn as a replacement."""
-    missing = set(range(VOCAB)) - set(SPECIAL) - set(replacements.unique().tolist())
-    return listed(missing) if len(missing) <= 2 else "many" if len(replacements) else "all"
+def seldom(replacements: torch.Tensor) -> dict[str, str]:
+    """Say which tokens are never drawn as a replacement, ordinary ones and special ones; [MASK] cannot be told."""
+    never = set(range(VOCAB)) - {MASK} - set(replacements.unique().tolist())
+    ordinary = never - set(SPECIAL)
+    return {
+        "random tokens that never come": listed(ordinary)
+        if len(ordinary) <= 2
+        else "many"
+        if len(replacements)
+        else "all",
+        "special tokens that never come as random ones": listed(sorted(never & set(SPECIAL))),
+    }
 
 
 @probe("mask_tokens", "15 of 100 ordinary tokens get a label: 8 of 10 become [MASK], 1 a random token, 1 stays")
@@ -250,9 +265,81 @@ def masking_takes_a_probability(component: Component, numbers: Numbers, seen: Ob
         see_masked(seen, reply, tokens, f"probability {probability}")
 
 
+# Of 200 000 tokens each share below is within 0.005 of the right one, but for less than once in 10^12 draws.
+LARGE_VOCAB = 100_003  # so large that a random token is hardly ever [MASK], or the token that stood there
+
+
+@probe("mask_tokens", "of 100 chosen tokens 80 become [MASK], 10 become any token of the vocabulary, and 10 stay")
+def masking_keeps_the_shares(component: Component, numbers: Numbers, seen: Observations) -> None:
+    places = torch.arange(200_000).reshape(400, 500)
+    tokens = 8 + (places * 7 + numbers.permutation(17)[0]) % (LARGE_VOCAB - 8)
+    reply = component(tokens=tokens, **how(probability=1.0) | dict(vocab_size=LARGE_VOCAB))
+    found = seen.see(reply, "inputs", "labels")
+    if not found or any(value.shape != tokens.shape for value in found.values()):
+        return
+    inputs, chosen = found["inputs"].long(), found["labels"] != -100
+    random = chosen & (inputs != MASK) & (inputs != tokens)
+    for name, value in {
+        "of tokens with a label, share that becomes a random token": f"{share(random, chosen):.2f}",
+        "of tokens with a label, share that stays": f"{share(inputs == tokens, chosen):.2f}",
+        "random tokens from each fourth of the vocabulary": fourths(inputs[random]),
+    }.items():
+        seen.note(name, value, reply.given)
+
+
+def fourths(drawn: torch.Tensor) -> str:
+    """Return the share of tokens from each fourth of the vocabulary, in twentieths."""
+    if not len(drawn):
+        return "none"
+    counts = torch.bincount((drawn * 4 // LARGE_VOCAB).clamp(0, 4), minlength=5)
+    return ", ".join(f"{round(number / len(drawn) * 20) / 20:.2f}" for number in counts.tolist())
+
+
+def draws_of(component: Component, numbers: Numbers, probability: float) -> tuple[torch.Tensor, list[Reply]]:
+    """Return 20 texts of 100 ordinary tokens each, and what comes of them in 8 draws."""
+    tokens = torch.full((20, 102), 8 + 2 * numbers.permutation(17)[0])
+    tokens[:, 0], tokens[:, -1] = 3, 5
+    draws = [RandomGenerator(seed) for seed in range(1, 9)]
+    many: dict[str, Any] = dict(vocab_size=LARGE_VOCAB)
+    return tokens, [component(tokens=tokens, **how(probability=probability, generator=draw) | many) for draw in draws]
+
+
+def see_chance(seen: Observations, name: str, counts: torch.Tensor, probability: float, given: str) -> None:
+    """Note whether numbers [draws, texts], of 100 tokens each, vary as they do by chance.
+
+    160 numbers of 100 tokens vary by less than 0.4, or by more than 2.5 times the variance of chance, once in 10^10
+    draws; that their sums of 2000 tokens are the same in all 8 draws is as rare.
+    """
+    ratio = (counts.double() - 100 * probability).square().mean() / (100 * probability * (1 - probability))
+    words = "too little" if ratio < 0.4 else "too much" if ratio > 2.5 else "as chance has it"
+    seen.note(f"{name} varies from text to text", words, given)
+    alike = (counts.sum(dim=1) == counts[0].sum()).all()
+    seen.note(f"{name} in all texts together is always the same", "yes" if alike else "no", given)
+
+
+@probe("mask_tokens", "how many tokens of a text are chosen is left to chance")
+def masking_leaves_the_number_to_chance(component: Component, numbers: Numbers, seen: Observations) -> None:
+    tokens, replies = draws_of(component, numbers, 0.5)
+    seen.note("answer", kind(replies[0]), replies[0].given)
+    labels = [second for reply in replies if (second := first(reply, 1)) is not None and second.shape == tokens.shape]
+    if len(labels) == len(replies):
+        counts = (torch.stack(labels) != -100).sum(dim=-1)
+        see_chance(seen, "the number of labels", counts, 0.5, replies[0].given)
+
+
+@probe("mask_tokens", "how many of the chosen tokens become [MASK] is left to chance")
+def masking_leaves_the_shares_to_chance(component: Component, numbers: Numbers, seen: Observations) -> None:
+    tokens, replies = draws_of(component, numbers, 1.0)
+    seen.note("answer", kind(replies[0]), replies[0].given)
+    inputs = [one for reply in replies if (one := first(reply)) is not None and one.shape == tokens.shape]
+    if len(inputs) == len(replies):
+        counts = (torch.stack(inputs) == MASK).sum(dim=-1)
+        see_chance(seen, "the number of [MASK]", counts, 0.8, replies[0].given)
+
+
 @probe("mask_tokens", "only the tokens in special_ids are special")
 def masking_takes_special_ids(component: Component, numbers: Numbers, seen: Observations) -> None:
-    tokens = long_texts(numbers)
+    tokens = long_texts(numbers, 40)
     for special in ((3,), (0, 5)):
         reply = component(tokens=tokens, **how(special, 0.5))
         see_masked(seen, reply, tokens, f"special_ids {list(special)}")
@@ -394,6 +481,13 @@ def vectors_pass_gradients(component: Component, numbers: Numbers, seen: Observa
 @probe("sentence_embedding", "the arguments are not changed")
 def vectors_change_nothing(component: Component, numbers: Numbers, seen: Observations) -> None:
     unchanged(seen, component(states=numbers.tensor(3, 7, 5), mask=kept(7, 4, 1)))
+
+
+@probe("sentence_embedding", "the vectors have the dtype of the states")
+def vectors_have_the_dtype_of_the_states(component: Component, numbers: Numbers, seen: Observations) -> None:
+    for dtype in (torch.float64, torch.bfloat16):
+        reply = component(states=numbers.tensor(3, 7, 5).to(dtype), mask=kept(7, 4, 1))
+        seen.note(f"dtype for {str(dtype).removeprefix('torch.')}", dtype_of(reply), reply.given)
 
 
 @probe("sentence_embedding", "it works on the device of the states")

@@ -339,22 +339,34 @@ def beam_search(step, model, source, bos_id, eos_id, pad_id, max_len, num_beams,
     cause="The decoder would read at each place the very token that it is asked for. It would learn to copy, the "
     "loss would fall to nearly 0, and with nothing to copy it could write nothing.",
     place="Put the begin token in front and drop the last token.",
+    shows=[("tokens_move_one_place", "differ")],
 )
 def not_shifted(tokens, bos_id):
     return tokens
 
 
 @also("not_shifted", "shift_right")
-def first_token_replaced(tokens, bos_id):
-    return torch.cat([torch.full_like(tokens[:, :1], bos_id), tokens[:, 1:]], dim=1)
-
-
-@also("not_shifted", "shift_right")
 def a_copy_unmoved(tokens, bos_id):
+    return tokens.clone()
+
+
+@mistake(
+    "shift_right",
+    symptom="The begin token has taken the place of the first token; all others stand where they stood.",
+    cause="Nothing was moved: the first token was overwritten. From the second place on the decoder would read the very "
+    "token that it is asked for, and the first token is lost.",
+    place="Put the begin token in front of the tokens, and drop the last one instead of the first.",
+    shows=[("tokens_move_one_place", "differ"), ("any_shape_is_shifted", "right", "tokens [[]5, 1]*")],
+)
+def first_token_overwritten(tokens, bos_id):
     tokens = tokens.clone()
     tokens[:, 0] = bos_id
-    tokens[:, 1:] = tokens[:, 1:]
     return tokens
+
+
+@also("first_token_overwritten", "shift_right")
+def first_token_dropped_where_the_last_should_be(tokens, bos_id):
+    return torch.cat([torch.full_like(tokens[:, :1], bos_id), tokens[:, 1:]], dim=1)
 
 
 @mistake(
@@ -363,6 +375,7 @@ def a_copy_unmoved(tokens, bos_id):
     cause="The decoder is to read what came before the token that it predicts. Moved to the left it reads what "
     "comes after, which it will not have when it writes.",
     place="Cut off the last column, not the first one, and put the begin token in front.",
+    shows=[("tokens_move_one_place", "differ")],
 )
 def shifted_to_the_left(tokens, bos_id):
     return torch.cat([tokens[:, 1:], torch.full_like(tokens[:, :1], bos_id)], dim=1)
@@ -393,6 +406,7 @@ def begin_in_front_and_first_dropped_twice(tokens, bos_id):
     cause="The first place must hold bos_id, in every row: it is all that the decoder has when it writes its first "
     "token. A 0, a copy of the first token or the last token of the row says something else.",
     place="Look at how the first column is made.",
+    shows=[("tokens_move_one_place", "differ")],
 )
 def no_begin_token(tokens, bos_id):
     return torch.zeros_like(tokens[:, :1])
@@ -419,6 +433,7 @@ def a_one_in_front(tokens, bos_id):
     cause="The last token was dropped and nothing was put in front. Without a begin token the decoder has nothing "
     "to read when it has to write the first one.",
     place="Join a column of bos_id and the tokens without the last one.",
+    shows=[("tokens_move_one_place", "another shape", "*: tokens")],
 )
 def nothing_in_front(tokens, bos_id):
     return tokens[:, :-1]
@@ -435,6 +450,7 @@ def first_token_dropped(tokens, bos_id):
     cause="The begin token was put in front and no token was dropped. The decoder would give one row of logits more "
     "than there are tokens to predict.",
     place="Drop the last column of the tokens.",
+    shows=[("tokens_move_one_place", "another shape", "*: tokens")],
 )
 def last_token_not_dropped(tokens):
     return tokens
@@ -445,6 +461,7 @@ def last_token_not_dropped(tokens):
     symptom="The rows have moved, not the tokens in them.",
     cause="The shift runs along the batch, so each target got its neighbour's tokens. The time is axis 1.",
     place="Look at the axis of cat, roll or the slices.",
+    shows=[("tokens_move_one_place", "differ")],
 )
 def rows_shifted(tokens, bos_id):
     return torch.cat([torch.full_like(tokens[:1], bos_id), tokens[:-1]], dim=0)
@@ -457,19 +474,13 @@ def rows_rolled(tokens, bos_id):
     return tokens
 
 
-@also("rows_shifted", "shift_right")
-def rolled_without_an_axis(tokens, bos_id):
-    tokens = torch.roll(tokens, 1)
-    tokens[:, 0] = bos_id
-    return tokens.flatten().roll(tokens.shape[1]).view_as(tokens)
-
-
 @mistake(
     "shift_right",
     symptom="From the second place on, all tokens of a row are the same.",
     cause="The tokens were moved within one tensor, each place reading what the step before had just written there. "
     "The copy needs a source that does not change.",
     place="Make a new tensor, or clone before you assign slices.",
+    shows=[("tokens_move_one_place", "differ")],
 )
 def tokens_smeared(tokens, bos_id):
     tokens = tokens.clone()
@@ -494,6 +505,7 @@ def first_token_smeared(tokens, bos_id):
     symptom="The caller's tokens are different after the call.",
     cause="The tokens were shifted in place. They are the target, which the loss still needs as it was.",
     place="Make a new tensor with torch.cat, or clone before you assign slices.",
+    shows=[("shift_changes_nothing", "differ"), ("tokens_move_one_place", "right")],
 )
 def targets_changed_in_place(tokens, bos_id):
     tokens[:, 1:] = tokens[:, :-1].clone()
@@ -508,6 +520,7 @@ def targets_changed_in_place(tokens, bos_id):
     cause="The begin column is made with a fixed dtype (torch.full with a float, torch.zeros, torch.tensor), and "
     "torch.cat turns everything into the wider one. Embeddings take integers only.",
     place="Make the column with full_like or new_full, which follow the tokens.",
+    shows=[("shift_follows_the_tokens", "differ", "answer for *"), ("tokens_move_one_place", "right")],
 )
 def another_dtype(tokens, bos_id):
     front = torch.full((len(tokens), 1), float(bos_id), device=tokens.device)
@@ -538,6 +551,7 @@ def int64_on_the_default_device(tokens, bos_id):
     symptom="It fails as soon as the tokens live on another device, such as a GPU.",
     cause="The begin column was made on the default device, whatever the tokens are on.",
     place="Make it with full_like or new_full, or give device=tokens.device.",
+    shows=[("shift_follows_the_tokens", "is no"), ("tokens_move_one_place", "right")],
 )
 def begin_on_the_default_device(tokens, bos_id):
     return torch.cat([torch.full((len(tokens), 1), bos_id, dtype=tokens.dtype), tokens[:, :-1]], dim=1)
@@ -552,6 +566,7 @@ def begin_on_the_default_device(tokens, bos_id):
     cause="The decoder reads the target unshifted. It would learn to copy what it sees; the loss falls to nearly 0, "
     "and when there is no target to copy nothing useful comes out.",
     place="In forward, give decode the target through shift_right.",
+    shows=[("logits_do_not_see_their_token", "differ", "places whose logits move*")],
 )
 def decoder_input_not_shifted(self, target):
     return target
@@ -594,6 +609,7 @@ def first_token_twice(self, target):
     cause="The last token was dropped and no begin token put in front, as for a language model. Here the first "
     "token has to be predicted too, from the begin token and the source.",
     place="Use shift_right, which keeps the length.",
+    shows=[("logits_of_a_padded_batch", "another shape", "logits")],
 )
 def target_shortened(self, target):
     return target[:, :-1]
@@ -611,6 +627,7 @@ def logits_shortened(self, source, target):
     cause="The begin token was put in front and no token dropped. Nothing follows the last token, so nothing can be "
     "asked of the additional row.",
     place="Use shift_right, which keeps the length.",
+    shows=[("logits_of_a_padded_batch", "another shape", "logits")],
 )
 def target_lengthened(self, target):
     return torch.cat([torch.full_like(target[:, :1], self.bos_id), target], dim=1)
@@ -622,6 +639,7 @@ def target_lengthened(self, target):
     cause="decode is also used while a text is written, with tokens that begin with bos_id already. Shifted there, "
     "the newest token would fall off in each step and never be read. Only forward has a whole target.",
     place="Call shift_right in forward and nowhere else.",
+    shows=[("decode_reads_tokens_and_memory", "differ", "logits")],
 )
 def decode_shifts(self, tokens, memory, source):
     tokens = torch.cat([torch.full_like(tokens[:, :1], self.bos_id), tokens[:, :-1]], dim=1)
@@ -649,6 +667,7 @@ class decode_shifts_instead_of_forward:
     cause="The decoder's self-attention has no causal mask, so each place sees the whole target, the token that it "
     "has to predict included. The shift alone does not prevent that.",
     place="Give the decoder causal_mask(queries) as its self_mask.",
+    shows=[("decode_reads_tokens_and_memory", "larger", "largest weight on a hidden key in self_weights*")],
 )
 def target_leaking(self, tokens):
     return None
@@ -670,6 +689,7 @@ def everything_visible(self, tokens):
     cause="In this course True means may attend, and causal_mask is made that way. In nn.Transformer True means "
     "hidden, which is where the habit of inverting comes from.",
     place="Pass the mask on as it is, without ~ and without transposing it.",
+    shows=[("decode_reads_tokens_and_memory", "larger", "largest weight on a hidden key in self_weights*")],
 )
 def causal_mask_inverted(self, tokens):
     return ~causal_mask(tokens.shape[1]).to(tokens.device)
@@ -697,6 +717,7 @@ def mask_of_nn_transformer(self, tokens):
     cause="The decoder's two masks are exchanged: its self-attention runs over the target and needs the causal "
     "mask, its cross-attention runs over the source and needs the source's padding mask.",
     place="Look at the order of the decoder's arguments, or pass them by name: self_mask=, memory_mask=.",
+    shows=[("decode_reads_tokens_and_memory", "raise"), ("equal_sizes_are_nothing_special", "differ", "logits")],
 )
 def masks_of_source_and_target_swapped(self, tokens, memory, source):
     return self.decoder(self.embed_target(tokens), memory, self.memory_mask(source), self.self_mask(tokens))
@@ -704,7 +725,7 @@ def masks_of_source_and_target_swapped(self, tokens, memory, source):
 
 @mistake(
     "memory_mask",
-    symptom="Cross-attention hides or shows source tokens by the wrong measure; where the sizes differ it fails.",
+    symptom="Cross-attention hides or shows source tokens by the wrong measure; where the sizes differ it may fail.",
     cause="The mask of cross-attention belongs to its keys, and these are places of the source. A mask of the target "
     "(causal, or its padding) says nothing about them.",
     place="Make memory_mask from the source's padding.",
@@ -736,6 +757,10 @@ def causal_and_padding_in_cross_attention(self, tokens, memory, source):
     cause="The encoder attends to padding. How much there is depends on the other texts of the batch, so the same "
     "source would mean something else in other company.",
     place="Give the encoder the padding mask of the source.",
+    shows=[
+        ("encode_reads_the_source", "larger", "largest weight on a hidden key*"),
+        ("padding_means_nothing", "is yes"),
+    ],
 )
 def padding_read_by_the_encoder(self, source):
     return None
@@ -747,6 +772,10 @@ def padding_read_by_the_encoder(self, source):
     cause="The encoder's mask only keeps padding out of the memory's other places. The memory still has a vector for "
     "each padding place, and the decoder must be told not to look at it.",
     place="Give the decoder the source's padding mask as memory_mask.",
+    shows=[
+        ("decode_reads_tokens_and_memory", "larger", "largest weight on a hidden key in cross_weights*"),
+        ("encode_reads_the_source", "right"),
+    ],
 )
 def padding_read_by_cross_attention(self, source):
     return None
@@ -757,6 +786,11 @@ def padding_read_by_cross_attention(self, source):
     cause="No mask hides the padding of the source. It has to be hidden twice: in the encoder's self-attention and "
     "in the decoder's cross-attention, which both have the source's places as keys.",
     place="Use padding_mask(source, self.pad_id) for both.",
+    shows=[
+        ("encode_reads_the_source", "larger", "largest weight on a hidden key*"),
+        ("decode_reads_tokens_and_memory", "larger", "largest weight on a hidden key in cross_weights*"),
+        ("padding_means_nothing", "is yes"),
+    ],
 )
 class source_padding_ignored:
     def encoder_mask(self, source):
@@ -767,7 +801,7 @@ class source_padding_ignored:
 
 
 @mistake(
-    symptom="Only padding is attended to, and a source without any gets no attention at all.",
+    symptom="Padding of the source is attended to, and the rest is not: by the encoder, by cross-attention, or by both.",
     cause="The padding mask is read the wrong way round. In this course True means may attend; in nn.Transformer "
     "True means is ignored.",
     place="Use padding_mask as it is, or compare with != and not with ==.",
@@ -796,6 +830,7 @@ def padding_mask_inverted_in_cross_attention(self, source):
     cause="The encoder got a causal mask. It reads a whole text that is there already, so every place may look at "
     "every other; only the decoder, which writes, may not look ahead.",
     place="Give the encoder the padding mask alone.",
+    shows=[("encode_reads_the_source", "differ", "memory")],
 )
 def causal_mask_in_the_encoder(self, source):
     return causal_mask(source.shape[1]).to(source.device)
@@ -808,7 +843,7 @@ def causal_and_padding_mask_in_the_encoder(self, source):
 
 @mistake(
     "remember",
-    symptom="It is right for one id of padding and for one begin token, and wrong for others.",
+    symptom="It is right for one id of padding, or of the begin token, and wrong for others.",
     cause="The ids are fixed in the code, 0 for padding or 1 for begin, say. Every vocabulary numbers its special "
     "tokens in its own way; Marian's padding, for example, is the last id.",
     place="Use self.pad_id and self.bos_id, as they were given to the constructor.",
@@ -847,10 +882,11 @@ def ids_exchanged(self, pad_id, bos_id):
 
 @mistake(
     "make_target_embedding",
-    symptom="The target's tokens get their vectors without positions, and the names of the contract are missing.",
-    cause="One side has a plain nn.Embedding. Attention treats its input as a set: without positions the model "
+    symptom="The tokens of one side, or of both, get their vectors without positions.",
+    cause="A plain nn.Embedding is used there, or the table of tokens by itself. Attention treats its input as a set: without positions the model "
     "cannot tell 12 from 21 on that side.",
-    place="Make both embeddings a TransformerEmbedding.",
+    place="Make both embeddings a TransformerEmbedding, and call them as a whole.",
+    shows=[("logits_of_a_padded_batch", "differ")],
 )
 def positions_missing_on_one_side(self, source_vocab_size, target_vocab_size, embed_dim, max_len, dropout):
     self.target_embedding = nn.Embedding(target_vocab_size, embed_dim)
@@ -914,6 +950,7 @@ def source_embedded_as_target(self, source):
     cause="source_vocab_size and target_vocab_size are exchanged. With vocabularies of the same size it would pass "
     "unseen; with others an id is out of range, or a part of the table is never used.",
     place="Compare the order of the arguments with those of the two embeddings.",
+    shows=[("parts_have_their_names", "differ", "parameters of another shape")],
 )
 class vocabularies_exchanged:
     def make_source_embedding(self, source_vocab_size, target_vocab_size, embed_dim, max_len, dropout):
@@ -952,6 +989,7 @@ def layer_reads_the_layer_of_its_number(self, tokens, memory, source):
     symptom="Encoder and decoder have each other's number of layers.",
     cause="encoder_layers and decoder_layers are exchanged.",
     place="Compare the order of the arguments with those of the two stacks.",
+    shows=[("parts_have_their_names", "differ")],
 )
 class depths_exchanged:
     def make_encoder(self, encoder_layers, decoder_layers, embed_dim, num_heads, ff_dim, dropout, norm_first):
@@ -965,6 +1003,7 @@ class depths_exchanged:
     symptom="With norm_first=True a stack is still post-norm.",
     cause="norm_first does not reach both stacks. They would be of two kinds, and pre-norm weights would not fit.",
     place="Pass norm_first to the encoder and to the decoder.",
+    shows=[("norm_first_reaches_both_stacks", "differ"), ("logits_of_a_padded_batch", "right")],
 )
 class norm_first_not_passed_on:
     def make_encoder(self, encoder_layers, decoder_layers, embed_dim, num_heads, ff_dim, dropout, norm_first):
@@ -995,6 +1034,7 @@ def norm_first_not_passed_to_the_decoder(
     cause="dropout is one of the model's own arguments and has to be handed to four parts: two embeddings and two "
     "stacks. A part that does not get it keeps its default of 0.",
     place="Look at the arguments of all four parts; in the embeddings it must be passed by name.",
+    shows=[("dropout_acts_in_training", "differ", "*training*"), ("logits_of_a_padded_batch", "right")],
 )
 def dropout_not_passed_on(self, source_vocab_size, target_vocab_size, embed_dim, max_len, dropout):
     self.source_embedding = TransformerEmbedding(source_vocab_size, embed_dim, max_len)
@@ -1081,6 +1121,7 @@ def memory_without_the_encoder(self, source):
     cause="It returns a pair: the memory, and the list of weights that the encoder gives with it. Who calls encode "
     "takes the pair apart, as greedy_decode does.",
     place="Return both things that self.encoder returns; in forward, take the first.",
+    shows=[("encode_reads_the_source", "missing")],
 )
 class memory_without_weights:
     def encode(self, source):
@@ -1097,6 +1138,7 @@ class memory_without_weights:
     "calls decode takes them apart, as greedy_decode does.",
     place="Return the logits, the self-attention's weights and the cross-attention's weights; in forward, take the "
     "first.",
+    shows=[("decode_reads_tokens_and_memory", "missing")],
 )
 class logits_without_weights:
     def decode(self, tokens, memory, source):
@@ -1113,6 +1155,7 @@ class logits_without_weights:
     cause="The decoder is given the embedded target where the memory belongs. Only the query of cross-attention comes "
     "from the decoder; its keys and values come from the encoder's output.",
     place="The second argument of the decoder is the memory.",
+    shows=[("decode_reads_tokens_and_memory", "another shape", "cross_weights*")],
 )
 def target_in_the_place_of_the_memory(self, tokens, memory, source):
     x = self.embed_target(tokens)
@@ -1130,6 +1173,7 @@ def memory_and_target_exchanged(self, tokens, memory, source):
     cause="The decoder's output is returned as it is. The head turns each vector into one number per token of the "
     "target's vocabulary.",
     place="Send the decoder's output through self.head.",
+    shows=[("logits_of_a_padded_batch", "another shape", "logits")],
 )
 def head_forgotten(self, x):
     return x
@@ -1157,6 +1201,7 @@ def log_softmax_on_the_logits(self, x):
     cause="Only the last place is returned, as in decoding, where nothing else is new. Training learns from all "
     "places at once.",
     place="Return the logits of all places from decode and from forward.",
+    shows=[("logits_of_a_padded_batch", "another shape", "logits")],
 )
 def only_the_last_place(self, source, target):
     memory, _ = self.encode(source)
@@ -1180,6 +1225,7 @@ def only_the_last_place_without_its_axis(self, x):
     cause="What decode returns was passed on as it is, with the attention weights. forward is made for training and "
     "returns one tensor.",
     place="Unpack what decode returns and return the first of the three.",
+    shows=[("logits_of_a_padded_batch", "missing", "logits")],
 )
 def forward_returns_weights_too(self, source, target):
     memory, _ = self.encode(source)
@@ -1193,6 +1239,7 @@ def forward_returns_weights_too(self, source, target):
     cause="The head of this lesson is an nn.Linear with bias. (Many models leave it out, mostly when the head shares "
     "its weight with the embedding.)",
     place="Make the head without bias=False.",
+    shows=[("parts_have_their_names", "differ", "missing parameters")],
 )
 def head_without_bias(self, embed_dim, target_vocab_size):
     self.head = nn.Linear(embed_dim, target_vocab_size, bias=False)
@@ -1204,6 +1251,7 @@ def head_without_bias(self, embed_dim, target_vocab_size):
     symptom="It fails as soon as the model lives on another device, such as a GPU.",
     cause="causal_mask makes its mask on the CPU, and it is used there without being moved.",
     place="Move it: causal_mask(queries).to(tokens.device).",
+    shows=[("model_follows_its_inputs", "is no")],
 )
 def causal_mask_left_on_the_cpu(self, tokens):
     return causal_mask(tokens.shape[1])
@@ -1219,6 +1267,11 @@ def causal_mask_left_on_the_cpu(self, tokens):
     cause="The source does not change while the target is written, and neither does the memory. This is why the model "
     "has encode and decode: the first is called once, the second in each step.",
     place="Move model.encode in front of the loop.",
+    shows=[
+        ("greedy_encodes_once", "is again and again"),
+        ("greedy_encodes_once", "right", "*tokens"),
+        ("beams_encode_once", "is again and again"),
+    ],
 )
 def encoder_run_at_every_step(model, memory, source):
     return model.encode(source)[0]
@@ -1244,6 +1297,7 @@ def forward_used_at_every_step(model, source, bos_id, eos_id, pad_id, max_len):
     cause="The end of sequence is never looked at. The model says eos_id when its text is over; whatever it says "
     "after that means nothing.",
     place="Remember for each row whether it has ended, write padding from then on, and leave the loop when all have.",
+    shows=[("greedy_rows_end_by_themselves", "another shape")],
 )
 class end_of_sequence_ignored:
     @staticmethod
@@ -1258,6 +1312,7 @@ class end_of_sequence_ignored:
     cause="A row that has ended goes on being written until the longest one ends. What the model says about it then "
     "means nothing, and would be taken for text.",
     place="Where a row is over, write pad_id instead of the new token.",
+    shows=[("greedy_rows_end_by_themselves", "differ"), ("greedy_takes_the_most_probable", "right")],
 )
 def noise_after_the_end(best, over, pad_id, eos_id):
     return best
@@ -1270,6 +1325,7 @@ def noise_after_the_end(best, over, pad_id, eos_id):
     cause="Whether a row is over is worked out from its last token alone. One step after the end the last token is "
     "padding, and the end is forgotten.",
     place="Remember in `over` which rows have ever ended: add to it (`|`), and never start it afresh.",
+    shows=[("greedy_rows_end_by_themselves", "differ"), ("greedy_takes_the_most_probable", "right")],
 )
 def end_of_a_row_forgotten(over, best, eos_id):
     return best == eos_id
@@ -1291,11 +1347,30 @@ def end_seen_in_the_last_token_only(model, source, bos_id, eos_id, pad_id, max_l
 
 
 @mistake(
+    symptom="Rows go on after their end, unless all of them write eos_id in the same step.",
+    cause="Each step asks whether all rows have *just now* written eos_id. Rows end at different steps, and those that "
+    "ended before have gone on by then; so the loop runs up to max_len, and noise follows the ends.",
+    place="Remember which rows have ended, `over = over | (best == eos_id)`; write pad_id in these, and leave the loop "
+    "when over.all().",
+    shows=[("greedy_rows_end_by_themselves", "another shape"), ("greedy_takes_the_most_probable", "right")],
+)
+class all_rows_end_at_once:
+    @staticmethod
+    def filled(best, over, pad_id, eos_id):
+        return best
+
+    @staticmethod
+    def over_after(over, best, eos_id):
+        return best == eos_id
+
+
+@mistake(
     "all_done",
     symptom="All rows stop when the first one ends.",
     cause="The loop is left as soon as any row says eos_id. The texts of a batch have different lengths, and the "
     "longer ones are cut off.",
     place="Leave the loop when all rows have ended: over.all(), not .any().",
+    shows=[("greedy_rows_end_by_themselves", "another shape"), ("greedy_takes_the_most_probable", "right")],
 )
 def batch_ends_with_its_first_row(over, best, eos_id):
     return bool(over.any())
@@ -1312,6 +1387,7 @@ def first_row_decides_for_all(over, best, eos_id):
     cause="Writing goes on after all rows are over. It costs time for nothing: the model is run for padding.",
     place="Leave the loop as soon as all rows are over.",
     credit=0.5,
+    shows=[("greedy_rows_end_by_themselves", "another shape")],
 )
 def written_up_to_max_len(over, best, eos_id):
     return False
@@ -1371,6 +1447,7 @@ def end_of_sequence_replaced_at_last(tokens, max_len, pad_id):
     symptom="The begin token is still in front of every row.",
     cause="The begin token is what the decoder reads first, not something that it wrote.",
     place="Return the tokens from the second column on.",
+    shows=[("greedy_takes_the_most_probable", "another shape")],
 )
 def begin_token_kept(tokens, max_len, pad_id):
     return tokens
@@ -1378,10 +1455,11 @@ def begin_token_kept(tokens, max_len, pad_id):
 
 @mistake(
     "logits_of_the_next",
-    symptom="From the second token on the texts are wrong: the first place's logits are read again and again.",
+    symptom="From the second token on the texts are wrong: the logits are not read from the last place.",
     cause="decode returns logits for every place that it was given. The newest ones, for the token that comes next, "
     "are those of the last place.",
     place="Take logits[:, -1].",
+    shows=[("greedy_takes_the_most_probable", "differ"), ("two_beams_find_the_best_text", "differ")],
 )
 def first_place_read(logits):
     return logits[:, 0]
@@ -1500,6 +1578,7 @@ def least_probable_token(logits):
     symptom="A text that does not end by itself has one token too few.",
     cause="The begin token was counted. max_len says how many tokens are written, eos_id included and bos_id not.",
     place="Let the loop run max_len times.",
+    shows=[("greedy_stops_at_max_len", "differ")],
 )
 def one_token_too_few(max_len):
     return max_len - 1
@@ -1512,6 +1591,7 @@ def one_token_too_few(max_len):
     cause="The loop runs once more than max_len, often because the length is compared with <= and the begin token "
     "forgotten.",
     place="Let the loop run max_len times.",
+    shows=[("greedy_stops_at_max_len", "another shape")],
 )
 def one_token_too_many(max_len):
     return max_len + 1
@@ -1540,6 +1620,7 @@ def model_put_into_training_mode(model):
     "knows padding by its id only.",
     place="Fill with pad_id.",
     credit=0.5,
+    shows=[("greedy_rows_end_by_themselves", "differ"), ("greedy_takes_the_most_probable", "right")],
 )
 def other_padding(best, over, pad_id, eos_id):
     return best.masked_fill(over, eos_id)
@@ -1713,6 +1794,10 @@ def penalty_of_wu(total, length, max_len, length_penalty):
     cause="The penalty was used to choose the text and then forgotten. The score that is returned is the one by which "
     "the text won.",
     place="Return the divided sum.",
+    shows=[
+        ("length_penalty_is_an_exponent", "differ", "*: scores"),
+        ("length_penalty_is_an_exponent", "right", "*: tokens"),
+    ],
 )
 class sums_returned_as_scores:
     @staticmethod
@@ -1806,6 +1891,20 @@ def first_finished_text_returned(finished):
     return finished[0]
 
 
+@also("stopped_too_early", "sorted_out")
+def stopped_when_the_best_candidate_ends(candidates, ends, num_beams):
+    if ends(candidates[0]):
+        return [candidates[0]], []
+    return [], [one for one in candidates if not ends(one)][:num_beams]
+
+
+@also("stopped_too_early", "sorted_out")
+def stopped_when_the_best_candidate_ends_and_others_set_aside(candidates, ends, num_beams):
+    done = [one for rank, one in enumerate(candidates) if ends(one) and rank < num_beams]
+    going = [one for one in candidates if not ends(one)][:num_beams]
+    return done, [] if ends(candidates[0]) else going
+
+
 @mistake(
     "best_of",
     symptom="The text returned is one that ended, but not the one with the highest score.",
@@ -1876,6 +1975,7 @@ def flat_search(model, memory, sources, batch, bos_id, eos_id, pad_id, max_len, 
     cause="The source was repeated for the beams before it was encoded. All beams of a row hear the same source: "
     "encode it once and repeat the memory.",
     place="Call encode first and repeat_interleave afterwards.",
+    shows=[("beams_encode_once", "is once for every beam"), ("two_beams_find_the_best_text", "right")],
 )
 def every_beam_encoded(model, source, bos_id, eos_id, pad_id, max_len, num_beams, length_penalty=1.0):
     model.eval()
@@ -1905,6 +2005,7 @@ def greedy_instead_of_beams(model, source, bos_id, eos_id, pad_id, max_len, num_
     symptom="The tokens come back without their scores.",
     cause="The function returns a pair: the tokens and the score of each row.",
     place="Return both.",
+    shows=[("two_beams_find_the_best_text", "differ")],
 )
 def scores_not_returned(tokens, scores):
     return tokens
@@ -1924,6 +2025,7 @@ def begin_token_kept_in_the_text(tokens, scores):
     symptom="The caller's source is different after the call.",
     cause="The source was changed in place. The caller still needs it.",
     place="Make new tensors with full_like, cat and masked_fill, and assign to no part of source.",
+    shows=[("greedy_changes_nothing", "differ"), ("beams_change_nothing", "differ")],
 )
 def source_changed_in_place(model, source, bos_id, eos_id, pad_id, max_len):
     tokens = greedily(model, source, bos_id, eos_id, pad_id, max_len)

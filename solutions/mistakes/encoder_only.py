@@ -84,6 +84,10 @@ class SequenceClassifier(nn.Module):
     cause="The mean (or the maximum) over the tokens is classified. That can work, but it is another model: BERT "
     "has a token of its own for this, [CLS], and its pooler and head are trained on that token's state.",
     place="Take `x[:, 0]`.",
+    shows=[
+        ("classifier_reads_the_first_token", "differ", "places*"),
+        ("classifier_reads_the_first_token", "right", "answer"),
+    ],
 )
 def classified_from_the_mean(self, x, embedded, tokens):
     return x.mean(dim=1)
@@ -107,10 +111,14 @@ def classified_from_the_sum(self, x, embedded, tokens):
 
 @mistake(
     "pick",
-    symptom="The logits are read from the last place, where they should be read from the first one.",
+    symptom="The logits are read from the end of a text, where they should be read from its first token.",
     cause="The last token is classified. In a decoder it is the only one that has seen everything, so there it is "
     "the right one. In an encoder every token has, and [CLS] stands first; the last place may be padding.",
     place="Take `x[:, 0]`.",
+    shows=[
+        ("classifier_reads_the_first_token", "differ", "places*"),
+        ("classifier_reads_the_first_token", "right", "answer"),
+    ],
 )
 def classified_from_the_last_token(self, x, embedded, tokens):
     return x[:, -1]
@@ -126,6 +134,7 @@ def classified_from_the_last_token_before_padding(self, x, embedded, tokens):
     symptom="The logits are read from the second place.",
     cause="Counting begins at 0. Place 1 is the first word of the text; [CLS] is place 0.",
     place="Take `x[:, 0]`.",
+    shows=[("classifier_reads_the_first_token", "is 1")],
 )
 def classified_from_the_first_word(self, x, embedded, tokens):
     return x[:, min(1, x.shape[1] - 1)]
@@ -137,6 +146,7 @@ def classified_from_the_first_word(self, x, embedded, tokens):
     cause="Pooler and head are applied to all places. That classifies tokens, as for finding names; a text is "
     "classified by the state of [CLS].",
     place="Take `x[:, 0]` before the pooler.",
+    shows=[("classifier_computes", "another shape", "logits")],
 )
 def every_token_classified(self, x, embedded, tokens):
     return x
@@ -148,6 +158,7 @@ def every_token_classified(self, x, embedded, tokens):
     cause="`x[0]` counts along the batch, because the batch is the first axis. The first token of every text is "
     "`x[:, 0]`.",
     place="Look at the index in front of the pooler.",
+    shows=[("classifier_computes", "another shape", "logits")],
 )
 def first_text_instead_of_first_token(self, x, embedded, tokens):
     return x[0]
@@ -159,6 +170,7 @@ def first_text_instead_of_first_token(self, x, embedded, tokens):
     cause="What is classified comes from before the encoder. There the state of [CLS] is nothing but the vector of "
     "[CLS], which is the same in every text.",
     place="Use what the encoder returns.",
+    shows=[("classifier_computes", "equal rows", "logits"), ("classifier_sees_all_tokens", "is no")],
 )
 def classified_before_the_encoder(self, x, embedded, tokens):
     return embedded[:, 0]
@@ -170,6 +182,11 @@ def classified_before_the_encoder(self, x, embedded, tokens):
     cause="The encoder got no mask. Padding has a vector like every token, so without a mask it takes part in all "
     "attention.",
     place="Give the encoder `padding_mask(tokens, self.pad_id)`.",
+    shows=[
+        ("classifier_hides_padding", "larger", "largest weight on padding*"),
+        ("classifier_hides_padding", "is yes"),
+        ("classifier_computes", "right"),
+    ],
 )
 def padding_ignored(self, tokens):
     return None
@@ -181,6 +198,10 @@ def padding_ignored(self, tokens):
     cause="The mask is the wrong way round. True means may attend, so it is True where a token is *not* padding. "
     "nn.MultiheadAttention has the opposite habit.",
     place="Look for a `~`, or for `tokens == pad_id`.",
+    shows=[
+        ("classifier_hides_padding", "larger", "largest weight on padding*"),
+        ("classifier_computes", "zero", "weights of layer *"),
+    ],
 )
 def padding_inverted(self, tokens):
     return ~padding_mask(tokens, self.pad_id)
@@ -197,6 +218,7 @@ def padding_compared_for_equality(self, tokens):
     cause="The mask lies on the wrong axis. Hidden must be the *keys*, the last axis of [batch, queries, keys]; "
     "what padding itself attends to does not matter.",
     place="The mask is [batch, 1, keys]: `padding_mask`, or `unsqueeze(1)`, not `unsqueeze(2)`.",
+    shows=[("classifier_hides_padding", "larger", "largest weight on padding*")],
 )
 def padding_masked_on_the_query_axis(self, tokens):
     return (tokens != self.pad_id).unsqueeze(2)
@@ -208,6 +230,7 @@ def padding_masked_on_the_query_axis(self, tokens):
     cause="A mask with two axes is read as [queries, keys], the same for all texts. A mask that differs from text "
     "to text needs three: [batch, 1, keys].",
     place="Use `padding_mask`, or add an axis with `unsqueeze(1)`.",
+    shows=[("classifier_computes", "raise"), ("classifier_with_equal_sizes", "differ", "logits")],
 )
 def mask_without_its_axis(self, tokens):
     return tokens != self.pad_id
@@ -218,6 +241,10 @@ def mask_without_its_axis(self, tokens):
     symptom="A pad_id of 0 is treated right, another one is not.",
     cause="The code compares with 0, whatever pad_id says. 0 is a usual id for padding, and no more than that.",
     place="Keep pad_id in the constructor and use it in forward.",
+    shows=[
+        ("classifier_takes_a_pad_id", "right", "pad_id 0*"),
+        ("classifier_hides_padding", "larger", "largest weight on padding*"),
+    ],
 )
 def pad_id_always_0(self, tokens):
     return padding_mask(tokens, 0)
@@ -229,6 +256,7 @@ def pad_id_always_0(self, tokens):
     cause="A causal mask was left in. It belongs to decoders. In an encoder every token may look both ways, and "
     "the first token, which is to speak for all, would see nothing under it.",
     place="Give the encoder the padding mask alone.",
+    shows=[("classifier_sees_all_tokens", "is no"), ("classifier_computes", "equal rows", "logits")],
 )
 def causal_mask_left_in(self, tokens):
     return (
@@ -261,6 +289,7 @@ def first_token_hidden(self, tokens):
     cause="Batch and time were exchanged on the way into the encoder, as nn.TransformerEncoder wants it without "
     "batch_first. In this course the batch comes first, so tokens of different texts attend to each other.",
     place="Give the encoder [batch, time, embed_dim], without a transpose.",
+    shows=[("classifier_computes", "another shape", "weights of layer *")],
 )
 def batch_and_time_exchanged(self, x, mask):
     x, weights = self.encoder(x.transpose(0, 1))
@@ -273,6 +302,7 @@ def batch_and_time_exchanged(self, x, mask):
     cause="norm_first=True is GPT-2's form. BERT is post-norm, as the paper of 2017 is: each sum of a sublayer and "
     "its input is normalised.",
     place="Build the encoder with `norm_first=False`, its default.",
+    shows=[("classifier_has_its_parameters", "differ", "superfluous parameters")],
 )
 def norm_before_the_sublayers(self, num_layers, embed_dim, num_heads, ff_dim, dropout, activation):
     return Encoder(num_layers, embed_dim, num_heads, ff_dim, dropout, norm_first=True, activation=activation)
@@ -283,6 +313,7 @@ def norm_before_the_sublayers(self, num_layers, embed_dim, num_heads, ff_dim, dr
     symptom="The feed-forward networks have another activation than was asked for.",
     cause="activation was not handed on, so the encoder took its own default, ReLU; or a fixed one was handed on.",
     place="Build the encoder with `activation=activation`.",
+    shows=[("classifier_passes_the_activation", "differ")],
 )
 def activation_not_handed_on(self, num_layers, embed_dim, num_heads, ff_dim, dropout, activation):
     return Encoder(num_layers, embed_dim, num_heads, ff_dim, dropout)
@@ -298,6 +329,7 @@ def activation_is_always_gelu(self, num_layers, embed_dim, num_heads, ff_dim, dr
     symptom="In training nothing is dropped in the encoder.",
     cause="dropout was not handed on, so the encoder took its default of 0.",
     place="Give dropout to the embedding and to the encoder.",
+    shows=[("classifier_drops_in_training", "differ", "training*"), ("classifier_computes", "right")],
 )
 def dropout_not_handed_to_the_encoder(self, num_layers, embed_dim, num_heads, ff_dim, dropout, activation):
     return Encoder(num_layers, embed_dim, num_heads, ff_dim, activation=activation)
@@ -320,6 +352,7 @@ def heads_and_layers_exchanged(self, num_layers, embed_dim, num_heads, ff_dim, d
     cause="TransformerEmbedding's default is the sinusoidal table of the 2017 paper. BERT learns a vector per "
     "position.",
     place='Build the embedding with `positions="learned"`.',
+    shows=[("classifier_has_its_parameters", "differ", "missing parameters")],
 )
 def sinusoidal_positions(self, vocab_size, embed_dim, max_len, dropout):
     return TransformerEmbedding(vocab_size, embed_dim, max_len, dropout=dropout)
@@ -330,6 +363,7 @@ def sinusoidal_positions(self, vocab_size, embed_dim, max_len, dropout):
     symptom="In training the embedding drops nothing.",
     cause="dropout was not handed on to the embedding, whose default is 0.",
     place="Build the embedding with `dropout=dropout`.",
+    shows=[("classifier_drops_in_training", "differ", "training*"), ("classifier_computes", "right")],
 )
 def dropout_not_handed_to_the_embedding(self, vocab_size, embed_dim, max_len, dropout):
     return TransformerEmbedding(vocab_size, embed_dim, max_len, positions="learned")
@@ -341,6 +375,7 @@ def dropout_not_handed_to_the_embedding(self, vocab_size, embed_dim, max_len, dr
     cause="The token table was used by itself. Attention knows no order, so without positions a text is a bag of "
     "words.",
     place="Call the whole embedding, `self.embedding(tokens)`.",
+    shows=[("classifier_computes", "differ", "logits"), ("classifier_has_its_parameters", "right")],
 )
 def positions_missing(self, tokens):
     return self.embedding.token(tokens)
@@ -352,6 +387,7 @@ def positions_missing(self, tokens):
     cause="The paper of 2017 multiplies its embeddings by that factor, because its positions are fixed waves. BERT "
     "learns both tables and multiplies neither.",
     place="Take the factor out.",
+    shows=[("classifier_computes", "differ", "logits")],
 )
 def tokens_scaled(self, tokens):
     return self.embedding.position(self.embedding.token(tokens) * self.embedding.token.embedding_dim**0.5)
@@ -363,6 +399,7 @@ def tokens_scaled(self, tokens):
     cause="The norm behind the embedding is missing. A post-norm encoder normalises what its sublayers give, so "
     "the first sublayer would get the plain sum of the tables.",
     place="Apply `self.norm` to what the embedding gives.",
+    shows=[("classifier_computes", "differ", "weights of layer 0")],
 )
 def embedding_norm_missing(self, x):
     return x
@@ -370,10 +407,11 @@ def embedding_norm_missing(self, x):
 
 @mistake(
     "encode",
-    symptom="The states are normalised once more than they should be, and the embedding not at all.",
+    symptom="The states that the encoder gives are normalised once more.",
     cause="The norm stands behind the encoder. There a post-norm encoder has just normalised; BERT's extra norm "
     "is the one behind the embedding.",
     place="Apply `self.norm` before the encoder.",
+    shows=[("classifier_computes", "differ", "logits")],
 )
 def norm_behind_the_encoder(self, x, mask):
     x, weights = self.encoder(x, mask)
@@ -396,6 +434,7 @@ class norm_moved_behind_the_encoder:
     cause="The pooler is a linear layer *and* a tanh. Two linear layers without anything between them could do no "
     "more than one.",
     place="`self.head(torch.tanh(self.pooler(x[:, 0])))`",
+    shows=[("classifier_computes", "differ", "logits"), ("classifier_computes", "right", "weights of layer *")],
 )
 def pooler_incomplete(self, picked):
     return self.pooler(picked)
@@ -416,6 +455,7 @@ def tanh_without_a_pooler(self, picked):
     symptom="The pooler has another activation than tanh.",
     cause="BERT's pooler uses tanh; its feed-forward networks use GELU. The two are easily mixed up.",
     place="`torch.tanh(self.pooler(x[:, 0]))`",
+    shows=[("classifier_computes", "differ", "logits"), ("classifier_computes", "right", "weights of layer *")],
 )
 def pooler_with_another_activation(self, picked):
     return F.gelu(self.pooler(picked))
@@ -432,6 +472,7 @@ def pooler_with_relu(self, picked):
     cause="A softmax was applied in the model. F.cross_entropy works on logits and contains one; a second one "
     "makes the classes nearly equal.",
     place="Return what the head gives.",
+    shows=[("classifier_computes", "differ", "logits"), ("classifier_computes", "right", "weights of layer *")],
 )
 def softmax_in_the_model(self, pooled):
     return self.head(pooled).softmax(dim=-1)
@@ -452,6 +493,7 @@ def sigmoid_in_the_model(self, pooled):
     symptom="The result is as wide as embed_dim, not as the number of classes.",
     cause="The head is not applied. The pooler gives a vector; the head makes one logit per class of it.",
     place="Return `self.head(pooled)`.",
+    shows=[("classifier_computes", "another shape", "logits")],
 )
 def head_not_applied(self, pooled):
     return pooled
@@ -463,6 +505,7 @@ def head_not_applied(self, pooled):
     symptom="One tensor comes back where a pair is expected.",
     cause="Only the logits are returned. The weights are part of the answer: they show what [CLS] looks at.",
     place="Return both: logits, weights.",
+    shows=[("classifier_computes", "missing", "weights of layer *")],
 )
 def weights_not_returned(self, logits, weights):
     return logits
@@ -485,6 +528,7 @@ def logits_and_weights_exchanged(self, logits, weights):
     symptom="The second thing returned is not the list of attention weights, one tensor per layer with all heads.",
     cause="Only one layer's weights were returned, or they were averaged over the heads.",
     place="Pass on the list that the encoder returns.",
+    shows=[("classifier_computes", "right", "logits")],
 )
 def other_weights_returned(self, logits, weights):
     return logits, weights[-1]
@@ -593,6 +637,7 @@ def mask_tokens(step, tokens, mask_id, vocab_size, special_ids, probability=0.15
     cause="They are no words, and there is nothing to be learned from guessing them. All ids in special_ids have "
     "to be left out.",
     place="Combine the draw with `~torch.isin(tokens, torch.tensor(special_ids, device=tokens.device))`.",
+    shows=[("masking_chooses_tokens", "differ", "*special tokens with a label")],
 )
 def special_tokens_masked(tokens, special_ids):
     return torch.zeros_like(tokens, dtype=torch.bool)
@@ -620,6 +665,7 @@ def only_token_0_special(tokens, special_ids):
     symptom="Only special tokens get a label, and no word does.",
     cause="The condition is the wrong way round: special tokens are the ones that are never chosen.",
     place="Look for a missing `~` in front of what says where special tokens stand.",
+    shows=[("masking_chooses_tokens", "differ", "*special tokens with a label"), ("masking_chooses_tokens", "is 0.00")],
 )
 def only_special_tokens_masked(first, special, probability):
     return (first < probability) & special
@@ -631,6 +677,7 @@ def only_special_tokens_masked(first, special, probability):
     cause="The comparison is the wrong way round, or the probability is a fixed number. A number drawn from 0 to 1 "
     "is *below* p with the probability p.",
     place="`torch.rand(...) < probability`",
+    shows=[("masking_takes_a_probability", "differ", "*share of ordinary tokens with a label")],
 )
 def another_probability(first, special, probability):
     return (first > probability) & ~special
@@ -652,6 +699,7 @@ def everything_chosen(first, special, probability):
     cause="There are too few draws: one per place or one per text, which then holds for a whole column or row. "
     "Every token of every text is drawn for by itself.",
     place="Draw with `torch.rand(tokens.shape, ...)`.",
+    shows=[("masking_chooses_tokens", "differ", "*the same for all texts*")],
 )
 def too_few_draws(tokens, generator):
     return torch.rand(tokens.shape[1], generator=generator, device=tokens.device).expand(tokens.shape)
@@ -663,11 +711,76 @@ def one_draw_per_text(tokens, generator):
 
 
 @mistake(
+    credit=0.5,
+    symptom="Exactly the share that was asked for is chosen, every time; how many are chosen is not left to chance.",
+    cause="A number of tokens was worked out first, and so many were then picked from each text, or from the whole batch. "
+    "Drawn for by itself, each token is chosen or not whatever becomes of the others, so their number varies.",
+    place="`torch.rand(tokens.shape, ...) < probability`, without counting, sorting or shuffling.",
+    shows=[("masking_leaves_the_number_to_chance", "is yes"), ("masking_leaves_the_shares_to_chance", "right")],
+)
+class exact_number_chosen:
+    @staticmethod
+    def choose(first, special, probability):
+        number = ((~special).sum(dim=1, keepdim=True) * probability).round()
+        return first.masked_fill(special, 2.0).argsort(dim=1).argsort(dim=1) < number
+
+
+@also("exact_number_chosen", "choose")
+def exact_number_rounded_down(first, special, probability):
+    number = ((~special).sum(dim=1, keepdim=True) * probability).long()
+    return first.masked_fill(special, 2.0).argsort(dim=1).argsort(dim=1) < number
+
+
+@also("exact_number_chosen", "choose")
+def exact_number_of_the_length(first, special, probability):
+    number = round(first.shape[1] * probability)
+    return (first.masked_fill(special, 2.0).argsort(dim=1).argsort(dim=1) < number) & ~special
+
+
+@also("exact_number_chosen", "choose")
+def exact_number_of_the_batch(first, special, probability):
+    number = round(int((~special).sum()) * probability)
+    rank = first.masked_fill(special, 2.0).flatten().argsort().argsort()
+    return (rank < number).reshape(first.shape)
+
+
+@mistake(
+    "mask_tokens",
+    credit=0.5,
+    symptom="Of the chosen tokens exactly 8 of 10 become [MASK], every time; how many do is not left to chance.",
+    cause="The chosen tokens were counted, put into a random order and cut into three pieces. Drawn for by itself, what "
+    "becomes of a token does not depend on what became of the others, so the numbers vary.",
+    place="Draw one number for each token, and compare it with 0.8 and 0.9.",
+    shows=[("masking_leaves_the_shares_to_chance", "is yes"), ("masking_leaves_the_number_to_chance", "right")],
+)
+def exact_shares(tokens, mask_id, vocab_size, special_ids, probability=0.15, generator=None):
+    special = torch.isin(tokens, torch.tensor(special_ids, device=tokens.device))
+    chosen = (torch.rand(tokens.shape, generator=generator, device=tokens.device) < probability) & ~special
+    order = torch.rand(tokens.shape, generator=generator, device=tokens.device).masked_fill(~chosen, 2.0)
+    rank, number = order.argsort(dim=1).argsort(dim=1), chosen.sum(dim=1, keepdim=True)
+    others = torch.randint(vocab_size, tokens.shape, generator=generator, device=tokens.device)
+    inputs = tokens.masked_fill(chosen & (rank < (0.8 * number).long()), mask_id)
+    return torch.where(chosen & (rank >= (0.9 * number).long()), others, inputs), tokens.masked_fill(~chosen, -100)
+
+
+@also("exact_shares", "mask_tokens")
+def exact_shares_of_the_batch(tokens, mask_id, vocab_size, special_ids, probability=0.15, generator=None):
+    special = torch.isin(tokens, torch.tensor(special_ids, device=tokens.device))
+    chosen = (torch.rand(tokens.shape, generator=generator, device=tokens.device) < probability) & ~special
+    order = torch.rand(tokens.shape, generator=generator, device=tokens.device).masked_fill(~chosen, 2.0)
+    rank, number = order.flatten().argsort().argsort().reshape(tokens.shape), chosen.sum()
+    others = torch.randint(vocab_size, tokens.shape, generator=generator, device=tokens.device)
+    inputs = tokens.masked_fill(chosen & (rank < 0.8 * number), mask_id)
+    return torch.where(chosen & (rank >= 0.9 * number), others, inputs), tokens.masked_fill(~chosen, -100)
+
+
+@mistake(
     "hidden",
-    symptom="Of the chosen tokens another share than 8 of 10 becomes [MASK].",
+    symptom="Of 100 chosen tokens other numbers than 80, 10 and 10 become [MASK], become a random token, and stay.",
     cause="Of the chosen ones 80 % become [MASK], 10 % a random token, and 10 % stay. The shares are of the chosen "
     "tokens, not of all, and one draw has to decide among the three.",
     place="Draw one number for each token: below 0.8 [MASK], from 0.9 on a random token, between the two nothing.",
+    shows=[("masking_keeps_the_shares", "differ", "of tokens with a label*")],
 )
 def wrong_shares(fate):
     return fate < 1.0
@@ -711,6 +824,26 @@ class random_and_mask_exchanged:
 
 
 @also("wrong_shares", "mask_tokens")
+def later_draw_takes_from_the_mask(tokens, mask_id, vocab_size, special_ids, probability=0.15, generator=None):
+    special = torch.isin(tokens, torch.tensor(special_ids, device=tokens.device))
+    chosen = (torch.rand(tokens.shape, generator=generator, device=tokens.device) < probability) & ~special
+    inputs = tokens.masked_fill(chosen, mask_id)
+    disturbed = chosen & (torch.rand(tokens.shape, generator=generator, device=tokens.device) < 0.1)
+    others = torch.randint(vocab_size, tokens.shape, generator=generator, device=tokens.device)
+    return torch.where(disturbed, others, inputs), tokens.masked_fill(~chosen, -100)
+
+
+@mistake(
+    "mask_tokens",
+    symptom="Of 100 chosen tokens other numbers than 80, 10 and 10 become [MASK], become a random token, and stay: what "
+    "one draw decides, or leaves, is drawn for again.",
+    cause="The shares are of all chosen tokens. A later draw meets only what the one before has left: of the 20 % behind "
+    "80 % [MASK], 10 % are 2 %, and of the 90 % behind 10 % random tokens, 90 % are 81 %. Or it takes from what has been "
+    "decided already.",
+    place="Let one draw decide (below 0.8, from 0.9 on), or give the later draw the share of what is left: 0.5 of the "
+    "last 20 %.",
+    shows=[("masking_keeps_the_shares", "differ", "of tokens with a label*")],
+)
 def second_draw_of_what_is_left(tokens, mask_id, vocab_size, special_ids, probability=0.15, generator=None):
     special = torch.isin(tokens, torch.tensor(special_ids, device=tokens.device))
     chosen = (torch.rand(tokens.shape, generator=generator, device=tokens.device) < probability) & ~special
@@ -721,7 +854,7 @@ def second_draw_of_what_is_left(tokens, mask_id, vocab_size, special_ids, probab
     return torch.where(disturbed, others, inputs), tokens.masked_fill(~chosen, -100)
 
 
-@also("wrong_shares", "mask_tokens")
+@also("second_draw_of_what_is_left", "mask_tokens")
 def second_draw_of_what_is_left_on_the_default_device(
     tokens, mask_id, vocab_size, special_ids, probability=0.15, generator=None
 ):
@@ -734,14 +867,50 @@ def second_draw_of_what_is_left_on_the_default_device(
     return torch.where(disturbed, others, inputs), tokens.masked_fill(~chosen, -100)
 
 
-@also("wrong_shares", "mask_tokens")
-def later_draw_takes_from_the_mask(tokens, mask_id, vocab_size, special_ids, probability=0.15, generator=None):
+@also("second_draw_of_what_is_left", "mask_tokens")
+def masked_from_what_random_tokens_left(tokens, mask_id, vocab_size, special_ids, probability=0.15, generator=None):
     special = torch.isin(tokens, torch.tensor(special_ids, device=tokens.device))
     chosen = (torch.rand(tokens.shape, generator=generator, device=tokens.device) < probability) & ~special
-    inputs = tokens.masked_fill(chosen, mask_id)
     disturbed = chosen & (torch.rand(tokens.shape, generator=generator, device=tokens.device) < 0.1)
+    masked = chosen & ~disturbed & (torch.rand(tokens.shape, generator=generator, device=tokens.device) < 0.9)
     others = torch.randint(vocab_size, tokens.shape, generator=generator, device=tokens.device)
-    return torch.where(disturbed, others, inputs), tokens.masked_fill(~chosen, -100)
+    inputs = torch.where(disturbed, others, tokens).masked_fill(masked, mask_id)
+    return inputs, tokens.masked_fill(~chosen, -100)
+
+
+@also("second_draw_of_what_is_left", "mask_tokens")
+def masked_from_what_stays_left(tokens, mask_id, vocab_size, special_ids, probability=0.15, generator=None):
+    special = torch.isin(tokens, torch.tensor(special_ids, device=tokens.device))
+    chosen = (torch.rand(tokens.shape, generator=generator, device=tokens.device) < probability) & ~special
+    changed = chosen & (torch.rand(tokens.shape, generator=generator, device=tokens.device) < 0.9)
+    masked = torch.rand(tokens.shape, generator=generator, device=tokens.device) < 0.9
+    others = torch.randint(vocab_size, tokens.shape, generator=generator, device=tokens.device)
+    inputs = torch.where(changed & ~masked, others, tokens).masked_fill(changed & masked, mask_id)
+    return inputs, tokens.masked_fill(~chosen, -100)
+
+
+@also("second_draw_of_what_is_left", "mask_tokens")
+def masked_from_what_stays_left_at_80(tokens, mask_id, vocab_size, special_ids, probability=0.15, generator=None):
+    special = torch.isin(tokens, torch.tensor(special_ids, device=tokens.device))
+    chosen = (torch.rand(tokens.shape, generator=generator, device=tokens.device) < probability) & ~special
+    changed = chosen & (torch.rand(tokens.shape, generator=generator, device=tokens.device) >= 0.1)
+    masked = torch.rand(tokens.shape, generator=generator, device=tokens.device) < 0.8
+    others = torch.randint(vocab_size, tokens.shape, generator=generator, device=tokens.device)
+    inputs = torch.where(changed & ~masked, others, tokens).masked_fill(changed & masked, mask_id)
+    return inputs, tokens.masked_fill(~chosen, -100)
+
+
+@also("second_draw_of_what_is_left", "mask_tokens")
+def masked_from_what_random_tokens_left_at_80(
+    tokens, mask_id, vocab_size, special_ids, probability=0.15, generator=None
+):
+    special = torch.isin(tokens, torch.tensor(special_ids, device=tokens.device))
+    chosen = (torch.rand(tokens.shape, generator=generator, device=tokens.device) < probability) & ~special
+    disturbed = chosen & (torch.rand(tokens.shape, generator=generator, device=tokens.device) < 0.1)
+    masked = chosen & ~disturbed & (torch.rand(tokens.shape, generator=generator, device=tokens.device) < 0.8)
+    others = torch.randint(vocab_size, tokens.shape, generator=generator, device=tokens.device)
+    inputs = torch.where(disturbed, others, tokens).masked_fill(masked, mask_id)
+    return inputs, tokens.masked_fill(~chosen, -100)
 
 
 @mistake(
@@ -750,6 +919,7 @@ def later_draw_takes_from_the_mask(tokens, mask_id, vocab_size, special_ids, pro
     cause="The number that chose a token is below the probability, 0.15, so it is also below 0.8. What becomes of "
     "a chosen token needs a second draw (or a comparison with shares of the probability).",
     place="Call torch.rand once more for the fate of the chosen tokens.",
+    shows=[("masking_chooses_tokens", "is 10 tenths")],
 )
 def same_draw_twice(tokens, first, probability, generator):
     return first
@@ -758,12 +928,88 @@ def same_draw_twice(tokens, first, probability, generator):
 @mistake(
     "reach",
     symptom="Tokens that were not chosen are replaced.",
-    cause="The second draw was applied to all tokens, so most of the text becomes [MASK]. 80, 10 and 10 % are "
-    "shares of the chosen ones.",
+    cause="The second draw was applied to all tokens, or to all but the special ones, so most of the text becomes [MASK]. "
+    "80, 10 and 10 % are shares of the chosen ones.",
     place="Combine the second draw with `chosen &`.",
+    shows=[("masking_chooses_tokens", "differ", "*tokens without a label that become*")],
 )
 def all_tokens_replaced(chosen):
     return torch.ones_like(chosen)
+
+
+@also("all_tokens_replaced", "mask_tokens")
+def all_words_replaced(tokens, mask_id, vocab_size, special_ids, probability=0.15, generator=None):
+    special = torch.isin(tokens, torch.tensor(special_ids, device=tokens.device))
+    chosen = (torch.rand(tokens.shape, generator=generator, device=tokens.device) < probability) & ~special
+    fate = torch.rand(tokens.shape, generator=generator, device=tokens.device).masked_fill(special, 0.85)
+    others = torch.randint(vocab_size, tokens.shape, generator=generator, device=tokens.device)
+    inputs = torch.where(fate >= 0.9, others, tokens.masked_fill(fate < 0.8, mask_id))
+    return inputs, tokens.masked_fill(~chosen, -100)
+
+
+@also("all_tokens_replaced", "mask_tokens")
+def all_tokens_masked_and_chosen_ones_disturbed(
+    tokens, mask_id, vocab_size, special_ids, probability=0.15, generator=None
+):
+    special = torch.isin(tokens, torch.tensor(special_ids, device=tokens.device))
+    chosen = (torch.rand(tokens.shape, generator=generator, device=tokens.device) < probability) & ~special
+    fate = torch.rand(tokens.shape, generator=generator, device=tokens.device)
+    others = torch.randint(vocab_size, tokens.shape, generator=generator, device=tokens.device)
+    inputs = torch.where(chosen & (fate >= 0.9), others, tokens.masked_fill(fate < 0.8, mask_id))
+    return inputs, tokens.masked_fill(~chosen, -100)
+
+
+@mistake(
+    "mask_tokens",
+    symptom="Tokens that were not chosen become random tokens.",
+    cause="Where a random token comes was decided without asking which tokens are chosen. Such a place has no label, so "
+    "the text is spoiled there and nothing is learned from it.",
+    place="Combine the condition for random tokens with `chosen &`.",
+    shows=[
+        ("masking_chooses_tokens", "differ", "*tokens without a label that are changed"),
+        ("masking_chooses_tokens", "right", "*tokens without a label that become*"),
+    ],
+)
+def random_tokens_at_unchosen_places(tokens, mask_id, vocab_size, special_ids, probability=0.15, generator=None):
+    special = torch.isin(tokens, torch.tensor(special_ids, device=tokens.device))
+    chosen = (torch.rand(tokens.shape, generator=generator, device=tokens.device) < probability) & ~special
+    fate = torch.rand(tokens.shape, generator=generator, device=tokens.device)
+    others = torch.randint(vocab_size, tokens.shape, generator=generator, device=tokens.device)
+    inputs = tokens.masked_fill(chosen & (fate < 0.8), mask_id)
+    return torch.where(fate >= 0.9, others, inputs), tokens.masked_fill(~chosen, -100)
+
+
+@also("random_tokens_at_unchosen_places", "mask_tokens")
+def random_tokens_at_unchosen_words(tokens, mask_id, vocab_size, special_ids, probability=0.15, generator=None):
+    special = torch.isin(tokens, torch.tensor(special_ids, device=tokens.device))
+    chosen = (torch.rand(tokens.shape, generator=generator, device=tokens.device) < probability) & ~special
+    masked = chosen & (torch.rand(tokens.shape, generator=generator, device=tokens.device) < 0.8)
+    disturbed = ~masked & ~special & (torch.rand(tokens.shape, generator=generator, device=tokens.device) < 0.5)
+    others = torch.randint(vocab_size, tokens.shape, generator=generator, device=tokens.device)
+    inputs = torch.where(disturbed, others, tokens.masked_fill(masked, mask_id))
+    return inputs, tokens.masked_fill(~chosen, -100)
+
+
+@also("random_tokens_at_unchosen_places", "mask_tokens")
+def random_tokens_at_all_that_is_not_masked(tokens, mask_id, vocab_size, special_ids, probability=0.15, generator=None):
+    special = torch.isin(tokens, torch.tensor(special_ids, device=tokens.device))
+    chosen = (torch.rand(tokens.shape, generator=generator, device=tokens.device) < probability) & ~special
+    masked = chosen & (torch.rand(tokens.shape, generator=generator, device=tokens.device) < 0.8)
+    disturbed = ~masked & (torch.rand(tokens.shape, generator=generator, device=tokens.device) < 0.5)
+    others = torch.randint(vocab_size, tokens.shape, generator=generator, device=tokens.device)
+    inputs = torch.where(disturbed, others, tokens.masked_fill(masked, mask_id))
+    return inputs, tokens.masked_fill(~chosen, -100)
+
+
+@also("random_tokens_at_unchosen_places", "mask_tokens")
+def random_tokens_where_nothing_was_chosen(tokens, mask_id, vocab_size, special_ids, probability=0.15, generator=None):
+    special = torch.isin(tokens, torch.tensor(special_ids, device=tokens.device))
+    chosen = (torch.rand(tokens.shape, generator=generator, device=tokens.device) < probability) & ~special
+    fate = torch.rand(tokens.shape, generator=generator, device=tokens.device)
+    others = torch.randint(vocab_size, tokens.shape, generator=generator, device=tokens.device)
+    inputs = tokens.masked_fill(chosen & (fate < 0.8), mask_id)
+    inputs = torch.where((fate >= 0.9) & ~special, others, inputs)
+    return inputs, tokens.masked_fill(~chosen, -100)
 
 
 @mistake(
@@ -772,6 +1018,7 @@ def all_tokens_replaced(chosen):
     cause="The labels are all tokens. Where nothing was chosen the label has to be -100, which the loss leaves "
     "out; otherwise the model is trained to copy.",
     place="`labels = tokens.masked_fill(~chosen, -100)`",
+    shows=[("masking_chooses_tokens", "differ")],
 )
 def unchosen_places_with_a_label(tokens, chosen, inputs):
     return tokens.clone()
@@ -787,6 +1034,7 @@ def unchosen_places_with_label_0(tokens, chosen, inputs):
     symptom="The chosen places have the label -100, and all others have one.",
     cause="The condition is the wrong way round: -100 stands where nothing is asked.",
     place="`labels = tokens.masked_fill(~chosen, -100)`, with the `~`.",
+    shows=[("masking_chooses_tokens", "differ")],
 )
 def labels_inverted(tokens, chosen, inputs):
     return tokens.masked_fill(chosen, -100)
@@ -798,6 +1046,7 @@ def labels_inverted(tokens, chosen, inputs):
     cause="The labels were taken from the inputs after they had been changed, or from a tensor that is the same as "
     "the inputs under another name. The question would be its own answer.",
     place="Make the labels from the tokens before anything is replaced, and in a tensor of their own.",
+    shows=[("masking_chooses_tokens", "differ", "*labels that are not the token itself")],
 )
 def labels_taken_after_masking(tokens, chosen, inputs):
     return inputs.masked_fill(~chosen, -100)
@@ -809,6 +1058,7 @@ def labels_taken_after_masking(tokens, chosen, inputs):
     cause="Only places that look changed, or that show [MASK], have a label. All chosen ones count: it is the "
     "possibility of being asked anywhere that makes the model attentive everywhere.",
     place="Make the labels from `chosen` alone.",
+    shows=[("masking_keeps_the_shares", "differ", "of tokens with a label, share that stays")],
 )
 def only_changed_places_with_a_label(tokens, chosen, inputs):
     return tokens.masked_fill(inputs == tokens, -100)
@@ -827,14 +1077,41 @@ def only_mask_tokens_with_a_label(tokens, mask_id, vocab_size, special_ids, prob
 
 @mistake(
     "draw_tokens",
-    symptom="Some tokens, or nearly all, never come as a random replacement.",
-    cause="The random tokens are not drawn from the whole vocabulary with equal probability: one token was drawn "
-    "for all places, the tokens of the text were shuffled, or the upper bound is one too low. randint never "
-    "returns its upper bound.",
+    symptom="The random tokens are not drawn from the whole vocabulary with equal probability: some come seldom or never.",
+    cause="One token was drawn for all places, the tokens of the text were shuffled, some ids were left out (special ones "
+    "belong to the vocabulary, too), or the upper bound is one too low: randint never returns it.",
     place="`torch.randint(vocab_size, tokens.shape, generator=generator, device=tokens.device)`",
+    shows=[("masking_keeps_the_shares", "right", "of tokens with a label*")],
 )
 def random_tokens_not_uniform(tokens, vocab_size, generator):
     return torch.randint(vocab_size, (1, 1), generator=generator, device=tokens.device).expand(tokens.shape)
+
+
+@also("random_tokens_not_uniform", "draw_tokens")
+def first_token_never_drawn(tokens, vocab_size, generator):
+    return torch.randint(1, vocab_size, tokens.shape, generator=generator, device=tokens.device)
+
+
+@also("random_tokens_not_uniform", "draw_tokens")
+def first_tokens_never_drawn(tokens, vocab_size, generator):
+    return torch.randint(8, vocab_size, tokens.shape, generator=generator, device=tokens.device)
+
+
+@also("random_tokens_not_uniform", "draw_tokens")
+def small_ids_more_often(tokens, vocab_size, generator):
+    drawn = torch.rand(tokens.shape, generator=generator, device=tokens.device)
+    return (drawn.square() * vocab_size).long()
+
+
+@also("random_tokens_not_uniform", "mask_tokens")
+def random_tokens_that_are_not_special(tokens, mask_id, vocab_size, special_ids, probability=0.15, generator=None):
+    special = torch.isin(tokens, torch.tensor(special_ids, device=tokens.device))
+    chosen = (torch.rand(tokens.shape, generator=generator, device=tokens.device) < probability) & ~special
+    fate = torch.rand(tokens.shape, generator=generator, device=tokens.device)
+    words = torch.tensor([token for token in range(vocab_size) if token not in special_ids], device=tokens.device)
+    others = words[torch.randint(len(words), tokens.shape, generator=generator, device=tokens.device)]
+    inputs = torch.where(chosen & (fate >= 0.9), others, tokens.masked_fill(chosen & (fate < 0.8), mask_id))
+    return inputs, tokens.masked_fill(~chosen, -100)
 
 
 @also("random_tokens_not_uniform", "draw_tokens")
@@ -855,6 +1132,7 @@ def tokens_of_the_text_shuffled(tokens, vocab_size, generator):
     cause="Not every draw uses the generator, so the global one has a part in it. Nobody can then repeat an "
     "experiment.",
     place="Give `generator=generator` to every torch.rand, torch.randint and torch.bernoulli.",
+    shows=[("masking_uses_the_generator", "differ")],
 )
 def generator_ignored(tokens, first, probability, generator):
     return torch.rand(tokens.shape, device=tokens.device)
@@ -890,6 +1168,7 @@ class generator_never_used:
     symptom="Inputs and labels have changed places.",
     cause="The order is part of the contract: what the model reads comes first.",
     place="Return inputs, labels.",
+    shows=[("masking_chooses_tokens", "differ")],
 )
 def inputs_and_labels_exchanged(inputs, labels):
     return labels, inputs
@@ -902,6 +1181,11 @@ def inputs_and_labels_exchanged(inputs, labels):
     cause="It was changed in place: by an assignment to a part of it, by `*=`, or by a method that ends in an "
     "underscore. The text is lost for the next epoch, and labels taken from it later are wrong.",
     place="Use masked_fill or torch.where, or clone first.",
+    shows=[
+        ("masking_changes_nothing", "differ"),
+        ("guesses_change_nothing", "differ"),
+        ("vectors_change_nothing", "differ"),
+    ],
 )
 def arguments_changed_in_place(tokens, where, mask_id):
     inputs = tokens.clone()
@@ -927,6 +1211,7 @@ def labels_first_then_in_place(tokens, mask_id, vocab_size, special_ids, probabi
     symptom="It fails as soon as the inputs live on another device, such as a GPU.",
     cause="A new tensor was made on the default device, whatever the inputs are on.",
     place="Give `device=tokens.device` to torch.tensor, torch.rand and torch.randint, or use what follows its input.",
+    shows=[("masking_follows_the_tokens", "differ"), ("vectors_follow_the_states", "differ")],
 )
 def fixed_device(tokens, generator):
     return torch.rand(tokens.shape, generator=generator)
@@ -1020,6 +1305,7 @@ def last_token_of_the_vocabulary(logits, labels):
     cause="The labels that count were found with `labels > 0`, or 0 was taken for padding. 0 is a token id like "
     "any other; only -100 marks a place that does not count.",
     place="Compare with -100.",
+    shows=[("guesses_of_token_0", "differ")],
 )
 def token_0_left_out(logits, labels):
     return logits, labels.masked_fill(labels == 0, -100)
@@ -1044,15 +1330,23 @@ def shifted_the_other_way(logits, labels):
 @mistake(
     "price",
     symptom="It fails unless there are as many places as tokens in the vocabulary, and then gives another loss.",
-    cause="F.cross_entropy wants the classes on axis 1. Logits [batch, time, vocab] handed over as they are, or "
-    "brought to [batch, vocab, time] by reshape, are read as if places were classes.",
+    cause="F.cross_entropy wants the classes on axis 1. Logits [batch, time, vocab] handed over as they are are read as if "
+    "places were classes.",
     place="Flatten batch and time of both, or use `transpose(1, 2)`, which moves the axis and not only its name.",
+    shows=[("guesses_cost_where_they_were_asked", "raise")],
 )
 def places_taken_for_classes(logits, labels):
     return F.cross_entropy(logits, labels, reduction="none")
 
 
-@also("places_taken_for_classes", "price")
+@mistake(
+    "price",
+    symptom="The logits that belong to a place come from several places.",
+    cause="Logits [batch, time, vocab] were brought to [batch, vocab, time] by reshape or view. These cut the same row of "
+    "numbers elsewhere; they do not move an axis, and nothing fails.",
+    place="Flatten batch and time of both, or use `transpose(1, 2)`, which moves the axis and not only its name.",
+    shows=[("guesses_cost_where_they_were_asked", "differ", "loss")],
+)
 def reshape_instead_of_transpose(logits, labels):
     batch, time, vocab_size = logits.shape
     return F.cross_entropy(logits.reshape(batch, vocab_size, time), labels, reduction="none")
@@ -1064,6 +1358,7 @@ def reshape_instead_of_transpose(logits, labels):
     cause="A softmax comes before the cross-entropy, which contains one. Taken for logits, probabilities lie "
     "between 0 and 1, and a second softmax makes them nearly equal.",
     place="Give F.cross_entropy the logits themselves.",
+    shows=[("guesses_of_a_sure_model", "larger", "loss")],
 )
 def softmax_before_cross_entropy(logits):
     return logits.softmax(dim=-1)
@@ -1096,6 +1391,7 @@ def logarithm_missing_after_the_softmax(logits, labels):
     cause="The logarithm of a probability is negative or 0. The loss is the negative logarithm, so that training "
     "makes it small.",
     place="Put a minus in front of the logarithms.",
+    shows=[("guesses_cost_where_they_were_asked", "opposite", "loss")],
 )
 def sign_missing(logits, labels):
     return -F.cross_entropy(logits.transpose(1, 2), labels, reduction="none")
@@ -1106,6 +1402,7 @@ def sign_missing(logits, labels):
     symptom="The loss grows with the number of guesses.",
     cause="It is a sum (over all, or over each text). A mean does not depend on how many tokens happened to be chosen.",
     place="Divide by the number of places with a label.",
+    shows=[("guesses_cost_where_they_were_asked", "larger", "loss")],
 )
 def sum_instead_of_mean(losses, labels):
     return losses.sum()
@@ -1122,6 +1419,7 @@ def sum_over_time_mean_over_batch(losses, labels):
     cause="A mean of each text is taken, and then the mean of these. The contract is one mean over all guesses of "
     "the batch.",
     place="Sum over the whole batch and divide once.",
+    shows=[("guesses_cost_where_they_were_asked", "differ", "loss")],
 )
 def mean_of_the_texts_means(losses, labels):
     return (losses.sum(1) / (labels != -100).sum(1)).mean()
@@ -1132,6 +1430,7 @@ def mean_of_the_texts_means(losses, labels):
     symptom="One loss per place or per text comes back where a single number is expected.",
     cause='The mean is missing (`reduction="none"`, or a mean over one axis only). backward() needs one number.',
     place="Take the mean over all places with a label.",
+    shows=[("guesses_cost_where_they_were_asked", "another shape", "loss")],
 )
 def losses_not_averaged(losses, labels):
     return losses
@@ -1152,6 +1451,7 @@ def losses_of_the_guesses(losses, labels):
     symptom="The result is at least 1: it is e to the power of the loss.",
     cause="That is the perplexity, which is easier to read. What training makes small is its logarithm, the loss.",
     place="Leave out the exponential.",
+    shows=[("guesses_cost_where_they_were_asked", "higher", "loss")],
 )
 def perplexity_instead_of_loss(losses, labels):
     return (losses.sum() / (labels != -100).sum()).exp()
@@ -1163,6 +1463,7 @@ def perplexity_instead_of_loss(losses, labels):
     cause="It is measured in bits, with the logarithm to base 2. The contract, like F.cross_entropy, measures in "
     "nats, with the natural logarithm.",
     place="Look for log2, or for a division by log 2.",
+    shows=[("guesses_cost_where_they_were_asked", "larger", "loss")],
 )
 def loss_in_bits(losses, labels):
     return losses.sum() / (labels != -100).sum() / math.log(2)
@@ -1174,6 +1475,7 @@ def loss_in_bits(losses, labels):
     symptom="No gradient reaches what was given: nothing could be trained with this.",
     cause="The result was cut from autograd by item(), float(), detach or a new torch.tensor.",
     place="Return the tensor as it is; take item() where it is printed.",
+    shows=[("guesses_cost_where_they_were_asked", "differ"), ("vectors_pass_gradients", "differ")],
 )
 def cut_from_autograd(losses, labels):
     return (losses.sum() / (labels != -100).sum()).item()
@@ -1222,6 +1524,7 @@ def sentence_embedding(step, states, mask):
     symptom="The vector of a text changes with what stands behind it as padding.",
     cause="The states of padding are in the mean. They are not 0: the encoder computes something at every place.",
     place="Multiply the states by the mask before they are added up.",
+    shows=[("vectors_are_means", "right"), ("vectors_leave_padding_out", "differ", "*: vectors")],
 )
 def padding_in_the_mean(states, mask):
     return states
@@ -1232,6 +1535,7 @@ def padding_in_the_mean(states, mask):
     symptom="The vector of a text is made of its padding; without padding it is NaN or 0.",
     cause="The mask is the wrong way round. True says that a token is no padding.",
     place="Look for a superfluous `~`.",
+    shows=[("vectors_leave_padding_out", "differ", "*: vectors")],
 )
 def mask_inverted(states, mask):
     return states * ~mask.unsqueeze(-1)
@@ -1239,10 +1543,11 @@ def mask_inverted(states, mask):
 
 @mistake(
     "collect",
-    symptom="Only the first token's state is in the vector.",
-    cause="The state of [CLS] was taken. It is what a classifier reads; a sentence embedding is the mean of all "
-    "states.",
+    symptom="The state of a single place is in the vector, the first one or the last.",
+    cause="The state of [CLS] is what a classifier reads, and the last one is what a decoder writes with; a sentence "
+    "embedding is the mean of all states.",
     place="Add up all states that the mask keeps.",
+    shows=[("vectors_are_means", "differ", "*: vectors")],
 )
 def first_token_only(states, mask):
     return states[:, 0]
@@ -1258,6 +1563,7 @@ def last_place_only(states, mask):
     symptom="In each feature the largest number was taken.",
     cause="This is max pooling, one of the variants in the paper. What is asked for is the mean.",
     place="Use the sum and the number of kept tokens.",
+    shows=[("vectors_are_means", "differ", "*: vectors")],
 )
 def largest_instead_of_mean(states, mask):
     return states.amax(dim=1)
@@ -1269,6 +1575,7 @@ def largest_instead_of_mean(states, mask):
     cause="Over the features, or over the texts, it mixes what should stay apart. One text's tokens lie along the "
     "axis of time, axis 1.",
     place="Add up along `dim=1`.",
+    shows=[("vectors_are_means", "differ")],
 )
 def mean_over_another_axis(states, mask):
     return states.mean(dim=-1)
@@ -1290,6 +1597,7 @@ def mean_over_everything_but_features(states, mask):
     cause="The mean was not divided by its length, or by a sum instead of the Euclidean length. Without it, a dot "
     "product of two vectors is not the cosine of their angle.",
     place="`F.normalize(mean, dim=-1)`",
+    shows=[("vectors_are_means", "differ", "*: length of each vector")],
 )
 def not_scaled(vectors):
     return vectors
@@ -1315,6 +1623,7 @@ def scaled_by_softmax(vectors):
     symptom="Not each vector has the length 1: all of them together have, or each feature over the texts.",
     cause="The length was taken over the wrong axis, or over the whole tensor.",
     place="Take the length along the features, `dim=-1`.",
+    shows=[("vectors_are_means", "differ", "*: length of each vector")],
 )
 def scaled_over_another_axis(vectors):
     return F.normalize(vectors, dim=0)
@@ -1331,6 +1640,7 @@ def scaled_over_everything(vectors):
     cause="Scaled is the mean, once and at the end. Scaled before, every token counts alike, however strong its "
     "state is.",
     place="Take the mean of the states as they are.",
+    shows=[("vectors_are_means", "differ", "*: vectors")],
 )
 def states_scaled_before_the_mean(states, mask):
     return F.normalize(states, dim=-1) * mask.unsqueeze(-1)
@@ -1363,6 +1673,29 @@ def padding_overwritten(states, mask):
     with torch.no_grad():
         states[~mask] = 0.0
     return F.normalize(states.sum(dim=1) / mask.sum(dim=1, keepdim=True), dim=-1)
+
+
+@mistake(
+    "scale",
+    credit=0.5,
+    symptom="The vectors have another dtype than the states.",
+    cause="The states, or the mask, were brought to float32, and so is all that is computed with them. A model that runs "
+    "in bfloat16 or float64 gets vectors that do not fit its other tensors.",
+    place="Look for `.float()`; `mask.to(states.dtype)` follows the states.",
+    shows=[("vectors_have_the_dtype_of_the_states", "is torch.float32")],
+)
+def fixed_dtype(vectors):
+    return (vectors / vectors.norm(dim=-1, keepdim=True)).float()
+
+
+@also("fixed_dtype", "keep")
+def mask_in_float32(states, mask):
+    return states * mask.unsqueeze(-1).float()
+
+
+@also("fixed_dtype", "keep")
+def states_in_float32(states, mask):
+    return states.float() * mask.unsqueeze(-1)
 
 
 @also("fixed_device", "keep")

@@ -33,8 +33,8 @@ def _reply(reply: Reply, other: Reply, found: str) -> str:
         lines.append("parameters " + (", ".join(f"{name} {shape}" for name, shape in reply.shapes.items()) or "none"))
     for name, report in reply.reports.items():
         if found.endswith(f"{name} was used"):
-            theirs = other.reports.get(name, {})
-            lines += [f"{name}, {what}: {_shown(value, theirs.get(what))}" for what, value in report.items()]
+            others = other.reports.get(name, {})
+            lines += [f"{name}, {what}: {_shown(value, others.get(what))}" for what, value in report.items()]
     return "\n".join(lines)
 
 

@@ -253,7 +253,8 @@ def _pairs(one: Any, other: Any) -> Iterator[tuple[Any, Any]]:
         for pair in zip(one, other, strict=True):
             yield from _pairs(*pair)
     else:
-        yield tuple(f"{len(each)} values" if isinstance(each, tuple) else each for each in (one, other))
+        mine, theirs = (f"{len(each)} values" if isinstance(each, tuple) else each for each in (one, other))
+        yield mine, theirs
 
 
 def _same_gradient(one: torch.Tensor | None, other: torch.Tensor | None, unit: float) -> bool:

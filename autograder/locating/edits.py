@@ -59,7 +59,7 @@ class Slot(NamedTuple):
 
     owner: ast.AST
     field: str
-    index: int | None
+    position: int | None
     node: ast.expr
 
 
@@ -268,7 +268,7 @@ def _changes(tree: ast.stmt, file: str, look: Look) -> Iterator[Edit]:
 
 
 def _edit(place: Place, slot: Slot, new: ast.AST, inserts: bool = False) -> Edit:
-    return Edit(place, slot.owner, slot.field, slot.index, _located(new, slot.node), inserts)
+    return Edit(place, slot.owner, slot.field, slot.position, _located(new, slot.node), inserts)
 
 
 def _located(new: Any, old: ast.AST) -> Any:

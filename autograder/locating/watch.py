@@ -41,7 +41,7 @@ class Sights:
 
     def of(self, slot: Slot) -> Sight:
         """Return what was seen of an expression; nothing if it did not run."""
-        return self._of.get((id(slot.owner), slot.field, slot.index), Sight())
+        return self._of.get((id(slot.owner), slot.field, slot.position), Sight())
 
     def ran(self, place: Place, probes: Sequence[str]) -> bool:
         """Tell whether a statement, or one of two that follow each other, ran under each of these probes."""
@@ -61,7 +61,7 @@ class Sights:
                 name = ast.Name(WATCH, ast.Load())
                 new = ast.Call(name, [ast.Constant(index), slot.node], [])
                 ast.fix_missing_locations(ast.copy_location(new, slot.node))
-                stack.enter_context(Edit(place, slot.owner, slot.field, slot.index, new).made())
+                stack.enter_context(Edit(place, slot.owner, slot.field, slot.position, new).made())
             built = self.code.build({WATCH: self._note})
         yield built
 
@@ -75,7 +75,7 @@ class Sights:
     def _note(self, index: int, value: Any) -> Any:
         slot, place = self._slots[index]
         self._ran.setdefault(place, set()).add(self._now)
-        sight = self._of.setdefault((id(slot.owner), slot.field, slot.index), Sight())
+        sight = self._of.setdefault((id(slot.owner), slot.field, slot.position), Sight())
         sight.note(value, sys._getframe(1).f_locals)
         return value
 

@@ -189,8 +189,9 @@ def _positions_in_another_order(expected: torch.Tensor, seen: torch.Tensor) -> s
             continue
         if words := _shifted(wanted, found, axis, expected.dim()):
             return words
-        source = [_only_match(one, wanted) for one in found]
-        if None in source:
+        matches = [_only_match(one, wanted) for one in found]
+        source = [place for place in matches if place is not None]
+        if len(source) < size:
             continue
         where = _axis_in_words(axis, expected.dim())
         if source == list(range(size))[::-1]:

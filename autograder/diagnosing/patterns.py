@@ -190,8 +190,8 @@ def _positions_in_another_order(expected: torch.Tensor, seen: torch.Tensor) -> s
         if words := _shifted(wanted, found, axis, expected.dim()):
             return words
         matches = [_only_match(one, wanted) for one in found]
-        source = [one for one in matches if one is not None]
-        if len(source) < len(matches):
+        source = [place for place in matches if place is not None]
+        if len(source) < size:
             continue
         where = _axis_in_words(axis, expected.dim())
         if source == list(range(size))[::-1]:

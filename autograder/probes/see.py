@@ -21,6 +21,15 @@ LIBRARY_ATTENTION = (
     "_scaled_dot_product_attention_math",
 )
 
+# Scores of modules, as (label, a number that is added to all keys, and one to hidden keys): exponentials of numbers
+# beyond 88 leave float32, and those of much larger numbers would be told apart by rounding alone.
+EXTREMES = (
+    ("large scores", 64.0, 0.0),
+    ("low scores", -64.0, 0.0),
+    ("large hidden scores", 0.0, 1e3),
+    ("huge hidden scores", 0.0, 1e5),
+)
+
 
 def listed(names: Iterable[str | int]) -> str:
     """Return names as a line, "none" if there are none."""
@@ -306,6 +315,26 @@ def device_and_dtype(
     reply = call(**double)
     seen.note("answer for float64", dtype(reply), reply.given)
     on_their_device(seen, call(**arguments, device="meta"))
+
+
+def half_precision(
+    seen: Observations, call: Callable[..., Reply], dtype: Callable[[Reply], str] = dtypes_of, **arguments: Any
+) -> None:
+    """Note the dtype for float16 and bfloat16 inputs; their numbers are too coarse to be compared.
+
+    call   the component, or a function that calls it with these arguments
+    dtype  says what dtype a reply has
+    """
+    for half in (torch.float16, torch.bfloat16):
+        reply = call(**{name: _as(value, half) for name, value in arguments.items()})
+        seen.note(f"dtype for {str(half).removeprefix('torch.')}", dtype(reply), reply.given)
+
+
+def _as(value: Any, dtype: torch.dtype) -> Any:
+    """Return a floating point tensor in another dtype, and anything else as it is; of a dict, its values."""
+    if isinstance(value, dict):
+        return {name: _as(one, dtype) for name, one in value.items()}
+    return value.to(dtype) if isinstance(value, torch.Tensor) and value.is_floating_point() else value
 
 
 def on_their_device(

@@ -146,8 +146,40 @@ class Catalogue:
 
         return declare
 
-    def _add(self, name: str, replaces: Iterable[str], written: Callable[..., Any], only: str | Iterable[str]) -> None:
-        if inspect.isclass(written) and not replaces:
+    def inherit(
+        self, other: "Catalogue", *steps: str, only: str | Iterable[str] = (), without: Collection[str] = ()
+    ) -> None:
+        """Take over from another lesson's catalogue each way to make a mistake that replaces some of these steps alone.
+
+        A class of this catalogue has the steps as methods of the same names, and calls them with the same arguments.
+        A mistake that is declared here under the same name keeps its own sentences; others bring theirs, without what
+        they claim of the other lesson's probes.
+
+        only     names of the exercises of this catalogue for which the mistakes are taken over; all if empty
+        without  names of ways that are left out: here they show nothing, or have another name
+        """
+        known = [way(replaced) for mistake in other.mistakes.values() for replaced, _ in mistake.behaviours]
+        if strange := [name for name in without if name not in known]:
+            raise AuthorError(f"without= of inherit() names the unknown way {strange[0]!r}", nearest(strange[0], known))
+        for mistake in other.mistakes.values():
+            ways = [
+                replaced
+                for replaced, _ in mistake.behaviours
+                if replaced.keys() <= set(steps) and way(replaced) not in without
+            ]
+            if ways:
+                sentences = (mistake.symptom, mistake.cause, mistake.place, mistake.credit)
+                self.mistakes.setdefault(mistake.name, Mistake(mistake.name, *sentences))
+            for replaced in ways:
+                methods: Replaced = {step: staticmethod(function) for step, function in replaced.items()}
+                self._add(mistake.name, (), methods, only)
+
+    def _add(
+        self, name: str, replaces: Iterable[str], written: Callable[..., Any] | Replaced, only: str | Iterable[str]
+    ) -> None:
+        if isinstance(written, dict):
+            replaced = written
+        elif inspect.isclass(written) and not replaces:
             replaced = _functions(written)
         else:
             replaced = dict.fromkeys(replaces, written)
@@ -186,6 +218,8 @@ class Catalogue:
                     if part in steps and inspect.isclass(written)
                 )
             )
+            if isinstance(function, staticmethod):
+                right = right.replace(parameters=list(right.parameters.values())[1:])
         own = inspect.signature(function)
         (least, most), (own_least, own_most) = _takes(right), _takes(own)
         if own_least > most or own_most < least:
@@ -232,10 +266,12 @@ class Catalogue:
         function, steps = self.components[wrong.exercise]
         if inspect.isclass(function):
             methods = [textwrap.indent(source_of(method, name), "    ") for name, method in wrong.replaced.items()]
+            own: list[Callable[..., Any]] = [function]
+            own += [method for method in wrong.replaced.values() if isinstance(method, staticmethod)]
             return "\n\n".join(
                 [
-                    *imports_of(function),
-                    *helpers_of(function),
+                    *dict.fromkeys(line for written in own for line in imports_of(written)),
+                    *dict.fromkeys(text for written in own for text in helpers_of(written)),
                     source_of(function, f"Right{wrong.exercise}"),
                     f"class {wrong.exercise}(Right{wrong.exercise}):",
                     *methods,
@@ -278,6 +314,12 @@ class Catalogue:
             return function(chosen, *arguments)
 
         return component
+
+
+def way(replaced: Replaced) -> str:
+    """Return the name of a way to make a mistake: of the class, or of the function, that was declared."""
+    names = [function.__qualname__ for function in replaced.values()]
+    return next((name for name in names if "." in name), names[0]).partition(".")[0]
 
 
 def _takes(signature: inspect.Signature) -> tuple[int, float]:
@@ -358,6 +400,10 @@ def source_of(function: Callable[..., Any], name: str) -> str:
     node = cast(ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, ast.parse(text).body[0])
     # `@torch.no_grad()` belongs to the answer, `@accepted("generate")` does not.
     node.decorator_list = [one for one in node.decorator_list if ast.unparse(one).split("(")[0] not in DECLARE]
+    if isinstance(function, staticmethod) and not any(
+        ast.unparse(one) == "staticmethod" for one in node.decorator_list
+    ):
+        node.decorator_list.append(ast.Name("staticmethod"))
     node.name = name
     if ast.get_docstring(node):
         node.body = node.body[1:]

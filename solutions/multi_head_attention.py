@@ -320,8 +320,10 @@ class MultiHeadAttention(nn.Module):
            True where a query may attend to a key; None: everywhere
 
     output is [batch, queries, embed_dim]. weights are [batch, heads, queries, keys], one matrix per head,
-    after the softmax and before dropout. A query that may attend to nothing has weights of exactly 0, and
-    no gradient holds NaN. The arguments are not changed.
+    after the softmax and before dropout. Scores may be of any size: a
+    hidden key has a weight of exactly 0, however large its score. A query that may attend to nothing has weights
+    of exactly 0, and no gradient holds NaN. Both results have the dtype of the arguments, which is that of the
+    parameters, and their device. The arguments are not changed.
 
     Raises ValueError, when it is built or when it is called, if num_heads does not divide embed_dim; the
     message names both sizes.
@@ -757,8 +759,10 @@ class GroupedQueryAttention(nn.Module):
            True where a query may attend to a key; None: everywhere
 
     output is [batch, queries, embed_dim]. weights are [batch, heads, queries, keys], one matrix for each of
-    the num_heads heads, after the softmax and before dropout. A query that may attend to nothing has
-    weights of exactly 0, and no gradient holds NaN. The arguments are not changed.
+    the num_heads heads, after the softmax and before dropout. Scores may be of any size: a
+    hidden key has a weight of exactly 0, however large its score. A query that may attend to nothing has weights
+    of exactly 0, and no gradient holds NaN. Both results have the dtype of the arguments, which is that of the
+    parameters, and their device. The arguments are not changed.
 
     Raises ValueError, when it is built or when it is called, if num_heads does not divide embed_dim or
     num_groups does not divide num_heads; the message names the two sizes that do not fit.

@@ -180,8 +180,11 @@ class SelfAttention(nn.Module):
           both the positions of x: True where a query may attend to a key; None: everywhere
 
     output is [batch, queries, head_dim]. weights are [batch, queries, keys], after the softmax. The scores are
-    divided by the square root of head_dim. A query that may attend to nothing has weights and output of
-    exactly 0, and no gradient holds NaN. The arguments are not changed. Nothing has to be raised.
+    divided by the square root of head_dim. Each sequence of the batch attends to itself alone, and may have any
+    length. Scores may be of any size: a hidden key has a weight of exactly 0, however large its score. A query
+    that may attend to nothing has weights and output of exactly 0, and no gradient holds NaN. Both results have
+    the dtype of x, which is that of the parameters, and its device. The arguments are not changed. Nothing has to
+    be raised.
 
     F.scaled_dot_product_attention and nn.MultiheadAttention may not be used in this lesson.
     """
@@ -644,9 +647,10 @@ class RelativeSelfAttention(nn.Module):
 
     The score of query i for key j is their dot product divided by the square root of head_dim, plus the entry of
     distance_bias for j - i, clipped to the range of distances. output is [batch, queries, head_dim], weights are
-    [batch, queries, keys], as in SelfAttention. Sequences may be shorter or longer than max_distance. A query
-    that may attend to nothing has weights and output of exactly 0, and no gradient holds NaN. The arguments are
-    not changed. Nothing has to be raised.
+    [batch, queries, keys], as in SelfAttention. Sequences may be shorter or longer than max_distance. Scores may be
+    of any size: a hidden key has a weight of exactly 0, however large its score. A query that may attend to
+    nothing has weights and output of exactly 0, and no gradient holds NaN. Both results have the dtype of x, which
+    is that of the parameters, and its device. The arguments are not changed. Nothing has to be raised.
 
     F.scaled_dot_product_attention and nn.MultiheadAttention may not be used in this lesson.
     """

@@ -228,9 +228,9 @@ def _add_mistakes(
                     "add a probe that tells them apart, or merge them into one mistake",
                     next(iter(wrong.replaced.values())),
                 )
-        about = asdict(catalogue.mistakes[name])
-        found.mistakes[name] = {key: about[key] for key in ("symptom", "cause", "place", "credit")}
-        if claimed := [list(claim) for claim in about["shows"] if claim[0] in found.reference]:
+        about = catalogue.mistakes[name]
+        found.mistakes[name] = {key: getattr(about, key) for key in ("symptom", "cause", "place", "credit")}
+        if claimed := [list(claim) for claim in about.shows if claim[0] in found.reference]:
             found.mistakes[name]["shows"] = claimed
         if not any(agree(differs, known["differs"]) for known in found.behaviours):
             found.behaviours.append({"mistakes": [name], "differs": differs})

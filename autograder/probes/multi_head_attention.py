@@ -14,8 +14,10 @@ from ..calling.numbers import Numbers
 from . import Component, Observations, forbid, kind, probe
 from .bugs import FLOATS, is_mask, is_ordinary, loaded, mask_or_none, see_effect, see_fit
 from .see import (
+    EXTREMES,
     LIBRARY_ATTENTION,
     device_and_dtype,
+    half_precision,
     library_calls,
     see_attention,
     see_each_projection,
@@ -83,6 +85,7 @@ def split_changes_nothing(component: Component, numbers: Numbers, seen: Observat
 @probe("split_heads", "dtype and device are those of x")
 def split_follows_x(component: Component, numbers: Numbers, seen: Observations) -> None:
     device_and_dtype(seen, component, x=numbers.tensor(2, 5, 21), num_heads=3)
+    half_precision(seen, component, x=numbers.tensor(2, 5, 21), num_heads=3)
 
 
 # merge_heads
@@ -117,6 +120,7 @@ def merge_changes_nothing(component: Component, numbers: Numbers, seen: Observat
 @probe("merge_heads", "dtype and device are those of x")
 def merge_follows_x(component: Component, numbers: Numbers, seen: Observations) -> None:
     device_and_dtype(seen, component, x=numbers.tensor(2, 3, 5, 7))
+    half_precision(seen, component, x=numbers.tensor(2, 3, 5, 7))
 
 
 # MultiHeadAttention and GroupedQueryAttention: the same is asked of both
@@ -199,6 +203,21 @@ def empty_rows_get_zero_weights(component: Component, numbers: Numbers, seen: Ob
         seen.gradient(f"gradient of {name}", reply.gradients.get(name), reply.given)
 
 
+@probe(BOTH, "scores may be of any size, and those of hidden keys as well")
+def scores_of_any_size_do_no_harm(component: Component, numbers: Numbers, seen: Observations) -> None:
+    build = SIZES[component.name]
+    given = module(numbers, build) | inputs(numbers, build)
+    # All queries are alike, and the first feature of the key is added to all that its projection gives.
+    weights = given["weights"]
+    weights["q_proj.weight"].zero_()
+    weights["q_proj.bias"].fill_(1.0)
+    weights["k_proj.weight"][:, 0] = 1.0
+    for label, all_keys, hidden_keys in EXTREMES:
+        mask = numbers.mask(1, 7)
+        given["key"][..., 0] = all_keys + ~mask[0] * hidden_keys
+        see_heads(seen, component(**given, mask=mask), mask, label)
+
+
 @probe("MultiHeadAttention", "a single head works, and so do heads of a single feature")
 def one_head_and_single_features(component: Component, numbers: Numbers, seen: Observations) -> None:
     for embed_dim, num_heads in ((7, 1), (5, 5)):
@@ -269,7 +288,9 @@ def modules_change_nothing(component: Component, numbers: Numbers, seen: Observa
 @probe(BOTH, "dtype and device are those of the inputs")
 def modules_follow_the_inputs(component: Component, numbers: Numbers, seen: Observations) -> None:
     build = SIZES[component.name]
-    device_and_dtype(seen, component, **module(numbers, build), **inputs(numbers, build), mask=numbers.mask(3, 7))
+    given = module(numbers, build) | inputs(numbers, build)
+    device_and_dtype(seen, component, **given, mask=numbers.mask(3, 7))
+    half_precision(seen, component, **given, mask=numbers.mask(3, 7))
 
 
 @probe(BOTH, "it makes no library call that the exercise forbids")

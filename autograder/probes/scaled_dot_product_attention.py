@@ -14,6 +14,7 @@ from .see import (
     LIBRARY_ATTENTION,
     broadcasts,
     device_and_dtype,
+    half_precision,
     library_calls,
     see_attention,
     see_output,
@@ -55,6 +56,7 @@ def scores_change_nothing(component: Component, numbers: Numbers, seen: Observat
 @probe("attention_scores", "dtype and device are those of the inputs")
 def scores_follow_the_inputs(component: Component, numbers: Numbers, seen: Observations) -> None:
     device_and_dtype(seen, component, query=numbers.tensor(2, 3, 7), key=numbers.tensor(2, 5, 7))
+    half_precision(seen, component, query=numbers.tensor(2, 3, 7), key=numbers.tensor(2, 5, 7))
 
 
 # attention_weights
@@ -104,7 +106,7 @@ def large_scores_do_not_overflow(component: Component, numbers: Numbers, seen: O
 def low_scores_do_not_leak(component: Component, numbers: Numbers, seen: Observations) -> None:
     # All scores of a row are low, the hidden ones lowest, and neighbours lie far apart: a finite fill shows,
     # and neither rounding in float32 nor renormalising after the softmax spoils a right answer.
-    for shift, step in ((-3e4, 16.0), (-4e9, 1024.0)):
+    for shift, step in ((-200.0, 16.0), (-3e4, 16.0), (-4e9, 1024.0)):
         mask = numbers.mask(3, 5)
         reply = component(scores=ranks(numbers, mask.expand(2, 3, 5)) * step + shift, mask=mask)
         label = f"scores near {shift:g}"
@@ -119,6 +121,18 @@ def ranks(numbers: Numbers, mask: torch.Tensor) -> torch.Tensor:
         order = sorted(numbers.permutation(len(row)), key=row.__getitem__)
         rows.append([order.index(key) for key in range(len(row))])
     return torch.tensor(rows, dtype=torch.float32).reshape(mask.shape)
+
+
+@probe("attention_weights", "a hidden key gets no weight, however large its score")
+def largest_score_may_be_hidden(component: Component, numbers: Numbers, seen: Observations) -> None:
+    for size in (1e3, 1e5):
+        # Multiples of 1/64 next to a whole number: float32 holds their differences exactly, in whatever order.
+        mask = numbers.mask(3, 5)
+        scores = numbers.tensor(2, 3, 5) + size * ~mask
+        reply = component(scores=scores, mask=mask)
+        label = f"hidden scores near {size:g}"
+        for value in seen.see(reply, "weights", label=label).values():
+            see_weights(seen, value, mask, reply.given, label)
 
 
 @probe("attention_weights", "any leading axes and any sizes are accepted")
@@ -145,6 +159,7 @@ def weights_change_nothing(component: Component, numbers: Numbers, seen: Observa
 @probe("attention_weights", "dtype and device are those of the inputs")
 def weights_follow_the_inputs(component: Component, numbers: Numbers, seen: Observations) -> None:
     device_and_dtype(seen, component, scores=numbers.tensor(2, 3, 5), mask=numbers.mask(3, 5))
+    half_precision(seen, component, scores=numbers.tensor(2, 3, 5), mask=numbers.mask(3, 5))
 
 
 @probe("attention_weights", "it makes no library call that the exercise forbids")
@@ -206,7 +221,7 @@ def square_inputs_are_nothing_special(component: Component, numbers: Numbers, se
 
 @probe("scaled_dot_product_attention", "large scores do not overflow, and hidden keys leak nothing")
 def extreme_scores_are_safe(component: Component, numbers: Numbers, seen: Observations) -> None:
-    for shift, step in ((1e5, 256.0), (-3e4, 256.0), (-4e9, 8192.0)):
+    for shift, step in ((1e5, 256.0), (-200.0, 16.0), (-3e4, 256.0), (-4e9, 8192.0)):
         mask = numbers.mask(1, 5)
         given = inputs(numbers, 2) | far_apart(numbers, mask[0].expand(2, 5), shift, step)
         see_attention(seen, component(**given, mask=mask), mask, f"scores near {shift:g}")
@@ -228,6 +243,14 @@ def far_apart(
     query[..., 0] = 1.0
     key[..., 0] = ranks(numbers, mask) * step + shift * head_dim**0.5
     return dict(query=query, key=key)
+
+
+@probe("scaled_dot_product_attention", "a hidden key has no influence, however large its score")
+def largest_score_may_be_hidden_here(component: Component, numbers: Numbers, seen: Observations) -> None:
+    for size in (1e3, 1e5):
+        mask, given = numbers.mask(1, 5), inputs(numbers, 2)
+        given["query"][..., 0], given["key"][..., 0] = 1.0, (~mask[0]) * size
+        see_attention(seen, component(**given, mask=mask), mask, f"hidden keys {size:g} long")
 
 
 @probe("scaled_dot_product_attention", "any leading axes and any sizes are accepted")
@@ -252,6 +275,7 @@ def attention_changes_nothing(component: Component, numbers: Numbers, seen: Obse
 @probe("scaled_dot_product_attention", "dtype and device are those of the inputs")
 def attention_follows_the_inputs(component: Component, numbers: Numbers, seen: Observations) -> None:
     device_and_dtype(seen, component, **inputs(numbers, 2), mask=numbers.mask(3, 5))
+    half_precision(seen, component, **inputs(numbers, 2), mask=numbers.mask(3, 5))
 
 
 @probe("scaled_dot_product_attention", "it makes no library call that the exercise forbids")
@@ -319,6 +343,7 @@ def streaming_changes_nothing(component: Component, numbers: Numbers, seen: Obse
 @probe("streaming_attention", "dtype and device are those of the inputs")
 def streaming_follows_the_inputs(component: Component, numbers: Numbers, seen: Observations) -> None:
     device_and_dtype(seen, component, **inputs(numbers, 2, keys=13), block_size=5)
+    half_precision(seen, component, **inputs(numbers, 2, keys=13), block_size=5)
 
 
 @probe("streaming_attention", "it makes no library call that the exercise forbids")

@@ -22,6 +22,15 @@ LIBRARY_ATTENTION = (
     "_scaled_dot_product_attention_math",
 )
 
+# Scores of modules, as (label, a number that is added to all keys, and one to hidden keys): exponentials of numbers
+# beyond 88 leave float32, and those of much larger numbers would be told apart by rounding alone.
+EXTREMES = (
+    ("large scores", 64.0, 0.0),
+    ("low scores", -64.0, 0.0),
+    ("large hidden scores", 0.0, 1e3),
+    ("huge hidden scores", 0.0, 1e5),
+)
+
 
 def listed(names: Iterable[str | int]) -> str:
     """Return names as a line, "none" if there are none."""

@@ -14,9 +14,11 @@ from ..calling.numbers import Numbers
 from . import Component, Observations, forbid, probe
 from .bugs import INTEGERS, loaded, see_effect, see_fit
 from .see import (
+    EXTREMES,
     LIBRARY_ATTENTION,
     device_and_dtype,
     first,
+    half_precision,
     library_calls,
     made_elsewhere,
     see_attention,
@@ -117,6 +119,20 @@ def empty_rows_get_zero_weights(component: Component, numbers: Numbers, seen: Ob
     seen.gradient("gradient of x", reply.gradients.get("x"), reply.given)
 
 
+@probe(BOTH, "scores may be of any size, and those of hidden keys as well")
+def scores_of_any_size_do_no_harm(component: Component, numbers: Numbers, seen: Observations) -> None:
+    given = call(numbers, SIZES[component.name])
+    # All queries are alike, and the first feature of x is added to each feature of the key: it sets the score.
+    weights = given["weights"]
+    weights["q_proj.weight"].zero_()
+    weights["q_proj.bias"].fill_(1.0)
+    weights["k_proj.weight"][:, 0] = 1.0
+    for label, all_keys, hidden_keys in EXTREMES:
+        mask = numbers.mask(1, 5)
+        given["x"][..., 0] = all_keys + ~mask[0] * hidden_keys
+        see_attention(seen, component(**given, mask=mask), mask, label)
+
+
 @probe(BOTH, "all sizes may be equal")
 def equal_sizes_are_nothing_special(component: Component, numbers: Numbers, seen: Observations) -> None:
     given = call(numbers, EQUAL[component.name], batch=5)
@@ -147,7 +163,9 @@ def modules_change_nothing(component: Component, numbers: Numbers, seen: Observa
 
 @probe(BOTH, "dtype and device are those of x")
 def modules_follow_x(component: Component, numbers: Numbers, seen: Observations) -> None:
-    device_and_dtype(seen, component, **call(numbers, SIZES[component.name]), mask=numbers.mask(5, 5))
+    given = call(numbers, SIZES[component.name])
+    device_and_dtype(seen, component, **given, mask=numbers.mask(5, 5))
+    half_precision(seen, component, **given, mask=numbers.mask(5, 5))
 
 
 @probe(BOTH, "it makes no library call that the exercise forbids")
@@ -166,6 +184,13 @@ def distance_alone(component: Component, numbers: Numbers, seen: Observations) -
         for name in ("q_proj.weight", "q_proj.bias"):
             given["weights"][name].zero_()
         see_attention(seen, component(**given), label=f"max_distance {max_distance}")
+
+
+@probe("RelativeSelfAttention", "at first the distance counts nothing: distance_bias begins with zeros")
+def bias_begins_with_zeros(component: Component, numbers: Numbers, seen: Observations) -> None:
+    given = call(numbers, SIZES["RelativeSelfAttention"])
+    del given["weights"]["distance_bias"]
+    see_attention(seen, component(**given, as_made=True))
 
 
 @probe("RelativeSelfAttention", "sequences may be shorter than max_distance")

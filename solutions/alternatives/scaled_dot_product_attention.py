@@ -71,21 +71,20 @@ def smallest_number_and_zero_afterwards(scores, mask=None):
 
 @accepted("attention_weights")
 def own_softmax(scores, mask=None):
-    powers = torch.exp(scores - scores.max(dim=-1, keepdim=True).values)
-    if mask is not None:
-        powers = powers * mask
+    if mask is None:
+        mask = torch.ones_like(scores, dtype=torch.bool)
+    largest = scores.masked_fill(~mask, -torch.inf).amax(dim=-1, keepdim=True).nan_to_num(neginf=0.0)
+    powers = torch.exp(scores.masked_fill(~mask, -torch.inf) - largest)
     total = powers.sum(dim=-1, keepdim=True)
     return powers / torch.where(total == 0, 1.0, total)
 
 
 @accepted("attention_weights")
-def renormalised_after_the_softmax(scores, mask=None):
-    weights = torch.softmax(scores, dim=-1)
+def largest_of_all_subtracted_first(scores, mask=None):
+    scores = scores - scores.detach().amax(dim=-1, keepdim=True)
     if mask is None:
-        return weights
-    weights = weights * mask
-    total = weights.sum(dim=-1, keepdim=True)
-    return weights / total.masked_fill(total == 0, 1)
+        return scores.softmax(dim=-1)
+    return scores.masked_fill(~mask, -torch.inf).softmax(dim=-1).masked_fill(~mask, 0.0)
 
 
 @accepted("attention_weights")

@@ -66,9 +66,9 @@ class SequenceAfterSequence(nn.Module):
         for number, sequence in enumerate(x):
             query, key, value = self.q_proj(sequence), self.k_proj(sequence), self.v_proj(sequence)
             scores = torch.einsum("qd,kd->qk", query, key) / key.shape[-1] ** 0.5
-            powers = torch.exp(scores - scores.detach().amax(dim=-1, keepdim=True))
             if mask is not None:
-                powers = powers * mask[number]
+                scores = scores.masked_fill(~mask[number], -torch.inf)
+            powers = torch.exp(scores - scores.detach().amax(dim=-1, keepdim=True).nan_to_num(neginf=0.0))
             total = powers.sum(-1, keepdim=True)
             weights = powers / total.masked_fill(total == 0, 1)
             outputs.append(weights @ value)

@@ -1,11 +1,12 @@
 """Wrong answers to lesson 6, each with its sentences: what is seen, why it is wrong, where to look."""
 
 import math
+from pathlib import Path
 
 import torch
 from torch import nn
 
-from autograder.mistakes import Catalogue
+from autograder.mistakes import Catalogue, read
 from workbench.parts import attention_weights
 
 catalogue = Catalogue()
@@ -33,20 +34,39 @@ class SelfAttention(nn.Module):
     def project(self, x):
         return self.q_proj(x), self.k_proj(x), self.v_proj(x)
 
+    def product(self, query, key):
+        return query @ key.transpose(-2, -1)
+
+    def scale(self, scores, query, key):
+        return scores / math.sqrt(query.shape[-1])
+
     def score(self, query, key):
         """scores"""
-        return query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])
+        return self.scale(self.product(query, key), query, key)
 
     def see_mask(self, mask):
         return mask
 
+    def hide(self, scores, mask):
+        """mask"""
+        return scores if mask is None else scores.masked_fill(~mask, -math.inf)
+
+    def normalise(self, scores):
+        """softmax"""
+        return torch.softmax(scores, dim=-1)
+
+    def settle(self, weights, mask):
+        """rows without a key"""
+        return weights if mask is None else weights.masked_fill(~mask, 0.0)
+
     def weigh(self, scores, mask):
         """weights"""
-        if mask is None:
-            return torch.softmax(scores, dim=-1)
-        return torch.softmax(scores.masked_fill(~mask, -math.inf), dim=-1).masked_fill(~mask, 0.0)
+        return self.settle(self.normalise(self.hide(scores, mask)), mask)
 
-    def mix(self, weights, value, key):
+    def rescale(self, weights, query):
+        return weights
+
+    def combine(self, weights, query, key, value):
         """weighted sum of values"""
         return weights @ value
 
@@ -59,8 +79,8 @@ class SelfAttention(nn.Module):
     def forward(self, x, mask=None):
         query, key, value = self.project(self.arrange(x))
         scores = self.score(query, key)
-        weights = self.weigh(scores, self.see_mask(mask))
-        output = self.arrange_back(self.mix(weights, value, key), x)
+        weights = self.rescale(self.weigh(scores, self.see_mask(mask)), query)
+        output = self.arrange_back(self.combine(weights, query, key, value), x)
         return self.answer(output, weights, scores)
 
 
@@ -83,9 +103,15 @@ class RelativeSelfAttention(nn.Module):
     def project(self, x):
         return self.q_proj(x), self.k_proj(x), self.v_proj(x)
 
+    def product(self, query, key):
+        return query @ key.transpose(-2, -1)
+
+    def scale(self, scores, query, key):
+        return scores / math.sqrt(query.shape[-1])
+
     def score(self, query, key):
         """scores"""
-        return query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])
+        return self.scale(self.product(query, key), query, key)
 
     def distances(self, position):
         return position[None, :] - position[:, None]
@@ -105,16 +131,29 @@ class RelativeSelfAttention(nn.Module):
     def see_mask(self, mask):
         return mask
 
+    def hide(self, scores, mask):
+        """mask"""
+        return scores if mask is None else scores.masked_fill(~mask, -math.inf)
+
+    def normalise(self, scores):
+        """softmax"""
+        return torch.softmax(scores, dim=-1)
+
+    def settle(self, weights, mask):
+        """rows without a key"""
+        return weights if mask is None else weights.masked_fill(~mask, 0.0)
+
     def weigh(self, scores, mask):
         """weights"""
-        if mask is None:
-            return torch.softmax(scores, dim=-1)
-        return torch.softmax(scores.masked_fill(~mask, -math.inf), dim=-1).masked_fill(~mask, 0.0)
+        return self.settle(self.normalise(self.hide(scores, mask)), mask)
+
+    def rescale(self, weights, query):
+        return weights
 
     def bias_weights(self, weights, bias):
         return weights
 
-    def mix(self, weights, value, key):
+    def combine(self, weights, query, key, value):
         """weighted sum of values"""
         return weights @ value
 
@@ -126,8 +165,8 @@ class RelativeSelfAttention(nn.Module):
         distance = self.distances(torch.arange(x.shape[1], device=x.device))
         bias = self.look_up(self.clip(distance), distance)
         scores = self.add_bias(self.score(query, key), bias)
-        weights = self.bias_weights(self.weigh(scores, self.see_mask(mask)), bias)
-        return self.answer(self.mix(weights, value, key), weights, scores)
+        weights = self.bias_weights(self.rescale(self.weigh(scores, self.see_mask(mask)), query), bias)
+        return self.answer(self.combine(weights, query, key, value), weights, scores)
 
 
 @step
@@ -160,6 +199,7 @@ def self_attention_bug_input(step):
     cause="There are no projections, or they are never called. Without them a position can only look for what it "
     "is, and nothing about attention can be learned.",
     place="Send x through q_proj, k_proj and v_proj in forward.",
+    shows=[("positions_attend_to_positions", "another shape", "output")],
 )
 def no_projections(self, x):
     return x, x, x
@@ -181,6 +221,7 @@ class projections_never_made:
     cause="One projection serves query and key. What a position looks for and what it can be found by are different "
     "things: with one projection for both, no position can look at another without being looked at.",
     place="Make two layers, and use q_proj for the query and k_proj for the key.",
+    shows=[("positions_attend_to_positions", "differ", "weights")],
 )
 def one_projection_for_query_and_key(self, x):
     return self.q_proj(x), self.q_proj(x), self.v_proj(x)
@@ -214,6 +255,10 @@ def one_layer_under_three_names(self, embed_dim, head_dim):
     cause="The raw input is used as the value. What a position hands over is learned as well: v_proj picks from its "
     "features what the others can use.",
     place="Send x through v_proj to make the value.",
+    shows=[
+        ("positions_attend_to_positions", "another shape", "output"),
+        ("positions_attend_to_positions", "right", "weights"),
+    ],
 )
 def raw_input_as_value(self, x):
     return self.q_proj(x), self.k_proj(x), x
@@ -236,13 +281,17 @@ class value_projection_never_made:
     cause="The weights are applied to the key, or the key serves as value too. Keys are there to be compared with; "
     "what a query takes home is the value.",
     place="Look at where v_proj is used, and at the last product.",
+    shows=[
+        ("positions_attend_to_positions", "right", "weights"),
+        ("positions_attend_to_positions", "differ", "output"),
+    ],
 )
 def key_as_value(self, x):
     return self.q_proj(x), self.k_proj(x), self.k_proj(x)
 
 
-@also("key_as_value", "mix")
-def weights_applied_to_the_key(self, weights, value, key):
+@also("key_as_value", "combine")
+def weights_applied_to_the_key(self, weights, query, key, value):
     return weights @ key
 
 
@@ -252,6 +301,7 @@ def weights_applied_to_the_key(self, weights, value, key):
     symptom="The scores come out transposed: each key asks, and each query answers.",
     cause="Query and key have changed places, in the projections or in the product.",
     place="The query stands left in the product and comes from q_proj, the key right and from k_proj.",
+    shows=[("positions_attend_to_positions", "differ", "weights")],
 )
 def query_and_key_exchanged(self, x):
     return self.k_proj(x), self.q_proj(x), self.v_proj(x)
@@ -269,6 +319,7 @@ def key_stands_left_in_the_product(self, query, key):
     cause="The projection of the value has changed places with another one. Weights that were trained elsewhere "
     "would then be used for something else.",
     place="Look at the three lines in which the projections are applied.",
+    shows=[("parameters_are_as_agreed", "right"), ("positions_attend_to_positions", "differ")],
 )
 def projections_exchanged(self, x):
     return self.q_proj(x), self.v_proj(x), self.k_proj(x)
@@ -286,6 +337,7 @@ def projections_of_query_and_value_exchanged(self, x):
     cause="The projection is transposed. nn.Linear keeps its weight as [size_out, size_in] and computes "
     "x @ weight.T + bias; with equal sizes the wrong product raises no error.",
     place="Call the layer, as in self.q_proj(x), in place of writing the product; and make it with embed_dim first.",
+    shows=[("positions_attend_to_positions", "differ")],
 )
 def projection_transposed(self, x):
     return tuple(x @ layer.weight + layer.bias for layer in (self.q_proj, self.k_proj, self.v_proj))
@@ -305,6 +357,7 @@ def projection_made_the_wrong_way_round(self, embed_dim, head_dim):
     cause="The formula of the paper shows none, but the module of this course has one in each projection, as "
     "nn.Linear has by default. Weights from elsewhere do not fit without it.",
     place="Look for bias=False.",
+    shows=[("parameters_are_as_agreed", "differ")],
 )
 def no_bias(self, embed_dim, head_dim):
     self.q_proj = nn.Linear(embed_dim, head_dim, bias=False)
@@ -317,6 +370,7 @@ def no_bias(self, embed_dim, head_dim):
     cause="Weights are loaded by name, from other implementations as well. A layer of another name stays as it was "
     "when it was made, so nothing that is computed with it can be compared.",
     place="Call the layers q_proj, k_proj and v_proj.",
+    shows=[("parameters_are_as_agreed", "differ")],
 )
 class other_parameter_names:
     def make_projections(self, embed_dim, head_dim):
@@ -367,6 +421,7 @@ class names_written_out:
     cause="An output projection was added. It belongs to multi-head attention (lesson 8), where it mixes the heads; "
     "a single head returns its head_dim features as they are.",
     place="Take the fourth layer out, and return the product of weights and value.",
+    shows=[("parameters_are_as_agreed", "differ")],
 )
 class output_projection_added:
     def make_projections(self, embed_dim, head_dim):
@@ -375,7 +430,7 @@ class output_projection_added:
         self.v_proj = nn.Linear(embed_dim, head_dim)
         self.out_proj = nn.Linear(head_dim, embed_dim)
 
-    def mix(self, weights, value, key):
+    def combine(self, weights, query, key, value):
         return self.out_proj(weights @ value)
 
 
@@ -389,6 +444,7 @@ class output_projection_added:
     "were made into one long sequence. A batch is there to save time; its sequences have nothing in common.",
     place="Look for a transpose of the first two axes, a flatten or a reshape of x. Matrix products leave leading "
     "axes alone, so none is needed.",
+    shows=[("sequences_do_not_meet", "differ")],
 )
 class tokens_mixed_across_the_batch:
     def arrange(self, x):
@@ -460,6 +516,7 @@ class box_given_the_flattened_batch:
     cause="The attention weights are held as a parameter. They are not learned but computed, from every input "
     "afresh. What is learned are the projections that make queries and keys.",
     place="Take the parameter out, and compute the scores from query and key.",
+    shows=[("parameters_are_as_agreed", "differ")],
 )
 class weights_held_as_a_parameter:
     def make_projections(self, embed_dim, head_dim):
@@ -504,6 +561,7 @@ class learned_weights_multiply_the_scores:
     symptom="The scores are too large by the factor √head_dim, so the weights are too sharp.",
     cause="The scale is missing. A dot product of head_dim terms has a variance of about head_dim.",
     place="Use scaled_dot_product_attention or attention_scores, or divide by the root of head_dim.",
+    shows=[("positions_attend_to_positions", "differ", "weights")],
 )
 def no_scale(self, query, key):
     return query @ key.transpose(-2, -1)
@@ -533,6 +591,7 @@ class no_scale_and_a_finite_fill:
     cause="They were divided by the size of the input, embed_dim, or by its root. What is compared are queries and "
     "keys, and those have head_dim features.",
     place="Look at the scale: the root of the last size of the query, not of x.",
+    shows=[("positions_attend_to_positions", "differ", "weights")],
 )
 def scaled_by_embed_dim(self, query, key):
     return query @ key.transpose(-2, -1) / math.sqrt(self.embed_dim)
@@ -550,6 +609,7 @@ def divided_by_embed_dim(self, query, key):
     cause="They were divided by head_dim itself, or by its root twice: the imported functions have scaled them "
     "already.",
     place="Look for a second division, or for a missing square root.",
+    shows=[("positions_attend_to_positions", "differ", "weights")],
 )
 def divided_by_head_dim(self, query, key):
     return query @ key.transpose(-2, -1) / query.shape[-1]
@@ -561,6 +621,7 @@ def divided_by_head_dim(self, query, key):
     symptom="The scores change with the length of the sequence.",
     cause="They are divided by a size of the sequence. What is summed in a dot product are the head_dim features.",
     place="Look at which axis the divisor comes from: head_dim is the last axis of the query.",
+    shows=[("positions_attend_to_positions", "differ", "weights")],
 )
 def scaled_by_the_sequence_length(self, query, key):
     return query @ key.transpose(-2, -1) / math.sqrt(key.shape[1])
@@ -577,6 +638,7 @@ def divided_by_the_sequence_length(self, query, key):
     cause="The softmax runs over the wrong axis, the queries or the batch. Each query hands out one unit of "
     "attention among the keys, and the keys are the last axis.",
     place="Look at `dim` of the softmax: it should be -1.",
+    shows=[("positions_attend_to_positions", "rows do not sum to 1", "weights")],
 )
 def softmax_over_another_axis(self, scores, mask):
     hidden = scores if mask is None else scores.masked_fill(~mask, -math.inf)
@@ -590,14 +652,18 @@ def softmax_over_the_batch(self, scores, mask):
 
 
 @mistake(
-    "mix",
+    "combine",
     only="SelfAttention",
     symptom="Each output collects from those that attend to it.",
     cause="The weights are transposed. Row i of the weights belongs to query i, and row i of the output is that row "
     "times the value. In self-attention the shapes fit either way.",
     place="Look for a superfluous transpose of the weights.",
+    shows=[
+        ("positions_attend_to_positions", "right", "weights"),
+        ("positions_attend_to_positions", "differ", "output"),
+    ],
 )
-def weights_transposed(self, weights, value, key):
+def weights_transposed(self, weights, query, key, value):
     return weights.transpose(-2, -1) @ value
 
 
@@ -611,6 +677,7 @@ def weights_transposed(self, weights, value, key):
     cause="The mask acts on the query axis. A mask [batch, 1, keys] says which keys may be seen: hiding a query "
     "only means that nobody computes what is never used.",
     place="Look for a transpose of the mask, or for an axis inserted at another place.",
+    shows=[("hidden_keys_have_no_influence", "differ"), ("positions_attend_to_positions", "right")],
 )
 def padding_masked_on_the_query_axis(self, mask):
     return None if mask is None else mask.transpose(-2, -1)
@@ -624,6 +691,7 @@ def padding_masked_on_the_query_axis(self, mask):
     cause="The mask was made to act on both axes, so that hidden positions lose their own rows too. The mask says "
     "exactly which pairs may attend; nothing has to be added to it.",
     place="Look for a product, or an `&`, of the mask and its transpose.",
+    shows=[("hidden_keys_have_no_influence", "differ"), ("positions_attend_to_positions", "right")],
 )
 def mask_on_both_axes(self, mask):
     return None if mask is None else mask & mask.transpose(-2, -1)
@@ -634,6 +702,10 @@ def mask_on_both_axes(self, mask):
     symptom="Hidden keys keep their weight: the mask changes nothing.",
     cause="The mask is never used, or not passed on.",
     place="Follow the argument `mask` through forward.",
+    shows=[
+        ("hidden_keys_have_no_influence", "not zero", "*largest weight on a hidden key"),
+        ("positions_attend_to_positions", "right"),
+    ],
 )
 def mask_ignored(self, scores, mask):
     return torch.softmax(scores, dim=-1)
@@ -641,10 +713,11 @@ def mask_ignored(self, scores, mask):
 
 @mistake(
     "weigh",
-    symptom="The keys that may be attended get no weight, and the hidden ones get all of it.",
+    symptom="True and False have changed places in the mask: what should be seen is hidden.",
     cause="The mask is read the wrong way round. In this course True means may attend; in nn.MultiheadAttention "
     "True means ignore, which is where the habit comes from.",
     place="Look for a superfluous (or missing) `~` in front of the mask.",
+    shows=[("hidden_keys_have_no_influence", "differ", "*weights"), ("padding_is_hidden", "differ")],
 )
 def mask_inverted(self, scores, mask):
     if mask is None:
@@ -670,6 +743,10 @@ def padding_is_true(tokens, pad_id):
     symptom="The rows of the weights no longer sum to 1 once a mask is given.",
     cause="The mask is applied after the softmax, which had already given the hidden keys their share.",
     place="Hide the scores before the softmax, or let the imported functions do it.",
+    shows=[
+        ("hidden_keys_have_no_influence", "rows do not sum to 1", "*: weights"),
+        ("positions_attend_to_positions", "right"),
+    ],
 )
 def mask_after_the_softmax(self, scores, mask):
     weights = torch.softmax(scores, dim=-1)
@@ -683,6 +760,7 @@ def mask_after_the_softmax(self, scores, mask):
     cause="A causal mask is built in. It belongs to the decoder (lesson 2), which passes it as `mask`; "
     "self-attention by itself looks both ways.",
     place="Look for tril or triu in forward.",
+    shows=[("positions_attend_to_positions", "differ", "weights")],
 )
 def causal_mask_left_in(self, scores, mask):
     past = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
@@ -693,10 +771,12 @@ def causal_mask_left_in(self, scores, mask):
 @mistake(
     "weigh",
     credit=0.5,
-    symptom="A query that may attend to nothing spreads its weight over keys that are hidden from it.",
-    cause="Hidden scores are filled with a large but finite number. In a row without any visible key all fills are "
-    "equal, and the softmax makes equal weights of them.",
+    symptom="Ordinary rows are right, but in extreme ones hidden keys still count: where every key is hidden, or a hidden "
+    "one has a very large score.",
+    cause="Hidden scores are filled with a large but finite number, or it is added to them. In a row without any visible "
+    "key the softmax still gives out one unit of weight, to keys that should have none.",
     place="Use the imported functions, or fill with minus infinity and set such rows to 0 after the softmax.",
+    shows=[("hidden_keys_have_no_influence", "right"), ("positions_attend_to_positions", "right")],
 )
 def finite_fill(self, scores, mask):
     return torch.softmax(scores if mask is None else scores.masked_fill(~mask, -1e9), dim=-1)
@@ -708,6 +788,7 @@ def finite_fill(self, scores, mask):
     symptom="A query that may attend to nothing gets NaN.",
     cause="In a row where every score is minus infinity the softmax divides 0 by 0.",
     place="Use the imported functions, or set the weights of hidden keys to 0 after the softmax.",
+    shows=[("empty_rows_get_zero_weights", "NaN", "weights"), ("hidden_keys_have_no_influence", "right")],
 )
 def nan_on_empty_rows(self, scores, mask):
     return torch.softmax(scores if mask is None else scores.masked_fill(~mask, -math.inf), dim=-1)
@@ -722,6 +803,7 @@ def nan_on_empty_rows(self, scores, mask):
     cause="The distance was taken from key to query. Here it runs from the query to the key, j - i, so that a later "
     "key has a positive distance.",
     place="Look at the difference of positions: keys along the row minus queries along the column.",
+    shows=[("distance_alone", "differ")],
 )
 def distance_reversed(self, position):
     return position[:, None] - position[None, :]
@@ -732,6 +814,7 @@ def distance_reversed(self, position):
     symptom="The same number is used before and after: distances -1 and 1 are not told apart.",
     cause="The distance has lost its sign. Language has a direction, so each side has numbers of its own.",
     place="Look for abs.",
+    shows=[("distance_alone", "differ")],
 )
 def distance_without_direction(self, position):
     return (position[None, :] - position[:, None]).abs()
@@ -751,6 +834,7 @@ class one_number_for_both_directions:
     symptom="Every query sees the same numbers: they belong to the place of the key.",
     cause="The numbers were looked up by the position of the key. A distance is the difference of two positions.",
     place="Subtract the positions of the queries, as a column, from those of the keys, as a row.",
+    shows=[("distance_alone", "differ")],
 )
 def number_per_position(self, position):
     return position[None, :].expand(len(position), len(position))
@@ -762,6 +846,7 @@ def number_per_position(self, position):
     cause="Distances are not clipped. Beyond max_distance there is no entry; and an index below 0 counts from the end "
     "of the tensor, which raises no error.",
     place="Limit the distances on both sides with clamp before they become indices.",
+    shows=[("any_length_is_welcome", "differ")],
 )
 def distances_not_clipped(self, distance):
     return distance
@@ -783,6 +868,7 @@ def distances_taken_modulo(self, clipped, distance):
     cause="The limit is off by one. A key at exactly max_distance still has a number of its own, which all keys "
     "further away share.",
     place="Clamp to -max_distance and max_distance, both included.",
+    shows=[("distance_alone", "differ")],
 )
 def clipped_off_by_one(self, distance):
     return distance.clamp(1 - self.max_distance, self.max_distance - 1)
@@ -799,6 +885,7 @@ def clipped_below_the_last(self, distance):
     cause="The distances are used as indices as they are. Entry 0 belongs to the distance -max_distance, and a "
     "negative index counts from the end.",
     place="Add max_distance to the clipped distances before indexing.",
+    shows=[("distance_alone", "differ")],
 )
 def index_without_offset(self, clipped, distance):
     return self.distance_bias[clipped]
@@ -810,6 +897,7 @@ def index_without_offset(self, clipped, distance):
     cause="Beyond the limit nothing is added. Far keys share the number of the largest distance, so that the model can "
     "learn what far means.",
     place="Clip the distances in place of masking the numbers.",
+    shows=[("distance_alone", "differ")],
 )
 def far_keys_without_a_number(self, clipped, distance):
     return self.distance_bias[clipped + self.max_distance].masked_fill(clipped != distance, 0.0)
@@ -821,6 +909,7 @@ def far_keys_without_a_number(self, clipped, distance):
     cause="Far keys are hidden. That is local attention, another idea: here every key can still be seen, and the far "
     "ones share the number of the largest distance.",
     place="Clip the distances in place of hiding far keys.",
+    shows=[("distance_alone", "differ")],
 )
 def far_keys_hidden(self, clipped, distance):
     return self.distance_bias[clipped + self.max_distance].masked_fill(clipped != distance, -math.inf)
@@ -831,6 +920,7 @@ def far_keys_hidden(self, clipped, distance):
     symptom="The numbers of the distances change nothing.",
     cause="distance_bias is never added to the scores.",
     place="Add the table of numbers to the scores, before the softmax.",
+    shows=[("distance_alone", "constant", "*: weights")],
 )
 def bias_never_added(self, scores, bias):
     return scores
@@ -841,6 +931,7 @@ def bias_never_added(self, scores, bias):
     symptom="The numbers of the distances count too little.",
     cause="They were added before the scores were divided, so they are divided by the root of head_dim as well.",
     place="Divide first, then add: attention_scores gives scores that are divided already.",
+    shows=[("distance_alone", "differ")],
 )
 def bias_divided_as_well(self, scores, bias):
     return scores + bias / math.sqrt(self.head_dim)
@@ -852,6 +943,7 @@ def bias_divided_as_well(self, scores, bias):
     cause="The scores were multiplied by the numbers. Adding b to a score multiplies the weight by exp(b), up to the "
     "sum; 0 leaves it as it is.",
     place="Put a plus in place of the product.",
+    shows=[("distance_alone", "differ")],
 )
 def bias_multiplied(self, scores, bias):
     return scores * bias
@@ -861,6 +953,7 @@ def bias_multiplied(self, scores, bias):
     symptom="The rows of the weights do not sum to 1, and some weights are negative.",
     cause="The numbers of the distances were added to the weights, after the softmax. They belong to the scores.",
     place="Add them before the softmax.",
+    shows=[("positions_attend_to_positions", "rows do not sum to 1", "weights")],
 )
 class bias_after_the_softmax:
     def add_bias(self, scores, bias):
@@ -875,6 +968,7 @@ class bias_after_the_softmax:
     symptom="distance_bias is no parameter: training would never change it.",
     cause="It is a plain tensor or a buffer. Only an nn.Parameter is found by optimizers.",
     place="Wrap the zeros in nn.Parameter.",
+    shows=[("parameters_are_as_agreed", "differ")],
 )
 def bias_not_learned(self, max_distance):
     self.register_buffer("distance_bias", torch.zeros(2 * max_distance + 1))
@@ -887,9 +981,28 @@ def bias_as_a_plain_tensor(self, max_distance):
 
 @mistake(
     "make_bias",
-    symptom="There is one number too few, or half of them: distance_bias has another size.",
+    credit=0.5,
+    symptom="Before any training the distance counts already: distance_bias does not begin with zeros.",
+    cause="The numbers are drawn, or left as the memory was. With zeros the module begins as plain self-attention, and "
+    "training decides which distances matter.",
+    place="Look at what the nn.Parameter is made from.",
+    shows=[("bias_begins_with_zeros", "differ", "weights"), ("positions_attend_to_positions", "right")],
+)
+def bias_not_zero_at_first(self, max_distance):
+    self.distance_bias = nn.Parameter(torch.randn(2 * max_distance + 1))
+
+
+@also("bias_not_zero_at_first", "make_bias")
+def bias_rising_at_first(self, max_distance):
+    self.distance_bias = nn.Parameter(torch.arange(2 * max_distance + 1) / (2 * max_distance + 1))
+
+
+@mistake(
+    "make_bias",
+    symptom="distance_bias has another size: there are too few numbers.",
     cause="From -max_distance to max_distance there are max_distance numbers on each side, and one for 0.",
     place="The size is 2 * max_distance + 1.",
+    shows=[("parameters_are_as_agreed", "differ")],
 )
 def bias_of_another_size(self, max_distance):
     self.distance_bias = nn.Parameter(torch.zeros(2 * max_distance))
@@ -914,6 +1027,7 @@ def bias_for_max_distance_distances(self, max_distance):
     cause="The new axis is on the wrong side. Padding must not be *seen*, so the keys are hidden, and what is the same "
     "for all is the axis of the queries.",
     place="Insert the axis between batch and keys: unsqueeze(1).",
+    shows=[("padding_is_hidden", "another shape", "*shape of mask")],
 )
 def mask_on_the_query_axis(mask):
     return mask.unsqueeze(-1)
@@ -931,6 +1045,7 @@ def mask_on_the_query_axis_for_all_keys(mask):
     cause="Keys and queries are both masked. The rows of padding need no mask, as their outputs are not used; and empty "
     "rows are what many implementations of attention answer with NaN.",
     place="The mask of the keys alone is enough: [batch, 1, keys].",
+    shows=[("padding_is_hidden", "another shape", "*shape of mask")],
 )
 def queries_masked_as_well(mask):
     return mask.unsqueeze(1) & mask.unsqueeze(2)
@@ -942,6 +1057,7 @@ def queries_masked_as_well(mask):
     cause="The axis of the queries is missing. Against weights [batch, queries, keys], the batch of this mask would "
     "meet the queries.",
     place="Insert an axis of size 1 between batch and keys: unsqueeze(1).",
+    shows=[("padding_is_hidden", "another shape", "*shape of mask")],
 )
 def axis_of_the_queries_missing(mask):
     return mask
@@ -952,6 +1068,7 @@ def axis_of_the_queries_missing(mask):
     symptom="The mask is [1, batch, keys].",
     cause="The new axis stands in front of the batch, so that the batch of the mask meets the queries of the weights.",
     place="Insert the axis between batch and keys: unsqueeze(1).",
+    shows=[("padding_is_hidden", "another shape", "*shape of mask")],
 )
 def axis_in_front_of_the_batch(mask):
     return mask.unsqueeze(0)
@@ -964,6 +1081,7 @@ def axis_in_front_of_the_batch(mask):
     cause="An axis for the heads was added. In this course multi-head attention adds it by itself, so that the same "
     "mask serves one head and many.",
     place="One new axis is enough: unsqueeze(1).",
+    shows=[("padding_is_hidden", "another shape", "*shape of mask")],
 )
 def axis_for_the_heads_added(mask):
     return mask.unsqueeze(1).unsqueeze(2)
@@ -976,6 +1094,7 @@ def axis_for_the_heads_added(mask):
     cause="The mask was written out for all queries. An axis of size 1 broadcasts, takes no memory, and also suits a "
     "decoder with another number of queries.",
     place="Leave the expand out: [batch, 1, keys].",
+    shows=[("padding_is_hidden", "another shape", "*shape of mask")],
 )
 def mask_written_out_for_all_queries(mask):
     return mask.unsqueeze(1).expand(-1, mask.shape[1], -1)
@@ -988,6 +1107,7 @@ def mask_written_out_for_all_queries(mask):
     cause="Ones and zeros look like a mask, but `~` turns an integer 1 into -2 and refuses a float, and "
     "F.scaled_dot_product_attention adds a float mask to the scores.",
     place="Leave the result of the comparison as it is.",
+    shows=[("padding_is_hidden", "differ", "*dtype of the mask")],
 )
 def mask_of_numbers(tokens, pad_id):
     return (tokens != pad_id).int()
@@ -1010,6 +1130,7 @@ def mask_of_floats(tokens, pad_id):
     cause="This is an additive mask, to be added to scores. The masks of this course are boolean, True where a query "
     "may attend.",
     place="Return the comparison itself.",
+    shows=[("padding_is_hidden", "infinite", "*True as 1")],
 )
 def additive_mask(tokens, pad_id):
     return torch.zeros(tokens.shape, device=tokens.device).masked_fill(tokens == pad_id, -math.inf)
@@ -1021,6 +1142,7 @@ def additive_mask(tokens, pad_id):
     cause="The argument pad_id is not used, or ids below it are taken for padding too. Which id stands for padding "
     "depends on the vocabulary.",
     place="Compare with pad_id, by !=.",
+    shows=[("padding_is_hidden", "right", "pad_id 0: *"), ("padding_is_hidden", "differ")],
 )
 def pad_id_taken_for_zero(tokens, pad_id):
     return tokens != 0
@@ -1037,6 +1159,7 @@ def ids_up_to_the_padding_hidden(tokens, pad_id):
     cause="The mask was made from the length of each sequence, or from the first padding on. Models that write text "
     "are often padded in front.",
     place="Compare each token with pad_id; the place does not matter.",
+    shows=[("padding_is_hidden", "right"), ("padding_stands_anywhere", "differ")],
 )
 def padding_assumed_at_the_end(tokens, pad_id):
     lengths = (tokens != pad_id).sum(dim=1, keepdim=True)
@@ -1054,6 +1177,7 @@ def everything_after_the_first_padding_hidden(tokens, pad_id):
     symptom="The tokens are others after the call.",
     cause="They were changed in place: by a method that ends in an underscore, or by an assignment to a part.",
     place="Use the comparison, which makes a new tensor.",
+    shows=[("mask_follows_the_tokens", "differ", "*in place")],
 )
 def tokens_changed_in_place(tokens, pad_id):
     tokens[tokens == pad_id] = -1
@@ -1071,6 +1195,7 @@ def tokens_compared_in_place(tokens, pad_id):
     symptom="The mask is made on the default device, wherever the tokens are.",
     cause="It was built as a new tensor, from a list or by torch.ones, without the device of the tokens.",
     place="Compare the tensor as a whole: the result is where the tokens are.",
+    shows=[("mask_follows_the_tokens", "is another device")],
 )
 def mask_on_the_default_device(tokens, pad_id):
     mask = torch.ones(tokens.shape, dtype=torch.bool)
@@ -1092,6 +1217,7 @@ def mask_from_zeros_on_the_default_device(tokens, pad_id):
     symptom="One tensor comes back where a pair is expected.",
     cause="Only the output is returned. The weights are part of the answer: later lessons look at them.",
     place="Return both: output, weights.",
+    shows=[("positions_attend_to_positions", "is a tensor", "answer")],
 )
 def weights_not_returned(self, output, weights, scores):
     return output
@@ -1102,6 +1228,7 @@ def weights_not_returned(self, output, weights, scores):
     symptom="Output and weights have changed places.",
     cause="The order is part of the contract: (output, weights), as in nn.MultiheadAttention.",
     place="Look at the return statement.",
+    shows=[("positions_attend_to_positions", "another shape", "shape of *")],
 )
 def output_and_weights_exchanged(self, output, weights, scores):
     return weights, output
@@ -1112,6 +1239,10 @@ def output_and_weights_exchanged(self, output, weights, scores):
     symptom="The second thing returned is not a set of weights: its rows do not sum to 1.",
     cause="The scores are returned in place of the weights.",
     place="Look at the return statement, and at which name holds the result of the softmax.",
+    shows=[
+        ("positions_attend_to_positions", "rows do not sum to 1", "weights"),
+        ("positions_attend_to_positions", "right", "output"),
+    ],
 )
 def scores_returned_as_weights(self, output, weights, scores):
     return output, scores
@@ -1126,13 +1257,19 @@ def scores_returned_as_weights(self, output, weights, scores):
     symptom="No gradient reaches the input, or the projections of query and key.",
     cause="Something was cut from autograd by detach, .data, torch.no_grad, numpy or a new torch.tensor.",
     place="Look for one of these, and compute with the tensors as they come.",
+    shows=[("gradients_reach_everything", "differ")],
 )
 def cut_from_autograd(self, x):
     return self.q_proj(x.detach()), self.k_proj(x.detach()), self.v_proj(x.detach())
 
 
-@also("cut_from_autograd", "mix")
-def weights_cut_from_autograd(self, weights, value, key):
+@also("cut_from_autograd", "answer")
+def weights_returned_without_autograd(self, output, weights, scores):
+    return output, weights.detach()
+
+
+@also("cut_from_autograd", "combine")
+def weights_cut_from_autograd(self, weights, query, key, value):
     return weights.detach() @ value
 
 
@@ -1143,6 +1280,7 @@ def weights_cut_from_autograd(self, weights, value, key):
     cause="The mask was changed in place (a method that ends in an underscore). The caller uses the same mask for "
     "every layer.",
     place="Use the form that returns a new tensor, such as ~mask in place of mask.logical_not_().",
+    shows=[("modules_change_nothing", "is mask")],
 )
 def mask_changed_in_place(self, mask):
     return None if mask is None else ~mask.logical_not_()
@@ -1151,9 +1289,11 @@ def mask_changed_in_place(self, mask):
 @mistake(
     "weigh",
     credit=0.5,
-    symptom="float64 goes in and float32 comes out, or torch refuses to multiply the two.",
-    cause="The dtype is fixed in the code, so precision is lost without a word.",
+    symptom="What comes out has another dtype than what went in, or torch refuses to multiply the two.",
+    cause="A dtype is fixed in the code, or a tensor takes part that does not follow the input: float64 loses digits "
+    "without a word, and float16 and bfloat16 lose the speed and the memory they are used for.",
     place="Look for .float(), dtype=torch.float32 or a new tensor that does not follow the input.",
+    shows=[("modules_follow_x", "differ")],
 )
 def fixed_dtype(self, scores, mask):
     if mask is None:
@@ -1173,6 +1313,7 @@ def output_as_float32(self, output, weights, scores):
     symptom="It fails as soon as the input lives on another device, such as a GPU.",
     cause="A new tensor was made on the default device, whatever the input is on.",
     place="Make it with zeros_like, full_like or device=x.device, or do without it.",
+    shows=[("modules_follow_x", "is no", "made on*")],
 )
 def fixed_device(self, scores, mask):
     if mask is None:
@@ -1186,6 +1327,7 @@ def fixed_device(self, scores, mask):
     cause="Lessons 6 to 8 open that box. Later lessons may use it again, and then you know what is in it.",
     place="Use the functions that are imported at the top of the lesson.",
     only="SelfAttention",
+    shows=[("modules_call_no_library_attention", "differ")],
 )
 class library_attention:
     def forward(self, x, mask=None):
@@ -1220,6 +1362,7 @@ class library_module_wrapped(nn.Module):
     cause="Lessons 6 to 8 open that box. Later lessons may use it again, and then you know what is in it.",
     place="Use attention_scores and attention_weights, which are imported at the top of the lesson.",
     only="RelativeSelfAttention",
+    shows=[("modules_call_no_library_attention", "differ")],
 )
 class library_attention_with_bias:
     def forward(self, x, mask=None):
@@ -1231,6 +1374,33 @@ class library_attention_with_bias:
         return nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=hidden), weights
 
 
+# What is known of attention itself, from lesson 7
+
+catalogue.inherit(
+    read(Path(__file__).with_name("scaled_dot_product_attention.py")),
+    "product",
+    "scale",
+    "hide",
+    "normalise",
+    "settle",
+    "rescale",
+    "combine",
+    only=("SelfAttention", "RelativeSelfAttention"),
+    without=(
+        "key_and_query_exchanged",  # is query_and_key_exchanged here
+        "weights_applied_to_the_key",  # is key_as_value
+        "softmax_over_the_third_axis",  # which is the last one
+        "softmax_over_the_third_axis_and_nan_left",
+        "small_finite_fill_with_clean_rows",  # shows where scores are very low, which is asked in lesson 7 alone
+        "one_maximum_for_all_rows",  # shows where rows are far apart
+        "axes_counted_from_the_front",  # fits where there are always three axes, as do the next three
+        "axes_permuted_from_the_front",
+        "axes_for_batch_matrix_product",
+        "axes_named_by_einsum",
+    ),
+)
+
+
 # Tokens that shall expose the bug
 
 
@@ -1239,6 +1409,7 @@ class library_attention_with_bias:
     symptom="On your tokens the broken module is right.",
     cause="Nothing is padding, so the longest sequence is as long as the row, and no key is left out.",
     place="Put padding, the id 0, into every sequence.",
+    shows=[("bug_tokens_fit", "right")],
 )
 def tokens_without_padding():
     return torch.tensor([[1, 2, 3, 4], [5, 6, 7, 8]])
@@ -1249,6 +1420,7 @@ def tokens_without_padding():
     symptom="On your tokens the broken module is right.",
     cause="All padding stands at the end. There the keys that are left out are the padding, as its author meant it.",
     place="Ask where else padding can stand.",
+    shows=[("bug_tokens_fit", "right")],
 )
 def padding_at_the_end():
     return torch.tensor([[1, 2, 0, 0, 0], [3, 4, 5, 0, 0]])
@@ -1265,6 +1437,7 @@ def one_sequence_with_padding_at_the_end():
     cause="Padding stands in a good place, but one sequence of the batch has none. It is the longest, its length is "
     "the whole row, and so nobody loses a key.",
     place="Take care that every sequence of the batch has padding.",
+    shows=[("bug_tokens_fit", "right")],
 )
 def one_full_sequence():
     return torch.tensor([[0, 0, 1, 2], [3, 4, 5, 6]])
@@ -1276,6 +1449,7 @@ def one_full_sequence():
     cause="There is padding in front of or between tokens, but no real token stands so far back that its key is left "
     "out: the longest sequence has as many tokens as the last place that is used.",
     place="Count the real tokens of each sequence. Some sequence needs a real token behind the largest count.",
+    shows=[("bug_tokens_fit", "right")],
 )
 def nothing_real_is_left_out():
     return torch.tensor([[0, 1, 2, 0, 0], [3, 4, 5, 0, 0]])
@@ -1287,6 +1461,7 @@ def nothing_real_is_left_out():
     cause="Real keys are left out, but those that stay are the same tokens, and the mean of equal values does not "
     "tell how many there were.",
     place="Use different ids, so that a token that is missed has something that the others do not have.",
+    shows=[("bug_tokens_fit", "right")],
 )
 def tokens_all_alike():
     return torch.tensor([[0, 3, 3], [0, 3, 3]])
@@ -1297,6 +1472,7 @@ def tokens_all_alike():
     symptom="On your tokens no output can be wrong.",
     cause="There is nothing but padding. What counts is the output at a real token.",
     place="Put ids from 1 to 9 among the padding.",
+    shows=[("bug_tokens_fit", "right")],
 )
 def nothing_but_padding():
     return torch.zeros(2, 5, dtype=torch.long)
@@ -1308,6 +1484,7 @@ def nothing_but_padding():
     cause="The module is given one integer tensor, [batch, time], with ids from 0 to 9. The mask and the vectors are "
     "made from it.",
     place="Return torch.tensor([[...], [...]]) with whole numbers, and rows of the same length.",
+    shows=[("bug_tokens_fit", "differ")],
 )
 def tokens_that_do_not_fit():
     return torch.tensor([[0.0, 0.0, 1.0, 2.0]])

@@ -160,6 +160,7 @@ def dropped_weights_taken(model, source, tokens):
     cause="The scores before the softmax were taken. They say how well query and key match, but not how much "
     "of the attention a key gets, which depends on all the other keys as well.",
     place="Take the weights that encode and decode return; nothing has to be computed again.",
+    shows=[("weights_of_a_sentence_come_out", "is no", "rows of *")],
 )
 def scores_instead_of_weights(model, source, tokens):
     caught = {}
@@ -270,6 +271,7 @@ def tokens_without_a_batch(model, source, target, row=0):
     symptom="The first axis is the batch, with all of its sentences.",
     cause="BertViz draws one sentence, and wants a first axis of size 1. With more it fails, or mixes the axes up.",
     place="Choose a sentence in each tensor by a slice, weights[row:row + 1].",
+    shows=[("one_sentence_is_taken", "differ", "*form of *"), ("one_sentence_is_shown", "differ")],
 )
 def whole_batch(weights, row):
     return weights
@@ -395,6 +397,7 @@ def cross_in_the_middle_of_all(encoder, decoder, cross):
     symptom="It works where encoder and decoder are equally deep; otherwise layers are missing, or it fails.",
     cause="One loop runs over the layers of both. Nothing demands that an encoder and a decoder have equally many.",
     place="Give each of the three lists a loop of its own.",
+    shows=[("depths_may_differ", "differ"), ("all_layers_are_shown", "differ")],
 )
 def same_depth_assumed(kinds):
     depth = min(map(len, kinds))
@@ -877,6 +880,7 @@ MEASURES = "previous_token_score", "attention_entropy", "attention_distance"
     "are measured one by one.",
     place="Take sums and means along the last two axes only; all other axes stay.",
     only=MEASURES,
+    shows=[("leading_axes_stay", "another shape", "* axes: number of each table")],
 )
 def axes_averaged(weights):
     return weights.mean(dim=tuple(range(weights.dim() - 2))) if weights.dim() > 2 else weights
@@ -938,6 +942,7 @@ def two_tokens_back(weights):
     symptom="The weights on all earlier keys are counted, not only those on the key right before.",
     cause="tril keeps everything below a diagonal. A previous-token head looks at one key.",
     place="Take the diagonal alone.",
+    shows=[("leading_axes_stay", "larger", "* axes: number of each table")],
 )
 def all_earlier_keys(weights):
     rows = weights.tril(-1).sum(dim=-1)
@@ -949,6 +954,10 @@ def all_earlier_keys(weights):
     symptom="The score is a little too small, the more so the shorter the sentence.",
     cause="It was divided by the number of all queries. The first query has no key before it and is not counted.",
     place="Take the mean of the entries that there are, time - 1.",
+    shows=[
+        ("leading_axes_stay", "multiple", "* axes: number of each table"),
+        ("leading_axes_stay", "smaller", "* axes: number of each table"),
+    ],
 )
 def first_query_counted(found, weights):
     return found.sum(dim=-1) / weights.shape[-1]
@@ -959,6 +968,10 @@ def first_query_counted(found, weights):
     symptom="The result grows with the number of queries.",
     cause="The sum over the queries was taken instead of the mean, so long sentences always win.",
     place="Take the mean over the queries, and the sum only over the keys.",
+    shows=[
+        ("leading_axes_stay", "multiple", "* axes: number of each table"),
+        ("leading_axes_stay", "larger", "* axes: number of each table"),
+    ],
 )
 def summed_over_queries(rows):
     return rows.sum(dim=-1)
@@ -974,6 +987,7 @@ def diagonal_summed(found, weights):
     symptom="There is a number per query where there should be one per table.",
     cause="The mean over the queries is missing. A measure says in one number what a head does.",
     place="Take the mean along the axis that is left.",
+    shows=[("leading_axes_stay", "another shape", "* axes: number of each table")],
 )
 def queries_kept(rows):
     return rows
@@ -991,6 +1005,10 @@ def diagonal_kept(found, weights):
     cause="The mean over the keys was taken where a sum is due. The weights of a row sum to 1 already: a sum "
     "weighted by them is a mean.",
     place="Sum over the keys, then take the mean over the queries.",
+    shows=[
+        ("leading_axes_stay", "multiple", "* axes: number of each table"),
+        ("leading_axes_stay", "smaller", "* axes: number of each table"),
+    ],
 )
 def mean_over_keys(terms):
     return terms.mean(dim=-1)
@@ -1025,6 +1043,10 @@ def fourth_axis(terms):
     symptom="The entropy is too small by the factor 0.69: it is in nats.",
     cause="The natural logarithm was taken. Bits need the logarithm to base 2, torch.log2, or a division by ln 2.",
     place="Look at the logarithm.",
+    shows=[
+        ("leading_axes_stay", "multiple", "* axes: number of each table"),
+        ("leading_axes_stay", "smaller", "* axes: number of each table"),
+    ],
 )
 def nats_instead_of_bits(weights):
     return torch.log(weights.masked_fill(weights == 0, 1.0))
@@ -1049,6 +1071,7 @@ def decimal_digits(weights):
     cause="log2(0) is minus infinity, and 0 times minus infinity is NaN, in every row that has a key without any "
     "weight: all rows but the last of a causal head.",
     place="Keep zeros away from the logarithm, or replace what it gives for them by 0.",
+    shows=[("zeros_are_nothing_special", "NaN", "*: number of each table"), ("leading_axes_stay", "right")],
 )
 def zeros_give_nan(weights):
     return torch.log2(weights)
@@ -1075,6 +1098,7 @@ def large_epsilon(weights):
     symptom="The entropy is negative.",
     cause="Logarithms of numbers below 1 are negative, so the sum needs a minus in front.",
     place="Look for the sign of the sum.",
+    shows=[("leading_axes_stay", "opposite", "* axes: number of each table")],
 )
 def minus_forgotten(total):
     return total
@@ -1086,6 +1110,7 @@ def minus_forgotten(total):
     cause="The mean over the queries was taken before the logarithm. Queries that are sharp, but look at different "
     "keys, seem spread out then.",
     place="Compute the entropy of each row first, then take the mean.",
+    shows=[("leading_axes_stay", "larger", "* axes: number of each table")],
 )
 def entropy_of_the_mean_row(weights):
     mean = weights.mean(dim=-2)
@@ -1097,6 +1122,10 @@ def entropy_of_the_mean_row(weights):
     symptom="The entropy is divided by the largest one there could be.",
     cause="Divided by log2 of the number of keys it is a share from 0 to 1, a measure of its own, and no longer bits.",
     place="Leave that division out.",
+    shows=[
+        ("leading_axes_stay", "multiple", "* axes: number of each table"),
+        ("leading_axes_stay", "smaller", "* axes: number of each table"),
+    ],
 )
 def share_of_the_largest_entropy(weights):
     bits = -(weights * torch.log2(weights.masked_fill(weights == 0, 1.0))).sum(dim=-1).mean(dim=-1)
@@ -1135,6 +1164,7 @@ def absolute_value_too_late(weights):
     symptom="Far keys count too much: the distances are squared.",
     cause="The mean of squares is not the mean of distances; one far key outweighs many near ones.",
     place="Take the absolute value instead of the square.",
+    shows=[("leading_axes_stay", "larger", "* axes: number of each table")],
 )
 def squared_distance(time, weights):
     position = torch.arange(time, device=weights.device)
@@ -1146,6 +1176,7 @@ def squared_distance(time, weights):
     symptom="Distances are too large by 1: a query that looks at itself should have 0.",
     cause="The distance of neighbours is 1, and that of a position to itself is 0.",
     place="Look for + 1 in the table of distances.",
+    shows=[("leading_axes_stay", "larger", "* axes: number of each table")],
 )
 def counted_from_one(time, weights):
     position = torch.arange(time, device=weights.device)
@@ -1157,6 +1188,7 @@ def counted_from_one(time, weights):
     symptom="Only looking back counts: later keys have a distance of 0.",
     cause="Differences were cut off at 0. An encoder's heads look ahead as well.",
     place="Use the absolute value instead of clamp or a mask.",
+    shows=[("leading_axes_stay", "smaller", "* axes: number of each table")],
 )
 def looking_back_only(time, weights):
     position = torch.arange(time, device=weights.device)
@@ -1185,6 +1217,10 @@ def weights_not_used(weights, apart):
     "always looks one position back. The weights of a row sum to 1 already, so the sum over the keys is a "
     "mean.",
     place="Look for a division by a size, or for a mean over the keys where a sum is due.",
+    shows=[
+        ("leading_axes_stay", "multiple", "* axes: number of each table"),
+        ("leading_axes_stay", "smaller", "* axes: number of each table"),
+    ],
 )
 def share_of_the_length(time, weights):
     position = torch.arange(time, device=weights.device)
@@ -1400,9 +1436,11 @@ def heads_in_a_list(heads):
     "result",
     credit=0.5,
     only=MEASURES,
-    symptom="float64 goes in and float32 comes out.",
-    cause="The dtype is fixed in the code, so precision is lost without a word.",
+    symptom="What comes out has another dtype than the weights.",
+    cause="A dtype is fixed in the code, or a tensor takes part that does not follow the weights: float64 loses digits "
+    "without a word, and float16 and bfloat16 lose the speed and the memory they are used for.",
     place="Look for .float(), dtype=torch.float32 or a new tensor that does not follow the weights.",
+    shows=[("measures_follow_the_weights", "differ", "dtype*")],
 )
 def fixed_dtype(numbers, weights):
     return numbers.float()
@@ -1414,6 +1452,7 @@ def fixed_dtype(numbers, weights):
     symptom="It fails as soon as the weights live on another device, such as a GPU.",
     cause="A new tensor was made on the default device, whatever the weights are on.",
     place="Give torch.arange the argument device=weights.device.",
+    shows=[("measures_follow_the_weights", "is no", "made on*")],
 )
 def fixed_device(time, weights):
     position = torch.arange(time)
@@ -1490,6 +1529,7 @@ def view_bug_input(step):
     cause="Source and target have different lengths. Then it can tell the axis of the queries from that of the keys "
     "by their sizes, and leaves the table as it is.",
     place="Ask when the sizes cannot tell which axis is which.",
+    shows=[("bug_weights_fit", "right")],
 )
 def source_and_target_of_different_lengths():
     return torch.tensor([[[[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]]]])
@@ -1506,6 +1546,7 @@ def more_queries_than_keys():
     cause="Your table is turned over, rows for columns, but it reads the same afterwards: the weight from query i to "
     "key j is the weight from query j to key i. So it is with even weights and with a diagonal.",
     place="Keep the lengths, and let one query look at a key without the same the other way round.",
+    shows=[("bug_weights_fit", "right")],
 )
 def table_that_reads_the_same_both_ways():
     return torch.eye(3)[None, None]
@@ -1526,6 +1567,7 @@ def queries_and_keys_reversed():
     symptom="On your weights the broken function shows what it should.",
     cause="There is one token on either side. A table with a single weight has no rows and columns to exchange.",
     place="Give it two tokens or more on either side.",
+    shows=[("bug_weights_fit", "right")],
 )
 def one_token_on_either_side():
     return torch.ones(1, 2, 1, 1)
@@ -1537,6 +1579,7 @@ def one_token_on_either_side():
     cause="Weights come out of a softmax: they are from 0 to 1, and the row of each query sums to 1. Scores do not, "
     "and columns do not either.",
     place="Apply softmax(-1) to your numbers, or write rows that sum to 1.",
+    shows=[("bug_weights_fit", "differ")],
 )
 def rows_that_do_not_sum_to_one():
     return torch.arange(16.0).reshape(1, 1, 4, 4)
@@ -1558,6 +1601,7 @@ def weights_that_are_not_finite():
     cause="One tensor of floating point numbers is wanted, [1, heads, queries, keys], no axis longer than 20: one layer, "
     "one sentence.",
     place="Compare the shape with the docstring. A table [queries, keys] becomes one with table[None, None].",
+    shows=[("bug_weights_fit", "differ")],
 )
 def table_without_its_axes():
     return torch.tensor([[0.0, 1.0], [0.5, 0.5]])

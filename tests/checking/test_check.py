@@ -76,7 +76,7 @@ def test_html_hides_the_cause_in_the_symptom_and_the_place_in_the_cause():
     shown = check(without_scale, exercise="attention_scores")._repr_html_()
     symptom, why, where = shown.index("too large"), shown.index("Why?"), shown.index("Where to look")
     assert symptom < why < where
-    assert shown.count("<details>") == 2 and shown.index("</details>") > where
+    assert shown.count("<details>") == 3 and shown.index("</details>") > where
 
 
 def test_html_needs_no_colour_and_fits_dark_and_light_pages():
@@ -121,7 +121,7 @@ def test_unknown_behaviour_is_described_and_no_cause_is_claimed():
 
     result = check(attention_scores)
     assert result.mistake is None and not result.passed
-    assert "scores[0, 0, 0] is" in result.says[0] and "query [2, 3, 7], key [2, 5, 7]" in result.says[0]
+    assert "scores[0, 2, 3] is" in result.says[0] and "query [2, 3, 7], key [2, 5, 7]" in result.says[0]
 
 
 @pytest.mark.parametrize(

@@ -198,6 +198,7 @@ def decoder_bug_input(step):
     cause="The triangle is one step too small. The vector at a position belongs to a token that is known already; "
     "what has to be hidden are the positions behind it.",
     place="Look at the comparison (< for <=), or at the second argument of tril or triu.",
+    shows=[("causal_mask_hides_the_future", "lower", "*: mask")],
 )
 def diagonal_hidden(queries, keys):
     return torch.ones(queries, keys, dtype=torch.bool).tril(keys - queries - 1)
@@ -209,6 +210,7 @@ def diagonal_hidden(queries, keys):
     cause="The triangle is one step too large. The key behind a position is the very token that it should "
     "predict, and training would learn to copy it.",
     place="Look at the second argument of tril or triu, or for a + 1 in the comparison.",
+    shows=[("causal_mask_hides_the_future", "higher", "*: mask")],
 )
 def one_future_key_visible(queries, keys):
     return torch.ones(queries, keys, dtype=torch.bool).tril(keys - queries + 1)
@@ -220,6 +222,7 @@ def one_future_key_visible(queries, keys):
     cause="The triangle lies on the wrong side of the diagonal. Rows are queries and columns are keys, so what came "
     "before a query stands to the left of the diagonal, which is below it: tril.",
     place="Look for triu, or a >= between the wrong sides.",
+    shows=[("causal_mask_hides_the_future", "transposed", "*: mask")],
 )
 def triangle_reversed(queries, keys):
     return torch.ones(queries, keys, dtype=torch.bool).triu(keys - queries)
@@ -236,6 +239,10 @@ def positions_compared_the_other_way(queries, keys):
     cause="The mask says what is hidden. In this course, as in F.scaled_dot_product_attention, True means may "
     "attend; nn.MultiheadAttention and nn.Transformer have it the other way round.",
     place="Look for a `~`, or for triu with a diagonal of 1, and turn it round.",
+    shows=[
+        ("causal_mask_hides_the_future", "differ", "*: mask"),
+        ("window_holds_as_many_keys_as_it_says", "differ", "*: mask"),
+    ],
 )
 def mask_inverted(mask):
     return ~mask
@@ -257,6 +264,12 @@ def window_inverted(mask):
     cause="The triangle sits in the upper left corner, as if the queries were the first positions. They are the "
     "last ones: the earlier positions have been computed before, and only their keys are still here.",
     place="Move the diagonal by keys - queries.",
+    shows=[
+        ("causal_mask_hides_the_future", "right"),
+        ("causal_mask_takes_the_last_queries", "differ", "*: mask"),
+        ("window_holds_as_many_keys_as_it_says", "right"),
+        ("window_takes_the_last_queries", "differ", "*: mask"),
+    ],
 )
 def aligned_at_the_top_left(queries, keys):
     return torch.ones(queries, keys, dtype=torch.bool).tril()
@@ -274,6 +287,7 @@ def window_aligned_at_the_top_left(queries, keys, window):
     cause="The diagonal is moved by the wrong number, or in the wrong direction. Query 0 stands at position keys - "
     "queries, and sees that many keys besides its own.",
     place="Look at the number by which the diagonal is moved.",
+    shows=[("causal_mask_hides_the_future", "right"), ("causal_mask_takes_the_last_queries", "differ", "*: mask")],
 )
 def diagonal_moved_by_keys(queries, keys):
     return torch.ones(queries, keys, dtype=torch.bool).tril(0 if keys == queries else keys)
@@ -289,6 +303,10 @@ def diagonal_moved_the_other_way(queries, keys):
     symptom="The mask is square even with more keys than queries.",
     cause="The argument keys is not used. With cached keys there are more of them than queries.",
     place="Look at the sizes with which the mask is made.",
+    shows=[
+        ("causal_mask_takes_the_last_queries", "differ", "*: shape"),
+        ("window_takes_the_last_queries", "differ", "*: shape"),
+    ],
 )
 def keys_ignored(queries, keys):
     return queries
@@ -304,6 +322,7 @@ def keys_of_window_ignored(queries, keys):
     symptom="The shape is [keys, queries].",
     cause="The axes are exchanged. Rows belong to queries and columns to keys, as in the scores.",
     place="Look at the order of the two sizes.",
+    shows=[("causal_mask_takes_the_last_queries", "differ", "*: shape")],
 )
 def axes_exchanged(queries, keys):
     return torch.ones(keys, queries, dtype=torch.bool).tril()
@@ -324,6 +343,7 @@ def transposed_at_the_end(queries, keys):
     symptom="Every entry is True: nothing is hidden.",
     cause="No triangle was cut out of the mask, so every query sees the whole future.",
     place="Look for torch.tril; a tensor's own .tril() returns a new tensor, and does not change the old one.",
+    shows=[("causal_mask_hides_the_future", "constant", "*: mask")],
 )
 def nothing_hidden(queries, keys):
     return torch.ones(queries, keys, dtype=torch.bool)
@@ -336,6 +356,12 @@ def nothing_hidden(queries, keys):
     cause="The mask has the dtype of torch.ones or arange. A boolean mask can be inverted by ~ and combined by &, and "
     "cannot be mistaken for something that is added to scores.",
     place="Make it with dtype=torch.bool, or call .bool() at the end.",
+    shows=[
+        ("causal_mask_hides_the_future", "differ", "*: dtype"),
+        ("causal_mask_hides_the_future", "right", "*: mask"),
+        ("window_holds_as_many_keys_as_it_says", "differ", "*: dtype"),
+        ("window_holds_as_many_keys_as_it_says", "right", "*: mask"),
+    ],
 )
 def not_boolean(mask):
     return mask.float()
@@ -372,6 +398,11 @@ def window_of_short_integers(mask):
     cause="This is an additive mask, which is added to the scores. The masks of this course are boolean; the "
     "attention itself turns them into minus infinity.",
     place="Return the boolean tensor, before masked_fill or where.",
+    shows=[
+        ("causal_mask_hides_the_future", "differ", "*: dtype"),
+        ("causal_mask_hides_the_future", "lower", "*: mask"),
+        ("window_holds_as_many_keys_as_it_says", "differ", "*: dtype"),
+    ],
 )
 def additive_mask(mask):
     return torch.zeros(mask.shape).masked_fill(~mask, -math.inf)
@@ -394,6 +425,10 @@ def additive_window(mask):
     cause="Axes for batch or heads were added. The mask is the same for all of them, and who uses it adds the axes "
     "that are needed; the shape that was agreed on is [queries, keys].",
     place="Look for unsqueeze, None in an index, or a size of 1 in front.",
+    shows=[
+        ("causal_mask_hides_the_future", "differ", "*: shape"),
+        ("window_holds_as_many_keys_as_it_says", "differ", "*: shape"),
+    ],
 )
 def extra_axes(mask):
     return mask.unsqueeze(0)
@@ -423,6 +458,7 @@ def window_with_two_extra_axes(mask):
     cause="The window was counted without the query itself. A window of 3 is the query and the two keys before it, "
     "so the largest distance is window - 1.",
     place="Look at the comparison with window: < and not <=, or at the diagonal of triu.",
+    shows=[("window_holds_as_many_keys_as_it_says", "higher", "*: mask")],
 )
 def window_too_long(queries, keys, window):
     positions = torch.arange(keys)
@@ -436,6 +472,7 @@ def window_too_long(queries, keys, window):
     cause="The query itself is missing, or the window ends one key too early. A window of 3 is the query and the "
     "two keys before it.",
     place="Look at both comparisons: distances from 0 to window - 1 are allowed.",
+    shows=[("window_holds_as_many_keys_as_it_says", "lower", "*: mask")],
 )
 def window_too_short(queries, keys, window):
     positions = torch.arange(keys)
@@ -455,6 +492,7 @@ def window_without_the_query(queries, keys, window):
     symptom="Queries see keys of the future.",
     cause="The window is open on both sides, as in an encoder. A decoder's window reaches into the past only.",
     place="Look for an absolute value; combine the window with the causal mask by &.",
+    shows=[("window_holds_as_many_keys_as_it_says", "differ", "*: mask")],
 )
 def window_on_both_sides(queries, keys, window):
     positions = torch.arange(keys)
@@ -478,6 +516,7 @@ def only_the_distant_past_hidden(queries, keys, window):
     symptom="The window has no effect: every query sees its whole past.",
     cause="Only the future is hidden. The keys that lie window positions back, or more, have to be hidden as well.",
     place="Look at where window is used.",
+    shows=[("window_holds_as_many_keys_as_it_says", "higher", "*: mask")],
 )
 def window_unused(queries, keys, window):
     return torch.ones(queries, keys, dtype=torch.bool).tril(keys - queries)
@@ -489,6 +528,7 @@ def window_unused(queries, keys, window):
     cause="The sequence was cut into blocks of the window's size. The first query of a block then sees nothing "
     "before it; a sliding window moves on by one key with every query.",
     place="Look for a division of the positions by window; compare their difference with it instead.",
+    shows=[("window_holds_as_many_keys_as_it_says", "differ", "*: mask")],
 )
 def fixed_blocks(queries, keys, window):
     positions = torch.arange(keys)
@@ -502,6 +542,7 @@ def fixed_blocks(queries, keys, window):
     cause="The comparison with window is the wrong way round. The keys that are near may be attended, at a distance "
     "less than window.",
     place="Look at the comparison with window, or for tril in place of triu.",
+    shows=[("window_holds_as_many_keys_as_it_says", "differ", "*: mask")],
 )
 def distant_past_only(queries, keys, window):
     positions = torch.arange(keys)
@@ -533,6 +574,7 @@ def far_end_unshifted(queries, keys, window):
     cause="The value is taken from the decoder. In cross-attention only the query comes from the decoder: key and "
     "value are two projections of the memory, and what a query finds under a key is that position's value.",
     place="Look at the third argument of cross_attention: it is memory.",
+    shows=[("decoder_layer_in_post_norm_form", "raise"), ("decoder_layer_with_equal_lengths", "differ", "*: x")],
 )
 def value_from_the_decoder(self, x, given, memory, mask):
     return self.cross_attention(given, memory, given, mask)
@@ -549,6 +591,10 @@ def value_from_the_decoder_not_normed(self, x, given, memory, mask):
     cause="The key is taken from the decoder. The decoder's query has to be compared with the positions of the "
     "source, so the key comes from the memory, as the value does.",
     place="Look at the second argument of cross_attention: it is memory.",
+    shows=[
+        ("decoder_layer_in_post_norm_form", "raise"),
+        ("decoder_layer_with_equal_lengths", "differ", "*: cross_weights"),
+    ],
 )
 def key_from_the_decoder(self, x, given, memory, mask):
     return self.cross_attention(given, given, memory, mask)
@@ -582,6 +628,7 @@ def memory_not_used_with_its_mask(self, x, given, memory, mask):
     cause="Query and memory are exchanged: the encoder asks and the decoder answers. The decoder is the one that "
     "wants to know something, so the query is its own.",
     place="Look at the first argument of cross_attention: it is x, or its norm.",
+    shows=[("decoder_layer_with_equal_lengths", "differ", "*: cross_weights")],
 )
 def query_and_memory_exchanged(self, x, given, memory, mask):
     return self.cross_attention(memory, given, given, mask)
@@ -598,6 +645,7 @@ def query_from_the_memory(self, x, given, memory, mask):
     cause="The memory is used as it is: it comes out of the encoder's final norm. norm2 belongs to the decoder's "
     "own vectors.",
     place="Look at the second and third argument of cross_attention.",
+    shows=[("decoder_layer_in_pre_norm_form", "differ", "cross_weights")],
 )
 def memory_normed_too(self, x, given, memory, mask):
     memory = self.norm2(memory) if self.norm_first else memory
@@ -616,6 +664,7 @@ def memory_normed_in_both_forms(self, x, given, memory, mask):
     cause="Only the query went through the norm; key or value are the plain x. In self-attention all three are "
     "the same tensor, and in pre-norm that is norm1(x).",
     place="Look at the three arguments of self_attention.",
+    shows=[("decoder_layer_in_pre_norm_form", "differ", "x"), ("decoder_layer_in_post_norm_form", "right")],
 )
 def only_the_query_normed(self, x, given, mask):
     return self.self_attention(given, x, x, mask)
@@ -632,6 +681,7 @@ def value_not_normed(self, x, given, mask):
     cause="The query of cross-attention is the plain x. In pre-norm every sublayer gets its input normalised: "
     "here by norm2.",
     place="Look at the first argument of cross_attention.",
+    shows=[("decoder_layer_in_pre_norm_form", "differ", "cross_weights"), ("decoder_layer_in_post_norm_form", "right")],
 )
 def query_not_normed(self, x, given, memory, mask):
     return self.cross_attention(x, memory, memory, mask)
@@ -666,6 +716,7 @@ class only_one_attention:
     symptom="The weights of self_attention act where those of cross_attention should, and the other way round.",
     cause="The two attentions are exchanged. Training from scratch would not notice, loaded weights do.",
     place="Look at which attention is called first, and with what.",
+    shows=[("decoder_layer_in_post_norm_form", "differ", "self_weights")],
 )
 class attentions_exchanged:
     def attend_self(self, x, given, mask):
@@ -684,6 +735,10 @@ class attentions_exchanged:
     cause="self_mask is not handed to the self-attention. In training the decoder would read the tokens that it "
     "should predict.",
     place="Follow the argument self_mask: it is the fourth one of self_attention, and the third one of each layer.",
+    shows=[
+        ("decoder_layer_obeys_the_self_mask", "larger", "*largest weight on a hidden key in self_weights"),
+        ("decoder_obeys_the_masks", "larger", "*largest weight on a hidden key in self_weights*"),
+    ],
 )
 def self_mask_ignored(self, x, memory, self_mask, memory_mask):
     return None, memory_mask
@@ -705,6 +760,10 @@ def first_layer_only_gets_the_self_mask(self, x, self_mask, memory_mask, index):
     cause="memory_mask is not handed to the cross-attention. A source would then be translated differently "
     "depending on how much padding stands behind it.",
     place="Follow the argument memory_mask: it is the fourth one of cross_attention, and the fourth one of each layer.",
+    shows=[
+        ("decoder_layer_obeys_the_memory_mask", "larger", "*largest weight on a hidden key in cross_weights"),
+        ("decoder_obeys_the_masks", "larger", "*largest weight on a hidden key in cross_weights*"),
+    ],
 )
 def source_padding_ignored(self, x, memory, self_mask, memory_mask):
     return self_mask, None
@@ -725,6 +784,11 @@ def first_layer_only_gets_the_memory_mask(self, x, self_mask, memory_mask, index
     symptom="Neither mask has any effect.",
     cause="No mask is handed on. self_mask belongs to self-attention and memory_mask to cross-attention.",
     place="Follow both arguments through your code.",
+    shows=[
+        ("decoder_layer_obeys_the_self_mask", "larger", "*largest weight on a hidden key in self_weights"),
+        ("decoder_layer_obeys_the_memory_mask", "larger", "*largest weight on a hidden key in cross_weights"),
+        ("decoder_obeys_the_masks", "larger", "*largest weight on a hidden key in *"),
+    ],
 )
 def masks_ignored(self, x, memory, self_mask, memory_mask):
     return None, None
@@ -737,7 +801,8 @@ def no_layer_gets_a_mask(self, x, self_mask, memory_mask, index):
 
 @mistake(
     "choose_masks",
-    symptom="The cross-attention hides positions of the source that lie behind the query's own number.",
+    symptom="The cross-attention hides the positions of the source behind the query's own number, or it fails where target "
+    "and source differ in length.",
     cause="The target's mask is applied to the memory. Position 3 of the source is not later than position 2 of the "
     "target: the source has been read completely, and only its padding is hidden.",
     place="Look at the mask that cross_attention gets: memory_mask, not self_mask.",
@@ -812,6 +877,10 @@ def masks_inverted_for_the_layers(self, x, self_mask, memory_mask, index):
     cause="The decoder adds a causal mask of its own. In this course the caller decides: self_mask=None means that "
     "everything may be seen, and a mask that is given is used as it is.",
     place="Look for tril or causal_mask inside the class, and take it out.",
+    shows=[
+        ("decoder_layer_adds_no_mask", "differ", "positions that move if the last position of x is changed"),
+        ("decoder_adds_no_mask", "differ", "no mask*"),
+    ],
 )
 def mask_of_its_own(self, x, memory, self_mask, memory_mask):
     causal = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).tril()
@@ -845,6 +914,7 @@ def mask_of_its_own_by_default_for_the_layers(self, x, self_mask, memory_mask, i
     cause="The cross-attention is called even when there is no memory. A decoder alone (lesson 4) leaves that "
     "sublayer out: with its residual, its norm and its weights, which are None.",
     place="Put the cross-attention under `if memory is not None`.",
+    shows=[("decoder_layer_without_memory", "raise"), ("decoder_without_memory", "raise")],
 )
 def needs_a_memory(self, x, memory, self_mask, memory_mask):
     x, self_weights = self.look_back(x, self_mask)
@@ -889,6 +959,7 @@ class NeverWithoutMemory(nn.Module):
     cause="Something is put in the place of the cross-attention: x as its own memory, or norm2 without it. "
     "The whole sublayer is skipped, with residual and norm.",
     place="Look at what runs when memory is None: nothing of the second sublayer should.",
+    shows=[("decoder_layer_without_memory", "differ", "*: x")],
 )
 def second_sublayer_not_skipped(self, x):
     return self.look_across(x, x, None)
@@ -916,6 +987,7 @@ def residual_doubled(self, x):
     cause="There were no cross weights, and None says so. Zeros, or the self weights once more, would be taken "
     "for an attention that took place.",
     place="Set cross_weights to None before the condition.",
+    shows=[("decoder_layer_without_memory", "differ"), ("decoder_without_memory", "differ")],
 )
 def cross_weights_invented(self, x):
     return x, x.new_zeros(len(x), x.shape[1], x.shape[1])
@@ -951,10 +1023,11 @@ def two_lists_without_memory(self, x, self_weights, cross_weights):
 
 @mistake(
     "add",
-    symptom="The output does not depend on the input itself, only on what a sublayer made of it.",
+    symptom="What a sublayer gives is handed on alone: the input that it was given is not added.",
     cause="A residual is missing. Each of the three sublayers computes a change, and the change is added to its "
     "input; without the addition a deep stack loses what it was given.",
     place="Look for the three additions `x + ...`, one per sublayer; the third one is forgotten most often.",
+    shows=[("decoder_layer_keeps_the_residual_path", "differ")],
 )
 def residual_missing(self, x, given, change):
     return change
@@ -1004,12 +1077,93 @@ class SublayersInARow(nn.Module):
         return self.norm3(self.drop3(self.feed_forward(x))), self_weights, cross_weights
 
 
+@also("residual_missing", "add")
+def residual_missing_in_post_norm(self, x, given, change):
+    return x + change if self.norm_first else change
+
+
+@also("residual_missing", "add")
+def residual_missing_in_pre_norm(self, x, given, change):
+    return change if self.norm_first else x + change
+
+
+@also("residual_missing", "think")
+def third_residual_missing_in_post_norm(self, x):
+    change = self.drop(self.feed_forward(self.before(x, self.norm3)))
+    return x + change if self.norm_first else self.norm3(change)
+
+
+@mistake(
+    "add",
+    symptom="What a sublayer gives is added to itself; the input that it was given is lost.",
+    cause="The output of the sublayer has taken the name of its input: behind `x = sublayer(x)`, `x + x` is twice the "
+    "change. The residual path needs the x from before.",
+    place="Give the sublayer's output a name of its own, and add it to the x that went in.",
+    shows=[("decoder_layer_keeps_the_residual_path", "differ")],
+)
+def input_overwritten(self, x, given, change):
+    return change + change
+
+
+@also("input_overwritten", "after")
+def input_overwritten_by_what_is_dropped_later(self, x, given, change, norm):
+    total = change + self.drop(change)
+    return total if self.norm_first else norm(total)
+
+
+@also("input_overwritten", "add")
+def input_overwritten_in_post_norm(self, x, given, change):
+    return x + change if self.norm_first else change + change
+
+
+@also("input_overwritten", "after")
+def input_overwritten_in_post_norm_by_what_is_dropped_later(self, x, given, change, norm):
+    return x + self.drop(change) if self.norm_first else norm(change + self.drop(change))
+
+
+@also("input_overwritten", "look_back")
+def first_input_overwritten(self, x, mask):
+    x, weights = self.attend_self(x, self.before(x, self.norm1), mask)
+    return (x + self.drop(x) if self.norm_first else self.norm1(x + self.drop(x))), weights
+
+
+@also("input_overwritten", "look_back")
+def first_input_overwritten_in_post_norm(self, x, mask):
+    change, weights = self.attend_self(x, self.before(x, self.norm1), mask)
+    return (x + self.drop(change) if self.norm_first else self.norm1(change + self.drop(change))), weights
+
+
+@also("input_overwritten", "look_across")
+def second_input_overwritten(self, x, memory, mask):
+    x, weights = self.attend_memory(x, self.before(x, self.norm2), memory, mask)
+    return (x + self.drop(x) if self.norm_first else self.norm2(x + self.drop(x))), weights
+
+
+@also("input_overwritten", "look_across")
+def second_input_overwritten_in_post_norm(self, x, memory, mask):
+    change, weights = self.attend_memory(x, self.before(x, self.norm2), memory, mask)
+    return (x + self.drop(change) if self.norm_first else self.norm2(change + self.drop(change))), weights
+
+
+@also("input_overwritten", "think")
+def third_input_overwritten(self, x):
+    x = self.feed_forward(self.before(x, self.norm3))
+    return x + self.drop(x) if self.norm_first else self.norm3(x + self.drop(x))
+
+
+@also("input_overwritten", "think")
+def third_input_overwritten_in_post_norm(self, x):
+    change = self.feed_forward(self.before(x, self.norm3))
+    return x + self.drop(change) if self.norm_first else self.norm3(change + self.drop(change))
+
+
 @mistake(
     "add",
     symptom="In the pre-norm form a change is added to the normalised input, not to the input.",
     cause="The residual is taken behind the norm. In pre-norm the path of the additions runs past the norms, "
     "from the first layer to the last; the norm stands in the branch only.",
     place="Look for `x = norm(x)` in front of a sublayer: give the normed tensor a name of its own.",
+    shows=[("decoder_layer_in_pre_norm_form", "differ", "x"), ("decoder_layer_in_post_norm_form", "right")],
 )
 def residual_from_the_normed_input(self, x, given, change):
     return given + change
@@ -1041,6 +1195,7 @@ def third_residual_from_the_normed_input(self, x):
     cause="The two forms are exchanged. norm_first=True says that the norm comes before the sublayer, in the "
     "branch; False that it comes behind the addition.",
     place="Look at the condition, or at what stands in its two branches.",
+    shows=[("decoder_layer_in_pre_norm_form", "differ", "x"), ("decoder_layer_in_post_norm_form", "differ", "x")],
 )
 def forms_exchanged(self, norm_first):
     self.norm_first = not norm_first
@@ -1052,6 +1207,7 @@ def forms_exchanged(self, norm_first):
     symptom="The layer gives the same numbers for norm_first=True and norm_first=False.",
     cause="norm_first is not used: only one of the two forms was written.",
     place="Keep norm_first in __init__ and let forward choose between two forms.",
+    shows=[("decoder_layer_keeps_the_residual_path", "differ")],
 )
 def norm_first_unused(self, norm_first):
     self.norm_first = False
@@ -1088,6 +1244,7 @@ class PostNormOnly(nn.Module):
     cause="The norm acts on the sublayer's output alone, before the addition. Post-norm normalises the sum: "
     "norm(x + sublayer(x)).",
     place="Look at the parentheses of the norm: the addition stands inside.",
+    shows=[("decoder_layer_in_post_norm_form", "differ", "x")],
 )
 def norm_on_the_change_only(self, x, given, change, norm):
     change = self.drop(change)
@@ -1121,6 +1278,7 @@ def normed_before_in_both_forms(self, x, norm):
     cause="There are three norms in a layer, one for each sublayer. Without one of them the numbers grow from layer "
     "to layer, and the loaded weights of that norm have no effect.",
     place="Count the norms in forward: norm1, norm2, norm3, in the order of the sublayers.",
+    shows=[("decoder_layer_keeps_the_residual_path", "differ")],
 )
 def norm_missing(self, x):
     return x + self.drop(self.feed_forward(x))
@@ -1147,12 +1305,45 @@ class all_norms_missing:
         return self.add(x, given, self.drop(change))
 
 
+@also("norm_missing", "after")
+def all_norms_missing_in_post_norm(self, x, given, change, norm):
+    return self.add(x, given, self.drop(change))
+
+
+@also("norm_missing", "before")
+def all_norms_missing_in_pre_norm(self, x, norm):
+    return x
+
+
+@also("norm_missing", "think")
+def last_norm_missing_in_post_norm(self, x):
+    return x + self.drop(self.feed_forward(self.before(x, self.norm3)))
+
+
+@also("norm_missing", "think")
+def last_norm_missing_in_pre_norm(self, x):
+    return self.after(x, x, self.feed_forward(x), self.norm3)
+
+
+@also("norm_missing", "look_back")
+def first_norm_missing_in_post_norm(self, x, mask):
+    change, weights = self.attend_self(x, self.before(x, self.norm1), mask)
+    return x + self.drop(change), weights
+
+
+@also("norm_missing", "look_across")
+def second_norm_missing_in_post_norm(self, x, memory, mask):
+    change, weights = self.attend_memory(x, self.before(x, self.norm2), memory, mask)
+    return x + self.drop(change), weights
+
+
 @mistake(
     "make_norms",
     symptom="Sublayers are normalised by the same parameters.",
     cause="One norm serves several sublayers. A norm has a weight and a bias of its own, and the three places need "
     "different ones; a checkpoint has numbers for three.",
     place="Make three nn.LayerNorm in __init__, and use each in its place.",
+    shows=[("decoder_layer_keeps_the_residual_path", "differ")],
 )
 def one_norm_for_all(self, embed_dim):
     self.norm1 = self.norm2 = self.norm3 = nn.LayerNorm(embed_dim)
@@ -1181,10 +1372,11 @@ class only_two_norms:
 
 
 @mistake(
-    symptom="The weights of norm2 act where those of norm3 should, and the other way round.",
+    symptom="Two norms have changed places: the weights of each act where those of the other should.",
     cause="Norms are exchanged. norm1 belongs to self_attention, norm2 to cross_attention, norm3 to feed_forward; "
     "training from scratch would not notice, loaded weights do.",
     place="Look at which norm stands with which sublayer.",
+    shows=[("decoder_layer_in_pre_norm_form", "differ", "x"), ("decoder_layer_in_post_norm_form", "differ", "x")],
 )
 class norms_exchanged:
     def look_across(self, x, memory, mask):
@@ -1219,6 +1411,7 @@ class first_two_norms_exchanged:
     cause="The order is: look at what was written so far, then at the source, then think. A query for the source "
     "should know already what has been written.",
     place="Look at the order of the three sublayers in forward.",
+    shows=[("decoder_layer_in_pre_norm_form", "differ", "x"), ("decoder_layer_in_post_norm_form", "differ", "x")],
 )
 def sublayers_in_another_order(self, x, memory, self_mask, memory_mask):
     cross_weights = None
@@ -1260,14 +1453,67 @@ def attentions_side_by_side(self, x, memory, self_mask, memory_mask):
     return self.think(self.after(after_self, after_self, change, self.norm2)), self_weights, cross_weights
 
 
-@also("attentions_side_by_side", "whole")
-def second_residual_from_the_input(self, x, memory, self_mask, memory_mask):
+@mistake(
+    "whole",
+    symptom="What a sublayer gives is added to an earlier input of the layer, not to that sublayer's own input.",
+    cause="The residual was kept once and used again. Each sublayer's output is added to what that sublayer was given, "
+    "which is the result of the sublayer before it; otherwise that result is not on the residual path.",
+    place="Look at the second and the third addition: the x in each is the result of the addition before (in post-norm, "
+    "of its norm).",
+    shows=[("decoder_layer_keeps_the_residual_path", "differ")],
+)
+def residual_from_an_earlier_input(self, x, memory, self_mask, memory_mask):
     after_self, self_weights = self.look_back(x, self_mask)
     if memory is None:
         return self.think(after_self), self_weights, None
     given = self.before(after_self, self.norm2)
     change, cross_weights = self.attend_memory(after_self, given, memory, memory_mask)
     return self.think(self.after(x, given, change, self.norm2)), self_weights, cross_weights
+
+
+@also("residual_from_an_earlier_input", "whole")
+def third_residual_from_the_input(self, x, memory, self_mask, memory_mask):
+    half, self_weights = self.look_back(x, self_mask)
+    cross_weights = None
+    if memory is not None:
+        half, cross_weights = self.look_across(half, memory, memory_mask)
+    given = self.before(half, self.norm3)
+    return self.after(x, given, self.feed_forward(given), self.norm3), self_weights, cross_weights
+
+
+@also("residual_from_an_earlier_input", "whole")
+def all_residuals_from_the_input(self, x, memory, self_mask, memory_mask):
+    half, self_weights = self.look_back(x, self_mask)
+    cross_weights = None
+    if memory is not None:
+        given = self.before(half, self.norm2)
+        change, cross_weights = self.attend_memory(half, given, memory, memory_mask)
+        half = self.after(x, given, change, self.norm2)
+    given = self.before(half, self.norm3)
+    return self.after(x, given, self.feed_forward(given), self.norm3), self_weights, cross_weights
+
+
+@also("residual_from_an_earlier_input", "whole")
+def third_residual_from_behind_self_attention(self, x, memory, self_mask, memory_mask):
+    x, self_weights = self.look_back(x, self_mask)
+    half, cross_weights = x, None
+    if memory is not None:
+        half, cross_weights = self.look_across(x, memory, memory_mask)
+    given = self.before(half, self.norm3)
+    return self.after(x, given, self.feed_forward(given), self.norm3), self_weights, cross_weights
+
+
+@also("residual_from_an_earlier_input", "whole")
+def all_residuals_from_the_input_in_post_norm(self, x, memory, self_mask, memory_mask):
+    half, self_weights = self.look_back(x, self_mask)
+    cross_weights = None
+    if memory is not None:
+        given = self.before(half, self.norm2)
+        change, cross_weights = self.attend_memory(half, given, memory, memory_mask)
+        half = self.after(half if self.norm_first else x, given, change, self.norm2)
+    given = self.before(half, self.norm3)
+    change = self.feed_forward(given)
+    return self.after(half if self.norm_first else x, given, change, self.norm3), self_weights, cross_weights
 
 
 # Dropout and activation
@@ -1279,6 +1525,7 @@ def second_residual_from_the_input(self, x, memory, self_mask, memory_mask):
     cause="Dropout is called without being told the mode: F.dropout(x, p) drops always, and so does an nn.Dropout "
     "that is made afresh in forward. A trained model would then answer by chance.",
     place="Use an nn.Dropout made in __init__, or hand training=self.training to F.dropout.",
+    shows=[("decoder_layer_drops_outputs", "differ", "*evaluation*")],
 )
 def dropout_in_evaluation(self, change):
     return F.dropout(change, self.dropout.p)
@@ -1287,10 +1534,11 @@ def dropout_in_evaluation(self, change):
 @mistake(
     "drop",
     credit=0.5,
-    symptom="In training the output of a sublayer is never dropped.",
+    symptom="In training the output of a sublayer is added without dropout.",
     cause="The dropout is not applied to each sublayer's output. The numbers in evaluation are right, but the model "
     "will learn its training data by heart more readily.",
     place="Call the dropout on each sublayer's output, before the addition.",
+    shows=[("decoder_layer_drops_outputs", "differ", "*training*")],
 )
 def dropout_not_applied(self, change):
     return change
@@ -1323,6 +1571,7 @@ def third_output_not_dropped(self, x):
     cause="A part was built without the dropout, so it has its default of 0. One dropout serves for all: the "
     "attentions' weights, the hidden numbers, and the outputs of the sublayers.",
     place="Look at how the parts are built in __init__, and count the arguments.",
+    shows=[("decoder_layer_drops_inside", "smaller"), ("decoder_passes_the_dropout", "differ")],
 )
 def dropout_not_passed_on(self, embed_dim, num_heads, dropout):
     self.self_attention = MultiHeadAttention(embed_dim, num_heads)
@@ -1360,6 +1609,12 @@ def dropout_not_passed_to_layers(self, sizes, dropout, norm_first, activation):
     symptom="The output is the same whatever activation is asked for.",
     cause="The activation is not handed to the feed-forward network, which then takes its default, F.relu.",
     place="Look at how the parts are built in __init__, and count the arguments.",
+    shows=[
+        ("decoder_layer_passes_the_activation", "differ"),
+        ("decoder_passes_the_activation", "differ"),
+        ("decoder_layer_in_post_norm_form", "right"),
+        ("decoder_in_post_norm_form", "right"),
+    ],
 )
 def activation_not_passed_on(self, embed_dim, ff_dim, dropout, activation):
     self.feed_forward = FeedForward(embed_dim, ff_dim, dropout)
@@ -1379,6 +1634,7 @@ def activation_not_passed_to_the_layers(self, sizes, dropout, norm_first, activa
     cause="The contract of the course is (x, self_weights, cross_weights), so that the weights can be looked at "
     "later on.",
     place="Look at the return statement.",
+    shows=[("decoder_layer_in_post_norm_form", "missing"), ("decoder_in_post_norm_form", "missing")],
 )
 def weights_not_returned(self, x, self_weights, cross_weights):
     return x
@@ -1410,6 +1666,7 @@ def lists_exchanged(self, x, self_weights, cross_weights):
     symptom="x and one kind of weights come back, the other is missing.",
     cause="Three things are asked for: x, the self weights and the cross weights.",
     place="Look at the return statement.",
+    shows=[("decoder_layer_in_post_norm_form", "missing"), ("decoder_in_post_norm_form", "missing")],
 )
 def one_kind_of_weights(self, x, self_weights, cross_weights):
     return x, self_weights
@@ -1463,6 +1720,7 @@ def weights_detached(self, x, self_weights, cross_weights):
     cause="[layer] * n lists one object n times, and calling one layer n times does the same. The paper's layers "
     "have weights of their own.",
     place="Call DecoderLayer(...) once per layer, inside a loop or a list comprehension.",
+    shows=[("decoder_has_its_parameters", "differ")],
 )
 def layers_share_weights(self, num_layers, sizes, dropout, norm_first, activation):
     self.layers = nn.ModuleList([self.make_layer(sizes, dropout, norm_first, activation)] * num_layers)
@@ -1502,10 +1760,50 @@ class OneLayerInASequence(nn.Module):
 
 @mistake(
     "make_layers",
+    symptom="The layers are several, but a part of them is one and the same: its parameters are shared.",
+    cause="The part was made once and given to every layer. The paper's layers have attentions, feed-forward network and "
+    "norms of their own; a layer that is handed its parts has to copy them (copy.deepcopy).",
+    place="Look for a part that is made outside of the loop, or assigned to a layer after it was built.",
+    shows=[
+        ("decoder_has_its_parameters", "differ", "*one and the same"),
+        ("decoder_has_its_parameters", "right", "*missing parameters"),
+    ],
+)
+def one_part_for_all_layers(self, num_layers, sizes, dropout, norm_first, activation):
+    self.layers = nn.ModuleList([self.make_layer(sizes, dropout, norm_first, activation) for _ in range(num_layers)])
+    for layer in self.layers:
+        layer.feed_forward = self.layers[0].feed_forward
+
+
+@also("one_part_for_all_layers", "make_layers")
+def one_self_attention_for_all_layers(self, num_layers, sizes, dropout, norm_first, activation):
+    self.layers = nn.ModuleList([self.make_layer(sizes, dropout, norm_first, activation) for _ in range(num_layers)])
+    for layer in self.layers:
+        layer.self_attention = self.layers[0].self_attention
+
+
+@also("one_part_for_all_layers", "make_layers")
+def one_cross_attention_for_all_layers(self, num_layers, sizes, dropout, norm_first, activation):
+    self.layers = nn.ModuleList([self.make_layer(sizes, dropout, norm_first, activation) for _ in range(num_layers)])
+    for layer in self.layers:
+        layer.cross_attention = self.layers[0].cross_attention
+
+
+@also("one_part_for_all_layers", "make_layers")
+def all_sublayers_for_all_layers(self, num_layers, sizes, dropout, norm_first, activation):
+    self.layers = nn.ModuleList([self.make_layer(sizes, dropout, norm_first, activation) for _ in range(num_layers)])
+    for layer in self.layers:
+        for part in ("self_attention", "cross_attention", "feed_forward"):
+            setattr(layer, part, getattr(self.layers[0], part))
+
+
+@mistake(
+    "make_layers",
     symptom="PyTorch knows of no layers: their parameters are missing from the state dict.",
     cause="The layers are kept in a plain Python list. An optimiser never sees them, .to(device) leaves them "
     "behind, and weights cannot be loaded into them.",
     place="Put the list into nn.ModuleList.",
+    shows=[("decoder_has_its_parameters", "differ", "*missing parameters")],
 )
 def layers_in_a_plain_list(self, num_layers, sizes, dropout, norm_first, activation):
     self.layers = [self.make_layer(sizes, dropout, norm_first, activation) for _ in range(num_layers)]
@@ -1516,6 +1814,7 @@ def layers_in_a_plain_list(self, num_layers, sizes, dropout, norm_first, activat
     symptom="There are as many layers for every num_layers.",
     cause="The number of layers is fixed in the code, such as the 6 of the paper.",
     place="Look at the loop that makes the layers: it should run num_layers times.",
+    shows=[("decoder_has_its_parameters", "differ")],
 )
 def number_of_layers_fixed(self, num_layers, sizes, dropout, norm_first, activation):
     self.layers = nn.ModuleList([self.make_layer(sizes, dropout, norm_first, activation) for _ in range(6)])
@@ -1531,6 +1830,7 @@ def always_one_layer(self, num_layers, sizes, dropout, norm_first, activation):
     symptom="The output is that of one layer alone: what the others did is lost.",
     cause="Every layer got the input of the stack. Each has to work on what the one before it returned.",
     place="Look at the loop: the x that a layer returns is the x that the next one gets.",
+    shows=[("decoder_in_post_norm_form", "differ", "x"), ("decoder_of_one_layer", "right")],
 )
 def layers_not_chained(self, x, memory, self_mask, memory_mask):
     found = [layer(x, memory, self_mask, memory_mask) for layer in self.layers]
@@ -1548,6 +1848,7 @@ def first_layer_only(self, x, memory, self_mask, memory_mask):
     symptom="The layers work in reverse order.",
     cause="The stack is run from its last layer to its first. Layer 0 reads the embeddings.",
     place="Look at the loop for `reversed`, an insert at the front, or a negative index.",
+    shows=[("decoder_in_post_norm_form", "differ", "x"), ("decoder_of_one_layer", "right")],
 )
 def layers_in_reverse_order(self, x, memory, self_mask, memory_mask):
     self_weights, cross_weights = [], []
@@ -1560,10 +1861,11 @@ def layers_in_reverse_order(self, x, memory, self_mask, memory_mask):
 
 @mistake(
     "memory_of_layer",
-    symptom="The memory has no influence, or on the first layer only.",
+    symptom="The memory does not reach all layers.",
     cause="Not every layer gets the memory. Each layer of the decoder attends to the encoder's finished output; "
     "there is no pairing of encoder layers with decoder layers.",
     place="Look at the second argument of the layers' call: memory, in every round.",
+    shows=[("decoder_in_post_norm_form", "differ", "x")],
 )
 def memory_not_passed_on(self, x, memory, index):
     return None
@@ -1595,6 +1897,7 @@ def target_as_memory_behind_the_first_layer(self, x, memory, index):
     cause="The final norm is missing, or is made and not used. In pre-norm nothing has normalised the sum along "
     "the residual path, so a last norm stands behind the last layer.",
     place="Apply self.final_norm to x after the loop, if norm_first.",
+    shows=[("decoder_in_pre_norm_form", "differ", "x"), ("decoder_in_post_norm_form", "right")],
 )
 def final_norm_missing(self, x):
     return x
@@ -1612,6 +1915,7 @@ def final_norm_not_made(self, embed_dim, norm_first):
     cause="In post-norm every layer ends in a norm, so its output is normalised already. A second norm changes "
     "the numbers, and a checkpoint has none for it.",
     place="Make final_norm only if norm_first.",
+    shows=[("decoder_has_its_parameters", "differ", "post-norm: superfluous parameters")],
 )
 def final_norm_in_post_norm(self, embed_dim, norm_first):
     self.final_norm = nn.LayerNorm(embed_dim)
@@ -1632,6 +1936,7 @@ class final_norm_made_in_post_norm:
     cause="The condition is the wrong way round. Pre-norm layers end in a plain sum, so it is their stack that "
     "needs a last norm.",
     place="Look at the condition under which final_norm is made.",
+    shows=[("decoder_has_its_parameters", "differ")],
 )
 def final_norm_in_the_wrong_form(self, embed_dim, norm_first):
     if not norm_first:
@@ -1643,6 +1948,7 @@ def final_norm_in_the_wrong_form(self, embed_dim, norm_first):
     cause="The final norm is applied after every layer. It stands once, behind the last one; between the layers "
     "the residual path is left alone.",
     place="Look at the indentation: final_norm comes after the loop.",
+    shows=[("decoder_in_pre_norm_form", "differ", "x"), ("decoder_in_post_norm_form", "right")],
 )
 class final_norm_after_every_layer:
     def run(self, x, memory, self_mask, memory_mask):
@@ -1674,6 +1980,7 @@ def norm_first_not_passed_on(self, sizes, dropout, norm_first, activation):
     cause="The loop overwrites the weights of the layer before. A list with one entry per layer is what the "
     "pictures of lesson 11 need.",
     place="Append the weights of each layer to two lists, and return the lists.",
+    shows=[("decoder_in_post_norm_form", "right", "x")],
 )
 def weights_of_one_layer_only(self, x, self_weights, cross_weights):
     return x, self_weights[-1], cross_weights[-1]
@@ -1812,6 +2119,7 @@ def memory_mask_of_the_target():
     cause="An input was cut from autograd by detach, .data, torch.no_grad, numpy or a new torch.tensor. The encoder "
     "learns only through the memory that the decoder reads.",
     place="Look for one of these, and compute with the tensors as they come.",
+    shows=[("decoder_layer_passes_gradients", "is none arrives"), ("decoder_passes_gradients", "is none arrives")],
 )
 def cut_from_autograd(self, x, mask):
     x = x.detach()
@@ -1838,6 +2146,7 @@ def memory_of_all_layers_cut_from_autograd(self, x, memory, index):
     cause="An argument was changed in place: `x += ...` writes into the tensor that the caller still holds. And "
     "where autograd needs the old numbers, it refuses.",
     place="Write `x = x + ...`.",
+    shows=[("decoder_layer_changes_nothing", "differ"), ("decoder_changes_nothing", "differ")],
 )
 def arguments_changed_in_place(self, x, mask):
     given = self.before(x, self.norm1)

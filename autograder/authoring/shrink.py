@@ -274,12 +274,23 @@ def shrunk(bench: Bench, asked: Asked, names: Sequence[str], polish: bool = True
 def _simplified(reference: Here, request: Request, move: Move) -> Request | None:
     """Return the request after a move, None if it is not simpler, or nothing that the reference can be called with."""
     other = move(request)
-    if other is None or _arguments_cost(other) > _arguments_cost(request):
+    if other is None or _arguments_cost(other) > _arguments_cost(request) or not _can_be_made(other):
         return None
     if other.build is not None and other.build == request.build and other.weights.keys() == request.weights.keys():
         return other if _cost(other) < _cost(request) else None
     fitted = _fitted(reference, other)
     return fitted if fitted is not None and _cost(fitted) < _cost(request) else None
+
+
+def _can_be_made(request: Request) -> bool:
+    """Tell whether the models among the arguments exist in these sizes."""
+    try:
+        for value in request.arguments.values():
+            if isinstance(value, Stub):
+                value.make()
+    except (ValueError, RuntimeError):
+        return False
+    return True
 
 
 def _is_worth(expected: Shown, first: Shown) -> bool:

@@ -117,7 +117,8 @@ def record(
         if differs[answer.name] and not any(agree(differs[answer.name], known) for known in found.accepted):
             found.accepted.append(differs[answer.name])
     for name, wrong in singles.items():
-        _refuse_untrue(found.exercise, name, wrong, catalogue, expected, values(seen[name]))
+        if differs[name]:
+            _refuse_untrue(found.exercise, name, wrong, catalogue, expected, values(seen[name]))
     _add_mistakes(found, catalogue, singles, differs)
     firm = {name: wrong for name, wrong in doubles.items() if name not in unsteady}
     _add_pairs(found, firm, differs, {name: unusable(expected, values(seen[name])) for name in firm})

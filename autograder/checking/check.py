@@ -102,16 +102,18 @@ def _examine(
             diagnosis = drafted(record, diagnosis, observed, probe, watched)
         except Exception as error:
             diagnosis, observed, note = strange(record, error), {}, ""
-        example = smallest_example(record, diagnosis, observed, watched.submission)
+        # A first draft is told one sentence and nothing else, and of other numbers nothing is recorded that could be shown.
+        shows = diagnosis.conclusive and not (diagnosis.passed or diagnosis.draft or unsolved(observed))
+        if shows := shows and seed == records.SEED:
+            example = smallest_example(record, diagnosis, observed, watched.submission)
+            parts = helpers.get(id(observed), ())
+            way = ways.of_answer(record, submission, components[record.exercise], diagnosis.failing(record), parts)
     if not diagnosis.conclusive:
         note = "This does not count as a try: run the check again."
     said = dict.fromkeys(f"{warning.category.__name__}: {warning.message}\n" for warning in warned)
     found = result(record, diagnosis, observed, "".join(said) + printed.getvalue(), note)
-    if found.conclusive and not (found.passed or found.unsolved) and seed == records.SEED:
-        found.way = ways.of_answer(
-            record, submission, components[record.exercise], diagnosis.failing(record), helpers.get(id(observed), ())
-        )
-    found.example = example
+    if shows:
+        found.example, found.way = example, way
     return own(record, found, watched, doubt(cells, record.exercise) if found.earned and cells else "")
 
 

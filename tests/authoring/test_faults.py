@@ -428,7 +428,13 @@ def test_one_exercise_is_recorded_and_the_files_of_the_others_stay(tmp_path):
     for name in ("attention_weights", "gone"):
         (folder / f"{name}.json").write_text("{}")
     assert record.record([SEVEN], tmp_path, only=["attention_scores"])
-    assert {path.stem for path in folder.iterdir()} == {"attention_weights", "gone", "attention_scores"}
+    assert {path.stem for path in folder.glob("*.json")} == {"attention_weights", "gone", "attention_scores"}
+    assert [path.name for path in sorted(folder.rglob("attention_scores.*"))] == [
+        "attention_scores.json",
+        "attention_scores.practice",
+        "attention_scores.json",
+        "attention_scores.json",
+    ]
     assert (folder / "attention_weights.json").read_text() == "{}"
 
 

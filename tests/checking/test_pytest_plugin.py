@@ -71,7 +71,8 @@ def test_the_failure_message_is_the_diagnosis(wrong):
 
 
 def test_a_failure_shows_the_learners_line_and_no_traceback_of_ours(wrong):
-    assert "Your code raised NameError: name 'nothing_of_this_name' is not defined" in " ".join(wrong.split())
+    words = " ".join(wrong.split())
+    assert "`return nothing_of_this_name`. The name `nothing_of_this_name` is not defined." in words
     assert "local.py" not in wrong and "pytest_plugin.py" not in wrong
 
 

@@ -297,7 +297,7 @@ def own_progress(tmp_path, monkeypatch):
     ):
         progress_file.remember(
             SimpleNamespace(exercise=exercise),
-            SimpleNamespace(unsolved=False, conclusive=True, earned=earned, passed=passed, mistake=None),
+            SimpleNamespace(unsolved=False, conclusive=True, earned=earned, passed=passed, mistake=None, mistakes=()),
         )
     return tmp_path
 

@@ -40,6 +40,7 @@ ELSEWHERE = {
     "one more": (SEVEN, "scaled_dot_product_attention"),
     "no defaults": (SEVEN, "attention_weights"),
     "made in forward": ("encoder", "FeedForward"),
+    "through NumPy": ("layer_normalization", "layer_norm"),
 }
 
 

@@ -81,7 +81,7 @@ def test_a_mistake_that_has_no_name_is_placed_as_well():
 
         def attention_scores(query, key):
             product = torch.matmul(query, key.mT)
-            return product * 0.5
+            return product * 0.37
         """,
         "attention_scores",
     )

@@ -115,7 +115,7 @@ def test_another_layout_is_no_mistake():
     """Head by head, and keys before queries: what is wrong is behind all that."""
     marks = told_of(HEADS, "MultiHeadAttention", ("self.out_proj(torch.cat(outputs, dim=-1))", "outputs[0]"))
     lines = {step.rpartition(" ")[2]: (state, line) for step, state, line in marks}
-    assert (lines["q_proj"], lines["scores"], lines["weights"]) == (("made", 13), ("made", 16), ("made", 19))
+    assert (lines["q_proj"], lines["scale"], lines["softmax"]) == (("made", 13), ("made", 16), ("made", 19))
     assert marks[-1][0].endswith("out_proj") and marks[-1][1] == "nowhere"
 
 

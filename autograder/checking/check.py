@@ -102,7 +102,7 @@ def _examine(
             diagnosis = drafted(record, diagnosis, observed, probe, watched)
         except Exception as error:
             diagnosis, observed, note = strange(record, error), {}, ""
-        # A first draft is told one sentence and nothing else, and of other numbers nothing is recorded that could be shown.
+        # A first draft is told one sentence and nothing else; of other numbers nothing is recorded that could be shown.
         shows = diagnosis.conclusive and not (diagnosis.passed or diagnosis.draft or unsolved(observed))
         if shows := shows and seed == records.SEED:
             example = smallest_example(record, diagnosis, observed, watched.submission)

@@ -265,9 +265,7 @@ def window_inverted(mask):
     "last ones: the earlier positions have been computed before, and only their keys are still here.",
     place="Move the diagonal by keys - queries.",
     shows=[
-        ("causal_mask_hides_the_future", "right"),
         ("causal_mask_takes_the_last_queries", "differ", "*: mask"),
-        ("window_holds_as_many_keys_as_it_says", "right"),
         ("window_takes_the_last_queries", "differ", "*: mask"),
     ],
 )
@@ -664,7 +662,7 @@ def memory_normed_in_both_forms(self, x, given, memory, mask):
     cause="Only the query went through the norm; key or value are the plain x. In self-attention all three are "
     "the same tensor, and in pre-norm that is norm1(x).",
     place="Look at the three arguments of self_attention.",
-    shows=[("decoder_layer_in_pre_norm_form", "differ", "x"), ("decoder_layer_in_post_norm_form", "right")],
+    shows=[("decoder_layer_in_pre_norm_form", "differ", "x")],
 )
 def only_the_query_normed(self, x, given, mask):
     return self.self_attention(given, x, x, mask)
@@ -681,7 +679,7 @@ def value_not_normed(self, x, given, mask):
     cause="The query of cross-attention is the plain x. In pre-norm every sublayer gets its input normalised: "
     "here by norm2.",
     place="Look at the first argument of cross_attention.",
-    shows=[("decoder_layer_in_pre_norm_form", "differ", "cross_weights"), ("decoder_layer_in_post_norm_form", "right")],
+    shows=[("decoder_layer_in_pre_norm_form", "differ", "cross_weights")],
 )
 def query_not_normed(self, x, given, memory, mask):
     return self.cross_attention(x, memory, memory, mask)
@@ -1163,7 +1161,7 @@ def third_input_overwritten_in_post_norm(self, x):
     cause="The residual is taken behind the norm. In pre-norm the path of the additions runs past the norms, "
     "from the first layer to the last; the norm stands in the branch only.",
     place="Look for `x = norm(x)` in front of a sublayer: give the normed tensor a name of its own.",
-    shows=[("decoder_layer_in_pre_norm_form", "differ", "x"), ("decoder_layer_in_post_norm_form", "right")],
+    shows=[("decoder_layer_in_pre_norm_form", "differ", "x")],
 )
 def residual_from_the_normed_input(self, x, given, change):
     return given + change
@@ -1848,7 +1846,7 @@ def first_layer_only(self, x, memory, self_mask, memory_mask):
     symptom="The layers work in reverse order.",
     cause="The stack is run from its last layer to its first. Layer 0 reads the embeddings.",
     place="Look at the loop for `reversed`, an insert at the front, or a negative index.",
-    shows=[("decoder_in_post_norm_form", "differ", "x"), ("decoder_of_one_layer", "right")],
+    shows=[("decoder_in_post_norm_form", "differ", "x")],
 )
 def layers_in_reverse_order(self, x, memory, self_mask, memory_mask):
     self_weights, cross_weights = [], []
@@ -1897,7 +1895,7 @@ def target_as_memory_behind_the_first_layer(self, x, memory, index):
     cause="The final norm is missing, or is made and not used. In pre-norm nothing has normalised the sum along "
     "the residual path, so a last norm stands behind the last layer.",
     place="Apply self.final_norm to x after the loop, if norm_first.",
-    shows=[("decoder_in_pre_norm_form", "differ", "x"), ("decoder_in_post_norm_form", "right")],
+    shows=[("decoder_in_pre_norm_form", "differ", "x")],
 )
 def final_norm_missing(self, x):
     return x
@@ -1948,7 +1946,7 @@ def final_norm_in_the_wrong_form(self, embed_dim, norm_first):
     cause="The final norm is applied after every layer. It stands once, behind the last one; between the layers "
     "the residual path is left alone.",
     place="Look at the indentation: final_norm comes after the loop.",
-    shows=[("decoder_in_pre_norm_form", "differ", "x"), ("decoder_in_post_norm_form", "right")],
+    shows=[("decoder_in_pre_norm_form", "differ", "x")],
 )
 class final_norm_after_every_layer:
     def run(self, x, memory, self_mask, memory_mask):
@@ -1980,7 +1978,6 @@ def norm_first_not_passed_on(self, sizes, dropout, norm_first, activation):
     cause="The loop overwrites the weights of the layer before. A list with one entry per layer is what the "
     "pictures of lesson 11 need.",
     place="Append the weights of each layer to two lists, and return the lists.",
-    shows=[("decoder_in_post_norm_form", "right", "x")],
 )
 def weights_of_one_layer_only(self, x, self_weights, cross_weights):
     return x, self_weights[-1], cross_weights[-1]

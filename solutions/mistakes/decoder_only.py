@@ -238,10 +238,7 @@ def sign_missing(logits, targets):
     cause="pad_id is not used. The model would be trained to write padding, and sentences that are short among "
     "long ones would count for little but that.",
     place="Replace the targets that are padding by -100, or give pad_id to `ignore_index`.",
-    shows=[
-        ("loss_leaves_padding_out", "differ", "*positions whose logits count"),
-        ("loss_looks_one_token_ahead", "right"),
-    ],
+    shows=[("loss_leaves_padding_out", "differ", "*positions whose logits count")],
 )
 def padding_counted(targets, tokens, pad_id):
     return targets
@@ -253,7 +250,7 @@ def padding_counted(targets, tokens, pad_id):
     cause="The losses of padding are 0, but they are still counted when the sum is divided. The mean is over the "
     "targets that count.",
     place="Divide by the number of targets that are not padding.",
-    shows=[("loss_leaves_padding_out", "lower", "*loss"), ("loss_looks_one_token_ahead", "right")],
+    shows=[("loss_leaves_padding_out", "lower", "*loss")],
 )
 def padding_in_the_divisor(losses, targets):
     return losses.mean()
@@ -265,10 +262,7 @@ def padding_in_the_divisor(losses, targets):
     "for it.",
     cause="Padding was looked for in the input. What does not count is a target, the token one place later.",
     place="Compare the shifted tokens with pad_id, not the tokens that were read.",
-    shows=[
-        ("loss_leaves_padding_out", "differ", "*positions whose logits count"),
-        ("loss_looks_one_token_ahead", "right"),
-    ],
+    shows=[("loss_leaves_padding_out", "differ", "*positions whose logits count")],
 )
 def padding_looked_for_in_the_input(targets, tokens, pad_id):
     if pad_id is None:
@@ -334,7 +328,7 @@ def pad_id_0_taken_for_none(targets, tokens, pad_id):
     symptom="Without a pad_id the targets that are token 0 do not count.",
     cause="The code takes 0 for padding where nothing was said. Without a pad_id there is no padding.",
     place="Leave nothing out if pad_id is None.",
-    shows=[("loss_without_padding_counts_all", "differ"), ("loss_leaves_padding_out", "right")],
+    shows=[("loss_without_padding_counts_all", "differ")],
 )
 def token_0_always_left_out(targets, tokens, pad_id):
     return targets.masked_fill(targets == (pad_id or 0), -100)
@@ -1003,7 +997,7 @@ class temperature_after_the_filters:
     cause="Division by 0 gives infinities and NaN; a negative temperature turns likely into unlikely. Neither is "
     "a choice that somebody makes on purpose.",
     place="Raise a ValueError if `temperature <= 0`.",
-    shows=[("filter_refuses_cold", "differ"), ("filter_has_a_temperature", "right")],
+    shows=[("filter_refuses_cold", "differ")],
 )
 def cold_accepted(temperature):
     pass
@@ -1084,7 +1078,7 @@ def equals_of_the_kth_removed(logits, top_k):
     symptom="A top_k larger than the vocabulary is an error.",
     cause="topk refuses more elements than there are. Such a top_k asks for nothing: all tokens stay.",
     place="Take `min(top_k, logits.shape[-1])`.",
-    shows=[("filter_with_a_large_top_k", "raise"), ("filter_keeps_the_top_k", "right")],
+    shows=[("filter_with_a_large_top_k", "raise")],
 )
 def top_k_beyond_the_vocabulary(logits, top_k):
     return logits < logits.topk(top_k).values[..., -1:]
@@ -1167,7 +1161,6 @@ def top_p_keeps_one_more(probabilities, top_p):
     cause="Probabilities are rounded. As soon as the first ones add up to 1 in float32, all others seem to lie "
     "beyond the limit. top_p=1.0 asks for nothing, and has to keep all.",
     place="Skip this step if top_p is 1.",
-    shows=[("filter_keeps_the_top_p", "right")],
 )
 def rounding_at_top_p_1(probabilities, top_p):
     return probabilities.cumsum(dim=-1) - probabilities >= top_p
@@ -1180,7 +1173,7 @@ def rounding_at_top_p_1(probabilities, top_p):
     cause="The probabilities are added up from the unlikely end and compared with 1 - top_p. If top_p is tiny, "
     "1 - top_p is 1 in float32, and the sum of all of them is no larger.",
     place="Let the likeliest token stay in any case: `remove[..., -1] = False` where it stands last.",
-    shows=[("filter_leaves_one_token", "NaN", "*probabilities"), ("filter_keeps_the_top_p", "right")],
+    shows=[("filter_leaves_one_token", "NaN", "*probabilities")],
 )
 def likeliest_not_kept(probabilities, top_p):
     from_the_end = probabilities.flip(-1).cumsum(dim=-1).flip(-1)
@@ -1777,9 +1770,7 @@ def sample_inverted(sample):
     place="Call filter_logits only where sample is True.",
     shows=[
         ("greedy_text_needs_no_temperature", "is raised ValueError"),
-        ("text_is_greedy", "right"),
         ("cached_greedy_text_needs_no_temperature", "is raised ValueError"),
-        ("cached_text_is_the_same", "right"),
     ],
 )
 def filters_asked_for_greedy_text(logits, temperature, top_k, top_p):

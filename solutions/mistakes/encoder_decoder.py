@@ -505,7 +505,7 @@ def first_token_smeared(tokens, bos_id):
     symptom="The caller's tokens are different after the call.",
     cause="The tokens were shifted in place. They are the target, which the loss still needs as it was.",
     place="Make a new tensor with torch.cat, or clone before you assign slices.",
-    shows=[("shift_changes_nothing", "differ"), ("tokens_move_one_place", "right")],
+    shows=[("shift_changes_nothing", "differ")],
 )
 def targets_changed_in_place(tokens, bos_id):
     tokens[:, 1:] = tokens[:, :-1].clone()
@@ -520,7 +520,7 @@ def targets_changed_in_place(tokens, bos_id):
     cause="The begin column is made with a fixed dtype (torch.full with a float, torch.zeros, torch.tensor), and "
     "torch.cat turns everything into the wider one. Embeddings take integers only.",
     place="Make the column with full_like or new_full, which follow the tokens.",
-    shows=[("shift_follows_the_tokens", "differ", "answer for *"), ("tokens_move_one_place", "right")],
+    shows=[("shift_follows_the_tokens", "differ", "answer for *")],
 )
 def another_dtype(tokens, bos_id):
     front = torch.full((len(tokens), 1), float(bos_id), device=tokens.device)
@@ -551,7 +551,7 @@ def int64_on_the_default_device(tokens, bos_id):
     symptom="It fails as soon as the tokens live on another device, such as a GPU.",
     cause="The begin column was made on the default device, whatever the tokens are on.",
     place="Make it with full_like or new_full, or give device=tokens.device.",
-    shows=[("shift_follows_the_tokens", "is no"), ("tokens_move_one_place", "right")],
+    shows=[("shift_follows_the_tokens", "is no")],
 )
 def begin_on_the_default_device(tokens, bos_id):
     return torch.cat([torch.full((len(tokens), 1), bos_id, dtype=tokens.dtype), tokens[:, :-1]], dim=1)
@@ -772,10 +772,7 @@ def padding_read_by_the_encoder(self, source):
     cause="The encoder's mask only keeps padding out of the memory's other places. The memory still has a vector for "
     "each padding place, and the decoder must be told not to look at it.",
     place="Give the decoder the source's padding mask as memory_mask.",
-    shows=[
-        ("decode_reads_tokens_and_memory", "larger", "largest weight on a hidden key in cross_weights*"),
-        ("encode_reads_the_source", "right"),
-    ],
+    shows=[("decode_reads_tokens_and_memory", "larger", "largest weight on a hidden key in cross_weights*")],
 )
 def padding_read_by_cross_attention(self, source):
     return None
@@ -1312,7 +1309,7 @@ class end_of_sequence_ignored:
     cause="A row that has ended goes on being written until the longest one ends. What the model says about it then "
     "means nothing, and would be taken for text.",
     place="Where a row is over, write pad_id instead of the new token.",
-    shows=[("greedy_rows_end_by_themselves", "differ"), ("greedy_takes_the_most_probable", "right")],
+    shows=[("greedy_rows_end_by_themselves", "differ")],
 )
 def noise_after_the_end(best, over, pad_id, eos_id):
     return best
@@ -1325,7 +1322,7 @@ def noise_after_the_end(best, over, pad_id, eos_id):
     cause="Whether a row is over is worked out from its last token alone. One step after the end the last token is "
     "padding, and the end is forgotten.",
     place="Remember in `over` which rows have ever ended: add to it (`|`), and never start it afresh.",
-    shows=[("greedy_rows_end_by_themselves", "differ"), ("greedy_takes_the_most_probable", "right")],
+    shows=[("greedy_rows_end_by_themselves", "differ")],
 )
 def end_of_a_row_forgotten(over, best, eos_id):
     return best == eos_id
@@ -1370,7 +1367,7 @@ class all_rows_end_at_once:
     cause="The loop is left as soon as any row says eos_id. The texts of a batch have different lengths, and the "
     "longer ones are cut off.",
     place="Leave the loop when all rows have ended: over.all(), not .any().",
-    shows=[("greedy_rows_end_by_themselves", "another shape"), ("greedy_takes_the_most_probable", "right")],
+    shows=[("greedy_rows_end_by_themselves", "another shape")],
 )
 def batch_ends_with_its_first_row(over, best, eos_id):
     return bool(over.any())
@@ -1620,7 +1617,7 @@ def model_put_into_training_mode(model):
     "knows padding by its id only.",
     place="Fill with pad_id.",
     credit=0.5,
-    shows=[("greedy_rows_end_by_themselves", "differ"), ("greedy_takes_the_most_probable", "right")],
+    shows=[("greedy_rows_end_by_themselves", "differ")],
 )
 def other_padding(best, over, pad_id, eos_id):
     return best.masked_fill(over, eos_id)

@@ -795,7 +795,7 @@ def weight_and_bias_missing(self, normed, weight, bias):
     cause="The bias is added before the weight multiplies. The order is: normalise, multiply by the weight, add the "
     "bias.",
     place="Look at the brackets of the last line.",
-    shows=[("positions_are_normalised", "right"), ("features_are_scaled_and_shifted", "differ")],
+    shows=[("features_are_scaled_and_shifted", "differ")],
 )
 def bias_before_weight(self, normed, weight, bias):
     return (normed + bias) * weight
@@ -824,7 +824,7 @@ def weight_of_rms_counted_from_one(self, normed):
     cause="Weight and bias are applied to x before it is normalised, so the normalisation takes back most of what "
     "they did. They have the last word.",
     place="Normalise first, then multiply by the weight and add the bias.",
-    shows=[("positions_are_normalised", "right"), ("features_are_scaled_and_shifted", "differ")],
+    shows=[("features_are_scaled_and_shifted", "differ")],
 )
 def normalised_last(x, weight, bias, eps=1e-5):
     x = x * weight + bias

@@ -910,10 +910,7 @@ def mask_gets_two_axes_in_front(self, mask):
     "a b a b a b, which is what repeat gives.",
     place="Look at how query and key are folded and how the mask is repeated, or give the mask an axis of size 1 for the "
     "heads and let it broadcast.",
-    shows=[
-        ("hidden_keys_have_no_influence", "not zero", "*largest weight on a hidden key"),
-        ("every_head_attends", "right"),
-    ],
+    shows=[("hidden_keys_have_no_influence", "not zero", "*largest weight on a hidden key")],
 )
 def mask_repeated_in_another_order(self, mask):
     if mask is None or mask.dim() == 2:
@@ -963,7 +960,7 @@ def mask_ignored(self, scores, mask):
     cause="The mask is read the wrong way round. In this course True means may attend; in nn.MultiheadAttention "
     "True means ignore, which is where the habit comes from.",
     place="Look for a superfluous (or missing) `~` in front of the mask.",
-    shows=[("hidden_keys_have_no_influence", "differ", "*weights"), ("every_head_attends", "right")],
+    shows=[("hidden_keys_have_no_influence", "differ", "*weights")],
 )
 def mask_inverted(self, scores, mask):
     if mask is None:
@@ -984,7 +981,7 @@ def mask_inverted_and_rows_left(self, scores, mask):
     symptom="The rows of the weights no longer sum to 1 once a mask is given.",
     cause="The mask is applied after the softmax, which had already given the hidden keys their share.",
     place="Give the mask to attention_weights, or hide the scores before the softmax.",
-    shows=[("hidden_keys_have_no_influence", "rows do not sum to 1", "*: weights"), ("every_head_attends", "right")],
+    shows=[("hidden_keys_have_no_influence", "rows do not sum to 1", "*: weights")],
 )
 def mask_after_the_softmax(self, scores, mask):
     weights = torch.softmax(scores, dim=-1)
@@ -1071,7 +1068,7 @@ class softmax_over_heads_and_keys_and_nan_left:
     cause="out_proj is missing or never called. Without it the features of one head never meet those of another "
     "inside this layer; W^O of the paper is the fourth learned matrix.",
     place="Send the merged heads through out_proj at the end of forward.",
-    shows=[("every_head_attends", "right", "weights"), ("every_head_attends", "differ", "output")],
+    shows=[("every_head_attends", "differ", "output")],
 )
 def no_output_projection(self, output):
     return output
@@ -1402,7 +1399,7 @@ class boxes_given_unrepeated_groups:
     symptom="The heads meet the keys of the wrong groups.",
     cause="The groups were repeated in turn, a b a b a b, where neighbouring heads should share: a a a b b b.",
     place="Look at how key and value are repeated: repeat_interleave keeps copies together, repeat does not.",
-    shows=[("every_head_attends", "differ"), ("parameters_are_as_agreed", "right")],
+    shows=[("every_head_attends", "differ")],
 )
 def groups_repeated_in_turn(self, x):
     return x.repeat(1, self.num_heads // x.shape[1], 1, 1)
@@ -1613,7 +1610,7 @@ def weights_returned_after_dropout(self, output, weights, dropped, scores):
     cause="nn.MultiheadAttention averages the weights it returns, unless told otherwise. Here each head keeps its "
     "own matrix, because heads look at different things and a mean shows none of them.",
     place="Return the weights as they are, [batch, heads, queries, keys].",
-    shows=[("every_head_attends", "another shape", "shape of weights"), ("every_head_attends", "right", "output")],
+    shows=[("every_head_attends", "another shape", "shape of weights")],
 )
 def weights_averaged_over_heads(self, output, weights, dropped, scores):
     return output, weights.mean(dim=1)
@@ -1648,7 +1645,7 @@ def output_and_weights_exchanged(self, output, weights, dropped, scores):
     symptom="The second thing returned is not a set of weights: its rows do not sum to 1.",
     cause="The scores are returned in place of the weights.",
     place="Look at the return statement, and at which name holds the result of the softmax.",
-    shows=[("every_head_attends", "rows do not sum to 1", "weights"), ("every_head_attends", "right", "output")],
+    shows=[("every_head_attends", "rows do not sum to 1", "weights")],
 )
 def scores_returned_as_weights(self, output, weights, dropped, scores):
     return output, scores

@@ -316,10 +316,7 @@ def frequencies_equal_to_the_slowest(columns, size):
     symptom="There are two frequencies and no more: 1, and 1 / base.",
     cause="The exponent is a whole number, because `//` rounds it down: 0 for the first pairs and 1 for the last ones.",
     place="Divide with `/`.",
-    shows=[
-        ("one_pair_is_enough", "right"),
-        ("waves_fill_the_table", "differ"),
-    ],
+    shows=[("waves_fill_the_table", "differ")],
 )
 def exponent_rounded_down(columns, size):
     return 2 * columns // size
@@ -688,12 +685,7 @@ def positions_looked_up_by_token_without_care(self, tokens):
     cause="Sine and cosine, or the two features that turn together, come in pairs; with an odd size one is left "
     "over. Whoever makes this mistake wants to be told at once, and by which size.",
     place="At the top, raise a ValueError if the size is odd, with the size in its message.",
-    shows=[
-        ("odd_width_of_waves_is_refused", "differ"),
-        ("waves_fill_the_table", "right"),
-        ("odd_head_dim_is_refused", "differ"),
-        ("rotary_turns_neighbouring_features", "right"),
-    ],
+    shows=[("odd_width_of_waves_is_refused", "differ"), ("odd_head_dim_is_refused", "differ")],
 )
 def odd_size_accepted(size):
     return None
@@ -796,7 +788,6 @@ def long_sequence_refused_by_another_error(self, time, max_len):
     cause="The table ends at max_len. Whatever stands in for the missing rows (the first ones again, the last one, "
     "fewer tokens), the model has never been trained for it; it is better to be told.",
     place="Compare time with max_len, and raise a ValueError that names both.",
-    shows=[("learned_rows_are_added", "right"), ("embedding_is_a_sum", "right")],
 )
 def long_sequence_accepted(self, time, max_len):
     return None
@@ -1058,7 +1049,7 @@ def dropout_not_made_up_for(self, x):
     cause="padding_idx=0 makes a token of padding of token 0: its row starts at 0 and is never trained. In this course "
     "every token has a row that is trained, and padding is hidden by masks.",
     place="Leave padding_idx out.",
-    shows=[("embedding_trains_every_row", "zero"), ("embedding_is_a_sum", "right")],
+    shows=[("embedding_trains_every_row", "zero")],
 )
 def token_0_taken_for_padding(self, vocab_size, embed_dim):
     self.token = nn.Embedding(vocab_size, embed_dim, padding_idx=0)
@@ -1259,10 +1250,7 @@ class waves_with_an_axis_for_the_batch:
     cause="The token embedding has another name. The names are part of the contract, because weights are loaded by "
     "name.",
     place="Call the attribute `token`.",
-    shows=[
-        ("embedding_has_two_tables", "is missing", "*token.weight in the state dict"),
-        ("embedding_is_a_sum", "right"),
-    ],
+    shows=[("embedding_has_two_tables", "is missing", "*token.weight in the state dict")],
 )
 class tokens_under_another_name:
     def make_token(self, vocab_size, embed_dim):
@@ -1488,7 +1476,7 @@ def waves_added(first, second, sine, cosine):
     cause="Positions are always 0, 1, 2, ... With a key-value cache the query's position is far from 0, so it has to "
     "be possible to say.",
     place="Make positions yourself only if there are none.",
-    shows=[("rotary_takes_positions", "differ"), ("rotary_turns_neighbouring_features", "right")],
+    shows=[("rotary_takes_positions", "differ")],
 )
 def positions_ignored(x, positions):
     return torch.arange(x.shape[-2], device=x.device)
@@ -1501,7 +1489,7 @@ def positions_ignored(x, positions):
     symptom="The argument base makes no difference.",
     cause="A fixed 10000 stands where base should. Models for long texts have a larger base: Llama 3 has 500000.",
     place="Follow base from the argument to the frequencies.",
-    shows=[("rotary_uses_its_base", "differ"), ("rotary_turns_neighbouring_features", "right")],
+    shows=[("rotary_uses_its_base", "differ")],
 )
 def base_ignored(base):
     return 10000.0

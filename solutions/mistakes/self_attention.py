@@ -255,10 +255,7 @@ def one_layer_under_three_names(self, embed_dim, head_dim):
     cause="The raw input is used as the value. What a position hands over is learned as well: v_proj picks from its "
     "features what the others can use.",
     place="Send x through v_proj to make the value.",
-    shows=[
-        ("positions_attend_to_positions", "another shape", "output"),
-        ("positions_attend_to_positions", "right", "weights"),
-    ],
+    shows=[("positions_attend_to_positions", "another shape", "output")],
 )
 def raw_input_as_value(self, x):
     return self.q_proj(x), self.k_proj(x), x
@@ -281,10 +278,7 @@ class value_projection_never_made:
     cause="The weights are applied to the key, or the key serves as value too. Keys are there to be compared with; "
     "what a query takes home is the value.",
     place="Look at where v_proj is used, and at the last product.",
-    shows=[
-        ("positions_attend_to_positions", "right", "weights"),
-        ("positions_attend_to_positions", "differ", "output"),
-    ],
+    shows=[("positions_attend_to_positions", "differ", "output")],
 )
 def key_as_value(self, x):
     return self.q_proj(x), self.k_proj(x), self.k_proj(x)
@@ -658,10 +652,7 @@ def softmax_over_the_batch(self, scores, mask):
     cause="The weights are transposed. Row i of the weights belongs to query i, and row i of the output is that row "
     "times the value. In self-attention the shapes fit either way.",
     place="Look for a superfluous transpose of the weights.",
-    shows=[
-        ("positions_attend_to_positions", "right", "weights"),
-        ("positions_attend_to_positions", "differ", "output"),
-    ],
+    shows=[("positions_attend_to_positions", "differ", "output")],
 )
 def weights_transposed(self, weights, query, key, value):
     return weights.transpose(-2, -1) @ value
@@ -743,10 +734,7 @@ def padding_is_true(tokens, pad_id):
     symptom="The rows of the weights no longer sum to 1 once a mask is given.",
     cause="The mask is applied after the softmax, which had already given the hidden keys their share.",
     place="Hide the scores before the softmax, or let the imported functions do it.",
-    shows=[
-        ("hidden_keys_have_no_influence", "rows do not sum to 1", "*: weights"),
-        ("positions_attend_to_positions", "right"),
-    ],
+    shows=[("hidden_keys_have_no_influence", "rows do not sum to 1", "*: weights")],
 )
 def mask_after_the_softmax(self, scores, mask):
     weights = torch.softmax(scores, dim=-1)
@@ -986,7 +974,7 @@ def bias_as_a_plain_tensor(self, max_distance):
     cause="The numbers are drawn, or left as the memory was. With zeros the module begins as plain self-attention, and "
     "training decides which distances matter.",
     place="Look at what the nn.Parameter is made from.",
-    shows=[("bias_begins_with_zeros", "differ", "weights"), ("positions_attend_to_positions", "right")],
+    shows=[("bias_begins_with_zeros", "differ", "weights")],
 )
 def bias_not_zero_at_first(self, max_distance):
     self.distance_bias = nn.Parameter(torch.randn(2 * max_distance + 1))
@@ -1239,10 +1227,7 @@ def output_and_weights_exchanged(self, output, weights, scores):
     symptom="The second thing returned is not a set of weights: its rows do not sum to 1.",
     cause="The scores are returned in place of the weights.",
     place="Look at the return statement, and at which name holds the result of the softmax.",
-    shows=[
-        ("positions_attend_to_positions", "rows do not sum to 1", "weights"),
-        ("positions_attend_to_positions", "right", "output"),
-    ],
+    shows=[("positions_attend_to_positions", "rows do not sum to 1", "weights")],
 )
 def scores_returned_as_weights(self, output, weights, scores):
     return output, scores

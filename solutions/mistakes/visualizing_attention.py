@@ -1071,7 +1071,7 @@ def decimal_digits(weights):
     cause="log2(0) is minus infinity, and 0 times minus infinity is NaN, in every row that has a key without any "
     "weight: all rows but the last of a causal head.",
     place="Keep zeros away from the logarithm, or replace what it gives for them by 0.",
-    shows=[("zeros_are_nothing_special", "NaN", "*: number of each table"), ("leading_axes_stay", "right")],
+    shows=[("zeros_are_nothing_special", "NaN", "*: number of each table")],
 )
 def zeros_give_nan(weights):
     return torch.log2(weights)

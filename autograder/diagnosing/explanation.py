@@ -59,6 +59,7 @@ def explain(
                 of which nothing can be said
     """
     shown = _places(differs)
+    unusable &= shown.keys()
     candidates = [_candidate(known, shown, unusable) for known in behaviours if known["mistakes"]]
     candidates = [one for one in candidates if one.explains]
     names = _shared(_smallest(frozenset(shown), candidates))

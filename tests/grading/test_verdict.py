@@ -350,15 +350,12 @@ def test_calls_whose_answers_would_be_too_large_together_are_asked_in_turn(monke
 
 
 def test_nothing_is_asked_of_a_component_after_it_was_missing_or_unsolved():
-    calls = []
-
     def unsolved(query, key):
-        calls.append(query)
         raise NotImplementedError
 
     channel = Loopback({"attention_scores": unsolved})
     assert judged("attention_scores", Remote(lambda: channel)).unsolved
-    assert len(calls) == len(channel.asked) == 1
+    assert len(channel.asked) == 1
     channel = Loopback({})
     judged("attention_scores", Remote(lambda: channel))
     assert len(channel.asked) == 1

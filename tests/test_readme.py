@@ -32,7 +32,7 @@ TARGETS = set(re.findall(r"^([a-z]+):", MAKEFILE, re.MULTILINE))
 
 # What commands make, so that a fresh clone does not hold it.
 MADE = {".venv", "submitted/", "feedback/", "grades.csv", "build/book/", "build/docs/", "dist/"}
-PLACEHOLDER = re.compile(r"LEARNER|NAME|ADDRESS|VERSION")
+PLACEHOLDER = re.compile(r"LEARNER|LESSON|NAME|ADDRESS|VERSION")
 PATH = re.compile(r"\.?[\w.*-]*/[\w./*-]*|[\w.*-]+\.(py|md|toml|txt|yml|csv|db|ipynb)|\.venv")
 # Commands that a machine has or lacks; what they are given is theirs.
 OTHERS = ({"git", "archive"}, {"git", "tag"}, {"git", "push"}, {"git", "clone"})
@@ -266,10 +266,10 @@ def test_the_roles_of_cells_are_those_that_a_lesson_may_have():
 
 @pytest.mark.parametrize(("mark", "folder"), [("@mistake", "mistakes"), ("@accepted", "alternatives")])
 def test_an_example_is_what_stands_in_the_course(mark, folder):
-    (example,) = [block for block in DOCS["add-a-mistake"].blocks("python") if block.startswith(mark)]
+    examples = [block for block in DOCS["add-a-mistake"].blocks("python") if block.startswith(mark)]
     text = (REPOSITORY / "solutions" / folder / "scaled_dot_product_attention.py").read_text(encoding="utf-8")
     # Three dots stand for a right answer, which a site that may be published must not tell.
-    assert example.removesuffix(" ...\n") in text
+    assert examples and all(example.removesuffix(" ...\n") in text for example in examples)
 
 
 def test_the_example_of_a_wrong_answer_is_what_the_check_really_says(capsys, monkeypatch):

@@ -1,7 +1,8 @@
-"""What the way tells of the declared mistakes, and whether it is true: python tests/ways_told.py [LESSON ...]
+"""Measure what the way tells of the declared mistakes, and whether it is true.
 
-Each mistake is written as it would stand in a notebook, and run where it is known to fail. The numbers of each step
-that is said to be made are compared with those of the right step, of which the machine keeps fingerprints only.
+`python tests/ways_told.py [LESSON ...]`: each mistake is written as it would stand in a notebook, and run where it is
+known to fail. The numbers of each step that is said to be made are compared with those of the right step, of which the
+machine keeps fingerprints only.
 """
 
 import collections

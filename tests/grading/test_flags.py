@@ -86,7 +86,7 @@ def test_an_answer_that_is_only_right_beside_a_reaching_cell_is_flagged(host):
 
 
 def test_an_answer_that_could_not_be_judged_waits_for_a_person_and_for_the_next_run(host, monkeypatch):
-    monkeypatch.setattr(limit, "PATIENCE", 0.2)  # the clock is up before what the code may compute
+    monkeypatch.setattr(limit, "PATIENCE", 0.7)  # the clock is up before what the code may compute
     waits = "import time\n\ndef attention_scores(query, key):\n    time.sleep(60)\n"
     points, text = host.run({"attention_scores": waits})
     notes = json.loads(text)["metadata"][NOTES]

@@ -101,7 +101,7 @@ def diagnose(record: Record, observed: Mapping[str, Observations], stopped: Stop
     ]
     if all(sentence == HIDDEN for sentence in seems):
         says[0] = " ".join(symptoms(record, observed, expected))
-    elif len(about) > 1:
+    if len(about) > 1:
         says[0] = f"{COUNTS.get(len(about), len(about))} mistakes at once.\n{says[0]}"
     if meant.rest and any(sentence != HIDDEN for sentence in seems):
         more = symptoms(record, observed, _part(expected, meant.rest))

@@ -259,11 +259,20 @@ def _add_pairs(
             groups.append((differs, unusable_of[name], [wrong.mistakes]))
         else:
             alike.append(wrong.mistakes)
-    for differs, unusable_, pairs in groups:
-        meant, made = explain(differs, singles, unusable_), pairs[0] if len(pairs) == 1 else ()
-        in_all = set(pairs[0]).intersection(*pairs)
-        if set(meant.mistakes) != set(made) if made else not set(meant.mistakes) <= in_all:
-            found.behaviours.append({"mistakes": list(made), "differs": differs})
+    left = groups
+    for known in (
+        singles,
+        found.behaviours,
+    ):  # beside pairs that are recorded others may be taken for what they are not
+        rest = []
+        for differs, unusable_, pairs in left:
+            meant, made = explain(differs, known, unusable_), pairs[0] if len(pairs) == 1 else ()
+            in_all = set(pairs[0]).intersection(*pairs)
+            if set(meant.mistakes) != set(made) if made else not set(meant.mistakes) <= in_all:
+                found.behaviours.append({"mistakes": list(made), "differs": differs})
+            else:
+                rest.append((differs, unusable_, pairs))
+        left = rest
 
 
 def _written(wrong: "Wrong") -> str:

@@ -131,7 +131,7 @@ class LoopsOverPositions(nn.Module):
 class ByOneHot(nn.Module):
     def __init__(self, embed_dim, head_dim, max_distance):
         super().__init__()
-        self.distance_bias = nn.Parameter(torch.empty(2 * max_distance + 1).normal_(std=0.02))
+        self.distance_bias = nn.Parameter(torch.zeros(2 * max_distance + 1))
         self.q_proj, self.k_proj, self.v_proj = [nn.Linear(embed_dim, head_dim) for _ in range(3)]
         self.register_buffer("reach", torch.tensor(max_distance), persistent=False)
 

@@ -1218,7 +1218,6 @@ def weights_not_returned(output, weights, scores):
     "both have to be multiplied by exp(old maximum - new maximum), or they count in another unit.",
     place="Look at what happens to the running sum and the running output when the maximum grows.",
     shows=[
-        ("streaming_equals_full_attention", "right", "block_size 1?: *"),
         ("streaming_equals_full_attention", "differ"),
     ],
 )
@@ -1239,7 +1238,6 @@ class nothing_rescaled:
     "exp(score - maximum).",
     place="Multiply the running output by the same factor as the running sum.",
     shows=[
-        ("streaming_equals_full_attention", "right", "block_size 1?: *"),
         ("streaming_equals_full_attention", "differ"),
     ],
 )
@@ -1254,7 +1252,6 @@ def output_not_rescaled(output, shrink):
     "exp(score - maximum).",
     place="Multiply the running sum by the same factor as the running output.",
     shows=[
-        ("streaming_equals_full_attention", "right", "block_size 1?: *"),
         ("streaming_equals_full_attention", "differ"),
     ],
 )
@@ -1296,7 +1293,6 @@ def sum_never_begun(total, powers):
     "has given. What came before has to be carried along, brought to the new maximum.",
     place="Look at the lines at the end of the loop: sum and output are extended, and the new maximum is kept.",
     shows=[
-        ("streaming_equals_full_attention", "right", "block_size 1?: *"),
         ("streaming_equals_full_attention", "differ"),
     ],
 )
@@ -1373,7 +1369,6 @@ def factor_turned_over_from_the_second_block_on(query, key, value, block_size):
     "with each new one.",
     place="Divide once, after the loop; or multiply the old output by the old sum before you add to it.",
     shows=[
-        ("streaming_equals_full_attention", "right", "block_size 1?: *"),
         ("streaming_equals_full_attention", "differ"),
     ],
 )
@@ -1424,7 +1419,6 @@ class no_running_maximum:
     "blocks: add up numerators and denominators separately, and divide once at the end.",
     place="Look for a softmax (or a division) inside the loop.",
     shows=[
-        ("streaming_equals_full_attention", "right", "block_size 1?: *"),
         ("streaming_equals_full_attention", "differ"),
     ],
 )

@@ -253,7 +253,7 @@ def measuring_changes_nothing(component: Component, numbers: Numbers, seen: Obse
 @probe(MEASURES, "dtype and device are those of the weights")
 def measures_follow_the_weights(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights = table(numbers, 2, 3, 7, keys_of(component))
-    for dtype in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
+    for dtype in (torch.float32, torch.float64):
         reply = component(attention=weights.to(dtype))
         found = reply.output.dtype if isinstance(reply.output, torch.Tensor) else kind(reply)
         seen.note(f"dtype for {dtype}", str(found), reply.given)

@@ -254,10 +254,10 @@ def filter_treats_each_row(component: Component, numbers: Numbers, seen: Observa
 
 @probe("filter_logits", "one token stays in each row, however small top_p is")
 def filter_leaves_one_token(component: Component, numbers: Numbers, seen: Observations) -> None:
-    # 1 - top_p is 1 in float32, and so is the probability of the likeliest token: neither sum hangs on rounding.
+    # 1 - top_p is 1 in every precision, and so is the probability of the likeliest token: no sum hangs on rounding.
     sure = torch.tensor([70.0, 9.0, 5.0, 0.0, -3.0, -6.0, -9.0])
     rows = torch.stack([sure[numbers.permutation(7)] for _ in range(3)])
-    see_filtered(seen, component(logits=rows, **settings(top_p=1e-9)), "top_p 1e-09")
+    see_filtered(seen, component(logits=rows, **settings(top_p=1e-20)), "top_p 1e-20")
 
 
 @probe("filter_logits", "temperature, then top-k, then top-p on what is left")

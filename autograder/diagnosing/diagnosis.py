@@ -11,7 +11,7 @@ import torch
 
 from ..calling.local import Fault
 from ..probes import Observations
-from . import claims, patterns
+from . import claims, comparison, patterns
 from .comparison import ANSWER, NUMBERS, agree, aspect, by_aspect, differences, unusable, values
 from .explanation import Explanation, explain
 from .habits import with_habits
@@ -149,7 +149,7 @@ class Difference:
     @property
     def bare(self) -> str:
         """The observation without the label of its call."""
-        return self.name.rpartition(": ")[2]
+        return comparison.bare(self.name)
 
     @property
     def is_raised(self) -> bool:

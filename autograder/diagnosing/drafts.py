@@ -17,7 +17,7 @@ from ..calling.facts import Line
 from ..calling.local import Fault, Reply, Request
 from ..probes import Observations
 from . import records
-from .comparison import differences, values
+from .comparison import ANSWER, bare, differences, values
 from .diagnosis import Diagnosis, describe
 from .observation import same
 from .records import Record
@@ -65,7 +65,7 @@ class _Answer:
             (value, str(self.observed[probe].values.get(name)), self.record.given[probe].get(name, ""))
             for probe, seen in self.record.reference.items()
             for name, value in seen.items()
-            if probe in self.observed and name.rpartition(": ")[2] == "answer" and isinstance(value, str)
+            if probe in self.observed and bare(name) == ANSWER and isinstance(value, str)
         ]
 
     def called(self, request: Request) -> str:
@@ -77,8 +77,8 @@ class _Answer:
         """Return [(label of a call, what its outputs are called)] of a probe, where there are so many outputs."""
         found: dict[str, list[str]] = {}
         for name in self.record.reference[probe]:
-            label, _, bare = name.rpartition(": ")
-            if match := re.fullmatch(r"(?:shape|form) of (\w+)", bare):
+            label, _, about = name.rpartition(": ")
+            if match := re.fullmatch(r"(?:shape|form) of (\w+)", about):
                 found.setdefault(label, []).append(match[1])
         return [(label, names) for label, names in found.items() if len(names) == count]
 
@@ -360,7 +360,7 @@ def _which(answer: _Answer, count: int) -> str:
         alike = [
             same(value, seen.get(name))
             for name, value, seen in _numbers(answer, observed, count)
-            if name.rpartition(": ")[2] == name_of(answer, count, place)
+            if bare(name) == name_of(answer, count, place)
         ]
         if alike and all(alike):
             return f", `{name_of(answer, count, place)}`"

@@ -5,6 +5,7 @@ into loops without an end: on one, a second of computing takes many. So the cloc
 waits, which is `PATIENCE` times as wide.
 """
 
+import _weakrefset
 import ctypes
 import functools
 import os
@@ -13,6 +14,7 @@ import sys
 import sysconfig
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
@@ -42,9 +44,10 @@ class Limit:
     wall     seconds by the clock; None: `PATIENCE` times as many
 
     In a block `TimeUp` is raised if either is used up, again and again until it comes through; never where something
-    is being imported, which would leave a half-made module behind, nor in our own code. What an import takes is not
-    counted. In the main thread of a Unix process an alarm also ends a sleep; elsewhere the exception waits for the next
-    Python instruction. A single call of compiled code cannot be interrupted.
+    is being imported, which would leave a half-made module behind, nor in our own code, nor where a weak reference
+    calls back, from which no exception comes through. What an import takes is not counted. In the main thread of a Unix
+    process an alarm also ends a sleep; elsewhere the exception waits for the next Python instruction. A single call of
+    compiled code cannot be interrupted.
     """
 
     def __init__(self, seconds: float, wall: float | None = None) -> None:
@@ -91,6 +94,8 @@ class Limit:
             file = frame.f_code.co_filename
             if file.startswith("<frozen importlib"):
                 return "import"
+            if file in _CALLED_BACK:
+                return "ours"
             if file.startswith("<"):
                 made = True  # by `exec`, as dataclasses and sympy do: it is of whoever calls it
             elif is_learners(file):
@@ -99,6 +104,7 @@ class Limit:
         return "learner" if made else "ours"
 
 
+_CALLED_BACK = frozenset({weakref.__file__, _weakrefset.__file__})  # what they hold ends in the middle of other code
 _NOT_THE_LEARNERS = tuple(
     os.path.realpath(folder) + os.sep
     for folder in (

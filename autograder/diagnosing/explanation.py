@@ -66,7 +66,8 @@ def explain(
     if not names:
         numbers = frozenset(place for place in shown if place[1] == NUMBERS)
         all_numbers = _shared(_smallest(numbers, candidates)) if numbers else frozenset()
-        certain = [one for one in candidates if _is_certain(one)]
+        of_numbers = frozenset[Place]().union(*(one.explains for one in candidates if one.mistakes <= all_numbers))
+        certain = [one for one in candidates if _is_certain(one) and not one.explains <= of_numbers]
         # Where two mistakes cancel, they show a part of what one of them shows alone.
         most = [one for one in certain if not any(one.explains < other.explains for other in certain)]
         names = all_numbers.union(*(one.mistakes for one in most))

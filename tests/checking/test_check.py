@@ -10,6 +10,8 @@ import sys
 import textwrap
 import threading
 import time
+import weakref
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -274,6 +276,17 @@ def test_an_import_is_never_broken_off_and_costs_nobody_anything(tmp_path):
     takes = float(subprocess.run([sys.executable, "-c", HOW_LONG], capture_output=True, text=True, check=True).stdout)
     done = subprocess.run([sys.executable, script, str(takes / 2)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_time_is_not_up_where_a_weak_reference_calls_back(monkeypatch):
+    """Python swallows what is raised there, and prints it."""
+    monkeypatch.setattr(limit, "TICK", 60)  # the alarm does not ring meanwhile
+    learners = SimpleNamespace(f_code=SimpleNamespace(co_filename="/home/ann/answer.py"), f_back=None)
+    called = SimpleNamespace(f_code=SimpleNamespace(co_filename=weakref.__file__), f_back=learners)
+    over = limit.Limit(0)
+    with over:
+        assert over.due(called) is None
+        assert over.due(learners).burned
 
 
 def test_what_an_import_runs_from_no_file_is_of_the_import(tmp_path, monkeypatch):

@@ -102,6 +102,12 @@ def test_a_gradient_that_two_mistakes_change_is_left_to_both():
     assert alone == Explanation(("no_scale", "no_mask"), frozenset({("p", "gradients")}))
 
 
+def test_what_the_mistakes_of_the_numbers_show_elsewhere_is_no_other_mistake():
+    leaks = known("leaks", p_gradients=5)
+    overflows = known("overflows", p_gradients=5, q=3)
+    assert explain(shown(p_gradients=5, q=3, r_gradients=13), [leaks, overflows]).mistakes == ("overflows",)
+
+
 def test_the_fewest_mistakes_are_meant():
     parts = [known("half", p=2), known("other_half", q=3)]
     assert explain(shown(p=2, q=3), [*parts, SCALE]) == Explanation(("no_scale",))

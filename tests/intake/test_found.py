@@ -17,14 +17,12 @@ from nbformat.v4 import new_notebook
 from nbgrader.converters.base import NbGraderException
 from sandboxes import need_bubblewrap
 
-from autograder.calling import local
 from autograder.intake import content
 from autograder.intake.arrivals import read_arrival
 from autograder.intake.earlier import handed_in
 from autograder.intake.folder import Limits, UnreachableError
 from autograder.intake.notebook import LearnerCell
 from autograder.intake.rebuild import NOTES, Rebuild, merge
-from autograder.notebooks import answers
 
 LESSON = read("scaled_dot_product_attention")
 FILE = f"{LESSON.name}.ipynb"
@@ -839,10 +837,6 @@ def test_two_thousand_cells_take_little_time():
     start = time.process_time()
     merge(released, cells)
     assert time.process_time() - start < 4
-
-
-def test_what_marks_a_skeleton_is_what_the_checks_go_by():
-    assert answers.UNSOLVED == local.UNSOLVED
 
 
 def test_text_in_no_encoding_is_not_believed():

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, NoReturn, Protocol, TypeVar
 from .local import Here, Reply, Request, Source, Stub
 
 FLAG = "Its points stand, and a person looks at this answer: {doubt}."
+HABIT_KEEPS = 0.5  # of its points, in an answer that is right but for a habit of which the lesson says nothing
 IN_PLACE = "arguments changed in place"  # the observation of the probes that ask for it
 
 
@@ -154,10 +155,12 @@ def credit_in_place(record: Recorded, mistakes: Collection[str] = ()) -> float |
     if not asked or any("in_place" in name for name in mistakes):
         return None
     if mistakes:
-        return min((about["credit"] for name, about in record.mistakes.items() if "in_place" in name), default=0.0)
+        return min(
+            (about["credit"] for name, about in record.mistakes.items() if "in_place" in name), default=HABIT_KEEPS
+        )
     # Some changes show in other probes as well; such an answer is not one that is right but for them.
     known = [known for known in record.behaviours if set(known["differs"]) <= asked and len(known["mistakes"]) == 1]
-    return min((record.mistakes[name]["credit"] for one in known for name in one["mistakes"]), default=0.0)
+    return min((record.mistakes[name]["credit"] for one in known for name in one["mistakes"]), default=HABIT_KEEPS)
 
 
 class Own(Here):

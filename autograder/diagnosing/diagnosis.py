@@ -10,11 +10,12 @@ from typing import Any
 import torch
 
 from ..calling.local import Fault
+from ..calling.watched import HABIT_KEEPS
 from ..probes import Observations
 from . import claims, comparison, patterns
 from .comparison import ANSWER, NUMBERS, agree, aspect, by_aspect, differences, unusable, values
 from .explanation import Explanation, explain
-from .habits import with_habits
+from .habits import ABOUT, with_habits
 from .observation import same
 from .records import Record
 
@@ -86,10 +87,10 @@ def diagnose(record: Record, observed: Mapping[str, Observations], stopped: Stop
         meant = Explanation(tuple(found["mistakes"]))
     else:
         failed = unusable(expected, seen)
-        meant = with_habits(explain(differs, record.behaviours, failed), expected, seen, record.mistakes, failed)
+        meant = with_habits(explain(differs, record.behaviours, failed), expected, seen, failed)
     if not meant.mistakes:
         return Diagnosis(False, says=symptoms(record, observed, expected), rows=rows)
-    about = [record.mistakes[name] for name in meant.mistakes]
+    about = [_about(record, name, name in meant.symptoms) for name in meant.mistakes]
     seems = [
         meant.symptoms.get(name)
         or (HIDDEN if claims.untrue(mistake.get("shows", ()), expected, seen) else mistake["symptom"])
@@ -108,6 +109,15 @@ def diagnose(record: Record, observed: Mapping[str, Observations], stopped: Stop
         says[0] = f"{says[0]}{' ' if len(about) == 1 else NEW_LINE}Something else differs as well. {' '.join(more)}"
     credit = 0.0 if meant.rest else math.prod(mistake["credit"] for mistake in about)
     return Diagnosis(False, meant.mistakes, credit, says, rows, explained=not meant.rest)
+
+
+def _about(record: Record, name: str, habit: bool) -> dict[str, Any]:
+    """Return what is said of a mistake, and its credit.
+
+    habit  True: it was found by what the habit does. What the lesson says of its own may not hold of this answer
+    """
+    known = record.mistakes.get(name, {})
+    return ABOUT[name] | {"credit": known.get("credit", HABIT_KEEPS)} if habit else known
 
 
 def _part(expected: Mapping[str, Mapping[str, Any]], places: Collection[tuple[str, str]]) -> dict[str, dict[str, Any]]:

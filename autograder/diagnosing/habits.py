@@ -1,8 +1,8 @@
 """Habits that all lessons share, recognised by what they do: whatever the numbers are that they do it to.
 
 Each belongs to one aspect. It is found where every observation of that aspect which differs shows it; beside a mistake
-that changes the same aspect, where some do and the others are numbers. What it is called and what is said of it stands
-in the mistakes of each lesson.
+that changes the same aspect, where some do and the others are numbers. What is said of it holds in every exercise; a
+lesson that declares a mistake of the same name says more where an answer shows just what that one does.
 """
 
 import re
@@ -44,27 +44,48 @@ HABITS: dict[str, tuple[str, Callable[[object, object], bool]]] = {
     "arguments": ("arguments_changed_in_place", _is_changed),
 }
 
+# {name of the mistake: what is said of it beside what is seen}
+ABOUT: dict[str, dict[str, Any]] = {
+    "cut_from_autograd": {
+        "cause": "As far as autograd knows, the result does not depend on it: it is not used, or it was cut off by "
+        "detach, .data, item(), torch.no_grad, numpy, rounding, or a new torch.tensor made of it.",
+        "place": "Look for one of these, and compute with the tensors as they come.",
+    },
+    "fixed_dtype": {
+        "cause": "A dtype is fixed in the code, or a new tensor does not follow the input. Lower precision loses "
+        "digits without a word; a higher one makes everything behind it slow.",
+        "place": "Look for .float(), .double(), `dtype=...` and for new tensors; `dtype=x.dtype` and torch.zeros_like "
+        "follow the input.",
+    },
+    "fixed_device": {
+        "cause": "A new tensor is made on the default device, whatever the inputs are on.",
+        "place": "Give it the input's `device=`, or use what follows its input, such as torch.zeros_like.",
+    },
+    "arguments_changed_in_place": {
+        "cause": "An argument was changed in place: by `+=`, by an assignment to a part of it, or by a method that "
+        "ends in an underscore. The caller still needs it, and autograd forbids it for a parameter. A slice is a view: "
+        "changing it changes what it was cut from.",
+        "place": "Use what returns a new tensor: `x = x + 1` for `x += 1`, masked_fill for masked_fill_; or clone it.",
+    },
+}
+
 
 def with_habits(
     meant: Explanation,
     expected: Mapping[str, Mapping[str, Any]],
     seen: Mapping[str, Mapping[str, Any]],
-    names: Collection[str],
     unusable: Collection[Place] = (),
 ) -> Explanation:
     """Return an explanation with the habits that account for places which it leaves.
 
     expected  {probe: {observation: value}} of the reference
     seen      {probe: {observation: value}} of the answer
-    names     of the mistakes that the exercise knows
     unusable  (probe, aspect) of what came to an exception or to another kind of answer, which shows no habit
     """
     found = {
         (probe, aspect): HABITS[aspect][0]
         for probe, aspect in (meant.rest | meant.joint).difference(unusable)
-        if aspect in HABITS
-        and HABITS[aspect][0] in names
-        and _shows(expected[probe], seen[probe], aspect, (probe, aspect) in meant.changed)
+        if aspect in HABITS and _shows(expected[probe], seen[probe], aspect, (probe, aspect) in meant.changed)
     }
     order = [*meant.mistakes, *(name for name, _ in HABITS.values() if name in found.values())]
     symptoms = {

@@ -298,7 +298,7 @@ def _is_mistake(fresh: Visit, names: Collection[str], seen: Collection[probes.Ob
     for observed in map(values, seen):
         failed = unusable(expected, observed)
         meant = explain(differences(expected, observed), behaviours, failed)
-        found = with_habits(meant, expected, observed, names, failed)
+        found = with_habits(meant, expected, observed, failed)
         if not found.rest and set(found.mistakes) == set(names):
             return True
     return False

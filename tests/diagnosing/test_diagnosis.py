@@ -307,15 +307,19 @@ def test_a_known_mistake_is_named_beside_something_else_that_differs_and_that_is
         reference=record().reference | {"q": {"a": plain(tensor(5, 7)), "answer for float64": "float64"}},
     )
     seen = observed(p=tensor(13, 3))
-    seen["q"].values["answer for float64"] = "float32"
+    seen["q"].values["answer for float64"] = "int64"
     found = diagnose(known, seen)
     assert found.mistakes == ("thirteen",) and found.credit == 0, "nobody knows what the rest is worth"
     assert found.says == [
-        "Thirteen is seen. Something else differs as well. Expected: It is q. answer for float64: float32; expected: "
+        "Thirteen is seen. Something else differs as well. Expected: It is q. answer for float64: int64; expected: "
         "float64.",
         "Thirteen is why.",
         "Thirteen is there.",
     ]
+    seen["q"].values["answer for float64"] = "float32"
+    found = diagnose(known, seen)
+    assert found.mistakes == ("thirteen", "fixed_dtype"), "a habit is known in every lesson, declared there or not"
+    assert found.says[0].endswith("\n2. float32 comes out where float64 is expected.") and found.credit == 0.5 * 0.5
 
 
 @pytest.mark.parametrize("conclusive", [True, False])

@@ -12,7 +12,7 @@ import itertools
 import json
 import random
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,8 @@ MOST_ENTRIES = 40  # positions along an axis that are left out one by one
 POLISHED = 16  # numbers of an argument that are made 0 or 1 one by one
 FILLS = 4  # drawings of small integers that are tried
 BROAD = 4  # wrong answers that one general input has to show
+EACH = 2_500  # calls of an answer that are made for one input: then what is reached has to do
+ALL = 30_000  # calls after which no mistake gets an input of its own any more
 NEAR = 1e-4  # of the largest number: by so much all are moved to see whether a choice hangs on it
 PARAMETERS = ("parameter", "state dict")
 
@@ -63,10 +65,24 @@ class Bench:
 
     right  the reference first
     wrong  {name of the mistake's form: (the answer, {probe: aspects} in which it differs)}
+    calls  how many were made: unlike seconds they are as many on every machine
     """
 
     right: Sequence[Here]
     wrong: Mapping[str, tuple[Here, Mapping[str, Collection[str]]]]
+    calls: collections.Counter[str] = field(default_factory=collections.Counter)
+
+
+class _Counted(Here):
+    """An answer whose calls are counted."""
+
+    def __init__(self, name: str, component: Callable[..., Any], calls: collections.Counter[str]) -> None:
+        super().__init__({name: component})
+        self.calls = calls
+
+    def call(self, request: Request) -> Reply:
+        self.calls["made"] += 1
+        return super().call(request)
 
 
 def ladder(record: Record, right: Sequence[Answer], wrong: Mapping[str, "Wrong"]) -> list[Small]:
@@ -75,16 +91,19 @@ def ladder(record: Record, right: Sequence[Answer], wrong: Mapping[str, "Wrong"]
     right  the right answers, the reference first
     wrong  {form of a mistake: its component}
     """
-    expected, sources = record.expected(), {name: Here({record.exercise: one.call}) for name, one in wrong.items()}
+    expected, count = record.expected(), collections.Counter[str]()
+    sources = {name: _Counted(record.exercise, one.call, count) for name, one in wrong.items()}
 
     def differs(source: Here) -> dict[str, Aspects]:
         seen = probes.observe(record.lesson, record.exercise, source, SEED, draws=record.draws)
         return differences(expected, values(seen))
 
     bench = Bench(
-        [Here({record.exercise: answer.call}) for answer in right],
+        [_Counted(record.exercise, answer.call, count) for answer in right],
         {name: (source, differs(source)) for name, source in sources.items()},
+        count,
     )
+    count.clear()
     asked = [_agreed(bench, one) for one in calls(record, right[0].call)]
     found: list[Small] = []
     for name in bench.wrong:
@@ -120,6 +139,8 @@ def _shown_after(bench: Bench, name: str, asked: Sequence[Asked], found: list[Sm
     shown = [one for one in alike if _tells(bench, name, one)]
     if shown and numbers_in(shown[0].request) <= enough:
         return True
+    if bench.calls["made"] > ALL:
+        return bool(shown)
     for one in [one for one in mine if _shows(bench, name, one)][:TRIED]:
         if small := shrunk(bench, one, [name]):
             found.append(small)
@@ -253,6 +274,7 @@ def shrunk(bench: Bench, asked: Asked, names: Sequence[str], polish: bool = True
             return None
         return expected if _is_firm(bench, request, look, expected) else None
 
+    end = bench.calls["made"] + EACH
     first = look_at(look, reference.call(asked.request))
     request = _fitted(reference, asked.request)
     if request is None or tell(request) is None:
@@ -261,6 +283,8 @@ def shrunk(bench: Bench, asked: Asked, names: Sequence[str], polish: bool = True
         for _ in range(PASSES):
             before = request
             for move in list(moves(request)):
+                if bench.calls["made"] > end:
+                    break
                 other = _simplified(reference, request, move)
                 if other is not None and tell(other) is not None:
                     request = other

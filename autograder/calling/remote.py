@@ -52,8 +52,12 @@ class Channel:
     ) -> None:
         self.client, self.alive, self.computed, self.ended = client, alive, computed, ""
         self._receive = run_sync(client.get_shell_msg)
+        self.install("calling")
+
+    def install(self, room: str) -> None:
+        """Let the kernel answer the messages of a room of autograder that has a module `inside`."""
         # As an expression it gives no name to the notebook.
-        self._execute("__import__('autograder.calling.inside').calling.inside.install()")
+        self._execute(f"__import__('autograder.{room}.inside').{room}.inside.install()")
 
     def _execute(self, code: str) -> None:
         with self._sending():
@@ -61,19 +65,26 @@ class Channel:
         if self._wait(asked, "execute_reply", SECONDS_TO_INSTALL)[0].get("status") != "ok":
             raise EndedError("The process that runs your code could not be prepared for the checks.")
 
-    def ask(self, content: dict[str, Any], buffers: list[bytes]) -> tuple[Any, list[wire.Buffer]]:
+    def ask(
+        self,
+        content: dict[str, Any],
+        buffers: Sequence[bytes] = (),
+        kinds: tuple[str, str] = (inside.CALL, inside.ANSWER),
+    ) -> tuple[Any, list[wire.Buffer]]:
         """Return (content, buffers) of the kernel's answer. Raises `EndedError` if there is none in time.
 
         content  "seconds" and "wall" in it are how long the call may compute, and how long it may take
+        kinds    of the message and of its answer
         """
         if self.ended:
             raise EndedError(self.ended)
         session = self.client.session
-        message = session.msg(inside.CALL, content)
+        kind, answer = kinds
+        message = session.msg(kind, content)
         with self._sending():
-            session.send(self.client.shell_channel.socket, message, buffers=buffers)
+            session.send(self.client.shell_channel.socket, message, buffers=list(buffers))
         return self._wait(
-            message["header"]["msg_id"], inside.ANSWER, content["wall"] + GRACE_BY_THE_CLOCK, content["seconds"]
+            message["header"]["msg_id"], kinds[1], content["wall"] + GRACE_BY_THE_CLOCK, content["seconds"]
         )
 
     @contextmanager

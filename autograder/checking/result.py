@@ -42,6 +42,7 @@ class Result:
     flag        why a person should look at the answer, and what becomes of its points; "" if nobody need
     way         how far a wrong answer is right, step by step; None if nothing can be said of that
     look        looks for the line in the learner's code; None where there is nothing to look for
+    line        where the mistake is, if somebody has looked for it already and it is certain
     """
 
     exercise: str
@@ -61,6 +62,7 @@ class Result:
     way: "Way | None" = None
     look: "Look | None" = field(default=None, repr=False, compare=False)
     example: "Example | None" = None
+    line: "Where | None" = None
 
     @property
     def mistake(self) -> str | None:
@@ -109,6 +111,8 @@ class Result:
             data["way"] = self.way.plain()
         if self.example:
             data["example"] = asdict(self.example)
+        if self.line:
+            data["lines"] = list(self.line.lines)
         return {"text/html": self._repr_html_(), "text/plain": repr(self), MIME_TYPE: data}
 
     def _repr_html_(self) -> str:
@@ -131,8 +135,12 @@ class Result:
 
     def _html_says(self) -> list[str]:
         ask = f"<p><code>{escape(self.look.call)}</code> {LOOKS}</p>" if self.look else ""
+        if self.line:
+            ask = self.line.html()
         if not self.mistakes:
-            return [*(f"<p>{marked_up(sentence)}</p>" for sentence in self.says), ask]
+            said = [f"<p>{marked_up(sentence)}</p>" for sentence in self.says]
+            where = f"<details>{SUMMARY}{STEPS[2]}</summary>{ask}</details>" if self.line else ask
+            return [*said, where]
         named = escape(" + ".join(name.replace("_", " ") for name in self.mistakes))
         symptom, place = map(_as_html, self.says[::2])
         cause = _as_html(self.says[1], f"<b>{named}.</b> ")
@@ -159,7 +167,9 @@ class Result:
                 lines.append(f"(.more() opens the next step: {STEPS[self.opened].lower()})")
         else:
             lines += [wrapped("- ", sentence) for sentence in self.says]
-        if self.look and (self.opened == len(STEPS) or not self.mistakes):
+        if self.line and (self.opened == len(STEPS) or not self.mistakes):
+            lines += self.line.text()
+        elif self.look and (self.opened == len(STEPS) or not self.mistakes):
             lines.append(f"(.where() {LOOKS[:-1]})")
         lines += _text_example(self.example)
         for remark in filter(None, (self.note, self.flag)):
@@ -214,7 +224,7 @@ def _html_example(example: "Example | None") -> str:
     if example is None:
         return ""
     table = html_table(example.rows())
-    code = f"<pre>{escape(example.code)}</pre>"
+    code = f'<pre style="font-family:monospace">{escape(example.code)}</pre>'
     return f"<details>{SUMMARY}{SMALLEST}</summary>{table}<p>As code, to paste into a cell:</p>{code}</details>"
 
 

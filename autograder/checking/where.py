@@ -61,7 +61,8 @@ class Where:
                 before = number
                 yield "→" if number in marked else " ", number, text
 
-    def _repr_html_(self) -> str:
+    def html(self) -> str:
+        """Return the lines and the sentence on them as HTML."""
         rows = []
         for shown in self._shown():
             if shown is None:
@@ -71,17 +72,24 @@ class Where:
             line = escape(f"{mark} {number:>3}  {text}")
             style = ' style="background:rgba(255,193,7,.25);font-weight:bold"' if mark.strip() else ""
             rows.append(f"<span{style}>{line}</span>")
-        code = f'<pre style="line-height:1.4;overflow-x:auto">{chr(10).join(rows)}</pre>' if rows else ""
+        code = f'<pre style="font-family:monospace;line-height:1.4;overflow-x:auto">{chr(10).join(rows)}</pre>' if rows else ""
+        return f"{code}<p>{escape(self.says())}</p>"
+
+    def text(self) -> list[str]:
+        """Return the lines and the sentence on them as lines of text."""
+        rows = ["    ..." if shown is None else f"{shown[0]} {shown[1]:>3}  {shown[2]}" for shown in self._shown()]
+        return [*rows, wrapped("", self.says())]
+
+    def _repr_html_(self) -> str:
         place = f"<p>{marked_up(self.place)}</p>" if self.place else ""
         head = f"<div><b>{escape(self.exercise)}: where to look</b></div>"
-        return f'<div style="{BOX}">{head}{place}{code}<p>{escape(self.says())}</p></div>'
+        return f'<div style="{BOX}">{head}{place}{self.html()}</div>'
 
     def __repr__(self) -> str:
         lines = [f"{self.exercise}: where to look"]
         if self.place:
             lines.append(wrapped("", self.place))
-        lines += ["    ..." if shown is None else f"{shown[0]} {shown[1]:>3}  {shown[2]}" for shown in self._shown()]
-        return "\n".join([*lines, wrapped("", self.says())])
+        return "\n".join([*lines, *self.text()])
 
 
 def look(record: "Record", component: Callable[..., Any], place: str, seconds: float | None = None) -> Where:

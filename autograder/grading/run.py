@@ -22,8 +22,10 @@ from ..calling.limit import PATIENCE
 from ..calling.remote import DIED, Channel, EndedError, Remote
 from ..calling.watched import FLAG, withheld
 from ..checking.result import Result
+from ..checking.where import Where
 from ..diagnosing import records
 from ..intake.rebuild import NOTES
+from ..locating import inside
 from ..notebooks import answers, reach
 from ..notebooks.demos import unneeded
 from ..notebooks.needed import doubt, doubt_elsewhere, needed
@@ -78,6 +80,11 @@ class RunAnswers(Execute):
         10,
         help="Seconds that a learner's code may compute in all calls of one check; six times as many by the clock.",
     ).tag(config=True)
+    line_seconds = Integer(
+        0,
+        help="Seconds that the search for the line of a mistake may compute, for each wrong answer; a line that is "
+        "certain is shown on the feedback page. 0: nobody searches.",
+    ).tag(config=True)
     max_output = Integer(1_000_000, help="Characters of output kept for a cell.").tag(config=True)
     restarts = Integer(3, help="Processes a submission may end before the rest is left out.").tag(config=True)
     solutions = Unicode("solutions", help="Folder of the lesson texts with the references.").tag(config=True)
@@ -91,6 +98,7 @@ class RunAnswers(Execute):
         self.ran: list[str] = []
         self.channel: Channel | None = None
         self.channels: list[Channel] = []
+        self.wrong: list[tuple[NotebookNode, records.Record, Result]] = []
         self.processes, self.counted = 1, 0
         self.believed = True  # the first process that ends may not have been ended by the learner's code
         self.sources = [cell.source for cell in nb.cells if cell.cell_type == "code"]
@@ -101,12 +109,12 @@ class RunAnswers(Execute):
         return super().preprocess(nb, resources, km)
 
     def preprocess_cell(self, cell: NotebookNode, resources: Any, index: int) -> tuple[NotebookNode, Any]:
-        if cell.cell_type != "code":
-            return cell, resources
         if is_check(cell):
             self._check(cell)
-        elif index not in self.skipped and "stopped" not in self.nb.metadata[NOTES]:
+        elif cell.cell_type == "code" and index not in self.skipped and "stopped" not in self.nb.metadata[NOTES]:
             self._run(cell, resources, index)
+        if index == len(self.nb.cells) - 1:
+            self._look_for_lines()
         return cell, resources
 
     # The learner's cells
@@ -248,9 +256,28 @@ class RunAnswers(Execute):
             self.nb.metadata[NOTES]["unknown"] = True
         if found.flag:
             self.nb.metadata[NOTES].setdefault("flags", {})[cell.metadata.nbgrader.grade_id] = found.flag
-        show(self._as_written(record, found), cell)
+        found = self._as_written(record, found)
+        if not (found.passed or found.unsolved or found.flag):
+            self.wrong.append((cell, record, found))
+        show(found, cell)
         self.counted += 1
         cell.execution_count = self.counted
+
+    def _look_for_lines(self) -> None:
+        """Add the line of its mistake to each wrong answer, where that is asked for and certain.
+
+        When all is judged: a search runs the learner's code many times, and no points may depend on what that leaves.
+        """
+        for cell, record, found in self.wrong if self.line_seconds else ():
+            if "stopped" in self.nb.metadata[NOTES] or monotonic() > self.deadline + self.grace:
+                return
+            try:
+                located = inside.ask(self._connect(), record.exercise, self.line_seconds)
+            except EndedError as reason:
+                self.log.warning("The search for the line in %s ended: %s", record.exercise, reason)
+                return
+            if located:
+                show(replace(found, line=Where(record.exercise, located)), cell)
 
     def _judged(self, record: records.Record, connect: Callable[[], Channel], doubt: str) -> Result:
         return judge.judge(

@@ -1,7 +1,8 @@
 """The search for the line: edits of an answer, each judged by the probes.
 
 If edits of one statement, and of no other, make all probes pass, the mistake is in that statement. All edits are tried
-before that is said: what a few of them repair, others may repair elsewhere.
+before that is said: what a few of them repair, others may repair elsewhere. If none does, two mistakes are looked for:
+an edit that makes some of the probes pass, and one of another statement that does so for the rest.
 """
 
 import ast
@@ -35,6 +36,8 @@ MOST_TOGETHER = 2  # statements, one behind the other, of which it cannot be sai
 WALL = 60.0  # by the clock: on a busy computer an edit gets as far as on any other
 LEAST, SLOWER = 0.3, 5.0  # seconds that one try may compute, and how many times as long as the answer itself
 
+TWO = 2  # lines, each with a mistake of its own
+NONE = "No small change of one line, or of two, makes every probe pass."
 SEVERAL = "Changes of different lines would make every probe pass, so no line is certain."
 UNSURE = "Small changes make every probe pass, but they do not tell the line, so none is certain."
 ANOTHER = "Its code does not do the same when it is run again by itself."
@@ -46,8 +49,9 @@ Told = Callable[[int, int], object]  # how many edits were tried, of how many
 class Located:
     """Where a mistake is.
 
-    places   the statement in which it is, or two that follow each other; none if it is not certain
-    between  True: it is in one of two statements, or something is missing between them
+    places   the statement in which it is, or two of them; none if it is not certain
+    between  True: it is in one of two statements that follow each other, or something is missing between them; False,
+             and two statements: there is a mistake in each
     why      a sentence that says why there is none
     lines    {file: (number, text) of the lines that were looked at}
     tried    how many edits were judged
@@ -104,6 +108,7 @@ class Search:
         self.tried = 0
         self.found: list[Edit] = []
         self.took: dict[str, float] = {}
+        self.failing = frozenset[str]()
 
     def run(self, component: Callable[..., Any]) -> Located:
         """Return where the mistake is."""
@@ -118,11 +123,12 @@ class Search:
             return Located(why=ANOTHER)
         if not failing:
             return Located(why="Every probe is right here.")
-        trees = [unit.node for unit in self.code.units]
-        beside = self._try_all([edit for edit in self._edits(sights) if sights.ran(edit.place, order)], order, trees)
+        self.failing = frozenset(failing)
+        trees, every = [unit.node for unit in self.code.units], list(self._edits(sights))
+        beside = self._try_all([edit for edit in every if sights.ran(edit.place, order)], order, trees)
         if not self.found and beside:
             return Located(why=UNSURE)
-        located = _certain(self.found, trees)
+        located = _certain(self.found, trees) if self.found else self._two(every, order, trees, sights)
         # Parameters and defaults are what the exercise gives: another default hides what is wrong behind it.
         return Located(why=UNSURE) if sights.heads.intersection(located.places) else located
 
@@ -132,11 +138,7 @@ class Search:
         Those leave a name unused that another line gives: the mistake may as well be in that line.
         """
         unused, beside = _unused(trees), False
-        for count, edit in enumerate(every):
-            if count % 25 == 0:
-                self.told(count, len(every))
-                if time.process_time() > self.end:
-                    raise OutOfTime
+        for edit in self._each(every):
             if not self._repairs(edit, order):
                 continue
             with edit.made():
@@ -148,6 +150,59 @@ class Search:
             if len(_places(self.found)) > MOST_TOGETHER:
                 break  # nothing can become certain any more
         return beside
+
+    def _two(self, every: Sequence[Edit], order: Sequence[str], trees: Sequence[ast.stmt], sights: Sights) -> Located:
+        """Look for two lines: an edit that makes some of the failing probes pass, and another one for the rest."""
+        partly: list[tuple[Edit, frozenset[str]]] = []
+        for edit in self._each(every):
+            if passing := self._passing(edit, [probe for probe in order if sights.ran(edit.place, [probe])]):
+                partly.append((edit, passing))
+        unused, pairs, beside = _unused(trees), set[frozenset[Place]](), False
+        for first, passing in partly:
+            rest = [probe for probe in order if probe not in passing]
+            with first.made():
+                for other in self._each([edit for edit in every if sights.ran(edit.place, rest)]):
+                    if {first.place, first.also} & {other.place, other.also} - {None} or not self._repairs(other, rest):
+                        continue
+                    with other.made():
+                        passes_by = _unused(trees) > unused
+                    beside |= passes_by
+                    if not passes_by:
+                        pairs.add(frozenset(_places([first, other])))
+            if len(pairs) > 1:
+                return Located(why=SEVERAL)
+        if beside and not pairs:
+            return Located(why=UNSURE)
+        return Located(tuple(sorted(*pairs))) if pairs and len(*pairs) == TWO else Located(why=NONE)
+
+    def _each(self, every: Sequence[Edit]) -> Iterator[Edit]:
+        """Yield edits as long as there is time, and tell how many are left."""
+        for count, edit in enumerate(every):
+            if count % 25 == 0:
+                self.told(count, len(every))
+                if time.process_time() > self.end:
+                    raise OutOfTime
+            yield edit
+
+    def _passing(self, edit: Edit, failing: Sequence[str]) -> frozenset[str]:
+        """Return which of the failing probes pass with an edit; none if others fail with it instead."""
+        self.tried += 1
+        passing: set[str] = set()
+        with edit.made():
+            try:
+                component = self.code.build()
+            except (Exception, SystemExit):
+                return frozenset()
+            before = [name for name, _ in self.record.probes if name not in failing]
+            for probe in [*failing, *before]:
+                if probe in before and not passing:
+                    break
+                seen = self._observed(component, probe, LEAST + SLOWER * self.took[probe])
+                if seen is not None and self._passes(probe, seen):
+                    passing.add(probe)
+                elif probe in before and probe not in self.failing:
+                    return frozenset()
+        return frozenset(passing.intersection(failing))
 
     def _watched(self, order: Sequence[str]) -> Sights:
         """Return what is seen of every expression under the probes that fail."""
@@ -252,8 +307,6 @@ def _follow(places: Sequence[Place], trees: Sequence[ast.stmt], file: str) -> bo
 def _certain(found: Sequence[Edit], trees: Sequence[ast.stmt]) -> Located:
     """Return the place that all edits which repair an answer have in common, if there is one."""
     places = _places(found)
-    if not places:
-        return Located(why="No small change of one line makes every probe pass.")
     if len(places) == 1:
         return Located(tuple(places))
     if len(places) <= MOST_TOGETHER and _follow(places, trees, places[0].file):

@@ -81,22 +81,39 @@ class Observations:
 Observed = dict[str, Observations]  # by the name of the probe
 
 
-def kind(reply: Reply) -> str:
-    """Return in words what came back: "a tensor", "2 values", "raised RuntimeError: sizes # and # do not fit".
+# What an exception of torch is about: each of its functions words it in another way. The first that is found counts.
+ABOUT = {
+    "devices": re.compile(r"device"),
+    "dtypes": re.compile(r"dtype|scalar type|data type|not implemented for|cast to|floating point|bool tensor"),
+    "memory layout": re.compile(r"view size is not compatible|contiguous"),
+    "autograd": re.compile(r"in-?place|requires? grad|gradient|backward"),
+    "dimensions": re.compile(r"number of (dimensions|subscripts)|dimension out of range|\d-?d\b|<= \d dimensions"),
+    "indices": re.compile(r"out of (data )?(range|bounds)"),
+    "sizes": re.compile(r"sizes?|shapes?|dim(ension)?s?\b|must match|broadcast|numel|elements"),
+}
 
-    Two answers that raise have the same observation only if they raise the same thing, up to numbers. A
-    ValueError is what a contract may demand, and everyone words it in their own way.
+
+def kind(reply: Reply) -> str:
+    """Return in words what came back: "a tensor", "2 values", "raised RuntimeError about sizes".
+
+    Two answers that raise have the same observation if they raise the same type of exception, about the same: everyone
+    words it in their own way, torch's functions as well.
     """
-    if reply.fault and reply.fault.type == "ValueError":
-        return "raised ValueError"
     if reply.fault:
-        return f"raised {reply.fault.type}: {re.sub('[0-9]+', '#', reply.fault.message)[:120]}"
+        return raised(reply.fault)
     if isinstance(reply.output, torch.Tensor):
         return "a tensor"
     if isinstance(reply.output, (tuple, list)):
         return f"{len(reply.output)} values"
     text: str = reply.output
     return text
+
+
+def raised(fault: Fault) -> str:
+    """Return of what type an exception is and, where torch raised it, what it is about."""
+    words = fault.message.lower() if fault.type in ("RuntimeError", "IndexError") else ""
+    about = next((what for what, pattern in ABOUT.items() if pattern.search(words)), "")
+    return f"raised {fault.type}" + (f" about {about}" if about else "")
 
 
 @dataclass(frozen=True)

@@ -34,8 +34,7 @@ forbid(BOTH, *LIBRARY_ATTENTION)
 
 def refusal(seen: Observations, reply: Reply, sizes: Iterable[int], label: str) -> None:
     """Note whether sizes that do not fit are refused by a ValueError that names them."""
-    asserted = reply.fault and reply.fault.type == "AssertionError"  # everyone words it in their own way
-    seen.note("answer", "raised AssertionError" if asserted else kind(reply), reply.given, label)
+    seen.note("answer", kind(reply), reply.given, label)
     if reply.fault and reply.fault.type == "ValueError":
         named = {str(size) for size in sizes} <= set(re.findall(r"\d+", reply.fault.message))
         seen.note("the message names both sizes", "yes" if named else "no", reply.given, label)

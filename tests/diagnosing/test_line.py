@@ -10,6 +10,7 @@ from lessons import alternatives
 
 from autograder import check
 from autograder.checking.check import examine
+from autograder.checking.where import Where
 from autograder.diagnosing import records
 from autograder.locating.search import SECONDS, locate
 from autograder.locating.source import NoSource, code_of
@@ -109,6 +110,28 @@ def test_what_may_be_put_right_in_several_lines_is_placed_in_none():
 def test_two_mistakes_are_not_placed_as_one():
     text = textwrap.dedent(RIGHT).replace("query @ key.mT", "query @ key.mT + 3.5")
     assert lines(found(cell(text.replace("query.shape[-1]", "query.shape[-2]")))) == []
+
+
+def test_two_mistakes_that_show_apart_have_a_line_each():
+    located = found(
+        cell(
+            """
+            import torch
+
+            def attention_weights(scores, mask=None):
+                if mask is not None:
+                    scores = scores.masked_fill(mask, float("-inf"))
+                weights = torch.softmax(scores * 1.25, dim=-1)
+                return torch.nan_to_num(weights)
+            """,
+            "attention_weights",
+        ),
+        "attention_weights",
+    )
+    assert lines(located) == [5, 6] and not located.between
+    assert (
+        Where("attention_weights", located).says().startswith("A small change of each of these lines, and of no others")
+    )
 
 
 def test_another_default_that_hides_the_mistake_is_no_place_of_it():

@@ -4,6 +4,7 @@ import ast
 from pathlib import Path
 
 import pytest
+import torch
 from lessons import LESSONS
 
 from autograder import probes
@@ -36,8 +37,58 @@ def test_the_first_exception_of_a_probe_is_kept():
     seen, faults = probes.Observations(), [Fault("TypeError", "one"), Fault("KeyError", "two")]
     for label, fault in zip("ab", faults, strict=True):
         seen.answer(Reply("nothing", fault=fault), label)
-    assert seen.values == {"a: answer": "raised TypeError: one", "b: answer": "raised KeyError: two"}
+    assert seen.values == {"a: answer": "raised TypeError", "b: answer": "raised KeyError"}
     assert seen.fault is faults[0]
+
+
+ONES, WHOLE = torch.ones, torch.arange(3)
+
+
+@pytest.mark.parametrize(
+    ("about", "calls"),
+    [
+        (
+            "RuntimeError about sizes",
+            [
+                lambda: ONES(2, 3) @ ONES(4, 5),
+                lambda: torch.einsum("bi,bj->b", ONES(2, 3), ONES(4, 5)),
+                lambda: torch.nn.functional.linear(ONES(2, 3), ONES(5, 4)),
+                lambda: ONES(2, 3, 4) @ ONES(3, 4, 5),
+                lambda: ONES(2) + ONES(3),
+                lambda: ONES(2, 3).reshape(4, -1),
+                lambda: ONES(2, 3).masked_fill(ONES(4, 5) > 0, 0),
+                lambda: torch.stack([ONES(2), ONES(3)]),
+                lambda: torch.nn.functional.layer_norm(ONES(2, 3), (4,)),
+            ],
+        ),
+        (
+            "RuntimeError about dimensions",
+            [
+                lambda: torch.outer(ONES(2, 2), ONES(2)),
+                lambda: ONES(2, 3).permute(0, 1, 2),
+                lambda: torch.bmm(ONES(2, 3), ONES(3, 2)),
+                lambda: torch.einsum("bid,bjd->bij", ONES(2, 3), ONES(2, 3)),
+                lambda: ONES(2, 3, 4).t(),
+                lambda: ONES(2).mT,
+            ],
+        ),
+        ("IndexError about dimensions", [lambda: ONES(2).sum(5), lambda: ONES(2, 3).transpose(0, 2)]),
+        ("IndexError about sizes", [lambda: ONES(2, 3)[ONES(4, 4) > 0]]),
+        ("IndexError about indices", [lambda: WHOLE[7], lambda: torch.nn.Embedding(2, 3)(WHOLE)]),
+        ("RuntimeError about dtypes", [lambda: ONES(2) @ ONES(2).double(), WHOLE.mean, lambda: 1 - (WHOLE > 1)]),
+        ("RuntimeError about memory layout", [lambda: ONES(2, 3).T.view(6)]),
+        ("RuntimeError about devices", [lambda: ONES(2, device="meta") + ONES(2)]),
+        ("RuntimeError about autograd", [lambda: ONES(2).requires_grad_().add_(1), lambda: ONES(()).backward()]),
+        ("RuntimeError", [lambda: bool(ONES(2))]),
+        ("ValueError", [lambda: [].index(1), lambda: int("size")]),
+    ],
+)
+def test_exceptions_are_the_same_that_are_about_the_same_however_they_are_worded(about, calls):
+    for call in calls:
+        with pytest.raises(Exception) as raised:
+            call()
+        fault = Fault(raised.type.__name__, str(raised.value))
+        assert probes.kind(Reply("nothing", fault=fault)) == f"raised {about}"
 
 
 @pytest.mark.parametrize(("exercises", "names"), [("one", ["one"]), (("one", "two"), ["one", "two"])])

@@ -3,14 +3,14 @@
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .. import probes
 from ..course import AuthorError
 from ..diagnosing import claims
-from ..diagnosing.comparison import Aspects, agree, differences, unusable, values
+from ..diagnosing.comparison import Aspects, agree, differences, may_be, raises, unusable, values
 from ..diagnosing.explanation import Place, explain
 from ..diagnosing.records import FOLDER, SEED, Record, plain
 from ..diagnosing.steady import Answer, Jump, draw, observe
@@ -119,10 +119,42 @@ def record(
     for name, wrong in singles.items():
         if differs[name]:
             _refuse_untrue(found.exercise, name, wrong, catalogue, expected, values(seen[name]))
-    _add_mistakes(found, catalogue, singles, differs)
-    firm = {name: wrong for name, wrong in doubles.items() if name not in unsteady}
-    _add_pairs(found, firm, differs, {name: unusable(expected, values(seen[name])) for name in firm})
+    shown = {name: Behaviour.of(expected, differs[name], seen[name]) for name in (*singles, *doubles)}
+    _add_mistakes(found, catalogue, singles, shown)
+    _add_pairs(found, {name: wrong for name, wrong in doubles.items() if name not in unsteady}, shown)
     return found
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """What a wrong answer shows.
+
+    differs   {probe: {aspect: signature}}
+    unusable  (probe, aspect) of what came to an exception or to another kind of answer
+    raises    how its exceptions are worded, if it shows nothing else
+    observed  all of it
+    """
+
+    differs: dict[str, Aspects]
+    unusable: frozenset[Place]
+    raises: str
+    observed: probes.Observed
+
+    @classmethod
+    def of(
+        cls, expected: Mapping[str, Mapping[str, Any]], differs: dict[str, Aspects], observed: probes.Observed
+    ) -> "Behaviour":
+        failed = unusable(expected, values(observed))
+        return cls(differs, failed, raises(differs, failed, observed), observed)
+
+    def looks_like(self, other: Mapping[str, Any], slack: float = 1.0) -> bool:
+        """Tell whether a behaviour of a record may be the same."""
+        return self.raises == other.get("raises", "") and agree(self.differs, other["differs"], slack)
+
+    def named(self, mistakes: Iterable[str]) -> dict[str, Any]:
+        """Return it as a record holds it."""
+        about: dict[str, Any] = {"mistakes": list(mistakes), "differs": self.differs}
+        return about | ({"raises": self.raises} if self.raises else {})
 
 
 def right_answers(
@@ -211,18 +243,18 @@ def _add_mistakes(
     found: Record,
     catalogue: "Catalogue",
     singles: Mapping[str, "Wrong"],
-    differs_of: Mapping[str, dict[str, Aspects]],
+    shown: Mapping[str, Behaviour],
 ) -> None:
     for written, wrong in singles.items():
-        differs, name = differs_of[written], wrong.mistakes[0]
-        if not differs:
+        seen, name = shown[written], wrong.mistakes[0]
+        if not seen.differs:
             raise AuthorError(
                 f"{found.exercise}: mistake {written!r} shows nothing under the probes",
                 "add a probe that tells it from a right answer, or exclude the exercise with only=",
                 next(iter(wrong.replaced.values())),
             )
         for known in found.behaviours:
-            if known["mistakes"] != [name] and agree(differs, known["differs"], APART):
+            if known["mistakes"] != [name] and seen.looks_like(known, APART):
                 other = known["mistakes"][0]
                 raise AuthorError(
                     f"{found.exercise}: mistakes {written!r} and {other!r} look the same to all probes",
@@ -233,30 +265,25 @@ def _add_mistakes(
         found.mistakes[name] = {key: getattr(about, key) for key in ("symptom", "cause", "place", "credit")}
         if claimed := [list(claim) for claim in about.shows if claim[0] in found.reference]:
             found.mistakes[name]["shows"] = claimed
-        if not any(agree(differs, known["differs"]) for known in found.behaviours):
-            found.behaviours.append({"mistakes": [name], "differs": differs})
+        if not any(map(seen.looks_like, found.behaviours)):
+            found.behaviours.append(seen.named([name]))
 
 
-def _add_pairs(
-    found: Record,
-    doubles: Mapping[str, "Wrong"],
-    differs_of: Mapping[str, dict[str, Aspects]],
-    unusable_of: Mapping[str, frozenset[Place]],
-) -> None:
+def _add_pairs(found: Record, doubles: Mapping[str, "Wrong"], shown: Mapping[str, Behaviour]) -> None:
     """Add pairs of mistakes whose names do not follow from what each shows alone.
 
     A pair of which one hides the other is named as the one that shows. Pairs that look the same get no name, unless it
     is one that all of them have.
     """
     singles = list(found.behaviours)
-    groups: list[tuple[dict[str, Aspects], frozenset[Place], list[tuple[str, ...]]]] = []
+    groups: list[tuple[Behaviour, list[tuple[str, ...]]]] = []
     for name, wrong in doubles.items():
-        differs = differs_of[name]
-        if not differs or any(agree(differs, known["differs"], APART) for known in singles):
+        seen = shown[name]
+        if not seen.differs or any(seen.looks_like(known, APART) for known in singles):
             continue
-        alike = next((pairs for other, _, pairs in groups if agree(differs, other, APART)), None)
+        alike = next((pairs for other, pairs in groups if seen.looks_like(other.named(()), APART)), None)
         if alike is None:
-            groups.append((differs, unusable_of[name], [wrong.mistakes]))
+            groups.append((seen, [wrong.mistakes]))
         else:
             alike.append(wrong.mistakes)
     left = groups
@@ -265,13 +292,14 @@ def _add_pairs(
         found.behaviours,
     ):  # beside pairs that are recorded others may be taken for what they are not
         rest = []
-        for differs, unusable_, pairs in left:
-            meant, made = explain(differs, known, unusable_), pairs[0] if len(pairs) == 1 else ()
+        for seen, pairs in left:
+            meant = explain(seen.differs, may_be(known, seen.observed), seen.unusable)
+            made = pairs[0] if len(pairs) == 1 else ()
             in_all = set(pairs[0]).intersection(*pairs)
             if set(meant.mistakes) != set(made) if made else not set(meant.mistakes) <= in_all:
-                found.behaviours.append({"mistakes": list(made), "differs": differs})
+                found.behaviours.append(seen.named(made))
             else:
-                rest.append((differs, unusable_, pairs))
+                rest.append((seen, pairs))
         left = rest
 
 

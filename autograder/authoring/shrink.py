@@ -274,7 +274,7 @@ def shrunk(bench: Bench, asked: Asked, names: Sequence[str], polish: bool = True
             return None
         return expected if _is_firm(bench, request, look, expected) else None
 
-    end = bench.calls["made"] + EACH
+    end, keeps = bench.calls["made"] + EACH, _rules(asked.request)
     first = look_at(look, reference.call(asked.request))
     request = _fitted(reference, asked.request)
     if request is None or tell(request) is None:
@@ -286,7 +286,7 @@ def shrunk(bench: Bench, asked: Asked, names: Sequence[str], polish: bool = True
                 if bench.calls["made"] > end:
                     break
                 other = _simplified(reference, request, move)
-                if other is not None and tell(other) is not None:
+                if other is not None and keeps(other) and tell(other) is not None:
                     request = other
             if request is before:
                 break
@@ -304,6 +304,43 @@ def _simplified(reference: Here, request: Request, move: Move) -> Request | None
         return other if _cost(other) < _cost(request) else None
     fitted = _fitted(reference, other)
     return fitted if fitted is not None and _cost(fitted) < _cost(request) else None
+
+
+def _rules(request: Request) -> Callable[[Request], bool]:
+    """Return whether another request obeys what a call of the probes does: the contract may demand it.
+
+    Nothing becomes empty, no size becomes 0, and ids that are below a number, such as that of a vocabulary, stay so.
+    """
+
+    def below(other: Request) -> set[tuple[str, str]]:
+        sizes = {name: value for name, value in _named_integers(other)}
+        ids = {
+            name: int(value.max())
+            for name, value in other.arguments.items()
+            if isinstance(value, torch.Tensor) and value.dtype == torch.int64 and value.numel()
+        }
+        return {(name, size) for name, most in ids.items() for size, value in sizes.items() if most < value}
+
+    def zeros(other: Request) -> set[str]:
+        return {name for name, value in _named_integers(other) if value == 0 and not name.endswith("_id")}
+
+    obeyed, empty, none = below(request), any(not one.numel() for one in _tensors(request)), zeros(request)
+
+    def keeps(other: Request) -> bool:
+        there = {*other.arguments, *(other.build or {})}
+        return (
+            {pair for pair in obeyed if there.issuperset(pair)} <= below(other)
+            and (empty or all(one.numel() for one in _tensors(other)))
+            and zeros(other) <= none
+        )
+
+    return keeps
+
+
+def _named_integers(request: Request) -> Iterator[tuple[str, int]]:
+    for name, value in {**(request.build or {}), **request.arguments}.items():
+        if isinstance(value, int) and not isinstance(value, bool):
+            yield name, value
 
 
 def _can_be_made(request: Request) -> bool:

@@ -5,7 +5,7 @@ import functools
 import io
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -105,9 +105,10 @@ def _examine(
         # A first draft is told one sentence and nothing else; of other numbers nothing is recorded that could be shown.
         shows = diagnosis.conclusive and not (diagnosis.passed or diagnosis.draft or unsolved(observed))
         if shows := shows and seed == records.SEED:
-            example = smallest_example(record, diagnosis, observed, watched.submission)
-            parts = helpers.get(id(observed), ())
-            way = ways.of_answer(record, submission, components[record.exercise], diagnosis.failing(record), parts)
+            with _unheard():
+                example = smallest_example(record, diagnosis, observed, watched.submission)
+                parts = helpers.get(id(observed), ())
+                way = ways.of_answer(record, submission, components[record.exercise], diagnosis.failing(record), parts)
     if not diagnosis.conclusive:
         note = "This does not count as a try: run the check again."
     said = dict.fromkeys(f"{warning.category.__name__}: {warning.message}\n" for warning in warned)
@@ -115,6 +116,15 @@ def _examine(
     if shows:
         found.example, found.way = example, way
     return own(record, found, watched, doubt(cells, record.exercise) if found.earned and cells else "")
+
+
+@contextlib.contextmanager
+def _unheard() -> Iterator[None]:
+    """Drop what an answer prints and warns of in calls that no probe makes."""
+    unheard = io.StringIO()
+    with contextlib.redirect_stdout(unheard), contextlib.redirect_stderr(unheard), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def result(

@@ -5,8 +5,9 @@ autograd. Observations of different aspects are therefore compared by themselves
 the other one is known by.
 """
 
+import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -25,6 +26,7 @@ ASPECTS = {
     "arguments": re.compile(r"changed in place$"),
     "library calls": re.compile(r"^library calls"),
 }
+MOST_WORDS = 120  # characters of an exception's message that count
 ANSWER = "answer"  # what kind of thing came back belongs to whatever else the probe asks for
 
 
@@ -86,6 +88,34 @@ def unusable(
         )
         for part in by_aspect(reference[probe], seen_there)
     )
+
+
+def raises(
+    differs: Mapping[str, Aspects], failed: Collection[tuple[str, str]], observed: Mapping[str, probes.Observations]
+) -> str:
+    """Return in short how an answer is worded that shows nothing but exceptions, "" if it shows anything else.
+
+    failed  (probe, aspect) of what is unusable
+    Beside numbers it does not matter how an exception is worded; alone, many mistakes raise in the same places.
+    """
+    only = all((probe, part) in failed for probe, aspects in differs.items() for part in aspects)
+    return wording(observed, differs) if only and any(observed[probe].fault for probe in differs) else ""
+
+
+def wording(observed: Mapping[str, probes.Observations], where: Iterable[str]) -> str:
+    """Return a short text that two answers share if they raise the same in some probes, up to numbers."""
+    faults = [observed[probe].fault for probe in where if probe in observed]
+    said = {f"{one.type}: {re.sub('[0-9]+', '#', one.message)[:MOST_WORDS]}" for one in faults if one}
+    return hashlib.sha256("\n".join(sorted(said)).encode()).hexdigest()[:12]
+
+
+def may_be(
+    behaviours: Iterable[Mapping[str, Any]], observed: Mapping[str, probes.Observations]
+) -> list[Mapping[str, Any]]:
+    """Return the behaviours without those that show nothing but exceptions, and others than an answer does there."""
+    return [
+        known for known in behaviours if "raises" not in known or known["raises"] == wording(observed, known["differs"])
+    ]
 
 
 def bare(name: str) -> str:

@@ -13,7 +13,7 @@ from ..calling.local import Fault
 from ..calling.watched import HABIT_KEEPS
 from ..probes import Observations
 from . import claims, comparison, patterns
-from .comparison import ANSWER, NUMBERS, agree, aspect, by_aspect, differences, unusable, values
+from .comparison import ANSWER, NUMBERS, agree, aspect, by_aspect, differences, may_be, unusable, values
 from .explanation import Explanation, explain
 from .habits import ABOUT, with_habits
 from .observation import same
@@ -82,12 +82,13 @@ def diagnose(record: Record, observed: Mapping[str, Observations], stopped: Stop
         return Diagnosis(False, says=[stopped.why], rows=rows, conclusive=stopped.conclusive)
     if not differs or any(agree(differs, accepted) for accepted in record.accepted):
         return Diagnosis(True, credit=1.0, rows=[(sentence, "right") for sentence, _ in rows])
-    found = next((known for known in record.behaviours if agree(differs, known["differs"])), None)
+    behaviours = may_be(record.behaviours, observed)
+    found = next((known for known in behaviours if agree(differs, known["differs"])), None)
     if found:
         meant = Explanation(tuple(found["mistakes"]))
     else:
         failed = unusable(expected, seen)
-        meant = with_habits(explain(differs, record.behaviours, failed), expected, seen, failed)
+        meant = with_habits(explain(differs, behaviours, failed), expected, seen, failed)
     if not meant.mistakes:
         return Diagnosis(False, says=symptoms(record, observed, expected), rows=rows)
     about = [_about(record, name, name in meant.symptoms) for name in meant.mistakes]

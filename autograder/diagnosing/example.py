@@ -20,6 +20,7 @@ SECONDS = 1.0  # of a processor, for all inputs that are tried
 
 MOST_NUMBERS = 24  # of a tensor that is written out in a table
 MOST_WEIGHTS = 24  # numbers of all weights together, that are
+MOST_PLAIN = 4  # weights that are all 0 and have a line each in the code; more have one together
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,8 @@ def example(found: Found) -> Example:
         # Of several outputs, those that are right say nothing.
         wrong = [name for name in expected if not _is_same(expected[name], seen[name])]
         expected, seen = ({name: shown[name] for name in wrong} for shown in (expected, seen))
+    if found.look == "parameters":
+        expected, seen = _apart(expected, seen), _apart(seen, expected)
     pairs = {name: (expected.get(name), seen.get(name)) for name in {**expected, **seen}}
     written = {name: _written_apart(*pair) for name, pair in pairs.items()}
     return Example(
@@ -80,6 +83,14 @@ def example(found: Found) -> Example:
         {name: written[name][0] for name in expected},
         code(found),
     )
+
+
+def _apart(one: Shown, other: Shown) -> Shown:
+    """Return of lists of parameters, a line each, what does not stand in the other one."""
+    lines = {
+        name: [line for line in text.split("\n") if line not in other[name].split("\n")] for name, text in one.items()
+    }
+    return {name: ", ".join(left) or "none of these" for name, left in lines.items()}
 
 
 def _is_same(one: object, other: object) -> bool:
@@ -190,9 +201,15 @@ def _defined(request: Request, found: Found) -> Iterator[str]:
 
 def _loading(request: Request) -> Iterator[str]:
     """Yield the lines that set the weights of a module, and its mode."""
-    if request.weights:
+    plain = [name for name, value in request.weights.items() if not value.any()]
+    if len(plain) > MOST_PLAIN and not request.as_made:
+        yield "state = {name: torch.zeros_like(one) for name, one in module.named_parameters(remove_duplicate=False)}"
+        yield "state |= {"
+    elif request.weights:
+        plain = []
         yield "state = {"
-        yield from (f"    {name!r}: {literal(value)}," for name, value in request.weights.items())
+    if request.weights:
+        yield from (f"    {name!r}: {literal(value)}," for name, value in request.weights.items() if name not in plain)
         yield "}"
         yield "module.load_state_dict(state, strict=False)"
     if any(value.dtype == torch.float64 for value in request.weights.values()):
@@ -205,7 +222,11 @@ def _loading(request: Request) -> Iterator[str]:
 
 def _looking(look: str, expected: Shown, request: Request) -> Iterator[str]:
     if look == "gradients":
-        yield "for one in result if isinstance(result, (tuple, list)) else [result]:"
+        yield "def tensors(value):"
+        yield "    if isinstance(value, torch.Tensor):"
+        yield "        return [value]"
+        yield "    return [one for part in value for one in tensors(part)]"
+        yield "for one in tensors(result):"
         yield "    if one.requires_grad:"
         yield "        share = (torch.arange(one.numel()) * 37 % 64 - 31) / 32  # no two numbers count the same"
         yield "        (one * share.reshape(one.shape)).sum().backward(retain_graph=True)"

@@ -29,7 +29,8 @@ class Record:
     mistakes    {name: {"symptom", "cause", "place", "credit", "shows"}}; "shows", what the symptom claims of this
                 exercise's probes, only where it claims something
     behaviours  ways to be wrong: {"mistakes": names, "differs": {probe: {aspect: signature}}}; two mistakes at once
-                only where it does not follow from what each shows alone
+                only where it does not follow from what each shows alone. "raises", where there is nothing but
+                exceptions: how they are worded, in short
     """
 
     lesson: str

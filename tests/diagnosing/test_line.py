@@ -107,9 +107,16 @@ def test_what_may_be_put_right_in_several_lines_is_placed_in_none():
     assert lines(located) == [] and "no line is certain" in located.why
 
 
-def test_two_mistakes_are_not_placed_as_one():
+def test_of_two_mistakes_each_has_its_line_also_in_a_helper():
     text = textwrap.dedent(RIGHT).replace("query @ key.mT", "query @ key.mT + 3.5")
-    assert lines(found(cell(text.replace("query.shape[-1]", "query.shape[-2]")))) == []
+    located = found(cell(text.replace("query.shape[-1]", "query.shape[-2]")))
+    assert lines(located) == [6, 10] and not located.between
+
+
+def test_three_mistakes_are_not_placed_as_two():
+    text = textwrap.dedent(RIGHT).replace("query @ key.mT", "query @ key.mT + 3.5")
+    text = text.replace("query.shape[-1]", "query.shape[-2]").replace("/ root", "/ root + 0.7 * key.sum()")
+    assert lines(found(cell(text))) == []
 
 
 def test_two_mistakes_that_show_apart_have_a_line_each():

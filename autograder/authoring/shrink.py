@@ -22,7 +22,7 @@ from .. import probes
 from ..calling.local import Here, Reply, Request, Stub
 from ..calling.stubs import RandomGenerator
 from ..diagnosing.comparison import NUMBERS, Aspects, aspect, differences, values
-from ..diagnosing.observation import same, scale
+from ..diagnosing.observation import is_exception, same, scale
 from ..diagnosing.records import SEED, Record
 from ..diagnosing.small import LOOKS, Shown, Small, is_clear, look_at, path, pattern_of, plain, text
 from ..diagnosing.steady import Answer
@@ -357,7 +357,7 @@ def _can_be_made(request: Request) -> bool:
 def _is_worth(expected: Shown, first: Shown) -> bool:
     """Tell whether the reference gives the same kind of thing as for the call of the probe."""
     words = [{name: one for name, one in shown.items() if isinstance(one, str)} for shown in (expected, first)]
-    if any(value.startswith("raised") for value in words[0].values()) or not expected:
+    if any(map(is_exception, words[0].values())) or not expected:
         return words[0] == words[1] and bool(expected)
     tensors = [value for value in expected.values() if isinstance(value, torch.Tensor)]
     return not any(torch.isnan(one).any() or not one.numel() for one in tensors)

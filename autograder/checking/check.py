@@ -84,11 +84,9 @@ def _examine(
 ) -> Result:
     submission = Own(components, closed_boxes(record.uses))
     watched = Watched(submission, probes.forbidden(record.lesson, record.exercise))
-    helpers: dict[int, tuple[str, ...]] = {}  # which right ones an observation was made with
 
     def probe(parts: tuple[str, ...]) -> tuple[Diagnosis, probes.Observed]:
         observed, stopped = observe(record, watched, seconds, seed, parts)
-        helpers[id(observed)] = parts
         return diagnose(record, observed, stopped), observed
 
     with (
@@ -98,16 +96,15 @@ def _examine(
     ):
         warnings.simplefilter("default")
         try:
-            diagnosis, observed, note = settle(record, probe, watched)
+            diagnosis, observed, parts, note = settle(record, probe, watched)
             diagnosis = drafted(record, diagnosis, observed, probe, watched)
         except Exception as error:
-            diagnosis, observed, note = strange(record, error), {}, ""
+            diagnosis, observed, parts, note = strange(record, error), {}, (), ""
         # A first draft is told one sentence and nothing else; of other numbers nothing is recorded that could be shown.
         shows = diagnosis.conclusive and not (diagnosis.passed or diagnosis.draft or unsolved(observed))
         if shows := shows and seed == records.SEED:
             with _unheard():
                 example = smallest_example(record, diagnosis, observed, watched.submission)
-                parts = helpers.get(id(observed), ())
                 way = ways.of_answer(record, submission, components[record.exercise], diagnosis.failing(record), parts)
     if not diagnosis.conclusive:
         note = "This does not count as a try: run the check again."

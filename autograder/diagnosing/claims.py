@@ -14,7 +14,7 @@ import torch
 
 from ..course import nearest
 from .comparison import differing
-from .observation import same
+from .observation import is_exception, same
 
 Claim = Sequence[str]  # [probe, relation, pattern of the observations' names; all if left out]
 Values = Mapping[str, Mapping[str, Any]]  # {probe: {observation: tensor or string}}
@@ -60,14 +60,10 @@ def _is_turned(expected: object, seen: object) -> bool:
     return expected.mT.shape == seen.shape and same(expected.mT, seen) and not same(expected, seen)
 
 
-def _raises(expected: object, seen: object) -> bool:
-    return isinstance(seen, str) and seen.startswith("raised")
-
-
 # What may be claimed of each observation that differs from the reference's.
 RELATIONS: dict[str, Callable[[object, object], bool]] = {
     "differ": lambda expected, seen: True,
-    "raise": _raises,
+    "raise": lambda expected, seen: is_exception(seen),
     "missing": lambda expected, seen: seen is None,
     "another shape": _has_another_shape,
     "transposed": _is_turned,

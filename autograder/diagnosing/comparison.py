@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from .. import probes
-from .observation import Signature, same, same_signature, signature
+from .observation import Signature, is_exception, same, same_signature, signature
 
 Aspects = dict[str, Signature]  # {aspect: signature}, of what differs in one probe
 
@@ -76,7 +76,7 @@ def unusable(
     """
 
     def fails(name: str, right: object, other: object) -> bool:
-        return other != right and (bare(name) == ANSWER or isinstance(other, str) and other.startswith("raised"))
+        return other != right and (bare(name) == ANSWER or is_exception(other))
 
     return frozenset(
         (probe, part)

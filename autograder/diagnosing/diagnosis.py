@@ -16,7 +16,7 @@ from . import claims, comparison, patterns
 from .comparison import ANSWER, NUMBERS, agree, aspect, by_aspect, differences, may_be, unusable, values
 from .explanation import Explanation, explain
 from .habits import ABOUT, with_habits
-from .observation import same
+from .observation import is_exception, same
 from .records import Record
 
 SHAPE = re.compile(r"\[[\d, ]*\]")
@@ -256,7 +256,7 @@ def _follows(one: Difference) -> bool:
 
 
 def _is_raised(seen: object, fault: Fault | None) -> bool:
-    return fault is not None and (seen is None or isinstance(seen, str) and seen.startswith("raised"))
+    return fault is not None and (seen is None or is_exception(seen))
 
 
 def describe(name: str, expected: object, seen: object, fault: Fault | None = None) -> str:

@@ -19,7 +19,7 @@ from ..probes import Observations
 from . import records
 from .comparison import ANSWER, bare, differences, values
 from .diagnosis import Diagnosis, describe
-from .observation import same
+from .observation import is_exception, same
 from .records import Record
 
 Change = Callable[[Any], Any]  # of an output
@@ -271,7 +271,7 @@ def _kind(answer: _Answer) -> str:
     """Tell what kind of thing came back, where it is of no kind that the exercise asks for."""
     asked = [one for one in answer.kinds if ASKED.fullmatch(one[0])]
     other = [one for one in asked if one[1] != one[0] and GIVEN.fullmatch(one[1])]
-    if not other or len(asked) < len(answer.kinds) - sum(one[0].startswith("raised") for one in answer.kinds):
+    if not other or len(asked) < len(answer.kinds) - sum(is_exception(one[0]) for one in answer.kinds):
         return ""
     expected, seen, given = other[0]
     sentence = _returned(answer, expected, seen)

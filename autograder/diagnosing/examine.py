@@ -5,7 +5,7 @@ The local check, the judge, pytest and `assemble` all take this path.
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from .. import probes
 from ..calling import limit
@@ -21,15 +21,29 @@ from .records import Record
 SECONDS = 10.0  # a right answer takes a hundredth of one
 
 
+class Settled(NamedTuple):
+    """What an answer comes to, and what it showed.
+
+    parts  the helpers that were replaced by right ones when it was observed
+    note   on how it was judged
+    """
+
+    diagnosis: Diagnosis
+    observed: probes.Observed
+    parts: tuple[str, ...]
+    note: str
+
+
 def settle(
     record: Record, probe: Callable[[tuple[str, ...]], tuple[Diagnosis, probes.Observed]], watched: Watched
-) -> tuple[Diagnosis, probes.Observed, str]:
-    """Return (diagnosis, observed, note) of an answer, judged with right helpers where its own are not right.
+) -> Settled:
+    """Return what an answer comes to, judged with right helpers where its own are not right.
 
     probe    function of the names of components that are replaced by right ones: (diagnosis, observed)
     watched  the `Watched` submission that it asks
     """
     diagnosis, observed = probe(())
+    parts: tuple[str, ...] = ()
     note = ""
     if record.uses and not diagnosis.passed:
         alone, seen = probe(tuple(record.uses))
@@ -37,8 +51,8 @@ def settle(
             note = _note(record, probe, observed)
             watched.keep_only(record.uses)  # what a wrong helper did does not count against this answer
         if alone.passed or not unsolved(seen) and (alone.mistakes or not diagnosis.mistakes):
-            diagnosis, observed = alone, seen
-    return diagnosis, observed, note
+            diagnosis, observed, parts = alone, seen, tuple(record.uses)
+    return Settled(diagnosis, observed, parts, note)
 
 
 def drafted(

@@ -33,6 +33,11 @@ def same(expected: object, seen: object, slack: float = 1.0) -> bool:
     )
 
 
+def is_exception(value: object) -> bool:
+    """Tell whether an observation is an exception, "raised RuntimeError about sizes"."""
+    return isinstance(value, str) and value.startswith("raised ")
+
+
 def signature(expected: Mapping[str, Any], seen: Mapping[str, Any]) -> Signature:
     """Return a few plain numbers that two answers share if a probe shows the same of both: [text, sum, sum, sum, size].
 

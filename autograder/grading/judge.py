@@ -140,7 +140,7 @@ def _judge(record: Record, submission: Watched, reference: Reference, seed: str 
         return diagnosis, observed
 
     try:
-        diagnosis, observed, note = settle(record, probe, submission)
+        diagnosis, observed, _, note = settle(record, probe, submission)
     except (EndedError, MissingError, MalformedError) as reason:
         return result(record, Diagnosis(False, says=[_why(record, reason)], rows=not_run(record)), {})
     except Exception as error:
@@ -267,7 +267,7 @@ def _named(
         return diagnose(record, observed, stopped), observed
 
     try:
-        known, observed, known_note = settle(record, recorded, submission)
+        known, observed, _, known_note = settle(record, recorded, submission)
         known = drafted(record, known, observed, recorded, submission)
     except Exception:  # as in `judge`; the name of a mistake earns nothing by itself
         return diagnosis, note

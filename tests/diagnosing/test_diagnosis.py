@@ -607,8 +607,8 @@ def test_an_answer_is_judged_with_right_helpers_where_that_says_more(uses, own, 
         return results[parts]
 
     watched = SimpleNamespace(keep_only=kept.append)
-    diagnosis, observed, note = examine.settle(record(uses=uses), probe, watched)
-    assert (diagnosis, observed) == ((own, SEEN) if taken == "own" else (alone, seen))
+    diagnosis, observed, parts, note = examine.settle(record(uses=uses), probe, watched)
+    assert (diagnosis, observed, parts) == ((own, SEEN, ()) if taken == "own" else (alone, seen, ("f", "g")))
     assert diagnosis is (own if taken == "own" else alone)
     assert asked[:2] == ([()] if alone is None else [(), ("f", "g")])
     if alone is PASSED:
@@ -692,13 +692,13 @@ def test_the_note_names_only_helpers_that_are_not_right(own, with_own_f, with_ow
         return results[parts]
 
     watched = SimpleNamespace(keep_only=lambda parts: None)
-    assert examine.settle(record(uses=["f", "g"]), probe, watched)[2] == note
+    assert examine.settle(record(uses=["f", "g"]), probe, watched).note == note
 
 
 def test_a_single_helper_needs_no_further_look():
     results = {(): (NAMED, SEEN), ("f",): (PASSED, SEEN)}
     watched = SimpleNamespace(keep_only=lambda parts: None)
-    assert examine.settle(record(uses=["f"]), results.__getitem__, watched)[2].startswith(
+    assert examine.settle(record(uses=["f"]), results.__getitem__, watched).note.startswith(
         "Judged with a right version of f"
     )
 

@@ -4,6 +4,7 @@ Both are plain data (names, tensors, strings), so the component may live in this
 disk, or in another process: probes cannot tell, and need not.
 """
 
+import functools
 import gc
 import itertools
 import sys
@@ -71,6 +72,7 @@ class Reply:
     fault      the exception, if one was raised
     changed    names of arguments that the call changed in place
     gradients  argument name -> tensor, or None where no gradient arrives
+    cut        where gradients are asked for: numbers, from 1, of the outputs through which none goes
     used       forbidden functions that the call used
     shapes     for a class: state-dict name -> shape, of all parameters and buffers
     trained    for a class: names of the parameters that require a gradient
@@ -86,6 +88,7 @@ class Reply:
     fault: Fault | None = None
     changed: tuple[str, ...] = ()
     gradients: dict[str, torch.Tensor | None] = field(default_factory=dict)
+    cut: tuple[int, ...] = ()
     used: tuple[str, ...] = ()
     shapes: dict[str, list[int]] = field(default_factory=dict)
     trained: tuple[str, ...] = ()
@@ -122,6 +125,15 @@ class Source(Protocol):
         """Call a component and return its `Reply`."""
 
 
+@functools.cache
+def _is_frozen() -> bool:
+    """Tell whether whoever started this process has frozen what was there, and wants it so.
+
+    Asked once: Python counts every single object, which takes longer than all calls of a check.
+    """
+    return gc.get_freeze_count() > 0
+
+
 class Here:
     """Components that live in this process."""
 
@@ -140,13 +152,13 @@ class Here:
         self._limit = limit = Limit(seconds, wall)
         # Torch and the notebook bring a quarter of a million objects. A learner who collects garbage (`gc.collect()`)
         # in each call looks through all of them, and pays for it with seconds: only what is made from here on is.
-        frozen = gc.get_freeze_count()
+        keep = _is_frozen()
         gc.freeze()
         try:
             yield limit
         finally:
             self._limit = nullcontext()
-            if not frozen:  # else whoever froze them wants them so
+            if not keep:
                 gc.unfreeze()
 
     def expect(self, requests: Iterable[Request]) -> None:
@@ -189,6 +201,7 @@ class Here:
             if request.gradients:
                 with self._limit:
                     reply.gradients = _gradients(None if large else output, _leaves(arguments, called, request))
+                reply.cut = () if large else _cut(output)
         except Exception as error:
             reply.fault, reply.facts.parameters = facts.fault(error), facts.parameters(component)
         reply.changed = tuple(name for name in arguments if _differs(before[name], arguments[name]))
@@ -368,6 +381,15 @@ def _gradients(output: Any, leaves: dict[str, torch.Tensor]) -> dict[str, torch.
     )
     found = torch.autograd.grad(cast(torch.Tensor, total), list(trained.values()), allow_unused=True)
     return dict.fromkeys(leaves) | dict(zip(trained, found, strict=True))
+
+
+def _cut(output: Any) -> tuple[int, ...]:
+    """Return the numbers, from 1, of the outputs through which no gradient goes."""
+    outputs = output if isinstance(output, (tuple, list)) else (output,)
+    tensors = [[one for one in tree_flatten(part)[0] if isinstance(one, torch.Tensor)] for part in outputs]
+    return tuple(
+        number for number, part in enumerate(tensors, 1) if part and not any(one.requires_grad for one in part)
+    )
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from busy import processors_busy
 from lessons import REPOSITORY, reference
 
 from autograder import check, hint, progress
-from autograder.calling import limit
+from autograder.calling import limit, local
 from autograder.calling.limit import Limit, TimeUp
 from autograder.checking import progress_file
 from autograder.checking.check import examine
@@ -305,19 +305,24 @@ def test_what_an_import_runs_from_no_file_is_of_the_import(tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize("frozen", [False, True], ids=["usual", "frozen before"])
-def test_who_collects_garbage_pays_for_their_own_and_not_for_ours(frozen):
-    counts = []
+def test_who_collects_garbage_pays_for_their_own_and_not_for_ours(frozen, monkeypatch):
+    counts, asked, count = [], [], gc.get_freeze_count
+    monkeypatch.setattr(local, "_is_frozen", functools.cache(local._is_frozen.__wrapped__))
+    monkeypatch.setattr(gc, "get_freeze_count", lambda: asked.append(1) or count())
 
     def attention_scores(query, key):
         counts.append(len(gc.get_objects()))
         return query @ key.mT / query.shape[-1] ** 0.5
 
+    assert check(attention_scores).passed  # torch imports what it needs
+    counts.clear(), asked.clear(), local._is_frozen.cache_clear()
     try:
         if frozen:
             gc.freeze()
         before = len(gc.get_objects())
         assert check(attention_scores).passed
         assert max(counts) < 20_000 and (frozen or before > 50_000)
+        assert check(attention_scores).passed and len(asked) == 1, "it counts all objects of the process"
         assert (gc.get_freeze_count() > 0) is frozen
     finally:
         gc.unfreeze()

@@ -3,15 +3,15 @@
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .. import probes
 from ..course import AuthorError
 from ..diagnosing import claims
-from ..diagnosing.comparison import Aspects, agree, differences, may_be, raises, unusable, values
-from ..diagnosing.explanation import Place, explain
+from ..diagnosing.comparison import Behaviour, agree, differences, may_be, values
+from ..diagnosing.explanation import explain
 from ..diagnosing.records import FOLDER, SEED, Record, plain
 from ..diagnosing.steady import Answer, Jump, draw, observe
 
@@ -119,42 +119,10 @@ def record(
     for name, wrong in singles.items():
         if differs[name]:
             _refuse_untrue(found.exercise, name, wrong, catalogue, expected, values(seen[name]))
-    shown = {name: Behaviour.of(expected, differs[name], seen[name]) for name in (*singles, *doubles)}
+    shown = {name: Behaviour.of(expected, seen[name]) for name in (*singles, *doubles)}
     _add_mistakes(found, catalogue, singles, shown)
     _add_pairs(found, {name: wrong for name, wrong in doubles.items() if name not in unsteady}, shown)
     return found
-
-
-@dataclass(frozen=True)
-class Behaviour:
-    """What a wrong answer shows.
-
-    differs   {probe: {aspect: signature}}
-    unusable  (probe, aspect) of what came to an exception or to another kind of answer
-    raises    how its exceptions are worded, if it shows nothing else
-    observed  all of it
-    """
-
-    differs: dict[str, Aspects]
-    unusable: frozenset[Place]
-    raises: str
-    observed: probes.Observed
-
-    @classmethod
-    def of(
-        cls, expected: Mapping[str, Mapping[str, Any]], differs: dict[str, Aspects], observed: probes.Observed
-    ) -> "Behaviour":
-        failed = unusable(expected, values(observed))
-        return cls(differs, failed, raises(differs, failed, observed), observed)
-
-    def looks_like(self, other: Mapping[str, Any], slack: float = 1.0) -> bool:
-        """Tell whether a behaviour of a record may be the same."""
-        return self.raises == other.get("raises", "") and agree(self.differs, other["differs"], slack)
-
-    def named(self, mistakes: Iterable[str]) -> dict[str, Any]:
-        """Return it as a record holds it."""
-        about: dict[str, Any] = {"mistakes": list(mistakes), "differs": self.differs}
-        return about | ({"raises": self.raises} if self.raises else {})
 
 
 def right_answers(

@@ -189,6 +189,7 @@ def unpack_reply(about: object, buffers: Sequence[Buffer], request: Request) -> 
         gradients={
             name: None if value is None else read.tensor(value) for name, value in read.table(about.get("gradients"))
         },
+        cut=tuple(read.sizes(about.get("cut"))),
         used=tuple(name for name in read.texts(about.get("used")) if name in request.forbidden),
         shapes={name: read.sizes(value) for name, value in read.table(about.get("shapes"))},
         trained=read.texts(about.get("trained")),

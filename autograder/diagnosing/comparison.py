@@ -7,7 +7,8 @@ the other one is known by.
 
 import hashlib
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -91,15 +92,48 @@ def unusable(
 
 
 def raises(
-    differs: Mapping[str, Aspects], failed: Collection[tuple[str, str]], observed: Mapping[str, probes.Observations]
+    differs: Mapping[str, Aspects], failed: frozenset[tuple[str, str]], observed: Mapping[str, probes.Observations]
 ) -> str:
     """Return in short how an answer is worded that shows nothing but exceptions, "" if it shows anything else.
 
     failed  (probe, aspect) of what is unusable
-    Beside numbers it does not matter how an exception is worded; alone, many mistakes raise in the same places.
+    Beside numbers it does not matter how an exception is worded; alone, many mistakes raise in the same places. One
+    that raises only where another dtype is asked for, or another device, is known by that.
     """
-    only = all((probe, part) in failed for probe, aspects in differs.items() for part in aspects)
+    places = [(probe, part) for probe, aspects in differs.items() for part in aspects]
+    only = failed.issuperset(places) and any(part == NUMBERS for _, part in places)
     return wording(observed, differs) if only and any(observed[probe].fault for probe in differs) else ""
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """What a wrong answer shows.
+
+    differs   {probe: {aspect: signature}}
+    unusable  (probe, aspect) of what came to an exception or to another kind of answer
+    raises    how its exceptions are worded, if it shows nothing else
+    observed  all of it
+    """
+
+    differs: dict[str, Aspects]
+    unusable: frozenset[tuple[str, str]]
+    raises: str
+    observed: Mapping[str, probes.Observations]
+
+    @classmethod
+    def of(cls, reference: Mapping[str, Mapping[str, Any]], observed: Mapping[str, probes.Observations]) -> "Behaviour":
+        seen = values(observed)
+        differs, failed = differences(reference, seen), unusable(reference, seen)
+        return cls(differs, failed, raises(differs, failed, observed), observed)
+
+    def looks_like(self, other: Mapping[str, Any], slack: float = 1.0) -> bool:
+        """Tell whether a behaviour of a record may be the same."""
+        return self.raises == other.get("raises", "") and agree(self.differs, other["differs"], slack)
+
+    def named(self, mistakes: Iterable[str]) -> dict[str, Any]:
+        """Return it as a record holds it, with the names of its mistakes."""
+        about: dict[str, Any] = {"mistakes": list(mistakes), "differs": self.differs}
+        return about | ({"raises": self.raises} if self.raises else {})
 
 
 def wording(observed: Mapping[str, probes.Observations], where: Iterable[str]) -> str:

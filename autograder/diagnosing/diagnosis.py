@@ -88,7 +88,9 @@ def diagnose(record: Record, observed: Mapping[str, Observations], stopped: Stop
         meant = Explanation(tuple(found["mistakes"]))
     else:
         failed = unusable(expected, seen)
-        meant = with_habits(explain(differs, behaviours, failed), expected, seen, failed)
+        meant = explain(differs, behaviours, failed)
+        if record.mistakes:  # fresh numbers give no names
+            meant = with_habits(meant, expected, seen, failed)
     if not meant.mistakes:
         return Diagnosis(False, says=symptoms(record, observed, expected), rows=rows)
     about = [_about(record, name, name in meant.symptoms) for name in meant.mistakes]

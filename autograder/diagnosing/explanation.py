@@ -91,7 +91,9 @@ def _places(differs: Mapping[str, Aspects]) -> dict[Place, Signature]:
 def _candidate(known: Mapping[str, Any], shown: Mapping[Place, Signature], unusable: frozenset[Place]) -> _Candidate:
     """Return a known behaviour with the places that it accounts for: none where one of its own shows nothing.
 
-    An answer that fails where its gradients or its dtype are asked for has no habit if it fails elsewhere, too.
+    An answer that fails where its gradients or its dtype are asked for has no habit if it fails elsewhere, too. And
+    where all that it has in common with a behaviour are exceptions, many others raise there as well: only one that
+    shows nothing else, and is worded alike, is the same.
     """
     places = _places(known["differs"])
     explains = (
@@ -101,6 +103,8 @@ def _candidate(known: Mapping[str, Any], shown: Mapping[Place, Signature], unusa
     )
     if not unusable <= explains:
         explains -= {place for place in unusable if place[1] != NUMBERS}
+    if explains <= unusable and "raises" not in known and any(part == NUMBERS for _, part in explains):
+        explains = frozenset()
     return _Candidate(frozenset(known["mistakes"]), frozenset(places), explains)
 
 

@@ -14,6 +14,7 @@ import torch
 from .comparison import bare, by_aspect, differing
 from .explanation import Explanation, Place
 
+THROUGH = "gradient through "  # an output: what it lacks changes the numbers that arrive through the others
 FLOAT = re.compile(r"(torch\.)?b?float\d+")
 
 
@@ -107,7 +108,10 @@ def _symptom(aspect: str, probes: Iterable[tuple[Mapping[str, Any], Mapping[str,
             if HABITS[aspect][1](right.get(name), other.get(name)):
                 shows[bare(name)] = str(right.get(name)), str(other[name])
     if aspect == "gradients":
-        return f"No gradient reaches {_and(name.removeprefix('gradient of ') for name in shows)}."
+        reached = [name.removeprefix("gradient of ") for name in shows if not name.startswith(THROUGH)]
+        cut = [name.removeprefix(THROUGH) for name in shows if name.startswith(THROUGH)]
+        said = [f"No gradient reaches {_and(reached)}."] if reached else []
+        return " ".join([*said, f"No gradient goes through {_and(cut)}."] if cut else said)
     if aspect == "arguments":
         return f"{_and(seen for _, seen in shows.values())} is different after the call."
     if aspect == "dtype":
@@ -132,6 +136,7 @@ def _shows(expected: Mapping[str, Any], seen: Mapping[str, Any], aspect: str, be
     right, other = by_aspect(expected, seen)[aspect]
     names = differing(right, other)
     shows = [name for name in names if HABITS[aspect][1](right.get(name), other.get(name))]
+    beside = beside or any(bare(name).startswith(THROUGH) for name in shows)
     rest = [name for name in names if name not in shows]
     return bool(shows) and all(
         beside and isinstance(right.get(name), torch.Tensor) and isinstance(other.get(name), torch.Tensor)

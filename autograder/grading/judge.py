@@ -24,7 +24,7 @@ from ..calling.wire import MalformedError
 from ..checking.check import result
 from ..checking.result import Result
 from ..diagnosing import records, steady
-from ..diagnosing.comparison import agree, differences, unusable, values
+from ..diagnosing.comparison import Behaviour, agree, differences, may_be, values
 from ..diagnosing.diagnosis import Diagnosis, Stopped, diagnose
 from ..diagnosing.examine import SECONDS, drafted, not_run, observe, settle, strange
 from ..diagnosing.explanation import explain
@@ -292,13 +292,13 @@ def _is_mistake(fresh: Visit, names: Collection[str], seen: Collection[probes.Ob
     """Tell whether what an answer showed for fresh numbers is what these mistakes show, alone or together."""
     expected = fresh.record.expected()
     behaviours = [
-        {"mistakes": made, "differs": differences(expected, values(_observed(fresh.record, component, fresh.seed)))}
+        Behaviour.of(expected, _observed(fresh.record, component, fresh.seed)).named(made)
         for made, component in reference.mistaken(fresh.record, names)
     ]
-    for observed in map(values, seen):
-        failed = unusable(expected, observed)
-        meant = explain(differences(expected, observed), behaviours, failed)
-        found = with_habits(meant, expected, observed, failed)
+    for observed in seen:
+        shown = Behaviour.of(expected, observed)
+        meant = explain(shown.differs, may_be(behaviours, observed), shown.unusable)
+        found = with_habits(meant, expected, values(observed), shown.unusable)
         if not found.rest and set(found.mistakes) == set(names):
             return True
     return False

@@ -67,10 +67,18 @@ class Observations:
         return seen
 
     def gradients(self, reply: Reply, label: str = "") -> None:
-        """Note the gradient that arrives at each argument."""
+        """Note the gradient that arrives at each argument and, of several outputs, through which one goes."""
         self.answer(reply, label)
         for name, gradient in reply.gradients.items():
             self.gradient(f"gradient of {name}", gradient, reply.given, label)
+        self.through(reply, label)
+
+    def through(self, reply: Reply, label: str = "") -> None:
+        """Note of each of several outputs whether a gradient goes through it."""
+        outputs = reply.output if isinstance(reply.output, (tuple, list)) else ()
+        for number in range(1, len(outputs) + 1) if len(outputs) > 1 else ():
+            seen = "none arrives" if number in reply.cut else "arrives"
+            self.note(f"gradient through output {number}", seen, reply.given, label)
 
     def gradient(self, name: str, gradient: torch.Tensor | None, given: str = "", label: str = "") -> None:
         """Note one gradient: where it holds a NaN, only that, as which numbers NaN spreads to is torch's choice."""

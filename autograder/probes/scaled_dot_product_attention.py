@@ -212,6 +212,7 @@ def empty_rows_give_zero_output(component: Component, numbers: Numbers, seen: Ob
     see_attention(seen, reply, mask)
     for name, gradient in reply.gradients.items():
         seen.gradient(f"gradient of {name}", gradient, reply.given)
+    seen.through(reply)
 
 
 @probe("scaled_dot_product_attention", "there may be as many queries as keys")

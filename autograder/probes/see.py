@@ -300,6 +300,7 @@ def see_gradients(seen: Observations, reply: Reply, label: str = "") -> None:
         # A bias of the key adds the same to all scores of a query, so what arrives there is rounding and no more.
         if not name.endswith("k_proj.bias"):
             seen.gradient(f"gradient of {name}", gradient, reply.given, label)
+    seen.through(reply, label)
 
 
 def see_gradients_of_projections(seen: Observations, reply: Reply) -> None:

@@ -117,6 +117,7 @@ def empty_rows_get_zero_weights(component: Component, numbers: Numbers, seen: Ob
     reply = component(**call(numbers, SIZES[component.name]), mask=mask, gradients=True)
     see_attention(seen, reply, mask)
     seen.gradient("gradient of x", reply.gradients.get("x"), reply.given)
+    seen.through(reply)
 
 
 @probe(BOTH, "scores may be of any size, and those of hidden keys as well")

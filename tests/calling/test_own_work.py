@@ -7,7 +7,7 @@ from loopback import remote
 
 from autograder.calling import inside, wire
 from autograder.calling.local import Request
-from autograder.calling.watched import Watched, credit_in_place
+from autograder.calling.watched import HABIT_KEEPS, Watched, credit_in_place
 from autograder.diagnosing import records
 from workbench import parts
 
@@ -62,8 +62,8 @@ def test_the_box_that_an_exercise_asks_for_is_closed_while_it_is_judged(name):
 def test_what_an_answer_keeps_that_changes_its_arguments():
     streaming, scores = records.read("streaming_attention"), records.read("attention_scores")
     assert credit_in_place(streaming) == streaming.mistakes["arguments_changed_in_place"]["credit"] < 1
-    # Here the mistake shows in the gradients as well: one that shows in nothing else is no known mistake.
-    assert credit_in_place(scores) == 0
+    # Here the mistake shows in the gradients as well: of one that shows in nothing else the lesson says nothing.
+    assert credit_in_place(scores) == HABIT_KEEPS
     assert credit_in_place(scores, ("arguments_changed_in_place",)) is None
     assert credit_in_place(records.read("causal_mask")) is None
 

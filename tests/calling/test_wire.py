@@ -97,6 +97,7 @@ def test_a_reply_arrives_whole():
         fault=Fault("KeyError", "'a'", [("f", 3, "x['a']")], unsolved=True),
         changed=("x",),
         gradients={"x": torch.ones(2), "weights.a": None},
+        cut=(2,),
         used=("softmax",),
         shapes={"a": [2, 3]},
         trained=("a",),
@@ -108,7 +109,7 @@ def test_a_reply_arrives_whole():
     assert came.given == "x [2], inner"
     assert torch.equal(came.output[0], torch.ones(2, 3)) and came.output[1][1] == "None"
     assert came.fault == reply.fault
-    for name in ("changed", "used", "shapes", "trained", "shared", "held"):
+    for name in ("changed", "cut", "used", "shapes", "trained", "shared", "held"):
         assert getattr(came, name) == getattr(reply, name)
     assert torch.equal(came.gradients["x"], torch.ones(2)) and came.gradients["weights.a"] is None
     assert came.reports["inner"]["rows"] == 3 and torch.equal(came.reports["inner"]["input"], torch.ones(2))

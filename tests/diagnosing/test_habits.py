@@ -91,6 +91,18 @@ def test_what_may_have_another_cause_is_no_habit(aspect, expected, seen):
             "No gradient reaches a, b, c, d and 2 more.",
         ),
         (
+            "gradients",
+            {"gradient of x": TENSOR, "gradient through output 2": "arrives"},
+            {"gradient of x": 2 * TENSOR, "gradient through output 2": "none arrives"},
+            "No gradient goes through output 2.",
+        ),
+        (
+            "gradients",
+            {"gradient of x": TENSOR, "gradient through output 1": "arrives"},
+            {"gradient of x": "none arrives", "gradient through output 1": "none arrives"},
+            "No gradient reaches x. No gradient goes through output 1.",
+        ),
+        (
             "dtype",
             {"answer for float64": "float64, float64"},
             {"answer for float64": "float64, float32"},

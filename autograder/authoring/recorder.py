@@ -261,7 +261,7 @@ def _add_pairs(found: Record, doubles: Mapping[str, "Wrong"], shown: Mapping[str
     ):  # beside pairs that are recorded others may be taken for what they are not
         rest = []
         for seen, pairs in left:
-            meant = explain(seen.differs, may_be(known, seen.observed), seen.unusable)
+            meant = explain(seen.differs, may_be(known, seen.observed), seen.unusable, seen.raised)
             made = pairs[0] if len(pairs) == 1 else ()
             in_all = set(pairs[0]).intersection(*pairs)
             if set(meant.mistakes) != set(made) if made else not set(meant.mistakes) <= in_all:

@@ -69,15 +69,17 @@ def differences(
 
 
 def unusable(
-    reference: Mapping[str, Mapping[str, Any]], seen: Mapping[str, Mapping[str, Any]]
+    reference: Mapping[str, Mapping[str, Any]], seen: Mapping[str, Mapping[str, Any]], exceptions: bool = False
 ) -> frozenset[tuple[str, str]]:
     """Return (probe, aspect) of all for which something came back that the reference does not give.
 
     That is an exception, or another kind of answer: nothing else is known of what was asked there.
+
+    exceptions  True: of exceptions only
     """
 
     def fails(name: str, right: object, other: object) -> bool:
-        return other != right and (bare(name) == ANSWER or is_exception(other))
+        return other != right and (is_exception(other) or not exceptions and bare(name) == ANSWER)
 
     return frozenset(
         (probe, part)
@@ -111,12 +113,14 @@ class Behaviour:
 
     differs   {probe: {aspect: signature}}
     unusable  (probe, aspect) of what came to an exception or to another kind of answer
+    raised    (probe, aspect) of what came to an exception
     raises    how its exceptions are worded, if it shows nothing else
     observed  all of it
     """
 
     differs: dict[str, Aspects]
     unusable: frozenset[tuple[str, str]]
+    raised: frozenset[tuple[str, str]]
     raises: str
     observed: Mapping[str, probes.Observations]
 
@@ -124,7 +128,8 @@ class Behaviour:
     def of(cls, reference: Mapping[str, Mapping[str, Any]], observed: Mapping[str, probes.Observations]) -> "Behaviour":
         seen = values(observed)
         differs, failed = differences(reference, seen), unusable(reference, seen)
-        return cls(differs, failed, raises(differs, failed, observed), observed)
+        raised = unusable(reference, seen, exceptions=True)
+        return cls(differs, failed, raised, raises(differs, failed, observed), observed)
 
     def looks_like(self, other: Mapping[str, Any], slack: float = 1.0) -> bool:
         """Tell whether a behaviour of a record may be the same."""

@@ -88,7 +88,7 @@ def diagnose(record: Record, observed: Mapping[str, Observations], stopped: Stop
         meant = Explanation(tuple(found["mistakes"]))
     else:
         failed = unusable(expected, seen)
-        meant = explain(differs, behaviours, failed)
+        meant = explain(differs, behaviours, failed, unusable(expected, seen, exceptions=True))
         if record.mistakes:  # fresh numbers give no names
             meant = with_habits(meant, expected, seen, failed)
     if not meant.mistakes:

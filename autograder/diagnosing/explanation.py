@@ -50,17 +50,19 @@ def explain(
     differs: Mapping[str, Aspects],
     behaviours: Sequence[Mapping[str, Any]],
     unusable: frozenset[Place] = frozenset(),
+    raised: frozenset[Place] = frozenset(),
 ) -> Explanation:
     """Return the `Explanation` of an answer's differences.
 
     unusable    (probe, aspect) of what came to an exception or to another kind of answer
+    raised      (probe, aspect) of what came to an exception
     differs     {probe: {aspect: signature}} of the answer
     behaviours  {"mistakes": names, "differs": {probe: {aspect: signature}}} of known answers; without names it is one
                 of which nothing can be said
     """
     shown = _places(differs)
     unusable &= shown.keys()
-    candidates = [_candidate(known, shown, unusable) for known in behaviours if known["mistakes"]]
+    candidates = [_candidate(known, shown, unusable, raised) for known in behaviours if known["mistakes"]]
     candidates = [one for one in candidates if one.explains]
     names = _shared(_smallest(frozenset(shown), candidates))
     if not names:
@@ -88,7 +90,9 @@ def _places(differs: Mapping[str, Aspects]) -> dict[Place, Signature]:
     return {(probe, name): found for probe, aspects in differs.items() for name, found in aspects.items()}
 
 
-def _candidate(known: Mapping[str, Any], shown: Mapping[Place, Signature], unusable: frozenset[Place]) -> _Candidate:
+def _candidate(
+    known: Mapping[str, Any], shown: Mapping[Place, Signature], unusable: frozenset[Place], raised: frozenset[Place]
+) -> _Candidate:
     """Return a known behaviour with the places that it accounts for: none where one of its own shows nothing.
 
     An answer that fails where its gradients or its dtype are asked for has no habit if it fails elsewhere, too. And
@@ -103,7 +107,7 @@ def _candidate(known: Mapping[str, Any], shown: Mapping[Place, Signature], unusa
     )
     if not unusable <= explains:
         explains -= {place for place in unusable if place[1] != NUMBERS}
-    if explains <= unusable and "raises" not in known and any(part == NUMBERS for _, part in explains):
+    if explains <= raised and "raises" not in known and any(part == NUMBERS for _, part in explains):
         explains = frozenset()
     return _Candidate(frozenset(known["mistakes"]), frozenset(places), explains)
 

@@ -297,7 +297,7 @@ def _is_mistake(fresh: Visit, names: Collection[str], seen: Collection[probes.Ob
     ]
     for observed in seen:
         shown = Behaviour.of(expected, observed)
-        meant = explain(shown.differs, may_be(behaviours, observed), shown.unusable)
+        meant = explain(shown.differs, may_be(behaviours, observed), shown.unusable, shown.raised)
         found = with_habits(meant, expected, values(observed), shown.unusable)
         if not found.rest and set(found.mistakes) == set(names):
             return True

@@ -144,7 +144,10 @@ def test_nothing_that_differs_is_explained_by_nothing():
 def test_what_raises_in_the_same_places_as_many_is_none_of_them_unless_it_is_worded_alike():
     failed = frozenset({("p", "numbers"), ("q", "numbers")})
     raises, both = known("raises", p=11, q=11), known("both", p=11, q=11, r=3)
-    assert explain(shown(p=11, q=11), [raises], failed).mistakes == ()
-    assert explain(shown(p=11, q=11), [raises | {"raises": "in these words"}], failed).mistakes == ("raises",)
-    assert explain(shown(p=11, q=11, r=5), [both, known("other", r=5)], failed).mistakes == ()
-    assert explain(shown(p=11, q=11, r=3), [both], failed).mistakes == ("both",), "beside numbers the kind will do"
+    assert explain(shown(p=11, q=11), [raises], failed, failed).mistakes == ()
+    assert explain(shown(p=11, q=11), [raises], failed).mistakes == ("raises",), "another kind of answer is evidence"
+    assert explain(shown(p=11, q=11), [raises | {"raises": "in these words"}], failed, failed).mistakes == ("raises",)
+    assert explain(shown(p=11, q=11, r=5), [both, known("other", r=5)], failed, failed).mistakes == ()
+    assert explain(shown(p=11, q=11, r=3), [both], failed, failed).mistakes == ("both",), (
+        "beside numbers the kind will do"
+    )

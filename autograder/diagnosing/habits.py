@@ -110,8 +110,8 @@ def _symptom(aspect: str, probes: Iterable[tuple[Mapping[str, Any], Mapping[str,
     if aspect == "gradients":
         reached = [name.removeprefix("gradient of ") for name in shows if not name.startswith(THROUGH)]
         cut = [name.removeprefix(THROUGH) for name in shows if name.startswith(THROUGH)]
-        said = [f"No gradient reaches {_and(reached)}."] if reached else []
-        return " ".join([*said, f"No gradient goes through {_and(cut)}."] if cut else said)
+        # Where nothing arrives, nothing goes through either.
+        return f"No gradient reaches {_and(reached)}." if reached else f"No gradient goes through {_and(cut)}."
     if aspect == "arguments":
         return f"{_and(seen for _, seen in shows.values())} is different after the call."
     if aspect == "dtype":

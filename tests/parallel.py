@@ -9,27 +9,29 @@ from pathlib import PurePath
 
 from xdist.scheduler import LoadScopeScheduling
 
+from autograder.processes import cores
+
 # Longest first, as `make test ARGS=--durations=50` shows it; a file that is missing here only comes later.
 LONG = [
+    "test_attacks",
     "test_red_team",
-    "test_grading_killed",
-    "test_scarcity",
-    "test_white_team",
-    "test_busy",
-    "test_nbgrader",
-    "test_notebooks",
     "test_grading",
+    "test_notebooks",
+    "test_grading_killed",
+    "test_grading_cluster",
+    "test_views_browser",
+    "test_book",
+    "test_white_team",
+    "test_scarcity",
+    "test_nbgrader",
+    "test_mistakes",
+    "test_verdict",
+    "test_busy",
     "test_sandbox",
     "test_sandbox_start",
     "test_processors",
-    "test_attacks",
-    "test_mistakes",
     "test_regrade",
     "test_classroom",
-    "test_views_browser",
-    "test_book",
-    "test_grading_cluster",
-    "test_verdict",
     "test_intake_downloads",
     "test_names",
     "test_places",
@@ -39,7 +41,7 @@ LONG = [
     "test_reach",
 ]
 FEW = 3
-AT_ONCE = {"test_grading_killed", "test_notebooks", "test_reach", "test_verdict"}
+AT_ONCE = {"test_attacks", "test_grading_killed", "test_notebooks", "test_reach", "test_verdict"}
 BY_PARAMETERS = {"test_mistakes": 2, "test_processors": 1}  # how many
 
 
@@ -58,14 +60,15 @@ class LongestFirst(LoadScopeScheduling):
 
 
 def workers(arguments):
-    """Return how many workers these arguments of pytest are worth: 0 for a few files or tests, None for as usual.
+    """Return how many workers these arguments of pytest are worth: 0 for a few files or tests.
 
-    A worker imports all that the tests need, and that takes longer than most files do.
+    A worker imports all that the tests need, and that takes longer than most files do. Tests of attacks, killed runs
+    and servers wait for most of their time, so two workers share a processor.
     """
     few = len(arguments) <= FEW and all(
         "::" in one or one.endswith(".py") and _file(one) not in LONG for one in arguments
     )
-    return 0 if few else None
+    return 0 if few else 2 * cores()
 
 
 def in_order(items):

@@ -7,6 +7,8 @@ import parallel
 import pytest
 from lessons import REPOSITORY
 
+from autograder.processes import cores
+
 
 def test_what_comes_first_is_there():
     files = {path.stem for path in (REPOSITORY / "tests").rglob("test_*.py")}
@@ -38,10 +40,10 @@ def test_long_files_come_first_and_the_tests_of_a_file_stay_in_order():
     [
         (["tests/test_wire.py"], 0),
         (["tests/test_wire.py::test_a", "tests/test_wire.py::test_b"], 0),
-        ([f"{parallel.LONG[0]}.py"], None),
+        ([f"{parallel.LONG[0]}.py"], 2 * cores()),
         ([f"tests/{parallel.LONG[0]}.py::test_a"], 0),
-        (["tests"], None),
-        ([f"tests/test_{name}.py" for name in "abcd"], None),
+        (["tests"], 2 * cores()),
+        ([f"tests/test_{name}.py" for name in "abcd"], 2 * cores()),
     ],
 )
 def test_a_few_short_files_need_no_workers(arguments, workers):

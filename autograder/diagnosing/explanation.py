@@ -6,7 +6,7 @@ them, and each place of theirs shows something in the answer; where two of them 
 show what either does. Of several such sets the smallest is meant.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,7 +69,7 @@ def explain(
         numbers = frozenset(place for place in shown if place[1] == NUMBERS)
         all_numbers = _shared(_smallest(numbers, candidates)) if numbers else frozenset()
         of_numbers = frozenset[Place]().union(*(one.explains for one in candidates if one.mistakes <= all_numbers))
-        certain = [one for one in candidates if _is_certain(one) and not one.explains <= of_numbers]
+        certain = [one for one in candidates if _is_certain(one, shown) and not one.explains <= of_numbers]
         # Where two mistakes cancel, they show a part of what one of them shows alone.
         most = [one for one in certain if not any(one.explains < other.explains for other in certain)]
         names = all_numbers.union(*(one.mistakes for one in most))
@@ -137,10 +137,17 @@ def _shared(found: set[frozenset[str]]) -> frozenset[str]:
     return frozenset.intersection(*found) if found else frozenset()
 
 
-def _is_certain(one: _Candidate) -> bool:
+def _is_certain(one: _Candidate, shown: Collection[Place]) -> bool:
     """Tell whether a mistake is made although something is left that it does not explain.
 
     All that it shows alone is there: a habit, or numbers in several places, which two mistakes do not share by chance.
+    What is known by a gradient alone is not, where the numbers of that probe are others: they have gradients of their
+    own.
     """
+    if any(
+        part == GRADIENTS and (probe, NUMBERS) in shown and (probe, NUMBERS) not in one.places
+        for probe, part in one.places
+    ):
+        return False
     numbers = [place for place in one.places if place[1] == NUMBERS]
     return one.explains == one.places and (not numbers or len(numbers) >= CERTAIN)

@@ -108,6 +108,12 @@ def test_what_the_mistakes_of_the_numbers_show_elsewhere_is_no_other_mistake():
     assert explain(shown(p_gradients=5, q=3, r_gradients=13), [leaks, overflows]).mistakes == ("overflows",)
 
 
+def test_what_is_known_by_a_gradient_alone_is_not_named_where_the_numbers_are_others():
+    leaks = known("leaks", p_gradients=5)
+    assert explain(shown(p=31, p_gradients=5), [leaks]).mistakes == ()
+    assert explain(shown(q=31, p_gradients=5), [leaks]).mistakes == ("leaks",)
+
+
 def test_the_fewest_mistakes_are_meant():
     parts = [known("half", p=2), known("other_half", q=3)]
     assert explain(shown(p=2, q=3), [*parts, SCALE]) == Explanation(("no_scale",))

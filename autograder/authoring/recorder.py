@@ -99,7 +99,8 @@ def record(
         {},
         [],
     )
-    differs = {name: differences(expected, values(observed)) for name, observed in seen.items()}
+    differs = {answer.name: differences(expected, values(seen[answer.name])) for answer in right}
+    shown = {name: Behaviour.of(expected, seen[name]) for name in (*singles, *doubles)}
     steps = catalogue.components[exercise.name][0]
     _refuse_raising(f"{exercise.name!r} made of the right steps in mistakes/", steps, seen[right[1].name], first)
     for answer in right[2:]:
@@ -117,9 +118,8 @@ def record(
         if differs[answer.name] and not any(agree(differs[answer.name], known) for known in found.accepted):
             found.accepted.append(differs[answer.name])
     for name, wrong in singles.items():
-        if differs[name]:
+        if shown[name].differs:
             _refuse_untrue(found.exercise, name, wrong, catalogue, expected, values(seen[name]))
-    shown = {name: Behaviour.of(expected, seen[name]) for name in (*singles, *doubles)}
     _add_mistakes(found, catalogue, singles, shown)
     _add_pairs(found, {name: wrong for name, wrong in doubles.items() if name not in unsteady}, shown)
     return found

@@ -43,6 +43,14 @@ def test_every_right_answer_gives_what_is_expected_of_each_small_input(lesson, e
             assert not small.is_clear(one.expected, seen), (answer.name, one)
 
 
+@pytest.mark.parametrize(("lesson", "exercise"), EXERCISES)
+def test_no_small_input_has_a_size_of_0_where_no_probe_has_one(lesson, exercise):
+    for one in small.read(lesson, exercise):
+        assert all(tensor.numel() for tensor in shrink._tensors(one.request)), one.request
+        sizes = {name: value for name, value in shrink._named_integers(one.request) if not name.endswith("_id")}
+        assert 0 not in sizes.values(), sizes
+
+
 @pytest.mark.parametrize(("lesson", "exercise"), FEW)
 def test_every_known_mistake_is_shown_by_a_small_input_and_its_code_shows_the_same(lesson, exercise):
     without = []

@@ -48,8 +48,8 @@ HABITS: dict[str, tuple[str, Callable[[object, object], bool]]] = {
 # {name of the mistake: what is said of it beside what is seen}
 ABOUT: dict[str, dict[str, Any]] = {
     "cut_from_autograd": {
-        "cause": "As far as autograd knows, the result does not depend on it: it is not used, or it was cut off by "
-        "detach, .data, item(), torch.no_grad, numpy, rounding, or a new torch.tensor made of it.",
+        "cause": "Autograd cannot follow it: it is not used, or it was cut off by detach, .data, item(), "
+        "torch.no_grad, numpy, rounding, or a new torch.tensor made of it.",
         "place": "Look for one of these, and compute with the tensors as they come.",
     },
     "fixed_dtype": {

@@ -7,7 +7,7 @@ secret is here. The judge sends calls of one component, and gets back what each 
 import contextlib
 import io
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 from typing import Any
 
@@ -25,21 +25,36 @@ MOST_SENT = wire.MOST_BYTES // 8  # in the answers to one message, before the la
 
 def install() -> None:
     """Let the kernel of this process answer the judge's messages, from the names of its notebook."""
+    one_thread()
+    torch.ones(1, device="meta") / 2  # loads a second's worth of modules, which must not count as a learner's time
+    # Without answers the judge refuses at once, where it would wait for nothing.
+    on_message(CALL, ANSWER, answers, {"answers": []})
+
+
+def on_message(
+    kind: str,
+    answer_kind: str,
+    answered: Callable[[Mapping[str, Any], dict[str, Any], Sequence[wire.Buffer]], tuple[dict[str, Any], list[bytes]]],
+    otherwise: dict[str, Any],
+) -> None:
+    """Let the kernel of this process answer messages of a kind.
+
+    answered   function of the names of the notebook, and of the content and the buffers of a message, that returns
+               content and buffers of the answer
+    otherwise  content of the answer where that fails
+    """
     from IPython import get_ipython
 
     shell = get_ipython()
     kernel = shell.kernel
-    one_thread()
-    torch.ones(1, device="meta") / 2  # loads a second's worth of modules, which must not count as a learner's time
 
-    async def on_call(stream: Any, ident: Any, parent: dict[str, Any]) -> None:
-        content: dict[str, Any] = {"answers": []}  # which the judge refuses at once, where it would wait for nothing
-        buffers: list[bytes] = []
+    async def on_one(stream: Any, ident: Any, parent: dict[str, Any]) -> None:
+        content, buffers = otherwise, list[bytes]()
         with contextlib.suppress(Exception):
-            content, buffers = answers(shell.user_ns, parent["content"], parent["buffers"])
-        kernel.session.send(stream, ANSWER, content, parent=parent, ident=ident, buffers=buffers)
+            content, buffers = answered(shell.user_ns, parent["content"], parent["buffers"])
+        kernel.session.send(stream, answer_kind, content, parent=parent, ident=ident, buffers=buffers)
 
-    kernel.shell_handlers[CALL] = on_call
+    kernel.shell_handlers[kind] = on_one
 
 
 def answers(

@@ -7,10 +7,11 @@ disk, or in another process: probes cannot tell, and need not.
 import functools
 import gc
 import itertools
+import re
 import sys
 import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
@@ -19,14 +20,17 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
-from . import facts
+from . import facts, values
 from .facts import Facts
 from .facts import Fault as Fault
+from .fitting import fit
 from .limit import Limit
 from .numbers import Numbers
 
 MOST_NUMBERS = 500_000  # of all tensors of one output, those without bytes included; no exercise needs a third of it
 MOST_ITEMS = 2_000  # values in one output, tensors included
+PROJECTIONS = ("q_proj", "k_proj", "v_proj")  # in this order they may be one
+JOINED = re.compile(r"(.*)in_proj[._](weight|bias)")
 
 
 @dataclass
@@ -39,13 +43,18 @@ class Request:
     weights    for a class: state-dict name -> tensor, loaded before the call
     as_made    for a class: True leaves parameters without a weight as they start, False fills them with a pattern
     training   for a class: True calls it in training mode, False in evaluation mode
+    fit        for a class: how it is trained before the call, as the arguments of `fit` in a dict; None: not at all
     method     for a class: what is called, if not the object itself
+    before     for a class: (method, {argument: value}) of calls of the same object that come first, in order; what
+               they give, or raise, is not looked at
     seed       the seed of torch's generator during the call
     gradients  True: return the gradient of a fixed weighted sum of all outputs for each tensor argument, and
                for each parameter under "weights.NAME"
     device     where the arguments are moved before the call
     forbidden  names of torch functions whose use is reported
     watch_memory  True: report how many numbers the call held at once at most
+    plain      True: the output is no tensor but a plain value (a text, whole numbers, a list of them), and is returned
+    number     True: a Python number that comes back, alone or in a tuple or list, counts as a tensor without axes
     parts      components that this one calls and that are replaced by right ones for this call
     """
 
@@ -55,12 +64,16 @@ class Request:
     weights: dict[str, torch.Tensor] = field(default_factory=dict)
     as_made: bool = False
     training: bool = False
+    fit: dict[str, Any] | None = None
     method: str = ""
+    before: tuple[tuple[str, dict[str, Any]], ...] = ()
     seed: int = 0
     gradients: bool = False
     device: str | None = None
     forbidden: tuple[str, ...] = ()
     watch_memory: bool = False
+    plain: bool = False
+    number: bool = False
     parts: tuple[str, ...] = ()
 
 
@@ -69,6 +82,7 @@ class Reply:
     """What a call gave.
 
     output     tensor, or tuple / list of tensors, or a string that says what else came back
+    value      the output as a plain value, see `values`, if that was asked for; None if it is none
     fault      the exception, if one was raised
     changed    names of arguments that the call changed in place
     gradients  argument name -> tensor, or None where no gradient arrives
@@ -85,6 +99,7 @@ class Reply:
 
     given: str
     output: Any = None
+    value: Any = None
     fault: Fault | None = None
     changed: tuple[str, ...] = ()
     gradients: dict[str, torch.Tensor | None] = field(default_factory=dict)
@@ -173,7 +188,7 @@ class Here:
         component = self._components[request.component]
         arguments = {name: _fresh(value, request) for name, value in request.arguments.items()}
         before = {name: _copy(value) for name, value in arguments.items()}
-        reply = Reply(given=describe((request.build or {}) | request.arguments))
+        reply = Reply(given=describe((request.build or {}) | request.arguments, request.before))
         reply.facts.component = facts.of_component(component)
         printed = facts.printed_so_far()
         functions, memory = _Functions(request.forbidden), _Memory()
@@ -183,21 +198,29 @@ class Here:
                 stack.enter_context(torch.random.fork_rng(devices=[]))
                 _seed(request)
                 stack.enter_context(_replaced(component, parts))
-                if request.forbidden:
-                    stack.enter_context(functions)
                 with self._limit:
                     called = component if request.build is None else _module(component, request, reply)
+                    if request.fit is not None and isinstance(called, torch.nn.Module):
+                        fit(called, **request.fit)
+                        called.train(request.training)
                 _seed(request)  # again: what building a module drew is nobody's business
                 if request.watch_memory:
                     stack.enter_context(memory)
                 if request.build is not None:
                     stack.enter_context(facts.parameters_noted(reply.facts))
-                with self._limit:
+                # Not while a module is built: that takes a hundred functions, none of which answers anything.
+                with functions if request.forbidden else nullcontext(), self._limit:
+                    for method, given in request.before:
+                        earlier = getattr(called, method)
+                        with suppress(Exception):
+                            earlier(*(_fresh(value, request) for value in given.values()))
                     output = (getattr(called, request.method) if request.method else called)(*arguments.values())
             written = getattr(called, request.method or "forward", called) if request.build is not None else called
             facts.about(reply.facts, output, written, facts.printed_since(printed))
             large = _too_large(output)
-            reply.output = large or _plain(output)
+            reply.output = large or _plain(output, request.number)
+            if request.plain and not large:
+                reply.output, reply.value = _as_value(output, reply.output)
             if request.gradients:
                 with self._limit:
                     reply.gradients = _gradients(None if large else output, _leaves(arguments, called, request))
@@ -262,7 +285,7 @@ def _module(component: Callable[..., Any], request: Request, reply: Reply) -> An
     reply.shared = tuple(sorted(tuple(group) for group in _groups(parameters) if len(group) > 1))
     with torch.no_grad():
         for name, tensor in state.items():
-            given = request.weights.get(name)
+            given = number_for(name, request.weights)
             if given is not None and given.shape == tensor.shape:
                 tensor.copy_(given)
             elif name in parameters and not request.as_made:
@@ -278,6 +301,20 @@ def _module(component: Callable[..., Any], request: Request, reply: Reply) -> An
     if request.device:
         module.to(request.device)
     return module.train(request.training)
+
+
+def number_for(name: str, weights: Mapping[str, torch.Tensor]) -> torch.Tensor | None:
+    """Return what a parameter is filled with: the weight of its name, or None.
+
+    Query, key and value of attention may have one projection for all three, as in nn.MultiheadAttention:
+    `in_proj_weight` and `in_proj.weight` get those of `q_proj`, `k_proj` and `v_proj`, one below the other.
+    """
+    match = JOINED.fullmatch(name)
+    if name in weights or not match:
+        return weights.get(name)
+    parts = [weights.get(f"{match[1]}{projection}.{match[2]}") for projection in PROJECTIONS]
+    found = [part for part in parts if part is not None]
+    return torch.cat(found) if len(found) == len(parts) else None
 
 
 def _named(tensors: dict[str, Any], request: Request) -> dict[str, Any]:
@@ -306,26 +343,34 @@ def _leaves(arguments: dict[str, Any], called: object, request: Request) -> dict
     return leaves
 
 
-def describe(arguments: Mapping[str, Any]) -> str:
-    """Return one line that names the arguments and their shapes: `query [2, 3, 7], mask [3, 7]`."""
+def describe(arguments: Mapping[str, Any], before: Iterable[tuple[str, dict[str, Any]]] = ()) -> str:
+    """Return one line that names the arguments and their shapes: `query [2, 3, 7], mask [3, 7]`.
+
+    before  calls that came first: `count 2, after append(key [2, 3, 5, 7])`
+    """
 
     def one(name: str, value: Any) -> str:
         if isinstance(value, torch.Tensor):
             return f"{name} {list(value.shape)}"
-        return name if isinstance(value, Stub) else f"{name} {value!r}"
+        return name if isinstance(value, Stub) else f"{name} {values.short(value)}"
 
-    return ", ".join(one(name, value) for name, value in arguments.items()) or "nothing"
+    def listed(given: Mapping[str, Any]) -> str:
+        return ", ".join(one(name, value) for name, value in given.items())
+
+    calls = [f"{method}({listed(given)})" for method, given in before]
+    after = f"after {' and '.join(calls)}" if calls else ""
+    return ", ".join(filter(None, (listed(arguments), after))) or "nothing"
 
 
 def _copy(value: Any) -> Any:
-    return value.detach().clone() if isinstance(value, torch.Tensor) else value
+    return value.detach().clone() if isinstance(value, torch.Tensor) else values.copied(value)
 
 
 def _fresh(value: Any, request: Request) -> Any:
     if isinstance(value, Stub):
         return value.make()
     if not isinstance(value, torch.Tensor):
-        return value
+        return values.copied(value)
     fresh = value.detach().clone()
     if request.device:
         fresh = fresh.to(request.device)
@@ -333,9 +378,13 @@ def _fresh(value: Any, request: Request) -> Any:
 
 
 def _differs(before: Any, after: Any) -> bool:
+    if isinstance(before, values.CONTAINERS):
+        return not values.alike(before, after)
     if not isinstance(before, torch.Tensor):
         return False
     if before.is_meta:
+        return False
+    if before.dtype == after.dtype and torch.equal(before, after.detach()):  # NaN is nowhere equal, and asked for below
         return False
     return before.shape != after.shape or not torch.equal(
         torch.nan_to_num(before.detach().double()), torch.nan_to_num(after.detach().double())
@@ -362,12 +411,26 @@ def _too_large(output: Any) -> str | None:
     return None
 
 
-def _plain(output: Any) -> Any:
+def _plain(output: Any, number: bool = False) -> Any:
     if isinstance(output, torch.Tensor):
         return output.detach().as_subclass(torch.Tensor)
     if isinstance(output, (tuple, list)):
-        return tuple(_plain(item) for item in output)
+        return tuple(_plain(item, number) for item in output)
+    if number and type(output) in (int, float):
+        return torch.tensor(float(output), dtype=torch.float64)
     return "None" if output is None else f"a {type(output).__name__}"
+
+
+def _as_value(output: Any, words: Any) -> tuple[Any, Any]:
+    """Return (the kind of an output in words, it as a plain value); of what is none, the words that it has already."""
+    if isinstance(output, torch.Tensor):
+        return words, None
+    try:
+        value = values.plain(output)
+    except values.NotPlainError as reason:
+        holds = f"{values.kind(output)} that holds {reason}" if type(output) in values.CONTAINERS else str(reason)
+        return holds, None
+    return values.kind(value), value
 
 
 def _gradients(output: Any, leaves: dict[str, torch.Tensor]) -> dict[str, torch.Tensor | None]:

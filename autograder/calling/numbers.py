@@ -1,14 +1,18 @@
 """Inputs for probes: numbers that are the same on every platform."""
 
 import random
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 import torch
 
+T = TypeVar("T")
+
 # The same numbers are asked for again and again, for one answer after the other, and drawing them takes longer than
-# most calls do: so tensors are kept, by the place in the stream where they begin.
+# most calls do: so what was made of them is kept, by the place in the stream where they begin.
 KEPT = 10_000
 GROWTH = 0.4  # how often there is a gap between two sizes that are neighbours usually
-_kept: dict[tuple[object, ...], torch.Tensor] = {}
+_kept: dict[tuple[object, ...], tuple[Any, int]] = {}
 
 
 class Numbers:
@@ -64,34 +68,49 @@ class Numbers:
         self, *shape: int, low: float = -2.0, high: float = 2.0, dtype: torch.dtype = torch.float32
     ) -> torch.Tensor:
         """Return a tensor of this shape, uniform on the grid between `low` and `high`."""
-        count = torch.Size(shape).numel()
-        key = self._seed, self._given, shape, low, high, dtype
-        if key not in _kept:
-            if len(_kept) >= KEPT:
-                _kept.clear()
+
+        def made() -> torch.Tensor:
             steps = int((high - low) * 64)
-            values = [low + int(self._next() * steps) / 64 for _ in range(count)]
-            _kept[key] = torch.tensor(values, dtype=dtype).reshape(shape)
-        else:
-            self._given += count
-        return _kept[key].clone()
+            values = [low + int(self._next() * steps) / 64 for _ in range(torch.Size(shape).numel())]
+            return torch.tensor(values, dtype=dtype).reshape(shape)
+
+        return self._once(made, shape, low, high, dtype).clone()
 
     def mask(self, *shape: int) -> torch.Tensor:
         """Return a boolean mask in which every row holds both a True (may attend) and a False."""
-        keys = shape[-1]
-        rows = torch.Size(shape[:-1]).numel()
-        mask = torch.empty(rows, keys, dtype=torch.bool)
-        for row in mask:
-            order = self.permutation(keys)
-            hidden = 1 + int(self._next() * (keys - 1))
-            row[:] = True
-            row[order[:hidden]] = False
-        return mask.reshape(shape)
+
+        def made() -> torch.Tensor:
+            keys = shape[-1]
+            mask = torch.ones(torch.Size(shape[:-1]).numel(), keys, dtype=torch.bool)
+            for row in mask:
+                order = self.permutation(keys)
+                row[order[: 1 + int(self._next() * (keys - 1))]] = False
+            return mask.reshape(shape)
+
+        return self._once(made, "mask", shape).clone()
 
     def permutation(self, count: int) -> list[int]:
         """Return the integers below `count` in a random order, as a list."""
-        order = list(range(count))
-        for last in range(count - 1, 0, -1):
-            other = int(self._next() * (last + 1))
-            order[last], order[other] = order[other], order[last]
-        return order
+
+        def made() -> list[int]:
+            order = list(range(count))
+            for last in range(count - 1, 0, -1):
+                other = int(self._next() * (last + 1))
+                order[last], order[other] = order[other], order[last]
+            return order
+
+        return list(self._once(made, "permutation", count))
+
+    def _once(self, made: Callable[[], T], *what: object) -> T:
+        """Return what a function makes of the next numbers of the stream, which is made once and must not change."""
+        key = self._seed, self._given, *what
+        if key in _kept:
+            kept, taken = _kept[key]
+            self._given += taken
+        else:
+            begun = self._given
+            kept = made()
+            if len(_kept) >= KEPT:
+                _kept.clear()
+            _kept[key] = kept, self._given - begun
+        return cast(T, kept)

@@ -25,6 +25,94 @@ class Activation(Stub):
 
 
 @dataclass
+class Encoding(Stub):
+    """A function text -> token ids, all from 10 up: how long the text is, then its bytes.
+
+    So the ids of two texts side by side are not those of the two together, as with merges.
+    """
+
+    def make(self) -> Callable[[str], list[int]]:
+        return lambda text: [10 + len(text), *(100 + byte for byte in text.encode("utf-8", "surrogatepass"))]
+
+
+@dataclass
+class Messages(Stub):
+    """Messages of a conversation. They report whether the list, or a message in it, was changed.
+
+    pairs  (role, content) of each
+    """
+
+    pairs: tuple[tuple[str, str], ...]
+
+    def make(self) -> list[dict[str, str]]:
+        return [{"role": role, "content": content} for role, content in self.pairs]
+
+    def report(self, made: list[dict[str, str]]) -> dict[str, Any]:
+        return {"change": "none" if made == self.make() else "changed in place"}
+
+
+@dataclass
+class Bytes(Stub):
+    """What each token spells, as a list of bytes by id.
+
+    spelled  for each id, its bytes as numbers
+    """
+
+    spelled: tuple[tuple[int, ...], ...]
+
+    def make(self) -> list[bytes]:
+        return [bytes(one) for one in self.spelled]
+
+
+@dataclass
+class Arriving(Stub):
+    """Token ids that come one by one, as from a model that writes: an iterator. It counts how often it was asked."""
+
+    ids: tuple[int, ...]
+
+    def make(self) -> Iterator[int]:
+        _ASKED.clear()
+        return self._counted()
+
+    def _counted(self) -> Iterator[int]:
+        for one in self.ids:
+            _ASKED.append(one)
+            yield one
+        _ASKED.append(-1)
+
+
+@dataclass
+class Shown(Stub):
+    """A function of one piece of text. It reports what it was given, and how many ids of `Arriving` had been asked for.
+
+    The last of these numbers, one more than there are ids, is that of what is shown when nothing more comes.
+    """
+
+    def make(self) -> "_Shown":
+        return _Shown()
+
+    def report(self, made: "_Shown") -> dict[str, Any]:
+        pieces = [piece for _, piece in made.stub_given]
+        whole = "".join(piece for piece in pieces if isinstance(piece, str))
+        return {
+            "text": repr(whole),
+            "pieces": " ".join(f"{asked}:{piece!r}" for asked, piece in made.stub_given) or "none",
+            "empty pieces": "some" if "" in pieces else "none",
+        }
+
+
+class _Shown:
+    def __init__(self) -> None:
+        self.stub_given: list[tuple[int, str]] = []
+
+    def __call__(self, piece: str) -> None:
+        self.stub_given.append((len(_ASKED), piece if isinstance(piece, str) else f"a {type(piece).__name__}"))
+
+
+_ASKED: list[int] = []  # ids of the last `Arriving` that were asked for
+
+
+@dataclass
 class Sublayer(Stub):
     """A function of one tensor, x -> x @ matrix. It reports how often it was called, and with what first."""
 
@@ -337,3 +425,230 @@ def _words(tokens: object) -> str:
         return "None" if tokens is None else f"a {type(tokens).__name__}"
     # What is no word is told by its kind: the digits of a tensor that took the words' place are nobody's business.
     return " ".join(str(token) if isinstance(token, (str, int)) else f"({type(token).__name__})" for token in tokens)
+
+
+@dataclass
+class RootMeanSquareNorm(Stub):
+    """An nn.RMSNorm with this weight [embed_dim]."""
+
+    weight: torch.Tensor
+
+    def make(self) -> torch.nn.Module:
+        return _norm(self.weight)
+
+
+@dataclass
+class LinearLayer(Stub):
+    """An nn.Linear with this weight [out, in] and bias [out]; None: without a bias."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor | None = None
+
+    def make(self) -> torch.nn.Module:
+        return _linear(self.weight, self.bias)
+
+
+def _norm(weight: torch.Tensor) -> torch.nn.Module:
+    norm = torch.nn.RMSNorm(len(weight), eps=1e-5)
+    norm.weight = torch.nn.Parameter(weight.clone())
+    return norm
+
+
+def _linear(weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.nn.Linear:
+    layer = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
+    layer.weight = torch.nn.Parameter(weight.clone())
+    if bias is not None:
+        layer.bias = torch.nn.Parameter(bias.clone())
+    return layer
+
+
+@dataclass
+class ResidualModel(Stub):
+    """A language model with a residual stream, tokens [batch, time] to logits [batch, time, vocab_size].
+
+    token   [vocab_size, embed_dim]  the embedding
+    mixing  [layers, embed_dim, embed_dim]  one matrix per layer
+    scale   [embed_dim]  the weight of the norm
+    head    [vocab_size, embed_dim]
+
+    Each layer takes and returns [batch, time, embed_dim], and has a forward hook of its own. A token that is not in the
+    vocabulary is a ValueError. It reports
+    what a call leaves behind: hooks, and whether the model answers as before.
+    """
+
+    token: torch.Tensor
+    mixing: torch.Tensor
+    scale: torch.Tensor
+    head: torch.Tensor
+
+    def make(self) -> "_ResidualModel":
+        return _ResidualModel(self).eval()
+
+    def report(self, made: "_ResidualModel") -> dict[str, Any]:
+        more = _hooks_of(made) - len(self.mixing)
+        left = "none" if not more else f"{more}" if more > 0 else "none, and some of others are gone"
+        tokens = torch.arange(len(self.token))[None]
+        with torch.no_grad():
+            wanted = self.make()(tokens)
+            try:
+                again = made(tokens)
+            except Exception:  # what was left behind, a learner's own code
+                return {"hooks": left, "answers": "an exception"}
+        alike = isinstance(again, torch.Tensor) and again.shape == wanted.shape and torch.equal(again, wanted)
+        return {"hooks": left, "answers": "as before" if alike else "others than before"}
+
+
+def _hooks_of(model: torch.nn.Module) -> int:
+    return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules())
+
+
+class _ResidualModel(torch.nn.Module):
+    def __init__(self, about: ResidualModel) -> None:
+        super().__init__()
+        self.embedding = _Table.from_pretrained(about.token.clone())
+        self.layers = torch.nn.ModuleList(map(_MixingLayer, about.mixing))
+        self.norm, self.head = _norm(about.scale), _linear(about.head)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        x = self.embedding(tokens)
+        for layer in self.layers:
+            x = layer(x)
+        logits: torch.Tensor = self.head(self.norm(x))
+        return logits
+
+
+class _Table(torch.nn.Embedding):
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        if bool((tokens >= self.num_embeddings).any()):
+            raise ValueError(f"token {int(tokens.max())} is not in a vocabulary of {self.num_embeddings}")
+        return super().forward(tokens)
+
+
+class _MixingLayer(torch.nn.Module):
+    """Adds to each position what all positions up to it have in the mean, through a matrix and a bend."""
+
+    def __init__(self, matrix: torch.Tensor) -> None:
+        super().__init__()
+        self.matrix = torch.nn.Parameter(matrix.clone())
+        self.register_forward_hook(lambda module, given, output: None)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        count = torch.arange(1, x.shape[1] + 1, device=x.device)[:, None]
+        return x + torch.tanh(x.cumsum(dim=1) / count @ self.matrix)
+
+
+@dataclass
+class Gradients(Stub):
+    """A list of gradients, one per parameter; None for a parameter that has none."""
+
+    tensors: list[torch.Tensor | None]
+
+    def make(self) -> list[torch.Tensor | None]:
+        return [None if tensor is None else tensor.clone() for tensor in self.tensors]
+
+    def report(self, made: list[torch.Tensor | None]) -> dict[str, Any]:
+        kept = len(made) == len(self.tensors) and all(map(_is_as_it_was, made, self.tensors))
+        return {"changed": "no" if kept else "yes"}
+
+
+def _is_as_it_was(now: object, before: torch.Tensor | None) -> bool:
+    if not isinstance(now, torch.Tensor) or before is None:
+        return now is before
+    return now.shape == before.shape and torch.equal(now, before)
+
+
+@dataclass
+class NewModel(Stub):
+    """The parameters of a small GPT and nothing else, to see what they become before training.
+
+    It has a token table, a table of positions in a module that is not one of torch's, layers, a last norm and a head
+    that is tied to the token table. Every number is `filled` at first, so what is left as it was is seen. It reports
+    each parameter under its name, and whether the tie and the buffer are as they were.
+    """
+
+    embed_dim: int
+    ff_dim: int
+    vocab_size: int
+    max_len: int
+    num_layers: int
+    filled: float
+
+    def make(self) -> "_NewModel":
+        return _NewModel(self)
+
+    def report(self, made: "_NewModel") -> dict[str, Any]:
+        kept = dict(made.named_parameters(remove_duplicate=False))
+        same = all(kept.get(name) is parameter for name, parameter in made.stub_first.items())
+        told: dict[str, Any] = {
+            name: parameter.detach().clone() for name, parameter in kept.items() if name != "head.weight"
+        }
+        told["parameters are the same objects"] = "yes" if same else "no"
+        told["token table and head are one"] = "yes" if kept["head.weight"] is kept["token.weight"] else "no"
+        told["buffer is as it was"] = "yes" if bool((made.buffer == self.filled).all()) else "no"
+        return told
+
+
+class _NewTable(torch.nn.Module):
+    def __init__(self, rows: int, features: int) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.empty(rows, features))
+
+
+class _NewLayer(torch.nn.Module):
+    def __init__(self, embed_dim: int, ff_dim: int) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = torch.nn.LayerNorm(embed_dim), torch.nn.RMSNorm(embed_dim)
+        self.attention = torch.nn.Module()
+        for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
+            setattr(self.attention, name, torch.nn.Linear(embed_dim, embed_dim))
+        self.feed_forward = torch.nn.Module()
+        self.feed_forward.up_proj = torch.nn.Linear(embed_dim, ff_dim)
+        self.feed_forward.down_proj = torch.nn.Linear(ff_dim, embed_dim, bias=False)
+
+
+class _NewModel(torch.nn.Module):
+    def __init__(self, about: NewModel) -> None:
+        super().__init__()
+        self.token = torch.nn.Embedding(about.vocab_size, about.embed_dim)
+        self.position = _NewTable(about.max_len, about.embed_dim)
+        self.layers = torch.nn.ModuleList(_NewLayer(about.embed_dim, about.ff_dim) for _ in range(about.num_layers))
+        self.norm = torch.nn.LayerNorm(about.embed_dim)
+        self.head = torch.nn.Linear(about.embed_dim, about.vocab_size, bias=False)
+        self.head.weight = self.token.weight
+        self.register_buffer("buffer", torch.full((about.max_len, about.embed_dim), about.filled))
+        self.buffer: torch.Tensor
+        with torch.no_grad():
+            for parameter in self.parameters():
+                parameter.fill_(about.filled)
+        self.stub_first = dict(self.named_parameters(remove_duplicate=False))
+
+
+@dataclass
+class LogitsModel(TextModel):
+    """A `TextModel` that gives its logits alone. It reports the mode that it is left in, and the sizes of its inputs.
+
+    training  the mode in which it begins
+    """
+
+    training: bool = True
+
+    def make(self) -> "_LogitsModel":
+        return _LogitsModel(self).train(self.training)
+
+    def report(self, made: Any) -> dict[str, Any]:
+        return super().report(made) | {
+            "left in": "training" if made.training else "evaluation",
+            "most pieces": max((size[0] for size in made.stub_sizes), default=0),
+            "longest piece": max((size[1] for size in made.stub_sizes), default=0),
+        }
+
+
+class _LogitsModel(_TextModel):
+    def __init__(self, about: LogitsModel) -> None:
+        super().__init__(about)
+        self.weight = torch.nn.Parameter(about.head.clone())  # some ask a model's parameters on which device it is
+        self.stub_sizes: list[torch.Size] = []
+
+    def forward(self, tokens: torch.Tensor) -> Any:
+        self.stub_sizes.append(tokens.shape)
+        return super().forward(tokens)[0]

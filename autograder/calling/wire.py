@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from . import values
 from .facts import Facts, Fault, Line
 from .local import MOST_ITEMS, MOST_NUMBERS, Reply, Request, Stub, describe
 
@@ -66,12 +67,14 @@ def unpack(about: dict[str, Any], buffers: Sequence[Buffer]) -> Request:
 def _packed(value: Any, buffers: list[bytes]) -> Any:
     if value is None or isinstance(value, (bool, int, float, str)):
         return value if not isinstance(value, float) else {"float": value.hex()}
+    if isinstance(value, bytes):
+        return {"bytes": value.hex()}
     if isinstance(value, torch.Tensor):
         return _packed_tensor(value, buffers)
     if isinstance(value, (list, tuple)):
         return {"tuple" if isinstance(value, tuple) else "list": [_packed(item, buffers) for item in value]}
     if isinstance(value, dict):
-        return {"dict": [[name, _packed(item, buffers)] for name, item in value.items()]}
+        return {"dict": [[_packed(name, buffers), _packed(item, buffers)] for name, item in value.items()]}
     if isinstance(value, Stub) and is_dataclass(value):
         made_of = {field.name: _packed(getattr(value, field.name), buffers) for field in fields(value)}
         return {"stub": f"{type(value).__module__}:{type(value).__name__}", "fields": made_of}
@@ -83,10 +86,12 @@ def _unpacked(value: Any, buffers: Sequence[Buffer]) -> Any:
         return value
     if "float" in value:
         return float.fromhex(value["float"])
+    if "bytes" in value:
+        return bytes.fromhex(value["bytes"])
     if "tensor" in value:
         return _tensor(value, buffers)
     if "dict" in value:
-        return {name: _unpacked(item, buffers) for name, item in value["dict"]}
+        return {_unpacked(name, buffers): _unpacked(item, buffers) for name, item in value["dict"]}
     if "stub" in value:
         module, _, name = value["stub"].partition(":")
         return getattr(importlib.import_module(module), name)(
@@ -143,6 +148,22 @@ def _tensor(about: dict[str, Any], buffers: Sequence[Buffer]) -> torch.Tensor:
 
 # Replies: what comes back
 
+OWN = ("given", "value")  # fields of a reply that are not packed like the others
+
+
+def _packed_value(value: Any) -> Any:
+    """Return a plain value as JSON can hold it: a text that is no Unicode, with half a surrogate pair, as well."""
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return {"surrogates": value.encode("utf-8", "surrogatepass").hex()}
+    if isinstance(value, (list, tuple)):
+        return {"tuple" if isinstance(value, tuple) else "list": [_packed_value(one) for one in value]}
+    if isinstance(value, dict):
+        return {"dict": [[_packed_value(key), _packed_value(one)] for key, one in value.items()]}
+    return _packed(value, [])
+
 
 def pack_reply(reply: Reply) -> tuple[dict[str, Any], list[bytes]]:
     """Return (JSON, [buffer]) of a `Reply`."""
@@ -167,7 +188,8 @@ def pack_reply(reply: Reply) -> tuple[dict[str, Any], list[bytes]]:
             return {field.name: plain(getattr(value, field.name)) for field in fields(Facts)}
         return value
 
-    return {field.name: plain(getattr(reply, field.name)) for field in fields(Reply) if field.name != "given"}, buffers
+    about = {field.name: plain(getattr(reply, field.name)) for field in fields(Reply) if field.name not in OWN}
+    return about | {"value": _packed_value(reply.value)}, buffers
 
 
 def unpack_reply(about: object, buffers: Sequence[Buffer], request: Request) -> Reply:
@@ -180,10 +202,11 @@ def unpack_reply(about: object, buffers: Sequence[Buffer], request: Request) -> 
     if not isinstance(about, dict):
         raise MalformedError("a reply that is not a dictionary")
     read = _Reader(buffers)
-    names = {name for name, value in request.arguments.items() if isinstance(value, torch.Tensor)}
+    names = {name for name, value in request.arguments.items() if isinstance(value, (torch.Tensor, *values.CONTAINERS))}
     return Reply(
         given=describe((request.build or {}) | request.arguments),
         output=read.output(about.get("output")),
+        value=read.value(about.get("value")) if request.plain else None,
         fault=read.fault(about.get("fault")),
         changed=tuple(name for name in read.texts(about.get("changed")) if name in names),
         gradients={
@@ -222,6 +245,42 @@ class _Reader:
                 raise MalformedError("lists that are nested too deeply")
             return tuple(self.output(item, depth + 1) for item in value)
         return self.tensor(value) if isinstance(value, dict) else None if value is None else _text(value)
+
+    def value(self, value: object, depth: int = 0) -> Any:
+        """Return a plain value, in Python's own types."""
+        self.count()
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, int):
+            return self.number(value)
+        if isinstance(value, str):
+            return _text(value)
+        if not isinstance(value, dict) or len(value) != 1 or depth > values.MOST_DEEP:
+            raise MalformedError("an invalid value")
+        ((kind, held),) = value.items()
+        if kind in ("list", "tuple") and isinstance(held, list):
+            items = (self.value(one, depth + 1) for one in held)
+            return list(items) if kind == "list" else tuple(items)
+        if kind == "dict" and isinstance(held, list):
+            return dict(self.entry(one, depth + 1) for one in held)
+        if not isinstance(held, str) or len(held) > 8 * MOST_TEXT:
+            raise MalformedError("an invalid value")
+        try:
+            if kind == "float":
+                return float.fromhex(held)
+            content = bytes.fromhex(held)
+            return content if kind == "bytes" else content.decode("utf-8", "surrogatepass")
+        except (ValueError, OverflowError):
+            raise MalformedError("an invalid value") from None
+
+    def entry(self, pair: object, depth: int) -> tuple[Any, Any]:
+        """Return (key, value) of a dict."""
+        if not isinstance(pair, list) or len(pair) != 2:
+            raise MalformedError("an invalid entry of a dict")
+        key, value = (self.value(one, depth) for one in pair)
+        if any(isinstance(one, (list, dict)) for one in values.parts(key)):
+            raise MalformedError("an invalid key of a dict")
+        return key, value
 
     def report(self, value: object) -> Any:
         return self.number(value) if type(value) is int else self.output(value)

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from ..calling import values
 from ..calling.local import Reply
 from ..calling.watched import IN_PLACE
 from . import Component, Observations
@@ -58,6 +59,18 @@ def see_output(seen: Observations, reply: Reply, label: str = "", name: str = "o
     if output is not None:
         seen.note(name, output, reply.given, label)
     return output
+
+
+def see_value(seen: Observations, reply: Reply, name: str, label: str = "") -> Any:
+    """Note a plain value, as Python writes it, and of what kind it is; return it, or None if there is none.
+
+    The component was called with `plain=True`. A tuple counts as a list.
+    """
+    seen.answer(reply, label)
+    if reply.fault or reply.value is None:
+        return None
+    seen.note(name, values.written(reply.value), reply.given, label)
+    return reply.value
 
 
 def see_all(

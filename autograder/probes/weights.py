@@ -13,7 +13,8 @@ from ..calling.numbers import Numbers
 
 FORMS = {"post-norm": False, "pre-norm": True}  # the two forms of a layer, and its norm_first
 # What makes a `layer` one of a decoder
-DECODER: dict[str, Any] = dict(attentions=("self_attention", "cross_attention"), norms=3)
+DECODER: dict[str, Any] = dict(attentions=("self_attention", "cross_attention"), norms=(1, 2, 3))
+DECODER_ONLY: dict[str, Any] = dict(norms=(1, 3))  # of one without cross-attention
 
 
 def anew(numbers: Numbers, build: Mapping[str, Any], *names: str) -> dict[str, Any]:
@@ -68,17 +69,21 @@ def layer(
     prefix: str = "",
     *,
     attentions: Iterable[str] = ("self_attention",),
-    norms: int = 2,
+    norms: Iterable[int] = (1, 2),
     embed_dim: int = 10,
     ff_dim: int = 11,
     **_: object,
 ) -> dict[str, torch.Tensor]:
-    """Return the weights of an encoder layer, or of a decoder layer with two attentions and three norms."""
+    """Return the weights of an encoder layer, or of a decoder layer with other attentions and norms.
+
+    attentions  their names
+    norms       their numbers, as in norm1
+    """
     weights: dict[str, torch.Tensor] = {}
     for one in attentions:
         weights |= attention(numbers, f"{prefix}{one}.", embed_dim)
     weights |= feed_forward(numbers, f"{prefix}feed_forward.", embed_dim, ff_dim)
-    for number in range(1, norms + 1):
+    for number in norms:
         weights |= norm(numbers, f"{prefix}norm{number}", embed_dim)
     return weights
 

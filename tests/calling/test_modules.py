@@ -1,9 +1,12 @@
 """A learner's module is built, filled and looked at by the names of its parameters."""
 
+import json
+
 import pytest
 import torch
 from torch import nn
 
+from autograder.calling import wire
 from autograder.calling.local import Here, Request
 
 WEIGHTS = {"up.weight": torch.full((3, 2), 2.0), "down.weight": torch.full((2, 3), 3.0)}
@@ -66,3 +69,28 @@ def test_what_nobody_asks_for_has_all_its_names_and_the_same_numbers_every_time(
     assert list(one.shapes) == ["all.0.weight", "up.weight", "down.weight", "tail.1.weight"]
     assert one.shared == (("all.0.weight", "up.weight"), ("down.weight", "tail.1.weight"))
     assert torch.equal(one.output, other.output)
+
+
+class Counter:
+    """No nn.Module: it only remembers, and refuses what is negative."""
+
+    def __init__(self, start):
+        self.total = torch.tensor(float(start))
+
+    def add(self, x):
+        if x.min() < 0:
+            raise ValueError("negative")
+        self.total = self.total + x.sum()
+        return self.total
+
+
+def test_calls_that_come_first_are_made_of_the_same_object_and_not_looked_at():
+    ones, request = torch.ones(3), Request("Counter", {"x": torch.ones(2)}, build={"start": 5}, method="add")
+    request.before = (("add", {"x": ones}), ("add", {"x": -ones}), ("add", {"x": ones}))
+    about, buffers = wire.pack(request)
+    for asked in (request, wire.unpack(json.loads(json.dumps(about)), buffers)):
+        reply = Here({"Counter": Counter}).call(asked)
+        assert reply.fault is None and reply.output == 5 + 3 + 3 + 2
+        assert reply.given == "start 5, x [2], after add(x [3]) and add(x [3]) and add(x [3])"
+    request.before = (("subtract", {"x": ones}),)
+    assert Here({"Counter": Counter}).call(request).fault.type == "AttributeError"

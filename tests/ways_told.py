@@ -11,7 +11,7 @@ import linecache
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -24,6 +24,8 @@ from autograder.checking.way import text_way
 from autograder.diagnosing import fingerprint, records, ways
 
 UNTOLD = "its own step has no numbers"
+ELSEWHERE = "it fails only where no way is kept: gradients, dtype, refusals"
+NOTHING = "nothing is told"
 FIRST = "the first step that is not right is the mistake's own"
 KINDS = {
     FIRST: lambda own, marks: bool(marks) and _names(marks[0], own),
@@ -58,11 +60,12 @@ def answer(source, exercise):
     return names[exercise]
 
 
-def told(lesson: str, exercise: str, most: int | None = None) -> Iterator[Told]:
-    """Yield what is told of the mistakes of an exercise, or of so many of them."""
+def told(lesson: str, exercise: str, most: int | None = None, chosen: Sequence[int] | None = None) -> Iterator[Told]:
+    """Yield what is told of the mistakes of an exercise, of so many of them, or of those with these numbers."""
     written, record = catalogue(lesson), records.read(exercise)
+    singles = written.singles(exercise)[:most]
     right: dict[tuple[str, int], tuple[dict[str, set[int]], dict[int, torch.Tensor]]] = {}
-    for wrong in written.singles(exercise)[:most]:
+    for wrong in singles if chosen is None else [singles[number] for number in chosen]:
         looked = _Looked()
         with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
             warnings.simplefilter("ignore")
@@ -77,7 +80,8 @@ def told(lesson: str, exercise: str, most: int | None = None) -> Iterator[Told]:
             }
             way = ways.of_answer(record, submission, component, failing, record.uses)
         if way is None:
-            yield Told(exercise, wrong.mistakes[0], None, "nothing is told", [], looked.seconds)
+            kind = NOTHING if failing.intersection(run.probe for run in ways.read(lesson, exercise)) else ELSEWHERE
+            yield Told(exercise, wrong.mistakes[0], None, kind, [], looked.seconds)
             continue
         key = looked.run.probe, looked.run.call
         if key not in right:
@@ -90,9 +94,7 @@ def told(lesson: str, exercise: str, most: int | None = None) -> Iterator[Told]:
         ]
         own = {looked.run.steps[index].words for step in wrong.replaced for index in named.get(step, ())}
         marks = [mark for mark in way.marks if mark.state != "made"]
-        kind = (
-            next(kind for kind, holds in KINDS.items() if holds(own, marks)) if own else "its own step has no numbers"
-        )
+        kind = next(kind for kind, holds in KINDS.items() if holds(own, marks)) if own else UNTOLD
         yield Told(exercise, wrong.mistakes[0], way, kind, false, looked.seconds)
 
 

@@ -68,6 +68,16 @@ def differences(
     return found
 
 
+def differing_aspects(
+    reference: Mapping[str, Mapping[str, Any]], seen: Mapping[str, Mapping[str, Any]]
+) -> dict[str, list[str]]:
+    """Return {probe: its aspects} in which anything else shows than for the reference; see `differences`."""
+    return {
+        probe: [name for name, parts in by_aspect(reference[probe], observations).items() if differing(*parts)]
+        for probe, observations in seen.items()
+    }
+
+
 def unusable(
     reference: Mapping[str, Mapping[str, Any]], seen: Mapping[str, Mapping[str, Any]], exceptions: bool = False
 ) -> frozenset[tuple[str, str]]:
@@ -160,6 +170,12 @@ def may_be(
 def bare(name: str) -> str:
     """Return the name of an observation without the label of its call."""
     return name.rpartition(": ")[2]
+
+
+def is_missing_part(name: str, seen: object) -> bool:
+    """Tell whether an observation says that a parameter of the contract is not there."""
+    about = bare(name).endswith("in the state dict") or bare(name).startswith("shape of ")
+    return about and isinstance(seen, str) and seen.startswith("missing")
 
 
 def differing(expected: Mapping[str, Any], seen: Mapping[str, Any], slack: float = 1.0) -> list[str]:

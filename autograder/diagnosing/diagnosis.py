@@ -13,13 +13,14 @@ from ..calling.local import Fault
 from ..calling.watched import HABIT_KEEPS
 from ..probes import Observations
 from . import claims, comparison, patterns
-from .comparison import ANSWER, NUMBERS, agree, aspect, by_aspect, differences, may_be, unusable, values
+from .comparison import ANSWER, NUMBERS, Behaviour, agree, aspect, by_aspect, may_be, values
 from .explanation import Explanation, explain
 from .habits import ABOUT, with_habits
 from .observation import is_exception, same
 from .records import Record
 
 SHAPE = re.compile(r"\[[\d, ]*\]")
+LONG, BEFORE, AFTER = 240, 40, 80  # characters: from when on a text is cut, and what is shown around a difference
 COUNTS = {2: "Two", 3: "Three", 4: "Four"}
 NEW_LINE = "\n"  # several mistakes have a line each
 HIDDEN = "It shows otherwise here than it does alone."  # of a mistake whose symptom another one covers
@@ -76,21 +77,26 @@ def diagnose(record: Record, observed: Mapping[str, Observations], stopped: Stop
     """
     seen = values(observed)
     expected = record.expected()
-    differs = differences(expected, seen)
+    shown = Behaviour.of(expected, observed)
+    differs = shown.differs
     rows = [(sentence, _state(name, seen, differs)) for name, sentence in record.probes]
     if stopped:
         return Diagnosis(False, says=[stopped.why], rows=rows, conclusive=stopped.conclusive)
     if not differs or any(agree(differs, accepted) for accepted in record.accepted):
         return Diagnosis(True, credit=1.0, rows=[(sentence, "right") for sentence, _ in rows])
     behaviours = may_be(record.behaviours, observed)
-    found = next((known for known in behaviours if agree(differs, known["differs"])), None)
+    found = next(
+        (known for known in behaviours if len(known["mistakes"]) < 2 and agree(differs, known["differs"])), None
+    )
     if found:
         meant = Explanation(tuple(found["mistakes"]))
     else:
-        failed = unusable(expected, seen)
-        meant = explain(differs, behaviours, failed, unusable(expected, seen, exceptions=True))
+        untrue = {
+            name for name, about in record.mistakes.items() if claims.untrue(about.get("shows", ()), expected, seen)
+        }
+        meant = explain(differs, behaviours, shown.unusable, shown.raised, untrue)
         if record.mistakes:  # fresh numbers give no names
-            meant = with_habits(meant, expected, seen, failed)
+            meant = with_habits(meant, expected, seen, shown.unusable)
     if not meant.mistakes:
         return Diagnosis(False, says=symptoms(record, observed, expected), rows=rows)
     about = [_about(record, name, name in meant.symptoms) for name in meant.mistakes]
@@ -173,8 +179,7 @@ class Difference:
         """Whether a parameter of the contract is missing, or has another shape: then nothing could be loaded."""
         if self.bare in ("missing parameters", "parameters of another shape"):
             return True
-        about = self.bare.endswith("in the state dict") or self.bare.startswith("shape of ")
-        return about and isinstance(self.seen, str) and self.seen.startswith("missing")
+        return comparison.is_missing_part(self.name, self.seen)
 
     @property
     def unusable(self) -> str:
@@ -275,6 +280,20 @@ def describe(name: str, expected: object, seen: object, fault: Fault | None = No
         return f"{name}: {seen}."
     if isinstance(seen, torch.Tensor):
         return f"{name} should be: {expected}."
-    shapes = [SHAPE.fullmatch(str(one)) for one in (expected, seen)]
+    if isinstance(expected, str) and isinstance(seen, str) and max(len(expected), len(seen)) > LONG:
+        expected, seen = _where_they_part(expected, seen)
+    shapes = [SHAPE.fullmatch(str(one)) for one in (expected, seen) if "shape" in name]
     sizes = [[int(size) for size in re.findall(r"\d+", shape[0])] for shape in shapes if shape]
     return f"{name}: {seen}; expected: {expected}{patterns.shapes_in_words(*sizes) if len(sizes) == 2 else ''}."
+
+
+def _where_they_part(one: str, other: str) -> tuple[str, str]:
+    """Return two long texts from shortly before the place where they begin to differ."""
+    shared = min(len(one), len(other))
+    part = next((place for place in range(shared) if one[place] != other[place]), shared)
+    begin = max(0, part - BEFORE)
+    end = part + AFTER
+    first, second = (
+        ("... " if begin else "") + text[begin:end] + (" ..." if end < len(text) else "") for text in (one, other)
+    )
+    return first, second

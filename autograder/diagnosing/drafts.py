@@ -15,6 +15,7 @@ import torch
 
 from ..calling.facts import Line
 from ..calling.local import Fault, Reply, Request
+from ..calling.values import KINDS
 from ..probes import Observations
 from . import records
 from .comparison import ANSWER, bare, differences, values
@@ -25,8 +26,10 @@ from .records import Record
 Change = Callable[[Any], Any]  # of an output
 Again = Callable[[Change], tuple[Diagnosis, Mapping[str, Observations]]]
 
-ASKED = re.compile(r"a tensor|\d+ values")
-GIVEN = re.compile(r"None|a tensor|\d+ values|an? \w+")
+PLAIN = re.compile("|".join(sorted(set(KINDS.values()))))
+SEVERAL = re.compile(r"(\d+) values")
+ASKED = re.compile(rf"a tensor|\d+ values|{PLAIN.pattern}")
+GIVEN = re.compile(rf"None|\d+ values|an? \w+|{PLAIN.pattern}")
 NOT_PREPARED = re.compile(r"before Module\.__init__\(\) call|has no attribute '_\w*(parameters|modules|buffers|hooks)'")
 OTHER_PARAMETERS = re.compile(
     r"(?:[\w.<>]+\.)?([\w<>]+)\(\) (takes|missing|got multiple values|got an unexpected keyword)"
@@ -285,20 +288,22 @@ def _returned(answer: _Answer, expected: str, seen: str) -> str:
     if request is None or reply is None:
         return ""
     called, output = answer.called(request), reply.facts.output
-    count = int(expected.split()[0]) if expected != "a tensor" else 1
+    plain = bool(PLAIN.fullmatch(expected))
+    count = int(expected.split()[0]) if expected != "a tensor" and not plain else 1
     names = answer.outputs(count) if count > 1 else ""
-    asks = f"{count} values{f', {names}' if names else ''}" if count > 1 else "a tensor"
+    one = "a number" if request.number else expected
+    asks = f"{count} values{f', {names}' if names else ''}" if count > 1 else one
     if seen == "None":
         return _nothing(called, reply)
     if seen == "a generator":
         return f"{called} contains `yield`, which makes a generator of it. Give the result with `return`."
     if seen == "a coroutine":
         return f"{called} is written with `async def`, so that calling it does not run it. Write `def`."
-    if seen == "a ndarray":
+    if seen == "a ndarray" and not plain:
         return f"{called} returns a NumPy array, and the exercise asks for {asks}. Compute with PyTorch throughout."
     if seen in ("a function", "a method", "a builtin_function_or_method"):
         return f"{called} returns a function, and not what it gives: the parentheses of a call are missing."
-    if seen == "a tensor":
+    if seen == "a tensor" and not plain:
         which = _which(answer, count)
         return f"{called} returns one tensor{which}, and the exercise asks for {asks}."
     if not seen.endswith(" values"):
@@ -311,7 +316,7 @@ def _returned(answer: _Answer, expected: str, seen: str) -> str:
     if count > 1:
         return f"{called} returns {many} values, and the exercise asks for {asks}."
     what = f"a {kind} of {many} values" if kind else f"{many} values (`{output}`)"
-    return f"{called} returns {what}, and the exercise asks for a tensor.{_one_of(answer, many)}"
+    return f"{called} returns {what}, and the exercise asks for {one}.{_one_of(answer, many)}"
 
 
 def _shows(reply: Reply, seen: str) -> bool:
@@ -386,8 +391,8 @@ def _numbers(
 
 def _order(answer: _Answer) -> str:
     """Tell that the values came in another order: in the right one, the answer is right, or makes a known mistake."""
-    counts = {expected for expected, _, _ in answer.kinds if ASKED.fullmatch(expected) and expected != "a tensor"}
-    for count in sorted(int(one.split()[0]) for one in counts):
+    counts = {int(several[1]) for expected, _, _ in answer.kinds if (several := SEVERAL.fullmatch(expected))}
+    for count in sorted(counts):
         for order in _orders(answer, count):
 
             def ordered(output: Any, order: tuple[int, ...] = order) -> Any:

@@ -7,11 +7,11 @@ from typing import Any
 import torch
 
 from .. import probes
+from ..calling import values
 from ..calling.limit import TimeUp
 from ..calling.local import Reply, Request, Source, Stub
-from ..calling.stubs import Activation, Layers, Words
-from . import small
-from .comparison import differences, values
+from ..calling.stubs import Activation, Gradients, Layers, Words
+from . import comparison, small
 from .diagnosis import Diagnosis
 from .records import Record
 from .small import Found, Shown
@@ -52,15 +52,16 @@ def smallest_example(
     """
     if diagnosis.passed or not observed or any(state == "not run" for _, state in diagnosis.rows):
         return None
-    differs = differences(record.expected(), values(observed))
-    known = small.read(record.lesson, record.exercise)
+    known = small.telling(
+        record.lesson, record.exercise, comparison.differing_aspects(record.expected(), comparison.values(observed))
+    )
 
     def alone(request: Request) -> Reply:
         return submission.call(replace(request, parts=tuple(record.uses)))
 
     try:
         with submission.limit(SECONDS):
-            found = small.smallest(known, differs, submission.call, alone if record.uses else None)
+            found = small.smallest(known, submission.call, alone if record.uses else None)
     except (Exception, TimeUp):  # what it does with an input that no probe has tried, nobody knows
         return None
     return example(found) if found else None
@@ -103,7 +104,9 @@ def _is_same(one: object, other: object) -> bool:
 
 
 def _given(request: Request) -> dict[str, str]:
-    given = {name: _in_words(value) for name, value in {**(request.build or {}), **request.arguments}.items()}
+    # Of plain values each blank and each quotation mark counts.
+    told = values.short if request.plain else _in_words
+    given = {name: told(value) for name, value in {**(request.build or {}), **request.arguments}.items()}
     given |= {name: _in_words(value) for name, value in _weights(request.weights).items()}
     return given | ({"mode": "training"} if request.training else {})
 
@@ -126,6 +129,8 @@ def _in_words(value: object) -> str:
         return str(value.words)
     if isinstance(value, Layers):
         return ", ".join(map(numbers, value.tensors))
+    if isinstance(value, Gradients):
+        return ", ".join("None" if one is None else numbers(one) for one in value.tensors)
     if isinstance(value, Stub) and is_dataclass(value):
         parts = (f"{field.name} {_in_words(getattr(value, field.name))}" for field in fields(value))
         return f"{type(value).__name__}({', '.join(parts)})" if fields(value) else type(value).__name__
@@ -168,11 +173,11 @@ def _nested(tensor: torch.Tensor, digits: int) -> str:
 def code(found: Found) -> str:
     """Return a cell that makes the input, calls the answer and shows what is looked at."""
     request, look = found.request, found.look
-    lines = ["import torch"]
+    lines = [] if request.plain and not any(_tensors((request.build, request.arguments))) else ["import torch"]
     stubs = sorted({type(one).__name__ for one in _stubs((request.build or {}, request.arguments))} - {"Activation"})
     if stubs:
         lines.append(f"from autograder.calling.stubs import {', '.join(stubs)}")
-    lines.append("")
+    lines += [""] if lines else []
     lines += _defined(request, found)
     called = request.component
     if request.build is not None:
@@ -240,7 +245,8 @@ def _looking(look: str, expected: Shown, request: Request) -> Iterator[str]:
     elif look == "dtype":
         yield "[one.dtype for one in (result if isinstance(result, (tuple, list)) else [result])]"
     elif look == "arguments":
-        yield ", ".join(name for name, value in request.arguments.items() if isinstance(value, torch.Tensor))
+        held = (torch.Tensor, *values.CONTAINERS)
+        yield ", ".join(name for name, value in request.arguments.items() if isinstance(value, held))
     elif look == "softmax":
         yield ", ".join(expected)
     elif look == "use":
@@ -251,6 +257,11 @@ def _looking(look: str, expected: Shown, request: Request) -> Iterator[str]:
         )
     else:
         yield "result"
+
+
+def _tensors(value: Any) -> Iterator[bool]:
+    """Yield True for each tensor, and each stub, of which it takes torch to make it."""
+    yield from (isinstance(one, (torch.Tensor, Stub)) for one in values.parts(value))
 
 
 def _stubs(value: Any) -> Iterator[Stub]:

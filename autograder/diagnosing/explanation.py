@@ -39,11 +39,22 @@ class Explanation:
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A recorded behaviour that may be part of the explanation: its mistakes, all its places, and those it explains."""
+    """A recorded behaviour that may be part of the explanation: its mistakes and all its places.
+
+    explains  those that it accounts for
+    alike     those where the answer shows the same, whether that tells anything or not
+    """
 
     mistakes: frozenset[str]
     places: frozenset[Place]
     explains: frozenset[Place]
+    alike: frozenset[Place]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of it is there, or all of its numbers in several probes: a habit changes the gradients of any."""
+        numbers = [place for place in self.places if place[1] == NUMBERS]
+        return self.explains == self.places or len(numbers) >= CERTAIN and self.explains.issuperset(numbers)
 
 
 def explain(
@@ -51,28 +62,32 @@ def explain(
     behaviours: Sequence[Mapping[str, Any]],
     unusable: frozenset[Place] = frozenset(),
     raised: frozenset[Place] = frozenset(),
+    untrue: Collection[str] = (),
 ) -> Explanation:
     """Return the `Explanation` of an answer's differences.
 
     unusable    (probe, aspect) of what came to an exception or to another kind of answer
     raised      (probe, aspect) of what came to an exception
+    untrue      names of mistakes whose symptom is not true of the answer
     differs     {probe: {aspect: signature}} of the answer
     behaviours  {"mistakes": names, "differs": {probe: {aspect: signature}}} of known answers; without names it is one
                 of which nothing can be said
     """
     shown = _places(differs)
     unusable &= shown.keys()
-    candidates = [_candidate(known, shown, unusable, raised) for known in behaviours if known["mistakes"]]
-    candidates = [one for one in candidates if one.explains]
-    names = _shared(_smallest(frozenset(shown), candidates))
+    named = [known for known in behaviours if known["mistakes"]]
+    every = [_candidate(known, shown, unusable, raised) for known in named]
+    candidates = [one for one in every if one.explains and _shows_all(one, every, raised)]
+    names = _shared(_smallest(frozenset(shown), candidates), untrue)
     if not names:
         numbers = frozenset(place for place in shown if place[1] == NUMBERS)
-        all_numbers = _shared(_smallest(numbers, candidates)) if numbers else frozenset()
+        all_numbers = _shared(_smallest(numbers, candidates), untrue) if numbers else frozenset()
         of_numbers = frozenset[Place]().union(*(one.explains for one in candidates if one.mistakes <= all_numbers))
-        certain = [one for one in candidates if _is_certain(one, shown) and not one.explains <= of_numbers]
+        certain = [one for one in candidates if _is_certain(one, shown, raised) and not one.explains <= of_numbers]
         # Where two mistakes cancel, they show a part of what one of them shows alone.
         most = [one for one in certain if not any(one.explains < other.explains for other in certain)]
-        names = all_numbers.union(*(one.mistakes for one in most))
+        there = [one for one in every if one.places <= shown.keys()]
+        names = all_numbers.union(*(_unambiguous(one, there) for one in most))
     used = [one for one in candidates if one.mistakes <= names]
     rest = frozenset(shown).difference(*(one.explains for one in used))
     makers = {place: [one.mistakes for one in used if place in one.places] for place in rest}
@@ -100,44 +115,78 @@ def _candidate(
     shows nothing else, and is worded alike, is the same.
     """
     places = _places(known["differs"])
-    explains = (
-        frozenset(place for place, found in places.items() if same_signature(found, shown[place]))
-        if places.keys() <= shown.keys()
-        else frozenset()
+    alike = frozenset(
+        place for place, found in places.items() if place in shown and same_signature(found, shown[place])
     )
+    explains = alike if places.keys() <= shown.keys() else frozenset[Place]()
     if not unusable <= explains:
         explains -= {place for place in unusable if place[1] != NUMBERS}
     if explains <= raised and "raises" not in known and any(part == NUMBERS for _, part in explains):
         explains = frozenset()
-    return _Candidate(frozenset(known["mistakes"]), frozenset(places), explains)
+    return _Candidate(frozenset(known["mistakes"]), frozenset(places), explains, alike)
 
 
-def _smallest(shown: frozenset[Place], candidates: Sequence[_Candidate]) -> set[frozenset[str]]:
-    """Return the names in every smallest set of candidates that accounts for all places."""
+def _shows_all(one: _Candidate, every: Sequence[_Candidate], raised: frozenset[Place]) -> bool:
+    """Tell whether both mistakes of a recorded pair are to be seen.
+
+    Each has to show something beside the other one: more than exceptions, or what it shows alone. Whatever raises hides
+    what comes behind it, which may as well be another mistake than that of the record.
+    """
+    alone = [other for other in every if other.mistakes < one.mistakes]
+    for first in alone:
+        beside = one.explains - first.explains
+        own = frozenset[Place]().union(*(other.alike for other in alone if other.mistakes != first.mistakes))
+        if not beside - raised and not beside & own:
+            return False
+    return True
+
+
+def _unambiguous(one: _Candidate, others: Iterable[_Candidate]) -> frozenset[str]:
+    """Return the mistakes of a candidate that all share which show as much as it here, or more.
+
+    Any of those may be made as well, and be changed by another mistake where it shows otherwise.
+    """
+    return one.mistakes.intersection(*(other.mistakes for other in others if one.explains <= other.alike))
+
+
+def _smallest(shown: frozenset[Place], candidates: Sequence[_Candidate]) -> list[tuple[_Candidate, ...]]:
+    """Return every smallest set of candidates that accounts for all places."""
     for most in range(1, MOST + 1):
-        if found := set(_covers(shown, candidates, most)):
+        if found := list(_covers(shown, candidates, most)):
             return found
-    return set()
+    return []
 
 
-def _covers(left: frozenset[Place], candidates: Sequence[_Candidate], most: int) -> Iterable[frozenset[str]]:
-    """Yield the names in each set of at most so many candidates that accounts for these places."""
+def _covers(left: frozenset[Place], candidates: Sequence[_Candidate], most: int) -> Iterable[tuple[_Candidate, ...]]:
+    """Yield each set of at most so many candidates that accounts for these places."""
     if not left:
-        yield frozenset()
+        yield ()
     elif most:
         # Whatever explains all explains the place that the fewest can: so few sets have to be tried.
         able = {place: [one for one in candidates if place in one.explains] for place in left}
         for one in min(able.values(), key=len):
             for others in _covers(left - one.explains, candidates, most - 1):
-                yield one.mistakes | others
+                yield one, *others
 
 
-def _shared(found: set[frozenset[str]]) -> frozenset[str]:
-    """Return the names that stand in all of several explanations."""
-    return frozenset.intersection(*found) if found else frozenset()
+def _shared(found: Sequence[tuple[_Candidate, ...]], untrue: Collection[str]) -> frozenset[str]:
+    """Return the names that stand in all of several explanations; none if all of those are patchworks."""
+    if not any(_is_believed(used, untrue) for used in found):
+        return frozenset()
+    return frozenset.intersection(*(frozenset[str]().union(*(one.mistakes for one in used)) for used in found))
 
 
-def _is_certain(one: _Candidate, shown: Collection[Place]) -> bool:
+def _is_believed(used: Collection[_Candidate], untrue: Collection[str]) -> bool:
+    """Tell whether a set of candidates is more than a patchwork.
+
+    What two mistakes show together was recorded because it does not follow from what each of them shows, so a part of
+    it tells little: it counts where the symptoms of both are true, and something else is there as a whole.
+    """
+    parts = [one for one in used if len(one.mistakes) > 1 and not one.is_whole]
+    return not parts or (any(one.is_whole for one in used) and all(one.mistakes.isdisjoint(untrue) for one in parts))
+
+
+def _is_certain(one: _Candidate, shown: Collection[Place], raised: frozenset[Place]) -> bool:
     """Tell whether a mistake is made although something is left that it does not explain.
 
     All that it shows alone is there: a habit, or numbers in several places, which two mistakes do not share by chance.
@@ -148,6 +197,8 @@ def _is_certain(one: _Candidate, shown: Collection[Place]) -> bool:
         part == GRADIENTS and (probe, NUMBERS) in shown and (probe, NUMBERS) not in one.places
         for probe, part in one.places
     ):
+        return False
+    if one.explains <= raised:
         return False
     numbers = [place for place in one.places if place[1] == NUMBERS]
     return one.explains == one.places and (not numbers or len(numbers) >= CERTAIN)

@@ -16,6 +16,8 @@ from .observation import RELATIVE
 
 SUMS = 3
 MANY = 6  # as many different numbers, and the same ones in another order are no chance
+WHOLE = 0.02  # times the usual tolerance: whole numbers are not rounded, and a few others among many change little
+DIGITS = 1e-6  # of a sum, by which what is kept of it may be off
 FEW = 2  # so few numbers agree by chance unless they are held to be the same more strictly
 MOST_AXES = 5
 
@@ -59,7 +61,9 @@ class Fingerprint:
 
     def _near(self, one: Sequence[float], two: Sequence[float], other: "Fingerprint", slack: float) -> bool:
         room = slack * RELATIVE * max(self.norm, other.norm, 1e-6) * (0.1 if self.size <= FEW else 1.0)
-        return abs(self.norm - other.norm) <= room and all(abs(a - b) <= room for a, b in zip(one, two, strict=True))
+        return abs(self.norm - other.norm) <= room and all(
+            abs(a - b) <= max(room, DIGITS * abs(a)) for a, b in zip(one, two, strict=True)
+        )
 
 
 def of(tensor: torch.Tensor) -> Fingerprint:
@@ -100,14 +104,14 @@ def has_many_numbers(tensor: torch.Tensor) -> bool:
     return len(numbers[numbers.isfinite()].unique()) >= MANY
 
 
-def is_transposed(tensor: torch.Tensor, wanted: Fingerprint) -> bool:
-    """Tell whether a tensor has the order that is wanted once its axes are exchanged."""
+def is_transposed(tensor: torch.Tensor, wanted: Fingerprint, slack: float = 1.0) -> bool:
+    """Tell whether a tensor has the order that is wanted once its axes are exchanged, as `same_order` tells it."""
     tensor = tensor.detach().squeeze()
     if tensor.dim() > MOST_AXES:
         return False
     orders = itertools.permutations(range(tensor.dim()))
     rows = torch.stack([flat(tensor.permute(order)) for order in orders])
-    return any(wanted.same_order(one) for one in of_all(rows))
+    return any(wanted.same_order(one, slack) for one in of_all(rows))
 
 
 def _short(numbers: Sequence[float]) -> list[float]:

@@ -11,9 +11,10 @@ from typing import Any
 
 import torch
 
-from .comparison import bare, by_aspect, differing
+from .comparison import bare, by_aspect, differing, is_missing_part
 from .explanation import Explanation, Place
 
+MOVED = ("dtype", "device")  # what a module hands on to its parameters
 THROUGH = "gradient through "  # an output: what it lacks changes the numbers that arrive through the others
 FLOAT = re.compile(r"(torch\.)?b?float\d+")
 
@@ -71,6 +72,12 @@ ABOUT: dict[str, dict[str, Any]] = {
 }
 
 
+def general(names: Iterable[str]) -> set[str]:
+    """Return names of mistakes, what a lesson calls a change of one of its arguments by the name of the habit."""
+    changed, _ = HABITS["arguments"]
+    return {changed if name.endswith("_changed_in_place") else name for name in names}
+
+
 def with_habits(
     meant: Explanation,
     expected: Mapping[str, Mapping[str, Any]],
@@ -82,11 +89,15 @@ def with_habits(
     expected  {probe: {observation: value}} of the reference
     seen      {probe: {observation: value}} of the answer
     unusable  (probe, aspect) of what came to an exception or to another kind of answer, which shows no habit
+
+    Where a parameter is missing, what takes its place stays behind when the module moves: that is no habit.
     """
+    lacks = any(is_missing_part(name, value) for values in seen.values() for name, value in values.items())
+    aspects = set(HABITS).difference(MOVED if lacks else ())
     found = {
         (probe, aspect): HABITS[aspect][0]
         for probe, aspect in (meant.rest | meant.joint).difference(unusable)
-        if aspect in HABITS and _shows(expected[probe], seen[probe], aspect, (probe, aspect) in meant.changed)
+        if aspect in aspects and _shows(expected[probe], seen[probe], aspect, (probe, aspect) in meant.changed)
     }
     order = [*meant.mistakes, *(name for name, _ in HABITS.values() if name in found.values())]
     symptoms = {

@@ -31,6 +31,7 @@ class Record:
     behaviours  ways to be wrong: {"mistakes": names, "differs": {probe: {aspect: signature}}}; two mistakes at once
                 only where it does not follow from what each shows alone. "raises", where there is nothing but
                 exceptions: how they are worded, in short
+    empty       True: learners find an empty cell, so that nothing has the exercise's name before they write it
     """
 
     lesson: str
@@ -45,6 +46,7 @@ class Record:
     accepted: list[dict[str, "Aspects"]]
     mistakes: dict[str, dict[str, Any]]
     behaviours: list[dict[str, Any]]
+    empty: bool = False
 
     def expected(self) -> dict[str, dict[str, Any]]:
         """Return {probe: {observation: what the reference shows}}, as tensors and strings."""

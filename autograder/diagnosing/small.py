@@ -6,7 +6,7 @@ They are found once, by the side that has the solutions (`authoring.shrink`), an
 
 import importlib
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from time import thread_time
@@ -14,8 +14,9 @@ from typing import Any
 
 import torch
 
-from ..calling.local import Reply, Request, Stub
+from ..calling.local import Reply, Request, Stub, number_for
 from ..calling.numbers import Numbers
+from ..calling.values import written
 from ..calling.wire import DTYPES, NAMES
 from . import patterns
 from .observation import same
@@ -65,22 +66,18 @@ class Found:
 
 
 def smallest(
-    known: Collection[Small],
-    differs: Mapping[str, Collection[str]],
+    known: Iterable[Small],
     call: Callable[[Request], Reply],
     alone: Callable[[Request], Reply] | None = None,
 ) -> Found | None:
     """Return the smallest of the known inputs that an answer gets wrong beyond doubt, None if it is none of them.
 
-    known    from the smallest up
-    differs  {probe: its aspects} in which the answer differs
-    call     calls the answer as it stands
-    alone    calls it with right helpers, if it has some: what comes only of a wrong helper is not shown
+    known  the most telling first, and of these from the smallest up, as `telling` gives them
+    call   calls the answer as it stands
+    alone  calls it with right helpers, if it has some: what comes only of a wrong helper is not shown
     """
     begun = thread_time()
-    for one in sorted(known, key=lambda one: LOOKS.index(one.look)):
-        if not any(one.aspect in differs.get(probe, ()) for probe in one.probes):
-            continue
+    for one in known:
         if thread_time() - begun > SECONDS:
             return None
         reply = call(one.request)
@@ -109,7 +106,8 @@ def _complete(request: Request, reply: Reply) -> Request:
     """Return the request with the numbers that further parameters of the answer were filled with."""
     if request.build is None or request.as_made:
         return request
-    return replace(request, weights=request.weights | pattern_of(request, reply))
+    joined = {name: one for name in reply.trained if (one := number_for(name, request.weights)) is not None}
+    return replace(request, weights=request.weights | joined | pattern_of(request, reply))
 
 
 def pattern_of(request: Request, reply: Reply) -> dict[str, torch.Tensor]:
@@ -117,7 +115,7 @@ def pattern_of(request: Request, reply: Reply) -> dict[str, torch.Tensor]:
     return {
         name: Numbers(f"weights {name}").tensor(*reply.shapes[name], low=-1.0, high=1.0)
         for name in reply.trained
-        if name not in request.weights or list(request.weights[name].shape) != reply.shapes[name]
+        if (given := number_for(name, request.weights)) is None or list(given.shape) != reply.shapes[name]
     }
 
 
@@ -148,7 +146,7 @@ def look_at(look: str, reply: Reply) -> Shown:
             for name, report in reply.reports.items()
             for what, value in report.items()
         }
-    outputs = dict(_outputs("result", reply.output))
+    outputs = dict(_outputs("result", reply.output)) if reply.value is None else {"result": written(reply.value)}
     if look == "dtype":
         return {name: str(one.dtype) if isinstance(one, torch.Tensor) else one for name, one in outputs.items()}
     if look == "softmax":  # where what is right is right up to a constant
@@ -183,6 +181,19 @@ def read(lesson: str, exercise: str, folder: Path | str = FOLDER) -> list[Small]
     return [_unpacked(one) for one in json.loads(place.read_text(encoding="utf-8"))] if place.exists() else []
 
 
+def telling(
+    lesson: str, exercise: str, differs: Mapping[str, Collection[str]], folder: Path | str = FOLDER
+) -> Iterator[Small]:
+    """Yield the small inputs of an exercise that an answer may get wrong, the most telling first; see `smallest`.
+
+    Each is made when it is asked for: of a hundred, the first few usually do.
+    """
+    place = path(lesson, exercise, folder)
+    known = json.loads(place.read_text(encoding="utf-8")) if place.exists() else []
+    fit = [one for one in known if any(one["aspect"] in differs.get(probe, ()) for probe in one["probes"])]
+    yield from map(_unpacked, sorted(fit, key=lambda one: LOOKS.index(one["look"])))
+
+
 def text(known: Collection[Small]) -> str:
     """Return small inputs as JSON text, one a line."""
     return "[\n" + ",\n".join(json.dumps(_packed(one), separators=(",", ":")) for one in known) + "\n]\n"
@@ -206,6 +217,8 @@ def _unpacked(about: Mapping[str, Any]) -> Small:
 
 def plain(value: Any) -> Any:
     """Return an argument as JSON can hold it."""
+    if isinstance(value, bytes):
+        return {"bytes": value.hex()}
     if isinstance(value, torch.Tensor):
         numbers = value.tolist() if not value.is_floating_point() else _rounded(value.tolist())
         return {"tensor": numbers, "dtype": NAMES[value.dtype]} | (
@@ -215,7 +228,7 @@ def plain(value: Any) -> Any:
         made_of = {field.name: plain(getattr(value, field.name)) for field in fields(value)}
         return {"stub": f"{type(value).__module__}:{type(value).__name__}", "fields": made_of}
     if isinstance(value, dict):
-        return {"dict": [[name, plain(one)] for name, one in value.items()]}
+        return {"dict": [[plain(name), plain(one)] for name, one in value.items()]}
     if isinstance(value, (list, tuple)):
         return {"tuple" if isinstance(value, tuple) else "list": [plain(one) for one in value]}
     return value
@@ -232,6 +245,8 @@ def made(value: Any) -> Any:
     """Return what `plain` was given."""
     if not isinstance(value, dict):
         return value
+    if "bytes" in value:
+        return bytes.fromhex(value["bytes"])
     if "tensor" in value:
         tensor = torch.tensor(value["tensor"], dtype=DTYPES[value["dtype"]])
         return tensor.reshape(value["shape"]) if "shape" in value else tensor
@@ -241,6 +256,6 @@ def made(value: Any) -> Any:
             **{name: made(one) for name, one in value["fields"].items()}
         )
     if "dict" in value:
-        return {name: made(one) for name, one in value["dict"]}
+        return {made(name): made(one) for name, one in value["dict"]}
     kind = next(iter(value))
     return {"tuple": tuple, "list": list}[kind](made(one) for one in value[kind])

@@ -133,7 +133,7 @@ def calls(lesson: str, exercise: str, right: Callable[..., Any]) -> list[Request
     return [
         replace(request, forbidden=(), watch_memory=False, gradients=False, parts=())
         for request in asked.requests
-        if not request.method and not request.device and not request.as_made
+        if not (request.method or request.device or request.as_made or request.fit)
     ]
 
 

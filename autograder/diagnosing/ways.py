@@ -53,6 +53,11 @@ class Step:
     moves: bool = False
     floats: bool = True
 
+    @property
+    def slack(self) -> float:
+        """How many times the usual tolerance its numbers may be apart."""
+        return 1.0 if self.floats else fingerprint.WHOLE
+
     @classmethod
     def read(cls, kept: Mapping[str, Any]) -> "Step":
         """Return the step that `plain` gave."""
@@ -261,13 +266,13 @@ def _returned(reply: Reply) -> list[torch.Tensor] | None:
 
 def _is_right(run: Run, returned: Sequence[torch.Tensor]) -> bool:
     return len(returned) == len(run.outputs) and all(
-        _is_output(tensor, shape, run.steps[index].of)
+        _is_output(tensor, shape, run.steps[index])
         for tensor, (shape, index) in zip(returned, run.outputs, strict=True)
     )
 
 
-def _is_output(tensor: torch.Tensor, shape: tuple[int, ...], wanted: Fingerprint) -> bool:
-    return tuple(tensor.shape) == shape and fingerprint.of(tensor).same_order(wanted)
+def _is_output(tensor: torch.Tensor, shape: tuple[int, ...], wanted: Step) -> bool:
+    return tuple(tensor.shape) == shape and wanted.of.same_order(fingerprint.of(tensor), wanted.slack)
 
 
 @dataclass(frozen=True)
@@ -298,10 +303,10 @@ def _found(run: Run, notes: Sequence[Note]) -> dict[int, _Made]:
 
 def _where(step: Step, candidates: Sequence[Note], prints: Sequence[Fingerprint]) -> _Made | None:
     pairs = list(zip(candidates, prints, strict=True))
-    in_order = [note for note, one in pairs if step.of.same_order(one)]
-    numbers = [] if step.moves else [note for note, one in pairs if step.of.same_numbers(one)]
+    in_order = [note for note, one in pairs if step.of.same_order(one, step.slack)]
+    numbers = [] if step.moves else [note for note, one in pairs if step.of.same_numbers(one, step.slack)]
     if not step.any_order:
-        numbers = [note for note in numbers if fingerprint.is_transposed(note.tensor, step.of)]
+        numbers = [note for note in numbers if fingerprint.is_transposed(note.tensor, step.of, step.slack)]
     if not in_order and not numbers:
         return None
     first = min((*in_order, *numbers), key=lambda note: note.time)
@@ -382,7 +387,8 @@ def _state(run: Run, found: Mapping[int, _Made], index: int) -> str:
     later = [found[other] for other in found if index in run.steps[other].after]
     if made.in_order or not all(other.in_order for other in before) or any(other.in_order for other in later):
         return "made"
-    return "transposed" if fingerprint.is_transposed(made.note.tensor, run.steps[index].of) else "reordered"
+    step = run.steps[index]
+    return "transposed" if fingerprint.is_transposed(made.note.tensor, step.of, step.slack) else "reordered"
 
 
 def _unreturned(
@@ -392,7 +398,7 @@ def _unreturned(
     changed = {}
     for place, (shape, index) in enumerate(run.outputs):
         given = returned[place] if len(returned) == len(run.outputs) else None
-        if index in found and not (given is not None and _is_output(given, shape, run.steps[index].of)):
+        if index in found and not (given is not None and _is_output(given, shape, run.steps[index])):
             state = "not returned" if shape in found[index].shapes else "reshaped"
             changed[index] = replace(marks[index], state=state)
     return changed

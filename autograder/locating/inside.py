@@ -9,6 +9,7 @@ import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..calling.inside import on_message
 from ..calling.limit import PATIENCE
 from ..diagnosing import records
 from .edits import Place
@@ -24,18 +25,7 @@ SLACK = 10.0  # seconds in which a search is ready, reads its records, and ends 
 
 def install() -> None:
     """Let the kernel of this process look for the line of a mistake, in what its notebook has defined."""
-    from IPython import get_ipython
-
-    shell = get_ipython()
-    kernel = shell.kernel
-
-    async def on_look(stream: Any, ident: Any, parent: dict[str, Any]) -> None:
-        content: dict[str, Any] = {}
-        with contextlib.suppress(Exception):
-            content = found(shell.user_ns, parent["content"])
-        kernel.session.send(stream, LOOKED, content, parent=parent, ident=ident)
-
-    kernel.shell_handlers[LOOK] = on_look
+    on_message(LOOK, LOOKED, lambda names, content, buffers: (found(names, content), []), {})
 
 
 def found(names: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, Any]:

@@ -124,6 +124,56 @@ def test_a_recorded_pair_may_be_part_of_an_explanation():
     assert explain(shown(p=37, q=41, s_dtype=17), [*ALL, pair]).mistakes == ("no_scale", "no_mask", "float")
 
 
+def test_a_part_of_a_recorded_pair_counts_where_both_symptoms_are_true_and_something_is_there_as_a_whole():
+    pair, third = known("no_scale", "no_mask", p=37, q=41), known("third", q=43, s=47)
+    assert explain(shown(p=37, q=43, s=47), [pair, third]).mistakes == ("no_scale", "no_mask", "third")
+    assert explain(shown(p=37, q=43, s=47), [pair, third], untrue={"no_mask"}).mistakes == ("third",)
+    patchwork = [pair, known("third", q=43, s=47, r=3), known("fourth", p=2, r=7)]
+    assert explain(shown(p=37, q=43, s=47, r=7), patchwork).mistakes == ()
+    whole = known("no_scale", "no_mask", p=37)
+    assert explain(shown(p=37), [whole], untrue={"no_mask"}).mistakes == ("no_scale", "no_mask")
+
+
+def test_a_patchwork_makes_no_other_explanation_more_certain():
+    """Of two explanations the one that is not believed still says what may be meant instead."""
+    patchwork = [known("no_scale", "no_mask", p=37, q=2), known("third", q=43, p=3)]
+    other = [known("fourth", p=37), known("fifth", q=43)]
+    assert explain(shown(p=37, q=43), other).mistakes == ("fourth", "fifth")
+    assert explain(shown(p=37, q=43), [*patchwork, *other]).mistakes == ()
+
+
+def test_of_two_that_show_the_same_beside_what_nobody_knows_neither_is_certain():
+    both = [SCALE, known("other_scale", p=2, q=3, r=5)]
+    assert explain(shown(p=2, q=3, t=31), both).mistakes == ("no_scale",)
+    assert explain(shown(p=2, q=3, r=7, t=31), both).mistakes == ()
+
+
+def test_of_a_pair_that_raises_the_hidden_mistake_is_not_named():
+    raised = frozenset({("p", "numbers"), ("q", "numbers")})
+    pair = known("raises", "hidden", p=11, q=13, r=3)
+    singles = [known("raises", q=13, r=3), known("hidden", p=5)]
+    assert explain(shown(p=11, q=13, r=3), [*singles, pair], raised, raised).mistakes == ("raises",)
+    assert explain(shown(p=11, q=13, r=3), [*singles, pair]).mistakes == ("raises", "hidden")
+    in_its_own_way = [singles[0], known("hidden", p=11, s=7)]
+    assert explain(shown(p=11, q=13, r=3), [*in_its_own_way, pair], raised, raised).mistakes == ("raises", "hidden")
+
+
+def test_exceptions_alone_are_not_certain_beside_what_nobody_knows():
+    raises = known("raises", p=11, q=13) | {"raises": "in these words"}
+    raised = frozenset({("p", "numbers"), ("q", "numbers")})
+    assert explain(shown(p=11, q=13, t=31), [raises], raised, raised).mistakes == ()
+    assert explain(shown(p=11, q=13, t=31), [raises]).mistakes == ("raises",)
+
+
+def test_what_a_larger_mistake_shows_as_well_is_not_certain_if_that_may_be_made():
+    """Nothing is moved along with a parameter that is missing: that is no other mistake."""
+    fixed, lost = known("fixed", p_device=5), known("lost", p_device=5, q=3, r=7)
+    assert explain(shown(p_device=5, q=3, r=31), [fixed, lost]).mistakes == ()
+    assert explain(shown(p_device=5, q=31), [fixed, lost]).mistakes == ("fixed",)
+    both = known("lost", "fixed", p_device=5, q=3, r=7)
+    assert explain(shown(p_device=5, q=3, r=31), [fixed, both]).mistakes == ("fixed",)
+
+
 def test_one_of_which_nothing_can_be_said_explains_nothing():
     assert explain(shown(p=2, q=3), [known(p=2, q=3)]).mistakes == ()
 

@@ -134,6 +134,17 @@ def test_what_fails_shows_no_habit():
     assert with_habits(Explanation(rest=rest), expected, seen, rest) == Explanation(rest=rest)
 
 
+@pytest.mark.parametrize("name", ["weight in the state dict", "shape of weight"])
+def test_what_stays_behind_where_a_parameter_is_missing_is_no_habit(name):
+    moves = {"answer for float64": "float64", "made on x's device": "yes"}
+    stays = {"answer for float64": "float32", "made on x's device": "no"}
+    rest = frozenset({("p", "dtype"), ("p", "device")})
+    there = with_habits(Explanation(rest=rest), {"p": moves, "q": {name: "[5]"}}, {"p": stays, "q": {name: "[7]"}})
+    assert set(there.mistakes) == {"fixed_dtype", "fixed_device"}
+    lost = with_habits(Explanation(rest=rest), {"p": moves, "q": {name: "[5]"}}, {"p": stays, "q": {name: "missing"}})
+    assert lost == Explanation(rest=rest)
+
+
 def test_a_gradient_that_another_mistake_changes_hides_no_habit():
     expected = {"gradient of x": TENSOR, "gradient of y": TENSOR}
     seen = {"gradient of x": "none arrives", "gradient of y": 2 * TENSOR}

@@ -193,7 +193,7 @@ def recorded(wrong, **options):
     def counted_twice(scores):
         return torch.tensor(2 * len(scores))
 
-    exercise = SimpleNamespace(name="pick", points=1, uses=(), hints=())
+    exercise = SimpleNamespace(name="pick", points=1, uses=(), hints=(), empty=False)
     return recorder.record(
         SimpleNamespace(name=LESSON, path="a text"),
         exercise,

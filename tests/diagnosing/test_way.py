@@ -228,6 +228,20 @@ def test_a_fingerprint_minds_neither_folding_nor_a_last_digit_but_tells_an_order
     assert not known.same_numbers(fingerprint.of(numbers * 1.001))
 
 
+def test_a_few_other_tokens_among_many_are_not_the_same_step():
+    """Sorted, two thousand tokens of which some are others differ by less than rounding might in broken numbers."""
+    generator = torch.Generator().manual_seed(1)
+    tokens = torch.randint(3, 97, (20, 102), generator=generator)
+    known = fingerprint.Fingerprint.read(json.loads(json.dumps(fingerprint.of(tokens).plain())))
+    others = tokens.clone()
+    others[3, 5:9] += 1
+    whole = ways.Step("tokens", known, floats=False)
+    assert whole.of.same_order(fingerprint.of(tokens), whole.slack)
+    assert whole.of.same_numbers(fingerprint.of(tokens.flip(0)), whole.slack)
+    assert not whole.of.same_numbers(fingerprint.of(others), whole.slack)
+    assert not whole.of.same_order(fingerprint.of(others), whole.slack)
+
+
 def test_words_that_do_not_fit_what_a_step_gives_are_refused_with_the_step():
     written = Catalogue()
 

@@ -35,6 +35,22 @@ c.CourseDirectory.ignore = [
 # A release is tried before the earlier one is removed.
 c.GenerateAssignment.exporter_class = "autograder.authoring.assign.TriedFirst"
 
+# nbgrader's own steps of a release, but for the one that takes the solutions out: it can also leave a cell empty.
+c.GenerateAssignment.preprocessors = [
+    "nbgrader.preprocessors.IncludeHeaderFooter",
+    "nbgrader.preprocessors.InstantiateTests",
+    "nbgrader.preprocessors.LockCells",
+    "autograder.authoring.clear.ClearAnswers",
+    "nbgrader.preprocessors.ClearOutput",
+    "nbgrader.preprocessors.CheckCellMetadata",
+    "nbgrader.preprocessors.ComputeChecksums",
+    "nbgrader.preprocessors.SaveCells",
+    "nbgrader.preprocessors.ClearHiddenTests",
+    "nbgrader.preprocessors.ClearMarkScheme",
+    "nbgrader.preprocessors.ComputeChecksums",
+    "nbgrader.preprocessors.CheckCellMetadata",
+]
+
 # What a learner finds in place of a solution.
 c.ClearSolutions.code_stub = {
     "python": '# YOUR CODE HERE\nraise NotImplementedError("this exercise is not solved yet")',

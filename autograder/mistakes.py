@@ -277,7 +277,7 @@ class Catalogue:
                     *methods,
                 ]
             )
-        parameters = list(inspect.signature(function).parameters.values())[1:]
+        held, *parameters = inspect.signature(function).parameters.values()  # the first argument holds the steps
         inner = [source_of(wrong.replaced.get(step, self.steps[step]), step) for step in steps]
         inner += [
             source_of(self.components[name][0], name)
@@ -286,9 +286,9 @@ class Catalogue:
         ]
         inner += [
             "from types import SimpleNamespace",
-            f"step = SimpleNamespace({', '.join(f'{step}={step}' for step in steps)})",
+            f"{held.name} = SimpleNamespace({', '.join(f'{step}={step}' for step in steps)})",
             source_of(function, "compute"),
-            f"return compute(step, {', '.join(p.name for p in parameters)})",
+            f"return compute({held.name}, {', '.join(p.name for p in parameters)})",
         ]
         head = f"def {wrong.exercise}({', '.join(str(p) for p in parameters)}):"
         return "\n".join([*imports_of(function), head, textwrap.indent("\n".join(inner), "    ")])

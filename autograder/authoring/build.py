@@ -58,7 +58,8 @@ def exercise_cell(cell: Cell) -> NotebookNode:
 
 def check_cell(cell: Cell) -> NotebookNode:
     settings = nbgrader_metadata(f"check_{cell.name}", grade=True, locked=True, points=cell.points)
-    made: NotebookNode = new_code_cell(f"check({cell.name}).grade()", metadata=settings)
+    asked = f'"{cell.name}"' if cell.empty else cell.name  # a name that nothing defines yet cannot be written
+    made: NotebookNode = new_code_cell(f"check({asked}).grade()", metadata=settings)
     return made
 
 

@@ -27,7 +27,7 @@ ROLES = {
     "prose": ("markdown", (), ()),
     "code": ("code", (), ()),
     "demo": ("code", (), ("trained",)),
-    "exercise": ("code", ("exercise",), ("uses",)),
+    "exercise": ("code", ("exercise",), ("uses", "empty")),
     "hint": ("markdown", ("hint",), ()),
     "check": ("code", ("check", "points"), ()),
     "predict": ("markdown", ("predict",), ()),

@@ -16,7 +16,7 @@
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -64,6 +64,7 @@ class Cell:
     uses: tuple[str, ...] = ()
     choices: tuple[Choice, ...] = ()
     trained: str | None = None  # of a demo that shows a trained model: a regular expression, or ""
+    empty: bool = False  # of an exercise, and its check: learners find nothing but comments, and write it all
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ class Exercise:
     source: str  # with the solution
     solution: tuple[tuple[int, str], ...]  # (line, text) of each line of the solution
     line: int
+    empty: bool = False  # learners find a cell with nothing but comments
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,7 @@ def cell(rough: Rough) -> Cell:
         uses=tuple(rough.options.get("uses", "").split()),
         choices=tuple(choices(rough.source)) if rough.role == "predict" else (),
         trained=rough.options.get("trained"),
+        empty=rough.options.get("empty", False),
     )
 
 
@@ -150,6 +153,7 @@ def compose(path: Path, head: dict[str, Any], cells: tuple[Cell, ...]) -> Lesson
             source=one.source,
             solution=solution(one.source, one.first_line),
             line=one.line,
+            empty=one.empty,
         )
         for one in by_role.get("exercise", [])
     }
@@ -159,6 +163,7 @@ def compose(path: Path, head: dict[str, Any], cells: tuple[Cell, ...]) -> Lesson
         )
         for one in by_role.get("question", [])
     }
+    cells = tuple(replace(one, empty=exercises[one.name].empty) if one.role == "check" else one for one in cells)
     return Lesson(path.stem, head.get("lesson"), head["title"], path, cells, exercises, questions)
 
 

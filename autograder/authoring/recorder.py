@@ -48,6 +48,9 @@ class ExerciseLike(Protocol):
     @property
     def hints(self) -> Iterable[str]: ...
 
+    @property
+    def empty(self) -> bool: ...
+
 
 def record(
     lesson: LessonLike,
@@ -98,6 +101,7 @@ def record(
         [],
         {},
         [],
+        exercise.empty,
     )
     differs = {answer.name: differences(expected, values(seen[answer.name])) for answer in right}
     shown = {name: Behaviour.of(expected, seen[name]) for name in (*singles, *doubles)}
@@ -264,11 +268,19 @@ def _add_pairs(found: Record, doubles: Mapping[str, "Wrong"], shown: Mapping[str
             meant = explain(seen.differs, may_be(known, seen.observed), seen.unusable, seen.raised)
             made = pairs[0] if len(pairs) == 1 else ()
             in_all = set(pairs[0]).intersection(*pairs)
+            if made and set(meant.mistakes) != set(made) and not _is_known(seen, made, known):
+                made = ()
             if set(meant.mistakes) != set(made) if made else not set(meant.mistakes) <= in_all:
                 found.behaviours.append(seen.named(made))
             else:
                 rest.append((seen, pairs))
         left = rest
+
+
+def _is_known(seen: Behaviour, made: Sequence[str], known: Sequence[dict[str, Any]]) -> bool:
+    """Tell whether a pair is named once it is recorded: it is not where an exception hides one of the two."""
+    meant = explain(seen.differs, may_be([*known, seen.named(made)], seen.observed), seen.unusable, seen.raised)
+    return set(meant.mistakes) == set(made)
 
 
 def _written(wrong: "Wrong") -> str:
@@ -282,6 +294,8 @@ def write(found: Record, folder: Path | str = FOLDER) -> bool:
     """
     path = Path(folder) / found.lesson / f"{found.exercise}.json"
     about = asdict(found)
+    if not about["empty"]:
+        del about["empty"]
     behaviours = about.pop("behaviours")
     dump = json.dumps
     lines = [f"  {dump(key)}: {dump(value, ensure_ascii=False)}," for key, value in about.items()]

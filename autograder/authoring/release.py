@@ -16,6 +16,7 @@ from autograder import course
 from autograder.authoring.assign import generate, load_config, release_folder
 from autograder.authoring.build import as_bytes, each, expanded, notebook_path, solved, strings, write
 from autograder.authoring.build import choice as arguments  # noqa: F401  (__main__ asks every command for `arguments`)
+from autograder.authoring.clear import CODE_HERE
 from autograder.authoring.draft import BEGIN
 from autograder.authoring.lesson import Exercise, Fault, Lesson, LessonError, Question
 from autograder.authoring.rules import looks_like_marker
@@ -102,6 +103,11 @@ def unsolved(lesson: Lesson, notebook: NotebookNode, config: Any) -> Iterator[Fa
         if cell.role in ("exercise", "question"):
             stub = clear.code_stub["python"] if cell.role == "exercise" else clear.text_stub
             text = squeezed(released.get(node.id, ""))
+            if cell.empty:
+                if CODE_HERE not in released[node.id] or ast.parse(released[node.id]).body:
+                    fact = f"{cell.name} is released with more in its cell than comments"
+                    yield Fault(str(lesson.path), cell.line, fact, "see GenerateAssignment in nbgrader_config.py")
+                continue
             if text.count(squeezed(stub)) != cell.source.count(BEGIN):
                 fact = f"{cell.name} is released without its stub"
                 yield Fault(str(lesson.path), cell.line, fact, "see ClearSolutions in nbgrader_config.py")

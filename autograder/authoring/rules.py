@@ -177,6 +177,9 @@ def components(found: Draft) -> Iterator[Noted]:
                 f"write `def {cell.name}(...)` or `class {cell.name}`",
             )
             continue
+        if "empty" in cell.options:
+            yield from left_empty(cell)
+            continue
         try:
             tree = ast.parse(without_solution(cell.source, STUB))
         except SyntaxError:
@@ -191,6 +194,25 @@ def components(found: Draft) -> Iterator[Noted]:
                 f"{cell.name} has no docstring outside its solution",
                 "say what it returns, and each shape",
             )
+
+
+def left_empty(cell: Rough) -> Iterator[Noted]:
+    """A cell that learners find empty holds comments beside its solution, and the solution says what it promises."""
+    if cell.options["empty"] is not True:
+        yield cell.line, f"empty={cell.options['empty']} has no meaning", "write empty=true, or leave it out"
+    solved = definition(cell.tree, cell.name) if cell.tree else None
+    if solved is not None and not ast.get_docstring(solved):
+        yield cell.line, f"{cell.name} has no docstring", "say what it returns, and each shape"
+    try:
+        left = ast.parse(without_solution(cell.source, "")).body
+    except SyntaxError:
+        left = [ast.Pass()]
+    if left or BEGIN not in cell.source.split("\n"):
+        yield (
+            cell.line,
+            f"without its solution the cell of {cell.name} is not empty",
+            "put all of its code between the markers, both at the left margin",
+        )
 
 
 def definition(tree: ast.Module, name: str) -> ast.FunctionDef | ast.ClassDef | None:

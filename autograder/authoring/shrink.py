@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from .. import probes
+from ..calling import values as plain_values
 from ..calling.local import Here, Reply, Request, Stub
 from ..calling.stubs import RandomGenerator
 from ..diagnosing.comparison import NUMBERS, Aspects, aspect, differences, values
@@ -197,7 +198,8 @@ def calls(record: Record, reference: Callable[..., Any]) -> list[Asked]:
     for name, _ in record.probes:
         spy = _Spy(record.exercise, reference)
         seen = probes.observe(record.lesson, record.exercise, spy, SEED, only={name}, draws=record.draws)[name]
-        for request in (one for one in spy.requests if numbers_in(one) <= LARGEST):
+        # What calls of the same object came first is not cut, and an input that is half cut fits nothing.
+        for request in (one for one in spy.requests if numbers_in(one) <= LARGEST and not one.before):
             for look, of in _looks(request, list(seen.values)):
                 request = replace(request, gradients=look == "gradients", watch_memory=False, forbidden=())
                 key = f"{look} {of} {_key(request)}"
@@ -215,6 +217,8 @@ def _key(request: Request) -> str:
 def _looks(request: Request, names: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yield (look, aspect) of what a probe looks at in the reply to a request."""
     aspects = {aspect(name) for name in names}
+    if request.fit is not None:
+        return  # who trains first shows nothing that could be followed by pencil
     if request.device:
         if "device" in aspects:
             yield "device", "device"
@@ -290,6 +294,7 @@ def shrunk(bench: Bench, asked: Asked, names: Sequence[str], polish: bool = True
                     request = other
             if request is before:
                 break
+    request = _without_idle_entries(bench, request, look)
     expected = tell(request)
     assert expected is not None, "each step was looked at"
     return Small(request, look, asked.probes, asked.aspect, expected)
@@ -304,6 +309,34 @@ def _simplified(reference: Here, request: Request, move: Move) -> Request | None
         return other if _cost(other) < _cost(request) else None
     fitted = _fitted(reference, other)
     return fitted if fitted is not None and _cost(fitted) < _cost(request) else None
+
+
+def _without_idle_entries(bench: Bench, request: Request, look: str) -> Request:
+    """Return the request without the entries of its dicts that no answer misses, neither a right one nor a wrong one.
+
+    Whoever looks for one that is gone would raise, and that is not what is wrong with the answer.
+    """
+    answers = [*bench.right, *(source for source, _ in bench.wrong.values())]
+
+    def shown(request: Request) -> list[Shown]:
+        return [look_at(look, answer.call(request)) for answer in answers]
+
+    tables = {name: value for name, value in request.arguments.items() if request.plain and isinstance(value, dict)}
+    before = shown(request) if tables else []
+    for name, table in tables.items():
+        for key in table:
+            left = {other: value for other, value in request.arguments[name].items() if other != key}
+            fewer = replace(request, arguments=request.arguments | {name: left})
+            pairs = zip(before, shown(fewer), strict=True) if left else ()
+            if left and all(_misses_nothing(before[0], *pair) for pair in pairs):
+                request = fewer
+    return request
+
+
+def _misses_nothing(expected: Shown, before: Shown, after: Shown) -> bool:
+    """Tell whether an answer gives the same as before, or something that is wrong as before, and raises nothing."""
+    raised = any(map(is_exception, after.values()))
+    return after == before or not raised and expected not in (before, after)
 
 
 def _rules(request: Request) -> Callable[[Request], bool]:
@@ -449,7 +482,7 @@ def _cost(request: Request) -> tuple[float, ...]:
     options = len(request.arguments) + len(request.build or {})
     odd = int((numbers != numbers.round()).sum())
     return (
-        len(numbers) + len(sizes),
+        len(numbers) + len(sizes) + _letters(request),
         odd,
         sum(map(abs, sizes)) + options,
         int((numbers != 0).sum()),
@@ -463,8 +496,14 @@ def _arguments_cost(request: Request) -> tuple[float, ...]:
 
 
 def numbers_in(request: Request) -> int:
-    """Return how many numbers an input holds, weights included."""
-    return sum(one.numel() for one in _tensors(request))
+    """Return how many numbers an input holds, weights included; of plain values, how many letters and entries."""
+    return sum(one.numel() for one in _tensors(request)) + _letters(request)
+
+
+def _letters(request: Request) -> int:
+    """Return how much there is to read in the texts, lists and dicts of a call that is about such."""
+    held = plain_values.parts(list(request.arguments.values())) if request.plain else ()
+    return sum(len(one) for one in held if isinstance(one, (str, bytes, *plain_values.CONTAINERS)))
 
 
 def _tensors(request: Request) -> Iterator[torch.Tensor]:
@@ -508,6 +547,8 @@ def _cuts(request: Request) -> Iterator[Move]:
             for axis, size in enumerate(value.shape):
                 for to in (to for to in (1, 2, 3) if to < size and places[size] == 1):
                     yield functools.partial(_narrowed, name=name, axis=axis, to=to)
+    if request.plain:
+        yield from _shorter_values(request)
     for name in (*reversed(request.arguments), *(request.build or {})):
         yield functools.partial(_dropped, name=name)
         yield functools.partial(_with, name=name, value=None)
@@ -517,6 +558,23 @@ def _cuts(request: Request) -> Iterator[Move]:
     for place in range(max(SIZES)):
         for size in SIZES[1:]:
             yield functools.partial(_without, size=size, place=place)
+
+
+def _shorter_values(request: Request) -> Iterator[Move]:
+    """Yield moves to a part of a text or of a list, the largest cuts first; nothing becomes empty."""
+    for name, value in request.arguments.items():
+        if isinstance(value, (str, list)):
+            lengths = [len(value) // 2**halved for halved in range(1, 12)]
+            for length in (one for one in [*lengths, 1] if 0 < one < len(value)):
+                for begin in range(0, len(value), length):
+                    yield functools.partial(_sliced, name=name, begin=begin, end=begin + length)
+
+
+def _sliced(request: Request, name: str, begin: int, end: int) -> Request | None:
+    """Return the request without a part of a text or a list."""
+    value = request.arguments[name]
+    left = value[:begin] + value[end:]
+    return _with(request, name, left) if left and len(left) < len(value) else None
 
 
 def _narrowed(request: Request, name: str, axis: int, to: int) -> Request | None:

@@ -315,7 +315,7 @@ def runs(record: Record, catalogue: Catalogue) -> list[Run]:
         calls = [
             (call, request)
             for call, request in enumerate(submission.requests)
-            if request.device is None and not request.training
+            if request.device is None and not request.training and request.fit is None
         ]
         tried = [run(catalogue, record.exercise, name, *one) for one in calls[:MOST_CALLS]]
         if known := [one for one in tried if one is not None]:

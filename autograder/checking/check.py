@@ -30,12 +30,18 @@ MOST_WRAPPED = 20  # wrappers around a component
 def check(component: Any, exercise: str | None = None, *, seconds: float = SECONDS) -> Result:
     """Check a component and return a `Result`, which shows itself.
 
-    component  the function or class that answers an exercise
+    component  the function or class that answers an exercise; where learners write all of it, its name as a string
+               will do, which can be asked for before there is anything of that name
     exercise   name of the exercise, if it is neither the component's own name nor the one that the notebook gives it
     seconds    how long all calls together may compute before they are stopped
     Raises LookupError if there is no such exercise, TypeError if the component cannot be called.
     """
-    name = exercise or _name_of(component, _seen_by_the_caller())
+    names = _seen_by_the_caller()
+    if isinstance(component, str) and exercise is None and _is_empty(component):
+        if component not in names:
+            return unwritten(_record(component))
+        exercise, component = component, names[component]
+    name = exercise or _name_of(component, names)
     if not callable(component):
         raise TypeError(
             f"check needs the component itself, such as check({name or 'attention_scores'}); "
@@ -124,6 +130,15 @@ def _unheard() -> Iterator[None]:
         yield
 
 
+def unwritten(record: records.Record) -> Result:
+    """Return the `Result` of an exercise that learners write in an empty cell, and have not written."""
+    note = (
+        f"Nothing is called {record.exercise} yet. Write it in the empty cell, run that cell, and then run this check "
+        "once more."
+    )
+    return Result(record.exercise, record.points, 0.0, passed=False, unsolved=True, note=note)
+
+
 def result(
     record: records.Record, diagnosis: Diagnosis, observed: probes.Observed, printed: str = "", note: str = ""
 ) -> Result:
@@ -180,6 +195,14 @@ def _seen_by_the_caller() -> dict[str, Any]:
     """Return the names that are seen where a function of this module was called."""
     frame = sys._getframe(2)
     return {**frame.f_globals, **frame.f_locals}
+
+
+def _is_empty(name: str) -> bool:
+    """Tell whether learners write all of the exercise of this name; False where there is none."""
+    try:
+        return records.read(name).empty
+    except LookupError:
+        return False
 
 
 def _record(name: Any) -> records.Record:

@@ -119,7 +119,8 @@ class Result:
         mark = MARKS["right" if self.passed else "not run" if self.unsolved else "differs"]
         head = f"<div><b>{mark} {escape(self._head())}</b></div>"
         if self.unsolved:
-            return f'<div style="{BOX}">{head}{_next_hint(self.exercise, as_html=True)}</div>'
+            note = f"<p>{escape(self.note)}</p>" if self.note else ""
+            return f'<div style="{BOX}">{head}{note}{_next_hint(self.exercise, as_html=True)}</div>'
         table = html_table((f"{MARKS[state]} {state}", sentence) for sentence, state in self.rows)
         if self.passed:
             table = f"<details>{SUMMARY}{len(self.rows)} probes</summary>{table}</details>"
@@ -153,7 +154,7 @@ class Result:
 
     def __repr__(self) -> str:
         if self.unsolved:
-            return f"{self._head()}. {_next_hint(self.exercise)}"
+            return " ".join(filter(None, (f"{self._head()}.", self.note, _next_hint(self.exercise))))
         lines = [self._head()]
         if not self.passed:
             lines += [wrapped(f"  {state:<8} ", sentence) for sentence, state in self.rows]

@@ -21,7 +21,7 @@ from ..calling.local import Here, Reply, Request
 from ..calling.remote import EndedError, MissingError, Remote
 from ..calling.watched import Watched, own
 from ..calling.wire import MalformedError
-from ..checking.check import result
+from ..checking.check import result, unwritten
 from ..checking.result import Result
 from ..diagnosing import records, steady
 from ..diagnosing.comparison import Behaviour, agree, differences, may_be, values
@@ -142,6 +142,8 @@ def _judge(record: Record, submission: Watched, reference: Reference, seed: str 
     try:
         diagnosis, observed, _, note = settle(record, probe, submission)
     except (EndedError, MissingError, MalformedError) as reason:
+        if record.empty and isinstance(reason, MissingError):
+            return unwritten(record)
         return result(record, Diagnosis(False, says=[_why(record, reason)], rows=not_run(record)), {})
     except Exception as error:
         # A probe failed on what came back, although it has just run on the reference.

@@ -187,7 +187,8 @@ def test_a_copied_answer_says_which_copy_counts(graded, course):
 def test_a_deleted_answer_counts_as_not_solved(course):
     assert "missing" in course.comment("deleted", "attention_scores")
     assert course.scores("deleted")["why"] == 0
-    assert "NotImplementedError" in cell_of(course.autograded("deleted"), "attention_scores").source
+    released = cell_of(course.released(), "attention_scores").source
+    assert cell_of(course.autograded("deleted"), "attention_scores").source == released and "YOUR CODE" in released
 
 
 def test_own_cells_stay_where_the_learner_put_them(course):

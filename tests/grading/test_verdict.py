@@ -549,3 +549,9 @@ def test_the_lesson_of_every_record_has_its_text():
     for lesson, exercise in EXERCISES:
         assert REFERENCE.component(records.read(exercise)).__name__ == exercise
         assert read(lesson).exercises[exercise]
+
+
+def test_an_empty_cell_is_unsolved_and_no_wrong_answer():
+    result = judged("GPT", remote({}))
+    assert outcome(result) == (False, 0.0, set(), True)
+    assert "Nothing is called GPT yet" in repr(result)

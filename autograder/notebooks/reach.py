@@ -31,7 +31,7 @@ from .reach_lists import (
     TORCH,
     UTILS,
 )
-from .reach_names import MAZE, Names, constant, is_call, is_self, root, text
+from .reach_names import MAZE, Names, constant, is_call, is_self, local_names, root, text
 
 
 @dataclass(frozen=True)
@@ -89,10 +89,12 @@ class _Watch(ast.NodeVisitor):
         self.found: list[Reach] = []
         self.called: set[ast.expr] = set()
         self.owned: set[ast.expr] = set()  # names of modules where they stand for something in them, or are only shown
+        self.own: set[ast.expr] = set()  # names that a function has for something of its own
         self.trusted = False  # whether `self` is surely an object of the learner's own class
         self.in_class = False
 
     def of(self, tree: ast.AST) -> list[Reach]:
+        self.own = local_names(tree, self.names)
         self.visit(tree)
         return self.found
 
@@ -135,7 +137,11 @@ class _Watch(ast.NodeVisitor):
     def visit_Name(self, node: ast.Name) -> None:
         if node.id in CALLS or node.id.startswith("__") and node.id not in ORDINARY:
             self.note(node)
-        elif node.id in self.names.modules and isinstance(node.ctx, ast.Load) and node not in self.owned:
+        elif (
+            node.id in self.names.modules
+            and isinstance(node.ctx, ast.Load)
+            and not (node in self.owned or node in self.own)
+        ):
             self.note(node, f"the module {node.id}, passed on as a value")
         elif is_self(node) and isinstance(node.ctx, ast.Store):
             self.note(node)
@@ -164,7 +170,10 @@ class _Watch(ast.NodeVisitor):
             return True
         if name == "modules" and node not in self.called:
             return True  # of sys; that of an nn.Module is called
-        return self._is_of_module(name, self.names.module(node.value))
+        return self._is_of_module(name, self._module_of(node.value))
+
+    def _module_of(self, node: ast.expr) -> str | None:
+        return None if root(node) in self.own else self.names.module(node)
 
     def _is_of_module(self, name: str, module: str | None) -> bool:
         """Tell whether a module's attribute of this name leads out of what notebooks need."""

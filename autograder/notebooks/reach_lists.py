@@ -211,7 +211,15 @@ TORCH = {
     "func",
     "futures",
 }
-UTILS = {"data", "rnn", "clip_grad_norm_", "clip_grad_value_", "parameters_to_vector", "vector_to_parameters"}
+UTILS = {
+    "data",
+    "rnn",
+    "clip_grad_norm_",
+    "clip_grad_value_",
+    "get_total_norm",
+    "parameters_to_vector",
+    "vector_to_parameters",
+}
 HOOKS = {
     "register_module_forward_hook",
     "register_module_forward_pre_hook",

@@ -248,6 +248,33 @@ def found(source):
     return [one.what for _, one in reach.into_the_interpreter([source])]
 
 
+OF_ITS_OWN = [
+    "def f(x):\n    parts = x.chunk(3)\n    return torch.cat(parts)",
+    "def f(x):\n    parts = []\n    for one in x:\n        parts.append(one)\n    return torch.cat([*parts])",
+    "def f(x, math):\n    return g(math, x)",
+    "f = lambda nn: g(nn)",
+    "def f(x):\n    for figures in x:\n        show(figures)",
+]
+OF_THE_OUTSIDE = [
+    "def f(x):\n    return g(parts)",
+    "def f(x, y=g(math)):\n    math = 3",
+    "def f(x):\n    global math\n    math = math\n    return g(math)",
+    "def f(x):\n    math = []\n    def inner():\n        global math\n        return g(math)\n    return inner",
+    "def f(x):\n    import math\n    return g(math)",
+    "def f(x):\n    parts = math\n    return g(parts)",
+]
+
+
+@pytest.mark.parametrize("source", OF_ITS_OWN)
+def test_a_name_that_a_function_has_for_something_of_its_own_is_no_module(source):
+    assert found(source) == []
+
+
+@pytest.mark.parametrize("source", OF_THE_OUTSIDE)
+def test_a_module_stays_one_whatever_a_function_around_it_binds(source):
+    assert found(source) != []
+
+
 @pytest.mark.parametrize("source", ORDINARY, ids=lambda source: source[:50])
 def test_ordinary_code_reaches_into_nothing(source):
     assert found(source) == []

@@ -74,7 +74,8 @@ vector that goes in is added to what comes out (the **residual path**), and a no
 in front of the sublayer (pre-norm).
 
 A decoder without an encoder leaves the second step out, with its residual and its norm. GPT-2 is such a stack (lesson 4,
-*Decoder-only*).
+*Decoder-only*). Such a layer needs no cross-attention at all, so it is not even made: what has no use should not take up
+memory, nor be counted.
 """
 
 # %% [markdown]
@@ -216,6 +217,10 @@ r"""
 `MultiHeadAttention(embed_dim, num_heads, dropout)` is called with query, key, value and a mask, and returns the output
 and the weights of each head. `FeedForward(embed_dim, ff_dim, dropout, activation)` takes one tensor and returns one.
 Your layer makes no mask of its own: it uses the two that it is given, each in its place.
+
+There are two ways to have no cross-attention. A layer that *has* it may be called once without a memory. A layer that is
+made with `cross_attention=False` never has a memory, and so has neither `cross_attention` nor `norm2`; the norm of its
+feed-forward network is `norm3` all the same, so that a name means one thing.
 """
 
 # %% [markdown] predict="where_the_value_comes_from"
@@ -249,19 +254,25 @@ class DecoderLayer(nn.Module):
                 network, and on the output of each sublayer before it is added
     norm_first  False: post-norm, norm(x + sublayer(x)); True: pre-norm, x + sublayer(norm(x))
     activation  that of the feed-forward network
+    cross_attention  False: the layer has no parameters for a memory, and is never called with one
 
     The parts are self_attention and cross_attention (MultiHeadAttention), feed_forward (FeedForward),
-    norm1, norm2 and norm3 (nn.LayerNorm), which belong to the three sublayers in this order.
+    norm1, norm2 and norm3 (nn.LayerNorm), which belong to the three sublayers in this order. A layer with
+    cross_attention=False has neither cross_attention nor norm2; its others keep their names.
     """
 
-    def __init__(self, embed_dim, num_heads, ff_dim, dropout=0.0, norm_first=False, activation=F.relu):
+    def __init__(
+        self, embed_dim, num_heads, ff_dim, dropout=0.0, norm_first=False, activation=F.relu, cross_attention=True
+    ):
         super().__init__()
         ### BEGIN SOLUTION
         self.self_attention = MultiHeadAttention(embed_dim, num_heads, dropout)
-        self.cross_attention = MultiHeadAttention(embed_dim, num_heads, dropout)
+        if cross_attention:
+            self.cross_attention = MultiHeadAttention(embed_dim, num_heads, dropout)
         self.feed_forward = FeedForward(embed_dim, ff_dim, dropout, activation)
         self.norm1 = nn.LayerNorm(embed_dim)
-        self.norm2 = nn.LayerNorm(embed_dim)
+        if cross_attention:
+            self.norm2 = nn.LayerNorm(embed_dim)
         self.norm3 = nn.LayerNorm(embed_dim)
         self.dropout = nn.Dropout(dropout)
         self.norm_first = norm_first
@@ -321,7 +332,8 @@ r"""
 Post-norm: attended, self_weights = self_attention(x, x, x, self_mask); x = norm1(x + dropout(attended)); with a memory:
 attended, cross_weights = cross_attention(x, memory, memory, memory_mask); x = norm2(x + dropout(attended)); x = norm3(x
 + dropout(feed_forward(x))). Pre-norm: the same sublayers on norm1(x), norm2(x), norm3(x), and plain sums: x = x +
-dropout(...). The memory is never normalised here.
+dropout(...). The memory is never normalised here. In __init__, make cross_attention and norm2 under `if cross_attention:`,
+and all other parts always.
 """
 
 # %% check="DecoderLayer" points=4
@@ -373,17 +385,30 @@ class Decoder(nn.Module):
     """A stack of decoder layers, all with the same memory (Vaswani et al. 2017, section 3.1).
 
     num_layers  how many layers, each with weights of its own
-    embed_dim, num_heads, ff_dim, dropout, norm_first, activation  those of each DecoderLayer
+    embed_dim, num_heads, ff_dim, dropout, norm_first, activation, cross_attention  those of each DecoderLayer
 
     The parts are layers (nn.ModuleList) and, only if norm_first, final_norm (nn.LayerNorm), which comes
     behind the last layer.
     """
 
-    def __init__(self, num_layers, embed_dim, num_heads, ff_dim, dropout=0.0, norm_first=False, activation=F.relu):
+    def __init__(
+        self,
+        num_layers,
+        embed_dim,
+        num_heads,
+        ff_dim,
+        dropout=0.0,
+        norm_first=False,
+        activation=F.relu,
+        cross_attention=True,
+    ):
         super().__init__()
         ### BEGIN SOLUTION
         self.layers = nn.ModuleList(
-            [DecoderLayer(embed_dim, num_heads, ff_dim, dropout, norm_first, activation) for _ in range(num_layers)]
+            [
+                DecoderLayer(embed_dim, num_heads, ff_dim, dropout, norm_first, activation, cross_attention)
+                for _ in range(num_layers)
+            ]
         )
         self.norm_first = norm_first
         if norm_first:
@@ -423,8 +448,8 @@ other; the memory is finished.
 
 # %% [markdown] hint="Decoder"
 r"""
-Make the layers by a list comprehension inside `nn.ModuleList([...])`, and hand on all arguments, dropout, norm_first and
-activation too. In `forward`, give every layer `x`, `memory` and both masks, in the order of its signature, and append
+Make the layers by a list comprehension inside `nn.ModuleList([...])`, and hand on all arguments, dropout, norm_first,
+activation and cross_attention too. In `forward`, give every layer `x`, `memory` and both masks, in the order of its signature, and append
 what it returns to two lists.
 """
 
@@ -436,6 +461,26 @@ norm_first. Return x and the two lists.
 """
 
 # %% check="Decoder" points=3
+
+# %% [markdown] predict="what_cross_attention_costs"
+r"""
+**Predict.** In the paper `ff_dim` is four times `embed_dim`. What share of a decoder layer's parameters does it save to make
+the layer without cross-attention? Count the weights of the projections by hand: an attention has four of
+`embed_dim` × `embed_dim`.
+
+- [ ] A third, because it is one of three sublayers :: The sublayers are not of one size. The feed-forward network has two matrices of `embed_dim` × 4 `embed_dim`, as many numbers as two attentions together.
+- [x] A quarter :: Two attentions are 4 + 4, and the feed-forward network is 4 + 4, in units of `embed_dim` × `embed_dim`. Without cross-attention 12 of 16 are left.
+- [ ] Nothing, because without a memory it is not used anyway :: Not used is not the same as not there: the numbers lie in memory and in every checkpoint, and an optimizer keeps a record of each.
+"""
+
+# %% demo
+if __name__ == "__main__":
+    with figures.once_solved():
+        whole, lean = (
+            sum(parameter.numel() for parameter in Decoder(6, 512, 8, 2048, cross_attention=choice).parameters())
+            for choice in (True, False)
+        )
+        print(f"the paper's decoder: {whole} parameters; without cross-attention: {lean}, {lean / whole:.0%} of them")
 
 # %% [markdown]
 r"""
@@ -522,7 +567,8 @@ if __name__ == "__main__":
         def __init__(self, mask):
             super().__init__()
             self.token, self.position, self.mask = nn.Embedding(8, 32), nn.Embedding(13, 32), mask
-            self.decoder, self.head = Decoder(2, 32, 2, 64, norm_first=True), nn.Linear(32, 8)
+            self.decoder = Decoder(2, 32, 2, 64, norm_first=True, cross_attention=False)
+            self.head = nn.Linear(32, 8)
 
         def forward(self, tokens):
             x = self.token(tokens) + self.position.weight
@@ -786,7 +832,8 @@ r"""
 - In cross-attention the query comes from the decoder, key and value from the memory. Its mask is that of the source.
 - Under the causal mask nothing that happens later changes an earlier output, in any number of layers. Without it,
   training rewards copying.
-- Without a memory, the same stack is the body of a language model.
+- Without a memory, the same stack is the body of a language model. Made without cross-attention, it has a quarter fewer
+  parameters.
 
 ## What people get wrong here
 

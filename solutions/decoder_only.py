@@ -30,7 +30,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from autograder import check, hint, progress
-from workbench import characters, figures
+from workbench import characters, figures, pretrained
 from workbench.broken.decoder_only import broken_repetition_penalty
 from workbench.parts import Decoder, TransformerEmbedding, causal_mask, merge_heads, split_heads
 from workbench.training import train
@@ -226,9 +226,10 @@ Two closed boxes are at hand:
 
 - `TransformerEmbedding(vocab_size, embed_dim, max_len, positions="sinusoidal", dropout=0.0)` takes tokens and returns a
   vector for each; its table of tokens is the parameter `token.weight`;
-- `Decoder(num_layers, embed_dim, num_heads, ff_dim, dropout=0.0, norm_first=False, activation=F.relu)` is called with these
-  vectors and `self_mask=`, and returns three things: the vectors of the last layer, the list of attention weights, and
-  one more list, which is idle without an encoder.
+- `Decoder(num_layers, embed_dim, num_heads, ff_dim, dropout=0.0, norm_first=False, activation=F.relu,
+  cross_attention=True)` is called with these vectors and `self_mask=`, and returns three things: the vectors of the last
+  layer, the list of attention weights, and one more list, which holds nothing but None without an encoder. Made with
+  `cross_attention=False`, its layers have no parameters for an encoder's output, which a language model does not have.
 
 `causal_mask(time)` makes the mask `[time, time]`, True where a position may be seen.
 """
@@ -249,7 +250,7 @@ class LanguageModel(nn.Module):
 
     It has these parts, under these names:
     embedding   TransformerEmbedding with learned positions
-    decoder     Decoder with norm_first=True
+    decoder     Decoder with norm_first=True and cross_attention=False, so that no parameter is idle
     head        nn.Linear from embed_dim to vocab_size, without bias; its weight is the parameter
                 embedding.token.weight itself, not a copy of it, and stands in the state dict under both names
     """
@@ -262,7 +263,14 @@ class LanguageModel(nn.Module):
         ### BEGIN SOLUTION
         self.embedding = TransformerEmbedding(vocab_size, embed_dim, max_len, positions="learned", dropout=dropout)
         self.decoder = Decoder(
-            num_layers, embed_dim, num_heads, ff_dim, dropout, norm_first=True, activation=activation
+            num_layers,
+            embed_dim,
+            num_heads,
+            ff_dim,
+            dropout,
+            norm_first=True,
+            activation=activation,
+            cross_attention=False,
         )
         self.head = nn.Linear(embed_dim, vocab_size, bias=False)
         self.head.weight = self.embedding.token.weight
@@ -294,9 +302,9 @@ to logits. Which defaults of `TransformerEmbedding` and `Decoder` are not those 
 
 # %% [markdown] hint="LanguageModel"
 r"""
-`TransformerEmbedding` takes `positions="learned"`; `Decoder` takes `norm_first=True`, and `dropout` and `activation`
-must be handed on. Without a memory the decoder leaves out its cross-attention by itself, but it adds no mask: give it
-`self_mask=causal_mask(time)`, on the device of the tokens. It returns three things.
+`TransformerEmbedding` takes `positions="learned"`; `Decoder` takes `norm_first=True` and `cross_attention=False`, and
+`dropout` and `activation` must be handed on. The decoder adds no mask by itself: give it `self_mask=causal_mask(time)`, on
+the device of the tokens. It returns three things.
 """
 
 # %% [markdown] hint="LanguageModel"
@@ -310,7 +318,19 @@ The head: `self.head = nn.Linear(embed_dim, vocab_size, bias=False)` and then
 
 # %% [markdown]
 r"""
-A small one. Its head has no parameters of its own: they are those of the token table.
+A small one. Its head has no parameters of its own: they are those of the token table. Before you run the cell, count them by
+hand, with $d$ = `embed_dim` = 48 and `ff_dim` = $4d$:
+
+| | | |
+|---|---|---|
+| token table | $65 d$ | 3 120 |
+| position table | $32 d$ | 1 536 |
+| attention, per layer | four projections with bias: $4 d^2 + 4 d$ | 9 408 |
+| feed-forward network, per layer | $2 \cdot 4 d^2$ and the biases $4 d + d$ | 18 672 |
+| two norms, per layer | $4 d$ | 192 |
+| final norm | $2 d$ | 96 |
+
+Together $65 d + 32 d + 3 (12 d^2 + 13 d) + 2 d = 89\,568$.
 """
 
 # %% demo
@@ -563,7 +583,7 @@ r"""
 
 Every Python comes with a text that is long enough to learn from: the source of its standard library. `workbench.characters`
 takes 50 of its modules as training text, 2.4 million characters, and holds out 8 others to measure with. A token is a single
-character. Your `LanguageModel` gets two layers with four heads, 314 400 parameters, a context of 64 characters, and 700
+character. Your `LanguageModel` gets two layers with four heads, 239 520 parameters, a context of 64 characters, and 700
 steps of 32 pieces of text, with your `next_token_loss`. It takes about a minute; a bar shows how far it is.
 
 Two losses to compare with need no model at all. Whoever knows nothing gives each of the 96 characters the same probability:
@@ -575,7 +595,7 @@ text) pays 3.13 nats per held-out character.
 if __name__ == "__main__":
 
     @functools.cache  # trained once, looked at in the cells below
-    def trained_model(seed=4):
+    def trained_model(seed=6):
         """Return (the model before training, the model after it, the loss of each step)."""
         torch.manual_seed(seed)
         model = LanguageModel(characters.SOURCE.vocab_size, **characters.MODEL)
@@ -791,14 +811,16 @@ if __name__ == "__main__":
             ],
         )
         picture.told(
-            "The probability of a round and of a square closing bracket: behind a round opening bracket the round "
-            "one is likelier, behind a square one the square one."
+            "The probability of a round and of a square closing bracket: behind a square opening bracket the round one is "
+            "less likely than behind a round one, and the square one is likelier."
         ).show()
 
 # %% [markdown]
 r"""
-What to see: the closing bracket goes with the opening one, six characters back. So the model does use the bracket. Whether it does
-so *by this head*, only silencing the head would show; lesson 8, *Multi-head attention*, does such an experiment.
+What to see: with a square bracket six characters back, the round closing bracket is less likely than it was, and the square one
+likelier. So the model does use the bracket. (It need not prefer the right one: round brackets are many times as frequent in
+Python, and a model that was trained from another seed, or for a shorter time, may still favour them.) Whether it does so *by
+this head*, only silencing the head would show; lesson 8, *Multi-head attention*, does such an experiment.
 
 ## Exercise 5: find the bug
 
@@ -943,7 +965,7 @@ def generate_with_cache(
             model.max_len, model.num_heads
             model.embedding(tokens)  [batch, time, embed_dim], positions counted from 0
             model.decoder.layers     each with norm1, self_attention (q_proj, k_proj, v_proj, out_proj), norm3 and
-                                     feed_forward; without a memory norm2 and cross_attention are idle
+                                     feed_forward; norm2 would be that of cross_attention, and neither is there
             model.decoder.final_norm, model.head
 
     The other arguments and the result are those of generate: the same tokens, greedy or drawn. As long
@@ -1039,6 +1061,87 @@ if __name__ == "__main__":
             positions(generate_with_cache),
             "with it",
         )
+
+# %% [markdown]
+r"""
+## Published weights in your model
+
+Your model has the parts of GPT-2, by other names. `workbench.pretrained` has a table of these names, and `pretrained.load`
+puts the numbers of a checkpoint into a `LanguageModel`, in two lines:
+
+```python
+mine = assemble({}, {"LanguageModel": LanguageModel})  # your class from this notebook, and closed boxes inside
+model = pretrained.load(checkpoint, mine)
+```
+
+`assemble()` without arguments would put in every other part that you have solved as well: your attention, your norms.
+`checkpoint` is a folder that `save_pretrained` of the `transformers` library wrote, or a name on the Hugging Face hub,
+from where the files are fetched once. Any GPT-2 will do, whatever stands before its names and whatever head it has. A head
+that your model does not have is left out, and a line says so.
+
+The next cell needs no network: `pretrained.made_here("gpt2")` lets `transformers` make a GPT-2 of three layers with random
+numbers, and write it into a folder. What it writes is nonsense, but it has to be the same nonsense.
+"""
+
+# %% demo
+if __name__ == "__main__":
+    with figures.once_solved():
+        try:
+            folder, theirs = pretrained.made_here("gpt2")
+        except pretrained.PretrainedError as missing:
+            print(f"Nothing to compare with: {missing}.")
+        else:
+            from autograder.assemble import assemble
+
+            mine = assemble({}, {"LanguageModel": LanguageModel})
+            model = pretrained.load(folder, mine)
+            tokens = torch.arange(3, 17).reshape(2, 7)
+            with torch.inference_mode():
+                difference = (model(tokens)[0] - theirs(tokens).logits).abs().max().item()
+            print("logits differ by less than 0.0001:", difference < 1e-4)
+            written = theirs.generate(
+                tokens, attention_mask=torch.ones_like(tokens), max_new_tokens=12, do_sample=False
+            )
+            print("the same greedy text:", torch.equal(generate(model, tokens, 12), written))
+            counts = [sum(parameter.numel() for parameter in one.parameters()) for one in (model, theirs)]
+            print("parameters:", counts[0], "in yours,", counts[1], "in theirs")
+
+# %% [markdown]
+r"""
+The smallest GPT-2 has 50 257 tokens, 768 features, 12 layers and 1024 positions. By the table above that makes
+$50257 d + 1024 d + 12 (12 d^2 + 13 d) + 2 d$ with $d = 768$. Your class counts as well, without memory for the numbers: on
+the device *meta* a tensor has a shape and nothing else.
+"""
+
+# %% demo
+if __name__ == "__main__":
+    with figures.once_solved():
+        with torch.device("meta"):
+            model = LanguageModel(50257, 768, num_heads=12, ff_dim=3072, num_layers=12, max_len=1024)
+        d = 768
+        by_hand = 50257 * d + 1024 * d + 12 * (12 * d**2 + 13 * d) + 2 * d
+        print("by hand:", by_hand, " in your model:", sum(parameter.numel() for parameter in model.parameters()))
+
+# %% [markdown]
+r"""
+This is the number that is published for it, 124 million, to the last digit: none of them is idle. With a network, or with
+the folder of a checkpoint, write its name between the quotes in the next cell, `openai-community/gpt2` for instance (0.5 GB,
+once), and run it. Offline, a folder that was saved elsewhere does the same, by
+`GPT2LMHeadModel.from_pretrained(...).save_pretrained(...)`, and the tokenizer likewise.
+"""
+
+# %% demo
+if __name__ == "__main__":
+    checkpoint = ""  # "openai-community/gpt2", or a folder
+
+    with figures.once_solved():
+        if checkpoint:
+            gpt2, tokenizer = pretrained.load(checkpoint, mine), pretrained.tokenizer(checkpoint)
+            start = tokenizer("The capital of France is", return_tensors="pt")["input_ids"]
+            print(tokenizer.decode(generate(gpt2, start, 20)[0]))
+            print(tokenizer.decode(generate(gpt2, start, 20, sample=True, temperature=0.8, top_p=0.9)[0]))
+        else:
+            print("No checkpoint is named. The cell then loads it into your model, and lets it write.")
 
 # %% [markdown]
 r"""

@@ -26,7 +26,7 @@ import torch
 from torch import nn
 
 from autograder import check, hint, progress
-from workbench import data, figures, training
+from workbench import data, figures, pretrained, training
 from workbench.broken.encoder_decoder import Copier, broken_greedy_decode
 from workbench.parts import Decoder, Encoder, TransformerEmbedding, causal_mask, padding_mask
 
@@ -947,7 +947,7 @@ def beam_search(model, source, bos_id, eos_id, pad_id, max_len, num_beams, lengt
         # All beams of a row begin alike. Only one of them counts, or each text would be found num_beams times.
         totals = memory.new_full((batch, num_beams), -math.inf)
         totals[:, 0] = 0.0
-        best_tokens = source.new_full((batch, max_len), pad_id)
+        best_tokens = torch.full((batch, max_len), pad_id, device=source.device)
         best_scores = memory.new_full((batch,), -math.inf)
         lengths = source.new_zeros(batch)
         for length in range(1, max_len + 1):
@@ -1056,6 +1056,65 @@ On the dates there is little to gain: a character of an ISO date is nearly alway
 it is different; Vaswani et al. (2017, section 6.1) used 4 beams and $\alpha = 0.6$, with the length penalty of Wu et
 al.
 
+## Published weights in your model
+
+The Marian models, one for each of more than a thousand pairs of languages (Junczys-Dowmunt et al. 2018; Tiedemann and
+Thottingal 2020), are the transformer of this lesson: post-norm, with sinusoidal positions. So their numbers fit into your
+`EncoderDecoder`, and `pretrained.load` puts them there. It knows of three differences: the sines stand before the cosines
+(lesson 10, *Positional embeddings*), the table of tokens is multiplied by the square root of `embed_dim` once and for all, and
+the decoder begins with the padding token, which is `model.bos_id` therefore.
+
+The next cell needs no network: `pretrained.made_here("marian")` lets the `transformers` library make a small Marian with
+random numbers, and write it into a folder, as it writes published ones.
+"""
+
+# %% demo
+if __name__ == "__main__":
+    with figures.once_solved():
+        try:
+            folder, theirs = pretrained.made_here("marian")
+        except pretrained.PretrainedError as missing:
+            print(f"Nothing to compare with: {missing}.")
+        else:
+            from autograder.assemble import assemble
+
+            mine = assemble({}, {"EncoderDecoder": EncoderDecoder})  # your class, and closed boxes inside
+            model = pretrained.load(folder, mine)
+            source = torch.tensor([[7, 30, 5, 81, 16, 0], [9, 44, 0, 2, 2, 2]])  # 0 ends a text, 2 is padding
+            target = torch.tensor([[23, 6, 90, 0], [12, 71, 3, 0]])
+            with torch.inference_mode():
+                logits = theirs(
+                    input_ids=source,
+                    attention_mask=(source != model.pad_id).long(),
+                    decoder_input_ids=shift_right(target, model.bos_id),
+                ).logits
+                difference = (model(source, target) - logits).abs().max().item()
+            print("logits differ by less than 0.0001:", difference < 1e-4)
+
+# %% [markdown]
+r"""
+With a network, or with the folder of a checkpoint, write its name between the quotes in the next cell and run it:
+`Helsinki-NLP/opus-mt-en-de` translates from English to German (0.3 GB, once). Its tokenizer needs one more package, `pip
+install sentencepiece`; where it is missing, the cell says so. Some Marian checkpoints on the hub hold their numbers as a pickle only, a
+format that can run code when it is opened. `pretrained.load` does not open it, and says how to turn it into a folder that
+can be read: `MarianMTModel.from_pretrained(...).save_pretrained(...)`, and the tokenizer likewise.
+"""
+
+# %% demo
+if __name__ == "__main__":
+    checkpoint = ""  # "Helsinki-NLP/opus-mt-en-de", or a folder
+
+    with figures.once_solved():
+        if checkpoint:
+            marian, tokenizer = pretrained.load(checkpoint, mine), pretrained.tokenizer(checkpoint)
+            source = tokenizer("The cat sat on the mat because it was tired.", return_tensors="pt")["input_ids"]
+            written = greedy_decode(marian, source, marian.bos_id, tokenizer.eos_token_id, marian.pad_id, max_len=40)
+            print(tokenizer.decode(written[0], skip_special_tokens=True))
+        else:
+            print("No checkpoint is named. The cell then loads it into your model, and lets it translate.")
+
+# %% [markdown]
+r"""
 ## Summary
 
 - The encoder reads the source once; the decoder writes with its eyes on the memory and on what it has written.

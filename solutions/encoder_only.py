@@ -426,7 +426,7 @@ def masked_language_model_loss(logits, labels):
     """Return the mean cross-entropy of the tokens that were to be guessed (Devlin et al. 2019, section 3.1).
 
     logits  [batch, time, vocab_size]  floating point: what the model says at each place, before any softmax
-    labels  [batch, time]  integer: the true token, or -100 where nothing was to be guessed
+    labels  [batch, time]  int64: the true token, or -100 where nothing was to be guessed
 
     The result is a tensor without axes, in nats: the sum over all places with a label, of all texts
     together, divided by their number. It is made on the device of the logits. Logits and labels belong
@@ -892,9 +892,8 @@ film was wonderful*?
 # %% demo
 if __name__ == "__main__":
 
-    def with_published_weights():
-        """Return (your classifier with the weights of all-MiniLM-L6-v2, its tokenizer)."""
-        published, tokenizer = pretrained.load(pretrained.minilm()), pretrained.tokenizer(pretrained.minilm())
+    def filled_classifier(published, num_heads):
+        """Return your classifier with the weights of a BERT that `pretrained.load` has loaded."""
         numbers = published.state_dict()
         # A single text is all in the first segment, whose vector joins every row of the position table.
         position = next(name for name in numbers if name.startswith("embedding.position"))
@@ -903,10 +902,10 @@ if __name__ == "__main__":
         yours = SequenceClassifier(
             vocab_size,
             embed_dim,
-            num_heads=12,
-            ff_dim=1536,
-            num_layers=6,
-            max_len=512,
+            num_heads=num_heads,
+            ff_dim=len(numbers["encoder.layers.0.feed_forward.up_proj.weight"]),
+            num_layers=len(published.encoder.layers),
+            max_len=len(numbers[position]),
             num_classes=2,
             pad_id=published.pad_id,
         ).eval()
@@ -914,7 +913,7 @@ if __name__ == "__main__":
         for module in yours.modules():
             if isinstance(module, nn.LayerNorm):
                 module.eps = 1e-12  # what BERT was trained with
-        return yours, tokenizer
+        return yours
 
     sentences = [
         "The film was wonderful.",
@@ -930,7 +929,8 @@ if __name__ == "__main__":
     tables = {"by the words they share": counts @ counts.T}
     with figures.once_solved():
         try:
-            yours, tokenizer = with_published_weights()
+            published, tokenizer = pretrained.load(pretrained.minilm()), pretrained.tokenizer(pretrained.minilm())
+            yours = filled_classifier(published, num_heads=12)
         except pretrained.PretrainedError as missing:
             message = textwrap.fill(f"By your encoder: {missing}.", 50, break_on_hyphens=False)
             tables = {f"by the words they share\n\n{message}": counts @ counts.T}
@@ -954,7 +954,35 @@ if __name__ == "__main__":
 r"""
 What to see, with the weights: 1 and 2 are close without a common word, and so are 4 and 5. 6 is far from all others. And 1
 and 3 are as close as 1 and 2, although they say the opposite: near means *about the same thing*, not *of the same opinion*.
+
+Other checkpoints of BERT are loaded in the same way, by the name of a folder that `save_pretrained` of the `transformers` library
+wrote or, with a network, by their name on the Hugging Face hub:
+
+```python
+published = pretrained.load("google-bert/bert-base-uncased")  # 0.4 GB, fetched once
+tokenizer = pretrained.tokenizer("google-bert/bert-base-uncased")
+```
+
+`load` takes any BERT, whatever head it was trained with. A head that our encoder does not have, such as the one that guesses masked
+words, is left out. The next cell shows it on a small BERT with random numbers, which `transformers` makes on the spot, and
+compares what your encoder makes of a text with what theirs does.
 """
+
+# %% demo trained=".*: left out"
+if __name__ == "__main__":
+    with figures.once_solved():
+        try:
+            folder, theirs = pretrained.made_here("bert")
+        except pretrained.PretrainedError as missing:
+            print(f"Nothing to compare with: {missing}.")
+        else:
+            published = pretrained.load(folder)  # the name of its folder is another one each time
+            yours = filled_classifier(published, num_heads=4)
+            tokens = torch.tensor([[5, 60, 7, 81, 6], [5, 9, 6, 2, 2]])  # 2 is padding
+            with torch.no_grad():
+                states, _ = yours.encoder(yours.norm(yours.embedding(tokens)), padding_mask(tokens, yours.pad_id))
+                expected = theirs.bert(tokens, attention_mask=(tokens != yours.pad_id).long()).last_hidden_state
+            print("states differ by less than 0.0001:", (states - expected).abs().max().item() < 1e-4)
 
 # %% [markdown]
 r"""

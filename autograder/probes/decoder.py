@@ -22,7 +22,7 @@ from .see import (
     see_stack,
     unchanged,
 )
-from .weights import DECODER, FORMS, anew, doubled, hushed, layer
+from .weights import DECODER, DECODER_ONLY, FORMS, anew, doubled, hushed, layer
 from .weights import stack as stack_of
 
 SIZES: dict[str, Any] = dict(embed_dim=10, num_heads=2, ff_dim=11)
@@ -221,6 +221,19 @@ def decoder_layer_without_memory(component: Component, numbers: Numbers, seen: O
         see_all(seen, reply, *NAMES, label=f"{label}, causal", mask=dict(self_weights=causal()))
 
 
+@probe(
+    "DecoderLayer", "made without cross-attention, it has neither cross_attention nor norm2, and the rest is the same"
+)
+def decoder_layer_without_cross_attention(component: Component, numbers: Numbers, seen: Observations) -> None:
+    weights = layer(numbers, **DECODER_ONLY, **SIZES)
+    for label, norm_first in FORMS.items():
+        build = SIZES | dict(norm_first=norm_first, cross_attention=False)
+        reply = component(x=target(numbers), memory=None, self_mask=causal(), build=build, weights=weights)
+        seen.answer(reply, label)
+        see_parameters(seen, reply, weights, label)
+        see_all(seen, reply, *NAMES, label=f"{label}, numbers", mask=dict(self_weights=causal()))
+
+
 @probe("DecoderLayer", "the feed-forward network gets the activation")
 def decoder_layer_passes_the_activation(component: Component, numbers: Numbers, seen: Observations) -> None:
     weights, build = layer(numbers, **DECODER, **SIZES), SIZES | dict(activation=Activation("gelu"))
@@ -369,6 +382,17 @@ def decoder_without_memory(component: Component, numbers: Numbers, seen: Observa
         weights, build = stack(numbers, 2, norm_first), SIZES | dict(num_layers=2, norm_first=norm_first)
         reply = component(x=target(numbers), memory=None, self_mask=causal(), build=build, weights=weights)
         see_stack(seen, reply, *NAMES, label=label, mask=dict(self_weights=causal()))
+
+
+@probe("Decoder", "made without cross-attention, no layer has it")
+def decoder_without_cross_attention(component: Component, numbers: Numbers, seen: Observations) -> None:
+    for label, norm_first in FORMS.items():
+        weights = stack_of(numbers, 2, norm_first, **DECODER_ONLY, **SIZES)
+        build = SIZES | dict(num_layers=2, norm_first=norm_first, cross_attention=False)
+        reply = component(x=target(numbers), memory=None, self_mask=causal(), build=build, weights=weights)
+        seen.answer(reply, label)
+        see_parameters(seen, reply, weights, label)
+        see_stack(seen, reply, *NAMES, label=f"{label}, numbers", mask=dict(self_weights=causal()))
 
 
 @probe("Decoder", "the layers get the activation")

@@ -73,11 +73,15 @@ def difference_of_two_triangles(queries, window, keys=None):
 
 @accepted("DecoderLayer")
 class WithOneHelperForBothForms(nn.Module):
-    def __init__(self, embed_dim, num_heads, ff_dim, dropout=0.0, norm_first=False, activation=F.relu):
+    def __init__(
+        self, embed_dim, num_heads, ff_dim, dropout=0.0, norm_first=False, activation=F.relu, cross_attention=True
+    ):
         super().__init__()
         self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(embed_dim) for _ in range(3))
         self.feed_forward = FeedForward(embed_dim, ff_dim, dropout=dropout, activation=activation)
         self.cross_attention = MultiHeadAttention(embed_dim, num_heads, dropout=dropout)
+        if not cross_attention:
+            del self.cross_attention, self.norm2
         self.self_attention = MultiHeadAttention(embed_dim, num_heads, dropout=dropout)
         self.drop, self.norm_first = nn.Dropout(dropout), norm_first
 
@@ -105,12 +109,14 @@ class WithOneHelperForBothForms(nn.Module):
 
 @accepted("DecoderLayer")
 class WithConditionsInline(nn.Module):
-    def __init__(self, embed_dim, num_heads, ff_dim, dropout=0.0, norm_first=False, activation=F.relu):
+    def __init__(
+        self, embed_dim, num_heads, ff_dim, dropout=0.0, norm_first=False, activation=F.relu, cross_attention=True
+    ):
         super().__init__()
         self.self_attention = MultiHeadAttention(embed_dim, num_heads, dropout)
-        self.cross_attention = MultiHeadAttention(embed_dim, num_heads, dropout)
+        self.cross_attention = MultiHeadAttention(embed_dim, num_heads, dropout) if cross_attention else None
         self.feed_forward = FeedForward(embed_dim, ff_dim, dropout, activation)
-        for number in (1, 2, 3):
+        for number in (1, 2, 3) if cross_attention else (1, 3):
             self.add_module(f"norm{number}", nn.LayerNorm(embed_dim))
         self.p, self.norm_first = dropout, norm_first
 
@@ -142,12 +148,15 @@ class WithConditionsInline(nn.Module):
 
 @accepted("DecoderLayer")
 class WithAListOfSublayers(nn.Module):
-    def __init__(self, embed_dim, num_heads, ff_dim, dropout=0.0, norm_first=False, activation=F.relu):
+    def __init__(
+        self, embed_dim, num_heads, ff_dim, dropout=0.0, norm_first=False, activation=F.relu, cross_attention=True
+    ):
         super().__init__()
         self.self_attention = MultiHeadAttention(embed_dim, num_heads, dropout)
-        self.cross_attention = MultiHeadAttention(embed_dim, num_heads, dropout)
+        self.cross_attention = cross_attention and MultiHeadAttention(embed_dim, num_heads, dropout)
         self.feed_forward = FeedForward(embed_dim, ff_dim, dropout, activation)
-        self.norm1, self.norm2, self.norm3 = nn.LayerNorm(embed_dim), nn.LayerNorm(embed_dim), nn.LayerNorm(embed_dim)
+        self.norm1, self.norm3 = nn.LayerNorm(embed_dim), nn.LayerNorm(embed_dim)
+        self.norm2 = nn.LayerNorm(embed_dim) if cross_attention else nn.Identity()
         self.drops = nn.ModuleList(nn.Dropout(dropout) for _ in range(3))
         self.norm_first = norm_first
 
@@ -174,12 +183,12 @@ class WithAListOfSublayers(nn.Module):
 
 @accepted("Decoder")
 class WithAnAppendingLoop(nn.Module):
-    def __init__(self, num_layers, embed_dim, num_heads, ff_dim, dropout=0.0, norm_first=False, activation=F.relu):
+    def __init__(self, num_layers, embed_dim, num_heads, ff_dim, dropout=0.0, norm_first=False, **options):
         super().__init__()
         self.final_norm = nn.LayerNorm(embed_dim) if norm_first else nn.Identity()
         self.layers = nn.ModuleList()
         for _ in range(num_layers):
-            self.layers.append(DecoderLayer(embed_dim, num_heads, ff_dim, dropout, norm_first, activation))
+            self.layers.append(DecoderLayer(embed_dim, num_heads, ff_dim, dropout, norm_first, **options))
 
     def forward(self, x, memory=None, self_mask=None, memory_mask=None):
         own, cross = (), ()
@@ -191,9 +200,19 @@ class WithAnAppendingLoop(nn.Module):
 
 @accepted("Decoder")
 class WithZip(nn.Module):
-    def __init__(self, num_layers, embed_dim, num_heads, ff_dim, dropout=0.0, norm_first=False, activation=F.relu):
+    def __init__(
+        self,
+        num_layers,
+        embed_dim,
+        num_heads,
+        ff_dim,
+        dropout=0.0,
+        norm_first=False,
+        activation=F.relu,
+        cross_attention=True,
+    ):
         super().__init__()
-        options = dict(dropout=dropout, norm_first=norm_first, activation=activation)
+        options = dict(dropout=dropout, norm_first=norm_first, activation=activation, cross_attention=cross_attention)
         layers = (DecoderLayer(embed_dim, num_heads, ff_dim, **options) for _ in range(num_layers))
         self.layers = nn.Sequential(*layers)
         self.final_norm = nn.LayerNorm(embed_dim) if norm_first else None

@@ -61,7 +61,14 @@ class HeadMadeFirst(nn.Module):
         self.max_len, self.num_heads = max_len, num_heads
         self.head = nn.Linear(embed_dim, vocab_size, bias=False)
         self.decoder = Decoder(
-            num_layers, embed_dim, num_heads, ff_dim, dropout=dropout, norm_first=True, activation=activation
+            num_layers,
+            embed_dim,
+            num_heads,
+            ff_dim,
+            dropout=dropout,
+            norm_first=True,
+            activation=activation,
+            cross_attention=False,
         )
         self.embedding = TransformerEmbedding(vocab_size, embed_dim, max_len, positions="learned", dropout=dropout)
         self.embedding.token.weight = self.head.weight
@@ -79,7 +86,7 @@ class HeadCalledThroughItsTable(nn.Module):
     ):
         super().__init__()
         self.embedding = TransformerEmbedding(vocab_size, embed_dim, max_len, "learned", dropout)
-        self.decoder = Decoder(num_layers, embed_dim, num_heads, ff_dim, dropout, True, activation)
+        self.decoder = Decoder(num_layers, embed_dim, num_heads, ff_dim, dropout, True, activation, False)
         self.head = nn.Linear(embed_dim, vocab_size, False)
         self.head.weight = self.embedding.token.weight
         self.register_buffer("mask", causal_mask(max_len), persistent=False)

@@ -182,7 +182,7 @@ def only_living_rows_are_decoded(model, source, bos_id, eos_id, pad_id, max_len)
         living = ~(tokens[:, 1:] == eos_id).any(dim=1)
         if not living.any():
             break
-        new = source.new_full((len(source), 1), pad_id)
+        new = torch.full((len(source), 1), pad_id, device=source.device)
         logits, _, _ = model.decode(tokens[living], memory[living], source[living])
         new[living] = logits[:, -1].argmax(-1, keepdim=True)
         tokens = torch.cat((tokens, new), dim=1)

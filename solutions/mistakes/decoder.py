@@ -60,13 +60,16 @@ def sliding_window_mask(step, queries, window, keys=None):
 
 @component()
 class DecoderLayer(nn.Module):
-    def __init__(self, embed_dim, num_heads, ff_dim, dropout=0.0, norm_first=False, activation=F.relu):
+    def __init__(
+        self, embed_dim, num_heads, ff_dim, dropout=0.0, norm_first=False, activation=F.relu, cross_attention=True
+    ):
         super().__init__()
         self.make_attentions(embed_dim, num_heads, dropout)
         self.make_feed_forward(embed_dim, ff_dim, dropout, activation)
         self.make_norms(embed_dim)
         self.dropout = nn.Dropout(dropout)
         self.choose_form(norm_first)
+        self.choose_sublayers(cross_attention)
 
     def make_attentions(self, embed_dim, num_heads, dropout):
         self.self_attention = MultiHeadAttention(embed_dim, num_heads, dropout)
@@ -80,6 +83,10 @@ class DecoderLayer(nn.Module):
 
     def choose_form(self, norm_first):
         self.norm_first = norm_first
+
+    def choose_sublayers(self, cross_attention):
+        if not cross_attention:
+            self.cross_attention = self.norm2 = None
 
     def choose_masks(self, x, memory, self_mask, memory_mask):
         return self_mask, memory_mask
@@ -141,17 +148,31 @@ class DecoderLayer(nn.Module):
 
 @component()
 class Decoder(nn.Module):
-    def __init__(self, num_layers, embed_dim, num_heads, ff_dim, dropout=0.0, norm_first=False, activation=F.relu):
+    def __init__(
+        self,
+        num_layers,
+        embed_dim,
+        num_heads,
+        ff_dim,
+        dropout=0.0,
+        norm_first=False,
+        activation=F.relu,
+        cross_attention=True,
+    ):
         super().__init__()
+        self.choose_attentions(cross_attention)
         self.make_layers(num_layers, (embed_dim, num_heads, ff_dim), dropout, norm_first, activation)
         self.make_final_norm(embed_dim, norm_first)
+
+    def choose_attentions(self, cross_attention):
+        self.cross_attention = cross_attention
 
     def make_layers(self, num_layers, sizes, dropout, norm_first, activation):
         layers = [self.make_layer(sizes, dropout, norm_first, activation) for _ in range(num_layers)]
         self.layers = nn.ModuleList(layers)
 
     def make_layer(self, sizes, dropout, norm_first, activation):
-        return DecoderLayer(*sizes, dropout, norm_first, activation)
+        return DecoderLayer(*sizes, dropout, norm_first, activation, self.cross_attention)
 
     def make_final_norm(self, embed_dim, norm_first):
         if norm_first:
@@ -927,12 +948,16 @@ def memory_demanded(self, x):
 
 @also("needs_a_memory", "DecoderLayer")
 class NeverWithoutMemory(nn.Module):
-    def __init__(self, embed_dim, num_heads, ff_dim, dropout=0.0, norm_first=False, activation=F.relu):
+    def __init__(
+        self, embed_dim, num_heads, ff_dim, dropout=0.0, norm_first=False, activation=F.relu, cross_attention=True
+    ):
         super().__init__()
         self.self_attention = MultiHeadAttention(embed_dim, num_heads, dropout)
-        self.cross_attention = MultiHeadAttention(embed_dim, num_heads, dropout)
         self.feed_forward = FeedForward(embed_dim, ff_dim, dropout, activation)
-        self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(embed_dim) for _ in range(3))
+        self.norm1, self.norm3 = nn.LayerNorm(embed_dim), nn.LayerNorm(embed_dim)
+        if cross_attention:
+            self.cross_attention = MultiHeadAttention(embed_dim, num_heads, dropout)
+            self.norm2 = nn.LayerNorm(embed_dim)
         self.dropout, self.norm_first = nn.Dropout(dropout), norm_first
 
     def forward(self, x, memory=None, self_mask=None, memory_mask=None):
@@ -1016,6 +1041,234 @@ def two_lists_without_memory(self, x, self_weights, cross_weights):
     return (x, self_weights) if cross_weights[0] is None else (x, self_weights, cross_weights)
 
 
+# Made without cross-attention
+
+
+@mistake(
+    "choose_sublayers",
+    credit=0.5,
+    symptom="With cross_attention=False, cross_attention or norm2 is made all the same.",
+    cause="The argument is not used where the parts are made. In a model without an encoder their parameters are idle: "
+    "they are stored, counted and handed to the optimizer, and a checkpoint of GPT-2 has no numbers for them.",
+    place="Make cross_attention and norm2 in __init__ under `if cross_attention:`.",
+    shows=[
+        ("decoder_layer_without_cross_attention", "differ", "*superfluous parameters"),
+        ("decoder_layer_without_cross_attention", "right", "*missing parameters"),
+        ("decoder_layer_in_post_norm_form", "right"),
+    ],
+)
+def cross_attention_always_made(self, cross_attention):
+    pass
+
+
+@also("cross_attention_always_made", "choose_sublayers")
+def second_norm_always_made(self, cross_attention):
+    if not cross_attention:
+        self.cross_attention = None
+
+
+@also("cross_attention_always_made", "choose_sublayers")
+def only_the_second_norm_left_out(self, cross_attention):
+    if not cross_attention:
+        self.norm2 = None
+
+
+@mistake(
+    "choose_sublayers",
+    symptom="cross_attention=False makes the layer with cross-attention, and True without.",
+    cause="The condition is the wrong way round. True, the default, is the layer of the paper, with all three sublayers.",
+    place="Look for a `not` in front of cross_attention in __init__, or for the two branches of an if.",
+    shows=[("decoder_layer_without_cross_attention", "differ", "*superfluous parameters")],
+)
+def choice_of_cross_attention_inverted(self, cross_attention):
+    if cross_attention:
+        self.cross_attention = self.norm2 = None
+
+
+@also("choice_of_cross_attention_inverted", "choose_attentions")
+def choice_of_cross_attention_inverted_for_the_layers(self, cross_attention):
+    self.cross_attention = not cross_attention
+
+
+@mistake(
+    credit=0.5,
+    symptom="With cross_attention=False the layer has no norm3.",
+    cause="The norms were numbered anew, or the wrong one was left out. norm2 belongs to cross-attention and goes with "
+    "it; norm3 belongs to the feed-forward network in every layer, so that a name means one thing.",
+    place="Look at which norms are made for cross_attention=False: norm1 and norm3.",
+    shows=[
+        ("decoder_layer_without_cross_attention", "differ", "*missing parameters"),
+        ("decoder_layer_in_post_norm_form", "right"),
+    ],
+)
+class norms_numbered_anew:
+    def choose_sublayers(self, cross_attention):
+        self.last = "norm3" if cross_attention else "norm2"
+        if not cross_attention:
+            self.cross_attention = self.norm3 = None
+
+    def think(self, x):
+        norm = getattr(self, self.last)
+        given = self.before(x, norm)
+        return self.after(x, given, self.feed_forward(given), norm)
+
+
+@also("norms_numbered_anew", "choose_sublayers")
+def third_norm_left_out(self, cross_attention):
+    if not cross_attention:
+        del self.cross_attention, self.norm3
+
+
+@mistake(
+    "choose_sublayers",
+    credit=0.5,
+    symptom="With cross_attention=False a part is missing that the layer needs.",
+    cause="More was left out than belongs to cross-attention. A layer of a language model still has self_attention, "
+    "feed_forward, norm1 and norm3, and its dropout.",
+    place="Look at what stands under `if cross_attention:` in __init__: cross_attention and norm2, nothing else.",
+    shows=[
+        ("decoder_layer_without_cross_attention", "differ", "*missing parameters"),
+        ("decoder_layer_in_post_norm_form", "right"),
+    ],
+)
+def too_much_left_out(self, cross_attention):
+    if not cross_attention:
+        del self.cross_attention, self.norm2, self.feed_forward, self.norm3
+
+
+@also("too_much_left_out", "choose_sublayers")
+def self_attention_left_out(self, cross_attention):
+    if not cross_attention:
+        del self.self_attention, self.norm1
+
+
+@mistake(
+    "whole",
+    credit=0.5,
+    symptom="With cross_attention=False the layer is built as it should be, and fails when it is called.",
+    cause="forward touches cross_attention or norm2 although there is no memory, and they are not there. What belongs to "
+    "the second sublayer may be named only where a memory is given.",
+    place="Look for self.norm2 or self.cross_attention outside of `if memory is not None`.",
+    shows=[
+        ("decoder_layer_without_cross_attention", "right", "*missing parameters"),
+        ("decoder_layer_without_memory", "right"),
+    ],
+)
+def second_norm_touched_without_memory(self, x, memory, self_mask, memory_mask):
+    x, self_weights = self.look_back(x, self_mask)
+    normed, cross_weights = self.norm2(x), None
+    if memory is not None:
+        given = normed if self.norm_first else x
+        change, cross_weights = self.attend_memory(x, given, memory, memory_mask)
+        x = self.after(x, given, change, self.norm2)
+    return self.think(x), self_weights, cross_weights
+
+
+@also("second_norm_touched_without_memory")
+class missing_second_norm_touched_without_memory:
+    def choose_sublayers(self, cross_attention):
+        if not cross_attention:
+            del self.cross_attention, self.norm2
+
+    def whole(self, x, memory, self_mask, memory_mask):
+        x, self_weights = self.look_back(x, self_mask)
+        normed, cross_weights = self.norm2(x), None
+        if memory is not None:
+            given = normed if self.norm_first else x
+            change, cross_weights = self.attend_memory(x, given, memory, memory_mask)
+            x = self.after(x, given, change, self.norm2)
+        return self.think(x), self_weights, cross_weights
+
+
+@mistake(
+    "__init__",
+    credit=0.5,
+    symptom="The constructor takes no argument cross_attention.",
+    cause="The argument is missing. A model without an encoder, as in lesson 4, asks for layers without cross-attention, "
+    "and they must know of it when they are made. (Earlier editions of this lesson did not have it.)",
+    place="Add `cross_attention=True` as the last argument of __init__, and make cross_attention and norm2 only if it is "
+    "True; a Decoder hands it on to its layers.",
+    shows=[
+        ("decoder_layer_without_cross_attention", "raise"),
+        ("decoder_layer_in_post_norm_form", "right"),
+        ("decoder_without_cross_attention", "raise"),
+        ("decoder_in_post_norm_form", "right"),
+    ],
+    only="DecoderLayer",
+)
+def no_choice_of_cross_attention(self, embed_dim, num_heads, ff_dim, dropout=0.0, norm_first=False, activation=F.relu):
+    nn.Module.__init__(self)
+    self.make_attentions(embed_dim, num_heads, dropout)
+    self.make_feed_forward(embed_dim, ff_dim, dropout, activation)
+    self.make_norms(embed_dim)
+    self.dropout = nn.Dropout(dropout)
+    self.choose_form(norm_first)
+
+
+# Python's message, by which the mistake is told from others that raise here, names the class that a learner writes.
+no_choice_of_cross_attention.__qualname__ = "DecoderLayer.__init__"
+
+
+@also("no_choice_of_cross_attention", "__init__", only="Decoder")
+def no_choice_of_cross_attention_for_the_layers(
+    self, num_layers, embed_dim, num_heads, ff_dim, dropout=0.0, norm_first=False, activation=F.relu
+):
+    nn.Module.__init__(self)
+    self.choose_attentions(True)
+    self.make_layers(num_layers, (embed_dim, num_heads, ff_dim), dropout, norm_first, activation)
+    self.make_final_norm(embed_dim, norm_first)
+
+
+no_choice_of_cross_attention_for_the_layers.__qualname__ = "Decoder.__init__"
+
+
+@mistake(
+    "choose_sublayers",
+    symptom="No layer can be made: the constructor fails.",
+    cause="The argument cross_attention, True or False, is kept under the name of the attention, and PyTorch does not let "
+    "a module be replaced by a bool.",
+    place="Look for `self.cross_attention = cross_attention`. Whether there is a memory is all that forward has to ask; "
+    "if you keep the argument, give it another name.",
+    shows=[("decoder_layer_in_post_norm_form", "raise")],
+)
+def argument_under_the_name_of_the_attention(self, cross_attention):
+    self.cross_attention = cross_attention
+
+
+@mistake(
+    "choose_attentions",
+    credit=0.5,
+    symptom="With cross_attention=False the layers of the stack have cross_attention and norm2 all the same.",
+    cause="cross_attention is not handed on to the layers, which then take their default, True.",
+    place="Look at how the layers are built, and count the arguments: cross_attention is the last one.",
+    shows=[
+        ("decoder_without_cross_attention", "differ", "*superfluous parameters"),
+        ("decoder_without_cross_attention", "right", "*missing parameters"),
+        ("decoder_in_post_norm_form", "right"),
+    ],
+)
+def cross_attention_not_passed_on(self, cross_attention):
+    self.cross_attention = True
+
+
+@also("cross_attention_not_passed_on", "make_layers")
+def cross_attention_passed_to_the_first_layer_only(self, num_layers, sizes, dropout, norm_first, activation):
+    layers = [self.make_layer(sizes, dropout, norm_first, activation)]
+    layers += [DecoderLayer(*sizes, dropout, norm_first, activation) for _ in range(num_layers - 1)]
+    self.layers = nn.ModuleList(layers)
+
+
+@mistake(
+    "make_layer",
+    symptom="The layers take cross_attention for their activation, and fail when they are called.",
+    cause="Arguments that are passed by position have slipped: activation stands before cross_attention.",
+    place="Count the arguments with which the layers are built, or pass cross_attention by its name.",
+    shows=[("decoder_in_post_norm_form", "raise")],
+)
+def cross_attention_in_the_place_of_activation(self, sizes, dropout, norm_first, activation):
+    return DecoderLayer(*sizes, dropout, norm_first, self.cross_attention)
+
+
 # Residual and norm
 
 
@@ -1051,12 +1304,16 @@ def third_residual_missing(self, x):
 
 @also("residual_missing", "DecoderLayer")
 class SublayersInARow(nn.Module):
-    def __init__(self, embed_dim, num_heads, ff_dim, dropout=0.0, norm_first=False, activation=F.relu):
+    def __init__(
+        self, embed_dim, num_heads, ff_dim, dropout=0.0, norm_first=False, activation=F.relu, cross_attention=True
+    ):
         super().__init__()
         self.self_attention = MultiHeadAttention(embed_dim, num_heads, dropout)
-        self.cross_attention = MultiHeadAttention(embed_dim, num_heads, dropout)
         self.feed_forward = FeedForward(embed_dim, ff_dim, dropout, activation)
-        self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(embed_dim) for _ in range(3))
+        self.norm1, self.norm3 = nn.LayerNorm(embed_dim), nn.LayerNorm(embed_dim)
+        if cross_attention:
+            self.cross_attention = MultiHeadAttention(embed_dim, num_heads, dropout)
+            self.norm2 = nn.LayerNorm(embed_dim)
         self.drop1, self.drop2, self.drop3 = (nn.Dropout(dropout) for _ in range(3))
         self.norm_first = norm_first
 
@@ -1218,12 +1475,16 @@ def always_pre_norm(self, norm_first):
 
 @also("norm_first_unused", "DecoderLayer")
 class PostNormOnly(nn.Module):
-    def __init__(self, embed_dim, num_heads, ff_dim, dropout=0.0, norm_first=False, activation=F.relu):
+    def __init__(
+        self, embed_dim, num_heads, ff_dim, dropout=0.0, norm_first=False, activation=F.relu, cross_attention=True
+    ):
         super().__init__()
         self.self_attention = MultiHeadAttention(embed_dim, num_heads, dropout)
-        self.cross_attention = MultiHeadAttention(embed_dim, num_heads, dropout)
         self.feed_forward = FeedForward(embed_dim, ff_dim, dropout, activation)
-        self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(embed_dim) for _ in range(3))
+        self.norm1, self.norm3 = nn.LayerNorm(embed_dim), nn.LayerNorm(embed_dim)
+        if cross_attention:
+            self.cross_attention = MultiHeadAttention(embed_dim, num_heads, dropout)
+            self.norm2 = nn.LayerNorm(embed_dim)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x, memory=None, self_mask=None, memory_mask=None):
@@ -1599,7 +1860,7 @@ class dropout_passed_to_no_part:
 
 @also("dropout_not_passed_on", "make_layer")
 def dropout_not_passed_to_layers(self, sizes, dropout, norm_first, activation):
-    return DecoderLayer(*sizes, norm_first=norm_first, activation=activation)
+    return DecoderLayer(*sizes, norm_first=norm_first, activation=activation, cross_attention=self.cross_attention)
 
 
 @mistake(
@@ -1620,7 +1881,7 @@ def activation_not_passed_on(self, embed_dim, ff_dim, dropout, activation):
 
 @also("activation_not_passed_on", "make_layer")
 def activation_not_passed_to_the_layers(self, sizes, dropout, norm_first, activation):
-    return DecoderLayer(*sizes, dropout, norm_first)
+    return DecoderLayer(*sizes, dropout, norm_first, cross_attention=self.cross_attention)
 
 
 # What is returned
@@ -1741,9 +2002,19 @@ class one_layer_called_again_and_again:
 
 @also("layers_share_weights", "Decoder")
 class OneLayerInASequence(nn.Module):
-    def __init__(self, num_layers, embed_dim, num_heads, ff_dim, dropout=0.0, norm_first=False, activation=F.relu):
+    def __init__(
+        self,
+        num_layers,
+        embed_dim,
+        num_heads,
+        ff_dim,
+        dropout=0.0,
+        norm_first=False,
+        activation=F.relu,
+        cross_attention=True,
+    ):
         super().__init__()
-        layer = DecoderLayer(embed_dim, num_heads, ff_dim, dropout, norm_first, activation)
+        layer = DecoderLayer(embed_dim, num_heads, ff_dim, dropout, norm_first, activation, cross_attention)
         self.layers = nn.Sequential(*(layer for _ in range(num_layers)))
         self.final_norm = nn.LayerNorm(embed_dim) if norm_first else None
 
@@ -1969,7 +2240,7 @@ class final_norm_after_every_layer:
     place="Look at how the layers are built, and count the arguments.",
 )
 def norm_first_not_passed_on(self, sizes, dropout, norm_first, activation):
-    return DecoderLayer(*sizes, dropout, activation=activation)
+    return DecoderLayer(*sizes, dropout, activation=activation, cross_attention=self.cross_attention)
 
 
 @mistake(

@@ -472,7 +472,16 @@ class LanguageModel(nn.Module):
         return TransformerEmbedding(vocab_size, embed_dim, max_len, positions="learned", dropout=dropout)
 
     def make_decoder(self, num_layers, embed_dim, num_heads, ff_dim, dropout, activation):
-        return Decoder(num_layers, embed_dim, num_heads, ff_dim, dropout, norm_first=True, activation=activation)
+        return Decoder(
+            num_layers,
+            embed_dim,
+            num_heads,
+            ff_dim,
+            dropout,
+            norm_first=True,
+            activation=activation,
+            cross_attention=False,
+        )
 
     def make_head(self, vocab_size, embed_dim):
         self.head = nn.Linear(embed_dim, vocab_size, bias=False)
@@ -530,7 +539,7 @@ def causal_mask_negated(self, tokens):
 
 @mistake(
     "decode",
-    symptom="The decoder's cross-attention takes part, or the call of the decoder fails in it.",
+    symptom="The decoder is given a memory, and the call fails, or cross-attention takes part in it.",
     cause="The decoder was given a memory: its own input, or the mask, which came to stand in the place of the "
     "memory because it was passed second without its name. A decoder-only model has no memory.",
     place="Call the decoder with `self_mask=mask` by name, and with nothing for the memory.",
@@ -634,7 +643,20 @@ def head_with_a_bias_and_not_tied(self, vocab_size, embed_dim):
     place="Build the decoder with `norm_first=True`.",
 )
 def norm_after_the_sublayers(self, num_layers, embed_dim, num_heads, ff_dim, dropout, activation):
-    return Decoder(num_layers, embed_dim, num_heads, ff_dim, dropout, activation=activation)
+    return Decoder(num_layers, embed_dim, num_heads, ff_dim, dropout, activation=activation, cross_attention=False)
+
+
+@mistake(
+    "make_decoder",
+    credit=0.5,
+    symptom="The logits are right, but each layer has cross_attention and norm2, which nothing uses.",
+    cause="The decoder was made with its default, cross_attention=True. Without an encoder these parameters are idle: they "
+    "never get a gradient, but they are stored and counted, about a third more than the layers need.",
+    place="Build the decoder with `cross_attention=False`.",
+    shows=[("model_has_its_parameters", "differ", "superfluous parameters"), ("model_computes", "right")],
+)
+def idle_cross_attention(self, num_layers, embed_dim, num_heads, ff_dim, dropout, activation):
+    return Decoder(num_layers, embed_dim, num_heads, ff_dim, dropout, norm_first=True, activation=activation)
 
 
 @mistake(
@@ -644,17 +666,21 @@ def norm_after_the_sublayers(self, num_layers, embed_dim, num_heads, ff_dim, dro
     place="Build the decoder with `activation=activation`.",
 )
 def activation_not_handed_on(self, num_layers, embed_dim, num_heads, ff_dim, dropout, activation):
-    return Decoder(num_layers, embed_dim, num_heads, ff_dim, dropout, norm_first=True)
+    return Decoder(num_layers, embed_dim, num_heads, ff_dim, dropout, norm_first=True, cross_attention=False)
 
 
 @also("activation_not_handed_on", "make_decoder")
 def activation_is_always_gelu(self, num_layers, embed_dim, num_heads, ff_dim, dropout, activation):
-    return Decoder(num_layers, embed_dim, num_heads, ff_dim, dropout, norm_first=True, activation=F.gelu)
+    return Decoder(
+        num_layers, embed_dim, num_heads, ff_dim, dropout, norm_first=True, activation=F.gelu, cross_attention=False
+    )
 
 
 @also("activation_not_handed_on", "make_decoder")
 def activation_is_always_gelu_tanh(self, num_layers, embed_dim, num_heads, ff_dim, dropout, activation):
-    return Decoder(num_layers, embed_dim, num_heads, ff_dim, dropout, norm_first=True, activation=gelu_tanh)
+    return Decoder(
+        num_layers, embed_dim, num_heads, ff_dim, dropout, norm_first=True, activation=gelu_tanh, cross_attention=False
+    )
 
 
 @mistake(
@@ -664,7 +690,9 @@ def activation_is_always_gelu_tanh(self, num_layers, embed_dim, num_heads, ff_di
     place="Give dropout to the embedding and to the decoder.",
 )
 def dropout_not_handed_to_the_decoder(self, num_layers, embed_dim, num_heads, ff_dim, dropout, activation):
-    return Decoder(num_layers, embed_dim, num_heads, ff_dim, norm_first=True, activation=activation)
+    return Decoder(
+        num_layers, embed_dim, num_heads, ff_dim, norm_first=True, activation=activation, cross_attention=False
+    )
 
 
 @mistake(
@@ -675,7 +703,9 @@ def dropout_not_handed_to_the_decoder(self, num_layers, embed_dim, num_heads, ff
     place="Compare the order of your arguments with Decoder's, or pass them by name.",
 )
 def heads_and_layers_exchanged(self, num_layers, embed_dim, num_heads, ff_dim, dropout, activation):
-    return Decoder(num_heads, embed_dim, num_layers, ff_dim, dropout, norm_first=True, activation=activation)
+    return Decoder(
+        num_heads, embed_dim, num_layers, ff_dim, dropout, norm_first=True, activation=activation, cross_attention=False
+    )
 
 
 @mistake(
@@ -2254,23 +2284,35 @@ def attention_without_its_norm(layer, x):
 
 @also("attention_without_its_norm", "ready")
 def attention_with_another_norm(layer, x):
-    return layer.norm2(x)
+    return layer.norm3(x)
 
 
 @mistake(
     "add_fed",
     symptom="Already the first new token is another: the feed-forward network gets what another norm gives, or none.",
-    cause="Without a memory, norm2 and cross_attention are idle, because norm2 belongs to cross-attention. The "
-    "feed-forward network has norm3.",
+    cause="Each sublayer has a norm of its own, and weights that belong to it. norm1 is that of self_attention; that of "
+    "the feed-forward network is norm3.",
     place="`x = x + layer.feed_forward(layer.norm3(x))`",
 )
 def feed_forward_with_another_norm(layer, x):
-    return x + layer.feed_forward(layer.norm2(x))
+    return x + layer.feed_forward(layer.norm1(x))
 
 
 @also("feed_forward_with_another_norm", "add_fed")
 def feed_forward_without_a_norm(layer, x):
     return x + layer.feed_forward(x)
+
+
+@mistake(
+    "add_fed",
+    symptom="It fails, because it asks a layer for norm2, which the layers of a language model do not have.",
+    cause="norm2 belongs to cross-attention, and without an encoder there is neither. The norms that are there keep their "
+    "names: norm1 for self_attention, norm3 for feed_forward.",
+    place="`x = x + layer.feed_forward(layer.norm3(x))`",
+    shows=[("cached_text_is_the_same", "raise")],
+)
+def second_norm_asked_for(layer, x):
+    return x + layer.feed_forward(layer.norm2(x))
 
 
 @mistake(

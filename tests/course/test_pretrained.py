@@ -2,13 +2,29 @@
 
 import json
 import os
+import re
 import sys
 
 import lessons
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import BertConfig, BertModel, GPT2Config, GPT2LMHeadModel, MarianConfig, MarianMTModel, T5Config
+from transformers import (
+    BertConfig,
+    BertForMaskedLM,
+    BertForPreTraining,
+    BertForSequenceClassification,
+    BertModel,
+    BertTokenizerFast,
+    GPT2Config,
+    GPT2ForSequenceClassification,
+    GPT2LMHeadModel,
+    GPT2Model,
+    MarianConfig,
+    MarianModel,
+    MarianMTModel,
+    T5Config,
+)
 from witness import witnessed
 
 from autograder.assemble import PARTS, assemble
@@ -45,9 +61,9 @@ def shaken(model):
     return model.eval()
 
 
-def bert(**more):
+def bert(kind=BertModel, **more):
     return shaken(
-        BertModel(
+        kind(
             BertConfig(
                 vocab_size=VOCAB,
                 hidden_size=WIDTH,
@@ -63,10 +79,10 @@ def bert(**more):
     )
 
 
-def gpt2(**more):
+def gpt2(kind=GPT2LMHeadModel, **more):
     sizes = dict(vocab_size=VOCAB, n_positions=MAX_LEN, n_embd=WIDTH, n_layer=LAYERS, n_head=HEADS, n_inner=HIDDEN)
     return shaken(
-        GPT2LMHeadModel(
+        kind(
             GPT2Config(
                 **sizes | more, bos_token_id=None, eos_token_id=None, pad_token_id=0, attn_implementation="eager"
             )
@@ -74,8 +90,8 @@ def gpt2(**more):
     )
 
 
-def marian(**more):
-    model = MarianMTModel(
+def marian(kind=MarianMTModel, **more):
+    model = kind(
         MarianConfig(
             vocab_size=VOCAB,
             d_model=WIDTH,
@@ -94,8 +110,13 @@ def marian(**more):
             **more,
         )
     )
-    model.final_logits_bias.copy_(torch.linspace(-0.5, 0.5, model.final_logits_bias.numel()))
+    if kind is MarianMTModel:
+        model.final_logits_bias.copy_(torch.linspace(-0.5, 0.5, model.final_logits_bias.numel()))
     return shaken(model)
+
+
+MODELS = {"bert": bert, "gpt2": gpt2, "marian": marian}
+EXTRA = {"bert": "encoder.extra", "gpt2": "transformer.h.0.extra", "marian": "model.decoder.extra"}
 
 
 def texts(*lengths, time=13):
@@ -214,6 +235,57 @@ def test_older_names_of_gpt_2_are_known_and_what_they_say_is_verified(tmp_path):
         pretrained.load(tmp_path)
 
 
+def test_older_names_of_berts_norms_are_known(tmp_path):
+    theirs, tokens = bert(BertForMaskedLM), texts(13)
+    theirs.save_pretrained(tmp_path)
+    older = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
+
+    def renamed(name):
+        for new, old in older.items():
+            name = name.replace(new, old)
+        return name
+
+    rewritten(tmp_path, lambda found: {renamed(name): tensor for name, tensor in found.items()})
+    assert any(name.endswith("gamma") for name in load_file(tmp_path / "model.safetensors"))
+    states, _ = pretrained.load(tmp_path)(tokens)
+    assert torch.allclose(states, theirs.bert(tokens).last_hidden_state, atol=1e-5)
+
+
+@pytest.mark.parametrize("file", ["config.json", "generation_config.json"])
+def test_what_a_marian_must_never_write_is_never_written(file, tmp_path):
+    theirs = marian()
+    with torch.no_grad():
+        theirs.final_logits_bias[0, PAD] = 100.0  # what it would write, if it were not forbidden
+    theirs.save_pretrained(tmp_path)
+    source = texts(13, 9)
+    assert (boxes.greedy_decode(pretrained.load(tmp_path), source, PAD, 0, PAD, 5)[:, 1:] == PAD).all()
+    settings = json.loads((tmp_path / file).read_text())
+    (tmp_path / file).write_text(json.dumps(settings | {"bad_words_ids": [[PAD], [5, 7]]}))
+    ours = pretrained.load(tmp_path)
+    expected = theirs.generate(
+        source,
+        attention_mask=(source != PAD).long(),
+        bad_words_ids=[[PAD]],
+        num_beams=1,
+        do_sample=False,
+        max_new_tokens=5,
+    )
+    written = boxes.greedy_decode(ours, source, PAD, 0, PAD, 5)
+    assert written.tolist() == expected[:, 1:].tolist() and not (written == PAD).any()
+
+
+@pytest.mark.parametrize("family", ["bert", "gpt2", "marian"])
+def test_a_checkpoint_that_is_made_here_is_always_the_same(family):
+    state = torch.get_rng_state()
+    folder, theirs = pretrained.made_here(family)
+    assert torch.equal(state, torch.get_rng_state()) and (folder / "model.safetensors").is_file()
+    assert pretrained.made_here(family)[0] == folder
+    pretrained.load(folder)
+    pretrained.made_here.cache_clear()
+    again = pretrained.made_here(family)[1].state_dict()
+    assert all(torch.equal(tensor, again[name]) for name, tensor in theirs.state_dict().items())
+
+
 def test_positions_that_are_stored_as_numbers_are_verified(tmp_path):
     bert().save_pretrained(tmp_path)
     rewritten(tmp_path, lambda found: found | {"embeddings.position_ids": torch.arange(MAX_LEN)[None]})
@@ -223,9 +295,96 @@ def test_positions_that_are_stored_as_numbers_are_verified(tmp_path):
         pretrained.load(tmp_path)
 
 
-# Errors that name what is wrong
+# The usual heads: ours has them, or they are left out and the user is told
 
-MODELS = {"bert": bert, "gpt2": gpt2, "marian": marian}
+
+def told(capsys):
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "kind, says, pooled",
+    [
+        (BertModel, "", True),
+        (BertForMaskedLM, r"left out cls \(5 tensors\)", False),
+        (BertForPreTraining, r"left out cls \(7 tensors\)", True),
+        (BertForSequenceClassification, r"left out classifier \(2 tensors\)", True),
+    ],
+)
+def test_a_bert_may_have_any_head(kind, says, pooled, tmp_path, capsys):
+    theirs, tokens = bert(kind), texts(13, 9, 5)
+    theirs.save_pretrained(tmp_path)
+    ours = pretrained.load(tmp_path)
+    assert re.fullmatch(rf"{tmp_path}: {says}, for which there is no part here.*\n" if says else "", told(capsys))
+    body = getattr(theirs, "bert", theirs)
+    expected = body(tokens, attention_mask=(tokens != PAD).long())
+    assert largest([(ours(tokens)[0], expected.last_hidden_state)]) < 1e-5
+    if pooled:
+        assert largest([(ours.pooled(ours(tokens)[0]), expected.pooler_output)]) < 1e-5
+    else:
+        with pytest.raises(PretrainedError, match="the checkpoint has no pooler; use the states of the first token"):
+            ours.pooled(ours(tokens)[0])
+
+
+@pytest.mark.parametrize(
+    "kind, says",
+    [(GPT2LMHeadModel, ""), (GPT2Model, ""), (GPT2ForSequenceClassification, r"left out score \(1 tensor\)")],
+)
+def test_a_gpt_2_may_have_any_head_and_gets_the_tied_one(kind, says, tmp_path, capsys):
+    theirs, tokens = gpt2(kind), texts(13, 13)
+    theirs.save_pretrained(tmp_path)
+    ours = pretrained.load(tmp_path)
+    assert re.fullmatch(rf"{tmp_path}: {says}, for which there is no part here.*\n" if says else "", told(capsys))
+    body = getattr(theirs, "transformer", theirs)
+    expected = body(tokens).last_hidden_state @ body.wte.weight.T
+    assert largest([(ours(tokens)[0], expected)]) < 1e-5
+    assert sum(one.numel() for one in ours.parameters()) == sum(one.numel() for one in body.parameters())
+
+
+@pytest.mark.parametrize("share", [True, False])
+def test_a_marian_without_a_head_gets_that_of_its_table(share, tmp_path, capsys):
+    theirs = marian(MarianModel, share_encoder_decoder_embeddings=share, decoder_vocab_size=VOCAB)
+    theirs.save_pretrained(tmp_path)
+    ours, source, read = pretrained.load(tmp_path), texts(13, 9), texts(7, 7, time=7)
+    assert told(capsys) == ""
+    expected = theirs(input_ids=source, attention_mask=(source != PAD).long(), decoder_input_ids=read)
+    logits, _, _ = ours.decode(read, ours.encode(source)[0], source)
+    assert largest([(logits, expected.last_hidden_state @ theirs.decoder.embed_tokens.weight.T)]) < 1e-5
+
+
+@pytest.mark.parametrize("before", ["module.", "_orig_mod.", "0.auto_model.", "base_model.model."])
+@pytest.mark.parametrize("model", MODELS)
+def test_what_a_wrapper_puts_before_all_names_does_not_matter(model, before, tmp_path, capsys):
+    MODELS[model]().save_pretrained(tmp_path)
+    plain = pretrained.load(tmp_path).state_dict()
+    rewritten(tmp_path, lambda found: {before + name: tensor for name, tensor in found.items()})
+    assert all(torch.equal(tensor, plain[name]) for name, tensor in pretrained.load(tmp_path).state_dict().items())
+    assert told(capsys) == ""
+
+
+@pytest.mark.parametrize("model, kind", [("bert", BertForMaskedLM), ("gpt2", GPT2Model), ("marian", MarianModel)])
+def test_a_checkpoint_with_another_head_may_be_in_several_files(model, kind, tmp_path):
+    theirs = MODELS[model](kind)
+    theirs.save_pretrained(tmp_path / "whole")
+    theirs.save_pretrained(tmp_path / "shards", max_shard_size="10KB")
+    assert len(list((tmp_path / "shards").glob("*.safetensors"))) > 2
+    one, other = (pretrained.load(tmp_path / folder).state_dict() for folder in ("whole", "shards"))
+    assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_two_models_in_one_checkpoint_are_named(tmp_path):
+    bert().save_pretrained(tmp_path)
+    rewritten(
+        tmp_path,
+        lambda found: {
+            f"{one}.{name}": tensor.clone() for one in ("query", "passage") for name, tensor in found.items()
+        },
+    )
+    with pytest.raises(PretrainedError, match=r"2 models in it \((query|passage)\.embeddings.*save the one"):
+        pretrained.load(tmp_path)
+
+
+# Errors that name what is wrong
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -238,10 +397,11 @@ def test_every_tensor_that_is_missing_left_over_or_of_another_shape_is_named(mod
             pretrained.load(tmp_path)
         rewritten(tmp_path, lambda _, name=name: whole | {name: torch.cat([whole[name], whole[name][-1:]])})
         known_as = name.removeprefix("transformer.") if "shared" not in name and "final" not in name else ""
+        known_as = known_as.removeprefix("model.")
         with pytest.raises(PretrainedError, match=rf"{known_as}.* (is|has shape) \[.*\]"):
             pretrained.load(tmp_path)
-    rewritten(tmp_path, lambda _: whole | {"encoder.extra.weight": torch.zeros(3)})
-    with pytest.raises(PretrainedError, match="none of our parts takes encoder.extra.weight"):
+    rewritten(tmp_path, lambda _: whole | {f"{EXTRA[model]}.weight": torch.zeros(3)})
+    with pytest.raises(PretrainedError, match="none of our parts takes .*extra.weight"):
         pretrained.load(tmp_path)
 
 
@@ -284,9 +444,9 @@ def test_a_setting_that_our_parts_have_not_is_refused(model, setting, value, tmp
         pretrained.load(tmp_path)
 
 
-def test_another_architecture_is_refused_and_the_known_ones_are_named(tmp_path):
+def test_another_family_is_refused_and_the_known_ones_are_named(tmp_path):
     T5Config(architectures=["T5Model"]).save_pretrained(tmp_path)
-    with pytest.raises(PretrainedError, match="the architecture is T5Model.*BertModel, GPT2LMHeadModel, MarianMTModel"):
+    with pytest.raises(PretrainedError, match="the model is of the family t5.*bert, gpt2, marian"):
         pretrained.load(tmp_path)
     (tmp_path / "config.json").write_text('{"model_type": "of_tomorrow"}')
     with pytest.raises(PretrainedError, match="its configuration cannot be read.*of_tomorrow"):
@@ -330,6 +490,42 @@ def test_a_name_on_the_hub_is_fetched_by_transformers(tmp_path, monkeypatch):
     assert torch.allclose(ours(tokens)[0], theirs(tokens).last_hidden_state, atol=1e-5)
     assert ("someone/small-bert", "model.safetensors") in asked
     assert not [file for _, file in asked if file.endswith(".bin")]
+
+
+def test_a_tokenizer_fails_as_kindly_as_a_model(tmp_path, monkeypatch):
+    with pytest.raises(PretrainedError, match="there is no such folder; give one with config.json"):
+        pretrained.tokenizer(tmp_path / "nowhere")
+    bert().save_pretrained(tmp_path)
+    with pytest.raises(PretrainedError, match=r"there is no tokenizer in it \(tokenizer.json, .*; give the folder"):
+        pretrained.tokenizer(tmp_path)
+    (tmp_path / "tokenizer.json").write_text("no tokenizer")
+    with pytest.raises(PretrainedError, match="its tokenizer cannot be made.*give a folder with its files"):
+        pretrained.tokenizer(tmp_path)
+    (tmp_path / "tokenizer.json").unlink()
+    (tmp_path / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "cat"]))
+    BertTokenizerFast(str(tmp_path / "vocab.txt")).save_pretrained(tmp_path)
+    assert pretrained.tokenizer(tmp_path)("the cat")["input_ids"] == [2, 5, 6, 3]
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(PretrainedError, match="the package transformers is not installed"):
+        pretrained.tokenizer(tmp_path)
+
+
+def test_a_tokenizer_on_the_hub_that_cannot_be_fetched_or_made_says_what_to_do(monkeypatch):
+    import transformers
+
+    def refuse(says):
+        def fetch(name):
+            raise OSError(says)
+
+        monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", fetch)
+
+    refuse("We couldn't connect\nto anything")
+    with pytest.raises(PretrainedError, match=r"someone/bert: .*\(We couldn't connect\).*connect to the network"):
+        pretrained.tokenizer("someone/bert")
+    refuse("MarianTokenizer requires the SentencePiece library")
+    monkeypatch.setattr(pretrained.importlib.util, "find_spec", lambda package: None)
+    with pytest.raises(PretrainedError, match="needs the package sentencepiece.*pip install sentencepiece"):
+        pretrained.tokenizer("someone/marian")
 
 
 @pytest.mark.parametrize("package", ["transformers", "safetensors"])

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.attention.bias import causal_lower_right
 from witness import witnessed
 
-from autograder import probes
+from autograder import check, probes
 from autograder.authoring import lesson
 from autograder.calling.local import Here
 from autograder.diagnosing.comparison import differences, values
@@ -110,13 +110,16 @@ def test_a_stack_computes_what_pytorchs_stack_computes(whose, norm_first, activa
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("cross_attention", [False, True])
 @pytest.mark.parametrize("norm_first", [False, True])
 @pytest.mark.parametrize("whose", BOTH)
-def test_a_decoder_without_a_memory_is_pytorchs_encoder_with_a_causal_mask(whose, norm_first, dtype):
+def test_a_decoder_without_a_memory_is_pytorchs_encoder_with_a_causal_mask(whose, norm_first, cross_attention, dtype):
     one = nn.TransformerEncoderLayer(15, 3, 11, 0.0, batch_first=True, norm_first=norm_first, dtype=dtype)
     norm = nn.LayerNorm(15, dtype=dtype) if norm_first else None
     theirs = shaken(nn.TransformerEncoder(one, 2, norm, enable_nested_tensor=False))
-    mine = BOTH[whose].Decoder(2, **SIZES, norm_first=norm_first).to(dtype)
+    mine = BOTH[whose].Decoder(2, **SIZES, norm_first=norm_first, cross_attention=cross_attention).to(dtype)
+    counts = [sum(one.numel() for one in model.parameters()) for model in (mine, theirs)]
+    assert (counts[0] == counts[1]) is not cross_attention  # without it, nothing is there that has no use
     names = {
         "self_attention.out_proj": "self_attn.out_proj",
         "feed_forward.up_proj": "linear1",
@@ -211,3 +214,36 @@ def test_an_input_that_does_not_fit_is_not_run(given):
 def test_a_huge_input_does_no_harm():
     huge = torch.full((2, 3, 8), 1e300, dtype=torch.float64)
     assert effect(huge, huge[:, :2], None, None) == "is right: the lengths differ"
+
+
+# Answers that were written before cross-attention was a choice
+
+
+class DecoderLayer(nn.Module):
+    def __init__(self, embed_dim, num_heads, ff_dim, dropout=0.0, norm_first=False, activation=F.relu):
+        super().__init__()
+        self.self_attention = parts.MultiHeadAttention(embed_dim, num_heads, dropout)
+        self.cross_attention = parts.MultiHeadAttention(embed_dim, num_heads, dropout)
+        self.feed_forward = parts.FeedForward(embed_dim, ff_dim, dropout, activation)
+        self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(embed_dim) for _ in range(3))
+        self.dropout, self.norm_first = nn.Dropout(dropout), norm_first
+
+    forward, _sublayer = parts.DecoderLayer.forward, parts.DecoderLayer._sublayer
+
+
+class Decoder(nn.Module):
+    def __init__(self, num_layers, embed_dim, num_heads, ff_dim, dropout=0.0, norm_first=False, activation=F.relu):
+        super().__init__()
+        sizes = (embed_dim, num_heads, ff_dim, dropout, norm_first, activation)
+        self.layers = nn.ModuleList(parts.DecoderLayer(*sizes) for _ in range(num_layers))
+        self.final_norm, self.norm_first = nn.LayerNorm(embed_dim) if norm_first else None, norm_first
+
+    forward = parts.Decoder.forward
+
+
+@pytest.mark.parametrize("answer", [DecoderLayer, Decoder])
+def test_an_answer_from_before_cross_attention_was_a_choice_keeps_half_of_its_points(answer):
+    result = check(answer)
+    assert result.mistake == "no_choice_of_cross_attention" and not result.passed
+    assert result.earned == result.points / 2
+    assert "takes no argument cross_attention" in result.says[0]

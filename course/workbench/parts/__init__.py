@@ -19,6 +19,7 @@ from .positional_embeddings import (
 )
 from .scaled_dot_product_attention import attention_scores, attention_weights, scaled_dot_product_attention
 from .self_attention import RelativeSelfAttention, SelfAttention, padding_mask
+from .tokens import decode, encode, train_merges
 from .visualizing_attention import (
     attention_distance,
     attention_entropy,
@@ -76,4 +77,7 @@ __all__ = [
     "attention_entropy",
     "attention_distance",
     "find_heads",
+    "train_merges",
+    "encode",
+    "decode",
 ]

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -68,6 +68,45 @@ def shown_in_notebook(what: str) -> Iterator[Callable[[int, int], None]]:
         yield draw
     finally:
         shown.update(HTML(""))
+
+
+@contextmanager
+def shown_to_someone(what: str, after: float = 1.0) -> Iterator[Callable[[int, int], None]]:
+    """Yield a function of (done, of how many) that shows a bar, if a person is there and it takes long.
+
+    what   is being done
+    after  seconds until the bar is shown
+    Notebooks that run by themselves, and output that is kept in a file, get nothing.
+    """
+    begun = time.monotonic()
+    with ExitStack() as stack:
+        draw: Callable[[int, int], None] | None = None
+
+        def tell(done: int, every: int) -> None:
+            nonlocal draw
+            if draw is None and time.monotonic() - begun > after:
+                draw = stack.enter_context(_someones_bar(what))
+            if draw is not None:
+                draw(done, every)
+
+        yield tell
+
+
+@contextmanager
+def _someones_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    if in_notebook():
+        # Whoever runs cells by hand can be asked for input; nbclient, and nbval with it, cannot.
+        if getattr(sys.modules["IPython"].get_ipython().kernel, "_allow_stdin", False):
+            with shown_in_notebook(what) as draw:
+                yield draw
+            return
+    elif sys.stderr is not None and sys.stderr.isatty():
+        from rich.console import Console
+
+        with shown_progress(Console(stderr=True)) as named:
+            yield lambda done, every: named(what, done, every)
+        return
+    yield lambda done, every: None
 
 
 def _bar(what: str, done: int, every: int) -> str:

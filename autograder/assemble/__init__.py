@@ -23,6 +23,7 @@ from ..course import CourseError, find_root
 from ..diagnosing import records
 from ..display import html_table
 from ..notebooks.definitions import UNSOLVED, LoadedModule, load
+from ..progress_bar import shown_to_someone
 from .known import BOX, GIVEN, LESSONS, PARTS, AssemblyError, short
 from .seen import Seen, difference, observed, of_the_boxes
 from .wiring import Wiring
@@ -47,6 +48,7 @@ def assemble(
               that is chosen is taken; what is not there, or not solved, gives way to the box
     check     False: every answer that is solved counts as right, and is not checked
     recorded  the folder of recorded answers for the checks
+    Where the checks take more than a second, a bar shows how far they are.
     Raises AssemblyError for a place without lessons, or a choice that there is not. An unsolved answer raises nothing,
     and None without any lesson far and wide is closed boxes only.
     """
@@ -128,7 +130,11 @@ class Source:
         cannot  True: there is nothing to use; False: it is there, and wrong
         """
         modules = self.modules()
-        found = {part: self._fault(part, modules.get(lesson), self.paths.get(lesson)) for part, lesson in PARTS.items()}
+        found: dict[str, tuple[bool, str] | None] = {}
+        with shown_to_someone(f"Checking the answers of {self.name}") as tell:
+            for done, (part, lesson) in enumerate(PARTS.items()):
+                tell(done, len(PARTS))
+                found[part] = self._fault(part, modules.get(lesson), self.paths.get(lesson))
         return {part: fault for part, fault in found.items() if fault}
 
     def _fault(

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch.utils._pytree import tree_leaves
 
+from workbench.smollm2 import SmolLM2
+
 from .known import BOX, PARTS, short
 from .wiring import Wiring
 
@@ -80,6 +82,27 @@ def _views(wiring: Wiring) -> Iterator[tuple[str, Callable[..., Any]]]:
     yield "LanguageModel: cache", lambda: part["generate_with_cache"](writer(), target[:, :2], 7)
     yield "filter_logits", lambda: part["filter_logits"](numbers[0, 0], 0.7, 5, 0.6).softmax(dim=-1)
 
+    # What a Llama is made of: the parts of SmolLM2.
+    llama = functools.cache(
+        lambda: _filled(
+            SmolLM2(
+                _Chosen(wiring),
+                vocab_size=VOCAB,
+                embed_dim=2 * WIDTH,
+                num_heads=6,
+                num_groups=2,
+                ff_dim=HIDDEN,
+                num_layers=2,
+                max_len=MAX_LEN,
+                base=100.0,
+                eps=1e-3,
+            )
+        )
+    )
+    yield "SmolLM2: logits", lambda: llama()(source)
+    yield "SmolLM2: attention", lambda: llama().attention(source)
+    yield "SmolLM2: gradients", lambda: _gradients(llama(), llama()(source))
+
     reader = functools.cache(
         lambda: _filled(
             wiring.build("SequenceClassifier", vocab_size=VOCAB, num_layers=2, num_classes=5, pad_id=PAD, **sizes)
@@ -92,6 +115,19 @@ def _views(wiring: Wiring) -> Iterator[tuple[str, Callable[..., Any]]]:
         lambda: part["masked_language_model_loss"](numbers, source.masked_fill(source == PAD, -100)),
     )
     yield "sentence_embedding", lambda: part["sentence_embedding"](numbers, source != PAD)
+
+
+class _Chosen:
+    """The chosen parts, with the face of an assembly."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._wiring = wiring
+
+    def __getitem__(self, part: str) -> Any:
+        return self._wiring.chosen[part]
+
+    def build(self, part: str, **sizes: Any) -> Any:
+        return self._wiring.build(part, **sizes)
 
 
 def _filled(model: Any) -> Any:

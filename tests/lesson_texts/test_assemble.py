@@ -20,11 +20,7 @@ APART = {
     "scaled_dot_product_attention",
     "SelfAttention",
     "RelativeSelfAttention",
-    "GroupedQueryAttention",
     "ResidualConnection",
-    "RMSNorm",
-    "rotary_embedding",
-    "GatedFeedForward",
     "sliding_window_mask",
     "mask_tokens",
 }

@@ -24,6 +24,7 @@ LEARNER = (
     "transformer_map",
     "views",
     "pretrained",
+    "smollm2",
     "figures_*",  # what notebooks show
     "data",
     "training",

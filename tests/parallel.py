@@ -20,6 +20,7 @@ LONG = [
     "test_grading_killed",
     "test_grading_cluster",
     "test_views_browser",
+    "test_smollm2",
     "test_book",
     "test_white_team",
     "test_scarcity",

@@ -2,7 +2,6 @@
 
 import asyncio
 import atexit
-import functools
 import json
 import os
 import shutil
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from autograder.sandbox import SandboxKernelManager
-from autograder.sandbox.warm_start import warm
+from autograder.sandbox.warm_start import warm, warm_once
 
 REPOSITORY = Path(__file__).parents[1]
 SECONDS = 120
@@ -27,11 +26,13 @@ def need_bubblewrap():
     pytest.skip("bubblewrap is not installed here")
 
 
-@functools.cache
 def warm_from_now_on():
-    """Let kernels start warm until this process ends, here and in the processes that it starts."""
+    """Let kernels start warm until this process ends, here and in the processes that it starts.
+
+    A test may have ended the zygote that was asked for before it: then there is another one.
+    """
     need_bubblewrap()
-    zygote = warm()
+    zygote = warm_once()
     zygote.__enter__()
     atexit.register(zygote.__exit__, None, None, None)
 

@@ -196,7 +196,7 @@ def test_a_lesson_shows_its_code_and_outputs_as_stored_without_what_only_nbgrade
     page = pages[book / "lessons" / f"{lesson}.html"]
     stored = nbformat.read(next((NOTEBOOKS / lesson).glob("*.ipynb")), as_version=4)
     codes = [
-        "\n".join(line for line in cell.source.splitlines() if "### " not in line)
+        "\n".join(line for line in cell.source.splitlines() if "### " not in line).rstrip("\n")
         for cell in stored.cells
         if cell.cell_type == "code"
     ]

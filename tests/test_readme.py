@@ -15,6 +15,7 @@ import pytest
 import yaml
 from nbgrader.apps.nbgraderapp import NbGraderApp
 
+import bench.diagnosis
 import bench.grading
 from autograder import check, course
 from autograder.__main__ import COMMANDS
@@ -122,6 +123,8 @@ def test_a_command_can_be_given_as_it_stands(line):
         assert not named or course.select(REPOSITORY, named)
     elif program == "bench.grading":
         bench.grading.parser().parse_args(rest)
+    elif program == "bench.diagnosis":
+        bench.diagnosis.parser().parse_args(rest)
     elif program == "nbgrader":
         assert rest[0] in NbGraderApp.subcommands
         assert all(exists(f"solutions/notebooks/{word}") for word in rest[1:] if not word.startswith("-"))

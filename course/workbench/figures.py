@@ -20,7 +20,7 @@ import matplotlib.style
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Circle
+from matplotlib.patches import Circle, Rectangle
 from torch.overrides import TorchFunctionMode
 
 from .transformer_map import transformer_map  # noqa: F401, the lessons call it as figures.transformer_map
@@ -153,6 +153,8 @@ def texts(columns: Mapping[str, str], width: int = 60, height: int | None = None
                 parse_math=False,
             )
             axes.set_axis_off()
+        # A picture is cut to what stands in it. This holds it to its size, whatever another machine writes.
+        figure.add_artist(Rectangle((0, 0), 1, 1, transform=figure.transFigure, fill=False, linewidth=0))
         return Picture("\n".join(f"{title}: {text}" for title, text in columns.items()), png=_png(figure))
 
 

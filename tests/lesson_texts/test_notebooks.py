@@ -17,7 +17,7 @@ from autograder.diagnosing import records
 SOLVED = {name: build.notebook_path(read(name)).resolve() for name in LESSONS}
 # To run all notebooks on every processor would take long. Each runs on one: those in whose outputs rounding adds up
 # most, and that do not train longest, on a played one.
-ELSEWHERE = {"encoder_decoder": "with AVX2", "layer_normalization": OTHER}
+ELSEWHERE = {"capstone": "with AVX2", "encoder_decoder": "with AVX2", "layer_normalization": OTHER}
 HERE = [name for name in LESSONS if name not in ELSEWHERE]
 SKELETONS = {name: REPOSITORY / "course" / read(name).folder / f"{name}.ipynb" for name in LESSONS}
 

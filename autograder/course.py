@@ -1,6 +1,7 @@
 """Where things are in a course: its root and its lessons; and the errors that name place, fact and remedy."""
 
 import difflib
+import importlib.resources
 import os
 import re
 import sys
@@ -8,6 +9,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 CONFIG = "nbgrader_config.py"
+PACKAGE = "transformer-taxonomy"  # what pip calls the course
 
 
 class CourseError(ValueError):
@@ -47,6 +49,13 @@ def notebooks(folder: Path | str) -> list[Path]:
         for path in Path(folder).glob("*/*.ipynb")
         if re.fullmatch(rf"(\d\d_)?{re.escape(path.stem)}", path.parent.name)
     )
+
+
+def released() -> Path:
+    """Return the folder of the course's own notebooks: package data or, in a clone, course/. They are only read."""
+    package = Path(str(importlib.resources.files(__package__)))
+    packed = package / "lessons"
+    return packed if packed.is_dir() else package.parent / "course"
 
 
 def from_here(path: Path | str) -> Path:

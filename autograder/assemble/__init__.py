@@ -61,9 +61,10 @@ def assemble(
 
 def _nearby() -> Path | None:
     """Return the folder of the lessons beside the one that runs, or that of the course, or None."""
-    beside = Path.cwd().parent  # a lesson runs in a folder of its own
-    if any(_of_lesson(beside, lesson) for lesson in LESSONS):
-        return beside
+    # A lesson runs in a folder of its own, and a learner's start page in the one around it.
+    for place in (Path.cwd().parent, Path.cwd()):
+        if any(_of_lesson(place, lesson) for lesson in LESSONS):
+            return place
     try:
         return find_root() / "course"
     except CourseError:

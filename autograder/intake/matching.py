@@ -11,8 +11,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nbgrader.utils import is_solution
-
 from ..notebooks import answers
 from ..notebooks.magics import MOST_READ, read_for_magics
 from .notebook import LearnerCell
@@ -243,6 +241,11 @@ def count(released: Sequence["NotebookNode"], learner: Sequence[LearnerCell]) ->
 def grade_id(cell: "NotebookNode") -> str | None:
     name: str | None = cell.metadata.get("nbgrader", {}).get("grade_id")
     return name
+
+
+def is_solution(cell: "NotebookNode") -> bool:
+    """Tell whether a released cell is one that learners write in; as in nbgrader, which learners need not install."""
+    return bool(cell.metadata.get("nbgrader", {}).get("solution", False))
 
 
 def unfenced(text: str) -> str:

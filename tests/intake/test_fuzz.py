@@ -11,7 +11,7 @@ from lessons import REPOSITORY, read
 from nbformat.v4 import new_notebook
 
 from autograder.grading import report
-from autograder.grading.run import is_check
+from autograder.grading.cells import is_check
 from autograder.intake.arrivals import read_arrival
 from autograder.intake.rebuild import Rebuild
 

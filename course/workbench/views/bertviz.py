@@ -40,13 +40,13 @@ def scripts(view: str) -> tuple[str, str]:
     Raises ViewError if a package is missing, or its script is another one than the changes are for.
     """
     d3 = _read("mpld3", "js/d3.v5.min.js", "pip install --no-deps mpld3==0.5.12")
-    script = _read("bertviz", f"{view}_view.js", "pip install bertviz==1.4.1")
+    script = _read("bertviz", f"{view}_view.js", "pip install --no-deps bertviz==1.4.1")
     for old, new in CHANGES[view]:
         if script.count(old) != 1:
             raise ViewError(
                 f"bertviz {version('bertviz')}: {view}_view.js has {script.count(old)} lines "
                 f"{old!r}, where one is expected; install the version that was tested: "
-                "pip install bertviz==1.4.1"
+                "pip install --no-deps bertviz==1.4.1"
             )
         script = script.replace(old, new)
     return d3, script

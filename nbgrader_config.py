@@ -74,8 +74,14 @@ c.Autograde.autograde_preprocessors = [
     "autograder.grading.manual.KeepGrades",
     "autograder.grading.scores.SaveFlags",
     "nbgrader.preprocessors.AssignLatePenalties",
+    "autograder.grading.history.KeepHistory",
     "nbgrader.preprocessors.CheckCellMetadata",
 ]
+
+# What being late costs: "none" takes no points, and the tables of grades tell the days; "zero" takes all. A due date is
+# the assignment's in the gradebook, and whoever has an extension is late after that. A plugin of your own, named in
+# c.AssignLatePenalties.plugin_class, can take points by the day. A change here makes `grade` grade everybody again.
+c.LateSubmissionPlugin.penalty_method = "none"
 
 # `nbgrader zip_collect`: archives are looked through before they are unpacked.
 c.ZipCollectApp.extractor_plugin = "autograder.intake.collect.CheckedExtractor"
@@ -92,7 +98,11 @@ c.HTMLExporter.extra_template_basedirs = [
 ]
 c.HTMLExporter.preprocessors = ["autograder.feedback.pages.CleanOutputs"]
 c.GenerateFeedback.exporter_class = "autograder.grading.tables.FeedbackExporter"
-c.GenerateFeedback.preprocessors = ["nbgrader.preprocessors.GetGrades", "autograder.grading.manual.MarkWaiting"]
+c.GenerateFeedback.preprocessors = [
+    "nbgrader.preprocessors.GetGrades",
+    "autograder.grading.manual.MarkWaiting",
+    "autograder.grading.history.TellWay",
+]
 c.HTMLExporter.filters = {
     "markdown2html": "autograder.feedback.pages.markdown2html",
     "highlight_code": "autograder.feedback.pages.code2html",

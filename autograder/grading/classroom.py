@@ -1,13 +1,15 @@
 """A simulated class: submissions of every kind go through release, autograde, feedback and export."""
 
 import argparse
+import datetime
 import functools
+import itertools
 import json
 import os
+import random
 import shutil
 import sys
-import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +21,7 @@ from ..course import CONFIG as CONFIG_FILE
 from ..course import CourseError, find_root, from_here, select, with_programs
 from ..processes import cores
 from ..progress_bar import shown_progress
-from . import report
+from . import imagined, report
 from .log import logged
 from .submissions import Grading
 
@@ -162,12 +164,16 @@ class Class:
                 about["grade_id"] = f"other_{about['grade_id']}"
         return notebook
 
-    def submit(self, learner: str, content: bytes) -> None:
-        """Hand in a notebook, the way nbgrader's collect leaves it."""
+    def submit(self, learner: str, content: bytes, when: datetime.datetime | None = None) -> None:
+        """Hand in a notebook, the way nbgrader's collect leaves it; another one takes its place.
+
+        when  in UTC; now if None
+        """
         place = self.folder / "submitted" / learner / self.assignment
-        place.mkdir(parents=True)
+        place.mkdir(parents=True, exist_ok=True)
         (place / self.file).write_bytes(content)
-        (place / "timestamp.txt").write_text(time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()), encoding="utf-8")
+        time = (when or datetime.datetime.now(datetime.UTC)).strftime("%Y-%m-%d %H:%M:%S UTC")
+        (place / "timestamp.txt").write_text(time, encoding="utf-8")
 
     def learners(self) -> list[str]:
         return sorted(path.name for path in (self.folder / "submitted").iterdir())
@@ -234,9 +240,45 @@ def play(one: Class, console: "Console", only: Collection[str] | None = None) ->
     return one.graded()
 
 
+def play_term(classes: Sequence[Class], learners: int, console: "Console") -> None:
+    """Play a class as it might be through several lessons, in which most hand in more than once; see `imagined`.
+
+    classes  a `Class` in the same folder for each lesson
+    """
+    from nbgrader.api import Gradebook
+
+    first, lessons = classes[0], {one.lesson.name: one for one in classes}
+    released = datetime.datetime.now(datetime.UTC).replace(microsecond=0) - imagined.DUE * (len(classes) + 1)
+    start = {one.lesson.name: released + imagined.DUE * place for place, one in enumerate(classes)}
+    people = imagined.learners(learners, random.Random(1))
+    first.prepare()
+    with logged(first.folder / "nbgrader.log"), shown_progress(console) as progress:
+        console.print("Releasing all lessons with nbgrader")
+        first.release()
+        with Gradebook(first.coursedir().db_url, "transformer_taxonomy") as gradebook:
+            for learner in people:
+                names = {"first_name": learner.first, "last_name": learner.last, "email": f"{learner.name}@example.org"}
+                gradebook.update_or_create_student(learner.name, **names)
+            for name, one in lessons.items():
+                due = (start[name] + imagined.DUE).replace(tzinfo=None)
+                gradebook.update_or_create_assignment(one.assignment, duedate=due)
+        handed_in = imagined.sheets([one.lesson for one in classes], people)
+        for (name, number), sheets in itertools.groupby(handed_in, lambda sheet: (sheet.lesson.name, sheet.round)):
+            one = lessons[name]
+            for sheet in sheets:
+                content = _filled(one.released(), sheet.answers)
+                one.submit(sheet.learner.name, content[:900] if sheet.broken else content, start[name] + sheet.when)
+            one.autograde(functools.partial(progress, f"Lesson {one.lesson.number}, hand-in {number + 1}"))
+
+
 def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("lessons", nargs="*", metavar="LESSON", help="numbers, names or paths of lessons (7)")
     parser.add_argument(
-        "lesson", nargs="?", default="7", metavar="LESSON", help="number, name or path of the lesson (7)"
+        "--learners",
+        type=int,
+        metavar="N",
+        help="as many learners as might be, with mistakes in realistic shares, who hand in again; "
+        "otherwise there is one learner for each mistake, and for all else that may arrive",
     )
     parser.add_argument("--root", help="folder of the course (the nearest one, here or above, with nbgrader_config.py)")
     parser.add_argument("--folder", help="folder for the class; it is emptied first (classroom, in the course)")
@@ -249,13 +291,21 @@ def run(args: argparse.Namespace) -> int:
     os.environ["PATH"] = with_programs()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     root = find_root(args.root)
-    lesson = read(select(root, [args.lesson])[0])
-    if not notebook_path(lesson).exists():
-        raise CourseError(
-            f"{notebook_path(lesson)}: this lesson is not built; run `python -m autograder build {lesson.name}`"
-        )
-    one = Class(root, args.folder or root / "classroom", lesson)
+    lessons = [read(path) for path in select(root, args.lessons or ["7"])]
+    for lesson in lessons:
+        if not notebook_path(lesson).exists():
+            raise CourseError(
+                f"{notebook_path(lesson)}: this lesson is not built; run `python -m autograder build {lesson.name}`"
+            )
+    folder, lesson = args.folder or root / "classroom", lessons[0]
+    one = Class(root, folder, lesson)
     console = Console(width=None if sys.stdout.isatty() else 140)
+    if args.learners:
+        play_term([Class(root, folder, each) for each in lessons], args.learners, console)
+        console.print(f"Now look at it: python -m autograder report --root {from_here(one.folder)}", soft_wrap=True)
+        return 0
+    if len(lessons) > 1:
+        raise CourseError("one learner for each mistake: that takes one lesson at a time; or give --learners N")
     graded = play(one, console, args.only)
     report.show(graded, console)
     console.print(

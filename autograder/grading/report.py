@@ -81,18 +81,20 @@ def misconceptions(graded: Mapping[str, list[Graded]]) -> list[tuple[str, str, i
     return [(exercise, mistake, count) for (exercise, mistake), count in counts.most_common()]
 
 
-def show(graded: Mapping[str, list[Graded]], console: "Console", most: int = 10) -> None:
+def show(graded: Mapping[str, list[Graded]], console: "Console", most: int = 10, by_hand: float = 0.0) -> None:
     """Print the class as a table, and its most frequent mistakes.
 
     graded   {learner: [Graded]}
     console  a `rich.console.Console`
+    by_hand  points of the lesson that only a person gives
     """
     from rich.table import Table
 
     table = Table("learner", "score", "diagnosis", title="The class", show_lines=False)
     for learner, checks in graded.items():
         earned, points = sum(check.earned for check in checks), sum(check.points for check in checks)
-        table.add_row(told(learner), f"{earned:g} of {points:g}", told(_summary(checks)))
+        score = f"{earned:g} of {points:g}" + (f", {by_hand:g} by hand" if by_hand else "")
+        table.add_row(told(learner), score, told(_summary(checks)))
     console.print(table)
     frequent = Table("learners", "exercise", "mistake", title="What the class misunderstands")
     for exercise, mistake, count in misconceptions(graded)[:most]:

@@ -6,6 +6,7 @@ import functools
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -101,14 +102,30 @@ class Grading:
 
     def __init__(self, root: Path | str, lesson: str, settings: "Config | None" = None) -> None:
         from nbgrader.coursedir import CourseDirectory
-        from traitlets.config import PyFileConfigLoader
 
         self.root = Path(root).resolve()
-        self.config = PyFileConfigLoader(CONFIG, path=str(self.root)).load_config()
-        self.config.merge(settings or {})
+        self.config = self._configured(self.root, settings)
         self.lesson = read(select(Path(self.config.RunAnswers.solutions).parent, [lesson])[0])
         self.course = CourseDirectory(config=self.config, root=str(self.root), assignment_id=self.lesson.folder)
         self.patience = Patience(config=self.config)
+
+    @staticmethod
+    def _configured(root: Path, settings: "Config | None") -> Any:
+        from traitlets.config import PyFileConfigLoader
+
+        config = PyFileConfigLoader(CONFIG, path=str(root)).load_config()
+        config.merge(settings or {})
+        return config
+
+    @classmethod
+    def handed_in(cls, root: Path | str, settings: "Config | None" = None) -> list[str]:
+        """Return the paths of the lessons for which anybody has handed something in; no other one is read."""
+        from nbgrader.coursedir import CourseDirectory
+
+        config = cls._configured(Path(root).resolve(), settings)
+        submitted = Path(root).resolve() / CourseDirectory(config=config, root=str(root)).submitted_directory
+        names = {re.sub(r"^\d\d_", "", path.name) for path in submitted.glob("[!.]*/*")}
+        return [str(path) for path in select(Path(config.RunAnswers.solutions).parent) if path.stem in names]
 
     def folder(self, step: str, learner: str = ".") -> Path:
         """Return the folder of this lesson in one of nbgrader's steps."""

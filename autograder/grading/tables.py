@@ -66,7 +66,7 @@ class GradesExport(CsvExportPlugin):
             with open(new, "w", encoding="utf-8", newline="") as file:
                 table = csv.writer(file, lineterminator="\n")
                 table.writerow(COLUMNS)
-                table.writerows(map(_cell, row) for row in self._rows(gradebook))
+                table.writerows(map(cell, row) for row in self._rows(gradebook))
             os.replace(new, path)
 
     def _rows(self, gradebook: Any) -> Iterator[list[Any]]:
@@ -90,7 +90,7 @@ def _row(gradebook: Any, assignment: Any, student: Any) -> list[Any]:
     return [assignment.name, assignment.duedate, time, *names, raw, penalty, score, assignment.max_score]
 
 
-def _cell(value: Any) -> Any:
+def cell(value: Any) -> Any:
     """Return what stands in a cell: a text that would be a formula begins with an apostrophe, which makes it a text."""
     if not isinstance(value, str):
         return value

@@ -1,13 +1,16 @@
 """A small class goes the whole way: release, submit, autograde, feedback, export."""
 
 import csv
+import dataclasses
 import io
 
 import pytest
 from lessons import REPOSITORY, catalogue, read
+from nbgrader.api import Gradebook
 from rich.console import Console
 
-from autograder.grading import classroom, report
+from autograder.grading import classroom, history, report
+from autograder.reporting import feedback as feedback_pages
 
 LESSON = read("scaled_dot_product_attention")
 POINTS = sum(exercise.points for exercise in LESSON.exercises.values())
@@ -31,7 +34,9 @@ LEARNERS = [
 def played(tmp_path_factory):
     text = io.StringIO()
     one = classroom.Class(REPOSITORY, tmp_path_factory.mktemp("class") / "class", LESSON)
-    graded = classroom.play(one, Console(file=text, width=160), LEARNERS)
+    with pytest.MonkeyPatch.context() as patch:  # two of them never come to an end, and need not take long to
+        patch.setattr(classroom, "CONFIG", f"{classroom.CONFIG}c.Execute.timeout = 5\nc.RunAnswers.check_seconds = 2\n")
+        graded = classroom.play(one, Console(file=text, width=160), LEARNERS)
     report.show(graded, Console(file=text, width=160))
     with open(one.folder / "grades.csv", encoding="utf-8") as file:
         grades = {
@@ -63,6 +68,19 @@ def feedback(one, learner):
 def test_everyone_gets_the_points_they_earned(played, learner, score):
     _, graded, grades, _ = played
     assert grades[learner] == score == sum(check.earned for check in graded[learner])
+
+
+def test_pages_are_made_anew_for_those_who_are_meant_and_show_the_way_of_who_handed_in_twice(played):
+    one = played[0]
+    folders = feedback_pages.graded(one.coursedir(assignment_id=LESSON.folder), ["half_solved", "unsolved"])
+    for learner in ("half_solved", "unsolved"):
+        (one.folder / "feedback" / learner / LESSON.folder / f"{LESSON.name}.html").unlink()
+    with Gradebook(one.coursedir().db_url, "transformer_taxonomy") as book:
+        (last,) = history.read(book, [LESSON.folder], ["half_solved"])
+        history.keep(book, dataclasses.replace(last, digest="of other answers"))
+    assert feedback_pages.make(str(one.folder), LESSON.folder, None, folders) == []
+    assert "Your way through this lesson" in feedback(one, "half_solved")
+    assert "Your way" not in feedback(one, "unsolved")
 
 
 def test_everyone_gets_a_feedback_page(played):

@@ -143,7 +143,7 @@ def at_once(chosen, count, seed, measured):
             continue
         replaced = {step: function for one in made for step, function in one.replaced.items()}
         mistakes = tuple(one.mistakes[0] for one in made)
-        wrong = lessons.catalogue(lesson)._wrong(name, mistakes, replaced)
+        wrong = lessons.catalogue(lesson).combined(name, mistakes, replaced)
         begun = time.process_time()
         result = check.examine(records.read(name), {name: wrong.call}, seconds=60)
         seconds = time.process_time() - begun

@@ -41,7 +41,7 @@ class Class(classroom.Class):
         warm_from_now_on()  # for all the commands that the tests of this process start
         self.prepare()
         with open(self.folder / "nbgrader_config.py", "a") as file:
-            file.write(f"c.RunAnswers.check_seconds = 8\n{settings}")
+            file.write(f"c.RunAnswers.check_seconds = 2\n{settings}")
         for other in (self.folder / "solutions" / "notebooks").iterdir():
             if other.name != LESSON.folder:
                 classroom.shutil.rmtree(other)

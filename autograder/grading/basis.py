@@ -10,10 +10,10 @@ from pathlib import Path
 import autograder
 import workbench
 
-from .. import probes
+from .. import mistakes
 
-# Rooms that take no part in a verdict: they make lessons before it, and pages after it.
-APART = ("authoring", "feedback")
+# Rooms that take no part in a verdict: they make lessons before it, and pages and tables after it.
+APART = ("authoring", "feedback", "reporting")
 # Another release of these may compute other numbers, or run and record a notebook in another way.
 PACKAGES = ("torch", "numpy", "ipykernel", "nbclient", "nbformat", "nbgrader")
 
@@ -36,7 +36,8 @@ def digest(
     boxes      folder of the package `workbench`, whose closed boxes answers call; None for the one in use
     """
     machine, boxes = machine or Path(autograder.__file__).parent, boxes or Path(workbench.__file__).parent
-    own = [solutions / f"{lesson}.py", *(solutions / kind / f"{lesson}.py" for kind in ("mistakes", "alternatives"))]
+    beside = [solutions / kind / f"{lesson}.py" for kind in ("mistakes", "alternatives")]
+    own = [solutions / f"{lesson}.py", *beside, *mistakes.files(beside[0])]
     found = hashlib.sha256()
     for name, path in [("released", released), *((path.relative_to(solutions).as_posix(), path) for path in own)]:
         _add(found, name, path.read_bytes() if path.is_file() else b"none")
@@ -50,10 +51,11 @@ def digest(
 
 def judges(lesson: str, machine: Path) -> Iterator[Path]:
     """Yield the files of the machine on which a verdict about a lesson can depend, in a fixed order."""
-    mine = {path.name for path in probes.files(lesson)}
+    # Not asked of the probes themselves: they import torch, and whoever gives work to others does without it.
+    others = {folder.name for folder in (machine / "recorded").glob("*")} - {lesson}
     for path in sorted(machine.rglob("*.py")):
         room = path.relative_to(machine).parts[0]
-        if room not in APART and (room != "probes" or path.name in mine):
+        if room not in APART and (room != "probes" or path.stem not in others):
             yield path
     yield from sorted((machine / "recorded" / lesson).glob("*.json"))
 

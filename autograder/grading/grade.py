@@ -12,8 +12,9 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..course import CourseError, find_root, from_here, with_programs
@@ -30,6 +31,7 @@ from .unit import Unit
 from .workers import GivenUpError
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from traitlets.config import Config
 
 LOG = "grading.log"
@@ -53,7 +55,7 @@ class Outcome:
 
 def grade(
     grading: Grading,
-    pool: workers.Local | workers.Cluster,
+    pool: workers.Local | workers.Cluster | workers.OnDemand,
     again: bool = False,
     only: Collection[str] | None = None,
     progress: Callable[[int, int], object] = lambda done, every: None,
@@ -123,7 +125,9 @@ def grade(
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("lesson", metavar="LESSON", help="number, name or path of the lesson")
+    parser.add_argument(
+        "lessons", nargs="+", metavar="LESSON", help="numbers, names or paths of lessons; `all` that were handed in"
+    )
     parser.add_argument("--root", help="folder of the course (the nearest one, here or above, with nbgrader_config.py)")
     parser.add_argument("--again", action="store_true", help="grade every submission, not only new and changed ones")
     parser.add_argument("--only", nargs="+", metavar="LEARNER", help="grade only these learners")
@@ -155,57 +159,103 @@ def settings(args: argparse.Namespace) -> "Config":
     return config
 
 
+def chosen_lessons(root: Path, words: Sequence[str], config: "Config") -> list[Grading]:
+    """Return the `Grading` of each lesson that words name, in their order; of every one with submissions for `all`.
+
+    Raises CourseError if nothing was handed in for one that is named, or for any.
+    """
+    every = list(words) == ["all"]
+    found = [Grading(root, name, config) for name in (Grading.handed_in(root, config) if every else words)]
+    missing = [one.lesson.folder for one in found if not one.learners()]
+    if missing or not found:
+        place = root / (found[0].course.submitted_directory if found else "submitted")
+        raise CourseError(f"{place}: nothing was handed in for {missing[0] if missing else 'any lesson'}")
+    return found
+
+
 def run(args: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from ..sandbox import SandboxUnavailable, prove, warm_once
+    from ..sandbox import SandboxUnavailable
 
     os.environ["PATH"] = with_programs()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     root = find_root(args.root)
-    grading = Grading(root, args.lesson, settings(args))
-    if not grading.learners():
-        raise CourseError(
-            f"{root / grading.course.submitted_directory}: nothing was handed in for {grading.lesson.folder}"
-        )
+    lessons = chosen_lessons(root, args.lessons, settings(args))
+    first = lessons[0]
     console = Console(width=None if sys.stdout.isatty() else 140)
-    grading.patience.say = functools.partial(console.print, style="bold yellow", soft_wrap=True, markup=False)
+    for grading in lessons:
+        grading.patience.say = functools.partial(console.print, style="bold yellow", soft_wrap=True, markup=False)
+    outcomes: list[tuple[Grading, Outcome, float]] = []
     try:
-        grading.expect_gradebook()
-        grading.expect_released()
+        first.expect_gradebook()
+        for grading in lessons:
+            grading.expect_released()
         with contextlib.ExitStack() as stack:
-            stack.enter_context(grading.alone())
+            stack.enter_context(first.alone())
             stack.enter_context(logged(root / LOG))
-            if args.without_sandbox:
-                console.print(WITHOUT_SANDBOX, style="bold red")
-            elif not args.cluster:
-                stack.enter_context(warm_once())
-                console.print(str(prove(grading.config)))
-                grading.config.SandboxKernelManager.prove_first = False  # for the workers of this machine
-            count = args.workers or cores()
-            pool = stack.enter_context(workers.chosen(args.cluster, count, grading.longest))
             progress = stack.enter_context(shown_progress(console))
-            begun = time.perf_counter()
-            outcome = grade(grading, pool, args.again, args.only, functools.partial(progress, "Grading"))
-            seconds = time.perf_counter() - begun
+            if not args.cluster:
+                # The workers of this machine need not prove it again: none is started before it is proven here.
+                for grading in lessons:
+                    grading.config.SandboxKernelManager.prove_first = False
+            pool = workers.OnDemand(functools.partial(_started, args, first, console, stack))
+            for grading in lessons:
+                begun, title = time.perf_counter(), _title(grading, lessons)
+                outcome = grade(grading, pool, args.again, args.only, functools.partial(progress, title))
+                outcomes.append((grading, outcome, time.perf_counter() - begun))
     except (SandboxUnavailable, TakenError, LookupError, RuntimeError) as reason:
         raise CourseError(str(reason)) from reason
     except (CourseError, OSError) as error:
-        if lack := lacking(error, grading.course.db_url, root):
+        if lack := lacking(error, first.course.db_url, root):
             raise CourseError(f"{lack}. {GOES_ON}") from error
         raise
-    report.show(outcome.checks, console)
+    for grading, outcome, seconds in outcomes:
+        _tell(grading, outcome, seconds, len(lessons) > 1, console)
+    return 1 if any(outcome.failed for _, outcome, _ in outcomes) else 0
+
+
+def _title(grading: Grading, lessons: Sequence[Grading]) -> str:
+    return "Grading" if len(lessons) == 1 else f"Grading {grading.lesson.folder}"
+
+
+def _tell(grading: Grading, outcome: Outcome, seconds: float, named: bool, console: "Console") -> None:
+    """Print what became of the submissions of a lesson.
+
+    named  True: the lesson's name stands above
+    """
+    if named:
+        console.print(f"\n{grading.lesson.folder}", style="bold")
+    by_hand = sum(question.points for question in grading.lesson.questions.values())
+    report.show(outcome.checks, console, by_hand=by_hand)
     before = len(outcome.checks) - outcome.graded
     console.print(
         f"{outcome.graded} graded in {seconds:.0f} s, {before} were graded already. "
-        f"Gradebook: {grading.gradebook}, log: {from_here(root / LOG)}",
+        f"Gradebook: {grading.gradebook}, log: {from_here(grading.root / LOG)}",
         soft_wrap=True,
     )
     for learner, which in sorted(outcome.taken.items()):
         console.print(told(f"{learner}: {which}"), soft_wrap=True)
     for learner, why in outcome.failed.items():
         console.print(told(f"NOT GRADED: {learner}: {why}"), style="bold red", soft_wrap=True)
-    return 1 if outcome.failed else 0
+
+
+def _started(
+    args: argparse.Namespace, grading: Grading, console: "Console", stack: contextlib.ExitStack
+) -> workers.Local | workers.Cluster:
+    """Return the workers that the command line asks for, when it is proven and said what isolates submissions.
+
+    stack  ends them
+    """
+    from ..sandbox import prove, warm_once
+
+    if args.without_sandbox:
+        console.print(WITHOUT_SANDBOX, style="bold red")
+    elif not args.cluster:
+        stack.enter_context(warm_once())
+        console.print(str(prove(grading.config)))
+    count = args.workers or cores()
+    return stack.enter_context(workers.chosen(args.cluster, count, grading.longest))
 
 
 GOES_ON = "What is graded is recorded; run the same command again, and it goes on from there."

@@ -52,11 +52,13 @@ def _expect_usable_file(file: str, shown: object) -> None:
 def connected_once() -> Iterator[None]:
     """Let every `Gradebook` of the block share one engine for each database.
 
-    nbgrader opens a gradebook about ten times for a submission, each time with a new engine: a new connection, and
-    every statement compiled again, which takes half of the time that a grade takes to be recorded.
+    nbgrader opens a gradebook about ten times for a submission, each time with a new engine: a new connection, every
+    statement compiled again, and a look for each of its tables, which takes half of the time that a grade takes to be
+    recorded.
     """
     engines: dict[str, sqlalchemy.Engine] = {}
-    create = api.create_engine
+    whole: set[sqlalchemy.Engine] = set()  # whose database has all tables
+    create, tables = api.create_engine, api.Base.metadata
 
     def shared(url: str, **options: Any) -> sqlalchemy.Engine:
         if url not in engines:
@@ -67,10 +69,16 @@ def connected_once() -> Iterator[None]:
             engines[url].dispose = lambda close=True: None  # type: ignore[method-assign]  # which every Gradebook does when it is closed
         return engines[url]
 
-    api.create_engine = shared
+    def create_all(bind: sqlalchemy.Engine) -> None:
+        if bind not in whole:
+            type(tables).create_all(tables, bind=bind)
+            whole.add(bind)
+
+    api.create_engine, tables.create_all = shared, create_all
     try:
         yield
     finally:
         api.create_engine = create
+        del tables.create_all
         for engine in engines.values():
             type(engine).dispose(engine)

@@ -24,7 +24,7 @@ from ..calling.wire import MalformedError
 from ..checking.check import result, unwritten
 from ..checking.result import Result
 from ..diagnosing import records, steady
-from ..diagnosing.comparison import Behaviour, agree, differences, may_be, values
+from ..diagnosing.comparison import Aspects, Behaviour, agree, differences, may_be, values
 from ..diagnosing.diagnosis import Diagnosis, Stopped, diagnose
 from ..diagnosing.examine import SECONDS, drafted, not_run, observe, settle, strange
 from ..diagnosing.explanation import explain
@@ -124,7 +124,7 @@ def judge(
     seconds     how long all calls together may compute
     doubt       why what the submission's process tells of itself may be forged; "" if it is believed
     """
-    watched = Watched(submission, probes.forbidden(record.lesson, record.exercise))
+    watched = Watched(submission, probes.forbidden(record.lesson, record.exercise), record.uses)
     found = _judge(record, watched, reference, seed, seconds)
     return own(record, replace(found, printed=submission.printed[:2000]), watched, doubt)
 
@@ -149,11 +149,12 @@ def _judge(record: Record, submission: Watched, reference: Reference, seed: str 
         # A probe failed on what came back, although it has just run on the reference.
         log.warning("%s: a probe failed on an answer", record.exercise, exc_info=True)
         return result(record, strange(record, error), {})
+    differs: Mapping[str, Aspects] | None = None
     if not diagnosis.passed and not _ended_early(diagnosis):
-        diagnosis, note = _named(record, fresh, seen, diagnosis, note, submission, reference, seconds)
+        diagnosis, note, differs = _named(record, fresh, seen, diagnosis, note, submission, reference, seconds)
     if not diagnosis.conclusive:
         note = "Nothing is known about this answer: it has to be graded again, when the computer is less busy."
-    return result(record, diagnosis, observed, note=note)
+    return replace(result(record, diagnosis, observed, note=note), differs=differs)
 
 
 def _fresh(record: Record, component: Callable[..., Any], seed: str | int) -> Visit:
@@ -258,8 +259,10 @@ def _named(
     submission: Watched,
     reference: Reference,
     seconds: float,
-) -> tuple[Diagnosis, str]:
+) -> tuple[Diagnosis, str, Mapping[str, Aspects] | None]:
     """Return the diagnosis with the name of the mistake, if it is a known one, and the note on how it was judged.
+
+    Of one that is not known also what it shows for the recorded numbers, by which answers that do the same are found.
 
     seen  what the answer showed for fresh numbers, alone and with right helpers
     """
@@ -272,22 +275,23 @@ def _named(
         known, observed, _, known_note = settle(record, recorded, submission)
         known = drafted(record, known, observed, recorded, submission)
     except Exception:  # as in `judge`; the name of a mistake earns nothing by itself
-        return diagnosis, note
+        return diagnosis, note, None
     if known.passed:
-        return replace(
+        told = replace(
             diagnosis,
             says=[
                 *diagnosis.says,
                 "It is right for the numbers that the check in the notebook uses, and wrong for others.",
             ],
-        ), note
+        )
+        return told, note, None
     if known.draft:
-        return replace(diagnosis, says=known.says, draft=True), note
+        return replace(diagnosis, says=known.says, draft=True), note, None
     if not known.mistakes:
-        return diagnosis, note
+        return diagnosis, note, differences(record.expected(), values(observed))
     if known.credit and not _is_mistake(fresh, known.mistakes, seen, reference):
         known = replace(known, credit=0.0)
-    return replace(known, rows=diagnosis.rows), known_note
+    return replace(known, rows=diagnosis.rows), known_note, None
 
 
 def _is_mistake(fresh: Visit, names: Collection[str], seen: Collection[probes.Observed], reference: Reference) -> bool:

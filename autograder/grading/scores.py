@@ -12,7 +12,7 @@ from nbgrader.preprocessors import NbGraderPreprocessor
 from nbgrader.utils import is_solution
 
 from ..intake.rebuild import NOTES
-from .run import is_check, number, said
+from .cells import is_check, number, said
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode

@@ -12,7 +12,7 @@ import functools
 import itertools
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
@@ -22,6 +22,8 @@ from ..processes import ended_after, kill, started
 from . import unit as units
 from .unit import Unit
 
+# What a worker finds imported: what runs a unit, and what judges it.
+LOADED = (units.__name__, f"{__package__}.checks")
 TRIES = 3
 GIVEN_UP = (
     f"The grading process ended {TRIES} times while it graded this submission. Your instructor will look into it."
@@ -48,7 +50,7 @@ class Local:
         self.count, self.seconds = count, seconds
 
     def __enter__(self) -> Self:
-        self._idle = [started(1, [units.__name__]) for _ in range(self.count)]
+        self._idle = [started(1, LOADED) for _ in range(self.count)]
         self._all = list(self._idle)
         return self
 
@@ -98,7 +100,7 @@ class Local:
     def _replaced(self, worker: ProcessPoolExecutor) -> ProcessPoolExecutor:
         worker.shutdown(wait=False)
         self._all.remove(worker)
-        self._all.append(started(1, [units.__name__]))
+        self._all.append(started(1, LOADED))
         return self._all[-1]
 
 
@@ -179,6 +181,22 @@ def _warm_workers() -> Any:
             self._warm.__exit__(None, None, None)
 
     return Warm()
+
+
+class OnDemand:
+    """Workers that are started when there is something to do, and not for a class that is graded already.
+
+    start  function that starts them and returns them, called once; whoever made it ends them
+    """
+
+    def __init__(self, start: Callable[[], Local | Cluster]) -> None:
+        self.start = functools.cache(start)
+
+    def results(self, todo: Iterable[Unit]) -> Iterator[tuple[Unit, str | BaseException]]:
+        """Yield (unit, notebook or the exception that it ended with) of every unit, as they are done."""
+        todo = iter(todo)
+        for first in itertools.islice(todo, 1):
+            yield from self.start().results(itertools.chain([first], todo))
 
 
 @contextmanager

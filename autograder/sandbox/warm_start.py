@@ -23,7 +23,8 @@ IMPORTS = (
     "matplotlib_inline.backend_inline",
     "ipykernel.ipkernel",
     "IPython.core.completer",
-    "autograder",
+    "autograder.checking.check",
+    "autograder.calling.inside",
     "workbench.figures",
 )
 SECONDS_TO_START = 120

@@ -26,9 +26,9 @@ def copied(tmp_path_factory):
     return folder
 
 
-def digest(folder, settings=None):
+def digest(folder, settings=None, lesson=OURS):
     return basis.digest(
-        OURS,
+        lesson,
         folder / "released.ipynb",
         folder / "solutions",
         settings or {},
@@ -121,3 +121,9 @@ def test_nothing_that_judging_imports_is_left_out():
     done = subprocess.run([sys.executable, "-c", IMPORTED, OURS], capture_output=True, text=True, check=True)
     machine = REPOSITORY / "autograder"
     assert set(map(Path, json.loads(done.stdout))) <= set(basis.judges(OURS, machine))
+
+
+def test_mistakes_in_several_files_are_all_in_it(copied):
+    before, files = digest(copied, lesson="capstone"), sorted((copied / "solutions/mistakes/capstone").glob("*.py"))
+    files[-1].write_bytes(files[-1].read_bytes() + b"\n")
+    assert files[1:] and digest(copied, lesson="capstone") != before

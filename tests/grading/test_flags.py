@@ -9,7 +9,7 @@ from nbgrader_course import LESSON as TINY
 from nbgrader_course import SCORES, Course, cell_of
 
 from autograder.calling import limit
-from autograder.grading import report, run
+from autograder.grading import checks, report
 from autograder.intake.rebuild import NOTES
 from autograder.notebooks.needed import needed
 
@@ -91,7 +91,7 @@ def test_an_answer_that_could_not_be_judged_waits_for_a_person_and_for_the_next_
     points, text = host.run({"attention_scores": waits})
     notes = json.loads(text)["metadata"][NOTES]
     assert points["attention_scores"] == 0 and notes["unknown"]
-    assert notes["flags"] == {"check_attention_scores": run.UNKNOWN}
+    assert notes["flags"] == {"check_attention_scores": checks.UNKNOWN}
 
 
 # What an answer needs

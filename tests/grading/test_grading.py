@@ -1,16 +1,20 @@
 """A class is graded side by side, only what changed is graded again, and the table tells what came of it."""
 
 import json
+import subprocess
+import sys
 from datetime import timedelta
 
 import nbformat
 import pytest
+from lessons import REPOSITORY
 from nbgrader.api import Gradebook
-from six_learners import EXPECTED, LESSON, Class, handed_in
+from six_learners import EXPECTED, HALF, LESSON, Class, handed_in
 from traitlets.config import Config
 
-from autograder.grading import grade
-from autograder.grading.run import UNKNOWN
+from autograder.course import CourseError
+from autograder.grading import grade, history
+from autograder.grading.checks import UNKNOWN
 from autograder.grading.submissions import GRADED
 from autograder.grading.workers import GIVEN_UP
 from autograder.intake.rebuild import NOTES
@@ -37,7 +41,17 @@ def test_the_run_says_what_isolates_it_and_shows_the_class(first):
     assert "6 of 6" in first
     for learner, points in EXPECTED.items():
         assert f"{learner}" in first and f"{points} of 11" in first
-    assert "arguments_changed_in_place" in first
+    assert "arguments_changed_in_place" in first and "11 of 11, 3 by hand" in first
+
+
+def test_for_a_class_that_is_graded_nothing_is_started_and_torch_stays_out(one, first):
+    code = (
+        "import sys\nfrom autograder.__main__ import main\n"
+        "main(['grade', '7', '--root', sys.argv[1]])\nprint('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, one.folder], cwd=REPOSITORY, capture_output=True, text=True)
+    assert "0 graded in" in done.stdout and "holds:" not in done.stdout, done.stderr
+    assert done.stdout.endswith("False\n")
 
 
 def test_a_second_run_grades_only_what_changed(one, first):
@@ -53,6 +67,18 @@ def test_a_second_run_grades_only_what_changed(one, first):
     assert "1 graded in" in one.grade("--only", "finn")
     assert one.scores() == EXPECTED
     assert "2 graded in" in one.grade("--again", "--only", "carla", "emma")
+    with Gradebook(one.coursedir().db_url, "transformer_taxonomy") as book:
+        kept = {name: list(history.read(book, [LESSON.folder], [name])) for name in ("emma", "finn")}
+    assert [bool(each.refused) for each in kept["emma"]] == [True]  # though it was graded twice
+    assert [bool(each.refused) for each in kept["finn"]] == [True, False, True]
+    assert kept["finn"][1].checks["attention_scores"]["mistakes"] == ["arguments_changed_in_place"]
+    assert kept["finn"][1].answers["attention_scores"].strip() == HALF.strip()
+
+
+def test_all_lessons_are_those_that_anybody_handed_in(one, first):
+    assert [each.lesson.name for each in grade.chosen_lessons(one.folder, ["all"], Config())] == [LESSON.name]
+    with pytest.raises(CourseError, match="nothing was handed in for 09_layer_normalization"):
+        grade.chosen_lessons(one.folder, ["7", "9"], Config())
 
 
 def test_what_could_not_be_judged_waits_for_a_person_until_the_next_run_judges_it(one, first):

@@ -150,7 +150,7 @@ def test_cells_that_are_run_again_in_a_new_process_stay_within_the_time_of_the_s
     monkeypatch.setattr(run, "_run_unseen", run_unseen)
     one = Submission(clock)
     one.kc, one.ran = None, ["slow"] * 1_000
-    one._restart(ValueError())
+    one.restart(ValueError())
     assert allowed[0] == 100 and sum(allowed) <= 111 + 1  # it ended in its time before, on a computer less busy
     assert one.nb.metadata[NOTES]["stopped"] == (
         "an earlier cell stopped its process (running it failed (ValueError)), and to run the cells before it again "

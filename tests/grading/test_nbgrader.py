@@ -13,7 +13,7 @@ from autograder.intake.arrivals import AutogradeAll
 
 SHORT = """
 c.Execute.timeout = 5
-c.RunAnswers.check_seconds = 8
+c.RunAnswers.check_seconds = 2
 c.Execute.iopub_timeout = 2
 c.RunAnswers.max_output = 20_000
 c.SubmissionExporter.max_bytes = 300_000

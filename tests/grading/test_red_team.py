@@ -143,6 +143,11 @@ class Class:
     def text(self, name):
         return json.dumps(self.found[name], ensure_ascii=False)
 
+    def printed(self, name):
+        """Return what cells printed: on a busy computer one line of it may come in several outputs."""
+        outputs = [output for cell in self.found[name].cells for output in cell.get("outputs", ())]
+        return "".join(output.text for output in outputs if output.output_type == "stream")
+
 
 def scores(notebook):
     found = {}
@@ -341,7 +346,7 @@ def test_wrong_answers_without_an_attack_earn_what_is_said_of_them(graded_class)
 def test_every_attack_has_done_its_part(graded_class):
     idle = []
     for name, (attacks, _) in graded_class.runs.items():
-        text = graded_class.text(name)
+        text = graded_class.text(name) + graded_class.printed(name)
         for number, one in enumerate(attacks):
             did = one.did if len(attacks) == 1 else one.did.replace("did:", f"did {number}:")
             if did not in text:

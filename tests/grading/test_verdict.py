@@ -9,9 +9,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from lessons import EXERCISES, REPOSITORY, alternatives, catalogue, read, reference
+from lessons import EXERCISES, REPOSITORY, alternatives, catalogue, names_only, read, reference
 from loopback import Loopback, remote
 
+from autograder.authoring import drawn
 from autograder.calling import inside, wire
 from autograder.calling.limit import TimeUp
 from autograder.calling.local import Fault, Reply, Request
@@ -19,7 +20,10 @@ from autograder.calling.remote import EndedError, Remote
 from autograder.calling.watched import Own, closed_boxes
 from autograder.checking.check import examine
 from autograder.diagnosing import records, steady
+from autograder.diagnosing.comparison import agree
+from autograder.diagnosing.diagnosis import diagnose
 from autograder.diagnosing.examine import observe
+from autograder.diagnosing.example import smallest_of
 from autograder.grading import judge
 
 REFERENCE = judge.Reference(REPOSITORY / "solutions")
@@ -48,7 +52,8 @@ def test_every_right_answer_is_right_for_numbers_that_nobody_has_seen(lesson, ex
 def test_a_wrong_answer_gets_the_result_of_the_check_in_the_notebook(lesson, exercise):
     record = records.read(exercise)
     for wrong in catalogue(lesson).singles(exercise)[::13]:
-        local = examine(record, {exercise: wrong.call}, SECONDS)
+        with names_only():
+            local = examine(record, {exercise: wrong.call}, SECONDS)
         official = judged(exercise, remote({exercise: wrong.call}))
         assert outcome(official) == outcome(local), wrong.mistakes
         assert official.says == local.says
@@ -127,6 +132,33 @@ def test_a_list_of_what_the_recorded_numbers_give_earns_nothing(lesson, exercise
     assert judged(exercise, table).earned == 0
 
 
+class KnownSizes(Own):
+    """Answers as a right component does, and raises for every size and id that the recorded numbers do not have."""
+
+    printed = ""
+
+    def __init__(self, exercise, component):
+        super().__init__({exercise: component}, closed_boxes(records.read(exercise).uses))
+        self.known, self.learning = set(), True
+        examine_in(records.read(exercise), self)
+        self.learning = False
+
+    def call(self, request):
+        sizes = set(drawn.sizes_of(request))
+        self.known |= sizes if self.learning else set()
+        return super().call(request) if sizes <= self.known else Reply("", fault=Fault("IndexError", "another size"))
+
+
+@pytest.mark.parametrize(
+    ("lesson", "exercise"), [(lesson, name) for lesson, name in EXERCISES if not name.endswith("_bug_input")][::5]
+)
+def test_an_answer_that_has_the_sizes_of_the_check_written_into_it_earns_nothing(lesson, exercise):
+    cheat = KnownSizes(exercise, getattr(reference(lesson), exercise))
+    observed, stopped = observe(records.read(exercise), cheat, SECONDS, records.SEED)
+    assert diagnose(records.read(exercise), observed, stopped).passed
+    assert judged(exercise, cheat).earned == 0
+
+
 def unscaled(query, key):
     return query @ key.transpose(-2, -1)
 
@@ -199,6 +231,28 @@ def test_numbers_that_are_drawn_again_are_so_for_everyone_who_is_asked(monkeypat
 
 def without_a_scale_and_with_an_offset(query, key):
     return unscaled(query, key) + 3
+
+
+def test_of_an_answer_without_a_name_it_is_kept_what_it_does_however_it_is_written_and_with_any_numbers():
+    def root_added(query, key):
+        return torch.einsum("...qd,...kd->...qk", query, key) + query.shape[-1] ** 0.5
+
+    def added_root(q, k):
+        return q.shape[-1] ** 0.5 + q @ k.mT
+
+    def root_taken_off(query, key):
+        return query @ key.mT - query.shape[-1] ** 0.5
+
+    one, same, other = (
+        judged("attention_scores", remote({"attention_scores": answer}), seed)
+        for answer, seed in ((root_added, "a seed"), (added_root, "another"), (root_taken_off, "a seed"))
+    )
+    assert not one.mistakes and agree(one.differs, same.differs) and not agree(one.differs, other.differs)
+    assert json.loads(json.dumps(one.differs)) == one.differs
+    named = judged("attention_scores", remote({"attention_scores": unscaled}))
+    assert named.mistakes and named.differs is None
+    shown = smallest_of(records.read("attention_scores"), one.differs, Own({"attention_scores": root_added}))
+    assert shown.got != shown.expected
 
 
 def test_a_reference_knows_right_answers_and_those_that_make_just_some_mistakes():

@@ -14,12 +14,14 @@ import signal
 import sys
 import tempfile
 
+import matplotlib_inline.backend_inline  # noqa: F401  (as the next one)
 import torch
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
 from autograder import check  # noqa: F401  (imported once for all)
 from autograder.checking.result import MIME_TYPE
+from workbench import figures  # noqa: F401  (as well, and matplotlib with it)
 
 SECONDS = 120  # by the clock, for a notebook on a busy computer
 

@@ -1,31 +1,23 @@
 """What official grading asks of a component."""
 
-from dataclasses import fields, is_dataclass
-
-import torch
 from lessons import REPOSITORY
 
+from autograder.authoring import drawn
 from autograder.diagnosing import records
 from autograder.grading import judge
 
 REFERENCE = judge.Reference(REPOSITORY / "solutions")
 
 
-def sizes_asked(exercise, seed):
-    """Return the sizes and other plain arguments of all calls that the probes make with fresh numbers."""
-    return [
-        (_sizes(request.arguments), _sizes(request.build))
-        for request in REFERENCE.fresh(records.read(exercise), seed).requests
-    ]
+def sizes_asked(exercise, seed=None):
+    """Return {size: the values that it has} of all calls that the probes make with fresh numbers.
 
-
-def _sizes(value):
-    if isinstance(value, torch.Tensor):
-        return tuple(value.shape)
-    if isinstance(value, dict):
-        return {name: _sizes(one) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_sizes(one) for one in value]
-    if is_dataclass(value):
-        return {field.name: _sizes(getattr(value, field.name)) for field in fields(value)}
-    return value
+    seed  of the numbers; None: those that are recorded
+    """
+    record = records.read(exercise)
+    visit = REFERENCE.recorded(record) if seed is None else REFERENCE.fresh(record, seed)
+    found = {}
+    for request in visit.requests:
+        for name, size in drawn.sizes_of(request):
+            found.setdefault(name, set()).add(size)
+    return found

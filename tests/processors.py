@@ -35,7 +35,7 @@ def told(lesson, every=1):
 
     every  of the wrong answers one in so many is checked
     """
-    from lessons import alternatives, catalogue, read, reference
+    from lessons import alternatives, catalogue, names_only, read, reference
 
     from autograder.checking.check import examine
     from autograder.diagnosing import records
@@ -47,7 +47,8 @@ def told(lesson, every=1):
         wrong = catalogue(lesson).singles(exercise)[::every]
         answers = [(name, None, call) for name, call in right]
         answers += [(str(sorted(one.replaced)), one.mistakes[0], one.call) for one in wrong]
-        results = [(name, mistake, examine(record, {exercise: call}, seconds=60)) for name, mistake, call in answers]
+        with names_only():
+            results = [(name, mistake, examine(record, {exercise: call}, 60)) for name, mistake, call in answers]
         found[exercise] = [
             [name, mistake, result.mistake, result.earned / result.points] for name, mistake, result in results
         ]

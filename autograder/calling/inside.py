@@ -15,6 +15,7 @@ import torch
 
 from ..processes import one_thread
 from . import wire
+from .helpers import LookedThrough
 from .limit import TimeUp
 from .watched import Own, closed_boxes
 
@@ -72,10 +73,11 @@ def answers(
     found: list[dict[str, Any]] = []
     sent: list[bytes] = []
     seconds, wall, left = content["seconds"], content["wall"], list(buffers)
+    looked_through = LookedThrough()
     for call in content["calls"]:
         own, left = left[: call["buffers"]], left[call["buffers"] :]
         begun = monotonic()
-        one, tensors = answer(names, call["request"], own, seconds, wall)
+        one, tensors = answer(names, call["request"], own, seconds, wall, looked_through)
         found.append(one | {"buffers": len(tensors)})
         sent += tensors
         seconds, wall = seconds - one.get("spent", 0.0), wall - (monotonic() - begun)
@@ -86,15 +88,24 @@ def answers(
 
 
 def answer(
-    names: Mapping[str, Any], request: dict[str, Any], buffers: Sequence[wire.Buffer], seconds: float, wall: float
+    names: Mapping[str, Any],
+    request: dict[str, Any],
+    buffers: Sequence[wire.Buffer],
+    seconds: float,
+    wall: float,
+    looked_through: LookedThrough | None = None,
 ) -> tuple[dict[str, Any], list[bytes]]:
-    """Return (JSON, [buffer]): what one call of a component gave, or why there is nothing."""
+    """Return (JSON, [buffer]): what one call of a component gave, or why there is nothing.
+
+    looked_through  what is known of the component from earlier calls
+    """
     printed = io.StringIO()
     try:
         asked = wire.unpack(request, buffers)
         if asked.component not in names:
             return {"missing": True}, []
         submission = Own({asked.component: names[asked.component]}, closed_boxes(asked.parts))
+        submission.looked_through = looked_through or submission.looked_through
         with (
             submission.limit(seconds, wall) as limit,
             contextlib.redirect_stdout(printed),

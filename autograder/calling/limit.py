@@ -21,7 +21,8 @@ from typing import Any
 
 import torch
 
-PATIENCE = 6.0
+from . import PATIENCE as PATIENCE
+
 TICK = 0.1  # seconds between two looks at what the code does
 
 

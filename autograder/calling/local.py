@@ -13,24 +13,32 @@ import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from types import FrameType
 from typing import Any, Protocol, cast
 
 import torch
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
 from . import facts, values
 from .facts import Facts
 from .facts import Fault as Fault
 from .fitting import fit
+from .helpers import LookedThrough
 from .limit import Limit
+from .meta import LightMode, OnMeta
 from .numbers import Numbers
 
 MOST_NUMBERS = 500_000  # of all tensors of one output, those without bytes included; no exercise needs a third of it
 MOST_ITEMS = 2_000  # values in one output, tensors included
 PROJECTIONS = ("q_proj", "k_proj", "v_proj")  # in this order they may be one
 JOINED = re.compile(r"(.*)in_proj[._](weight|bias)")
+
+# Where an answer is to be written with torch alone, "workbench.*" among what is forbidden means all code of that
+# package, and ANY_LIBRARY that of any package which is installed. No function has such a name.
+LIBRARY, ANY_LIBRARY = ".*", "*.*"
+PYTHON_AND_TORCH = {"torch", "functorch"} | set(sys.stdlib_module_names) - {"__main__"}
+INSTALLED = re.compile(r"[\\/](site|dist)-packages[\\/]")
 
 
 @dataclass
@@ -51,11 +59,13 @@ class Request:
     gradients  True: return the gradient of a fixed weighted sum of all outputs for each tensor argument, and
                for each parameter under "weights.NAME"
     device     where the arguments are moved before the call
-    forbidden  names of torch functions whose use is reported
+    forbidden  names of torch functions whose use is reported, and of libraries that may not compute anything: see
+               `LIBRARY`
     watch_memory  True: report how many numbers the call held at once at most
     plain      True: the output is no tensor but a plain value (a text, whole numbers, a list of them), and is returned
     number     True: a Python number that comes back, alone or in a tuple or list, counts as a tensor without axes
     parts      components that this one calls and that are replaced by right ones for this call
+    helpers    names of other components of its lesson: whether its code may call them is reported
     """
 
     component: str
@@ -75,6 +85,7 @@ class Request:
     plain: bool = False
     number: bool = False
     parts: tuple[str, ...] = ()
+    helpers: tuple[str, ...] = ()
 
 
 @dataclass
@@ -87,7 +98,8 @@ class Reply:
     changed    names of arguments that the call changed in place
     gradients  argument name -> tensor, or None where no gradient arrives
     cut        where gradients are asked for: numbers, from 1, of the outputs through which none goes
-    used       forbidden functions that the call used
+    used       forbidden functions and libraries that the call used
+    helpers    those of the request's helpers that the component's code may call; None where that is not known
     shapes     for a class: state-dict name -> shape, of all parameters and buffers
     trained    for a class: names of the parameters that require a gradient
     shared     for a class: groups of parameter names that are one and the same tensor
@@ -105,6 +117,7 @@ class Reply:
     gradients: dict[str, torch.Tensor | None] = field(default_factory=dict)
     cut: tuple[int, ...] = ()
     used: tuple[str, ...] = ()
+    helpers: tuple[str, ...] | None = None
     shapes: dict[str, list[int]] = field(default_factory=dict)
     trained: tuple[str, ...] = ()
     shared: tuple[tuple[str, ...], ...] = ()
@@ -156,6 +169,7 @@ class Here:
         self, components: Mapping[str, Callable[..., Any]], parts: Mapping[str, Callable[..., Any]] | None = None
     ) -> None:
         self._components, self._parts = dict(components), parts or {}
+        self.looked_through = LookedThrough()
         self._limit: AbstractContextManager[None] = nullcontext()
 
     @contextmanager
@@ -190,6 +204,7 @@ class Here:
         before = {name: _copy(value) for name, value in arguments.items()}
         reply = Reply(given=describe((request.build or {}) | request.arguments, request.before))
         reply.facts.component = facts.of_component(component)
+        reply.helpers = self.looked_through.may_call(component, request.helpers)
         printed = facts.printed_so_far()
         functions, memory = _Functions(request.forbidden), _Memory()
         parts = {name: self._parts[name] for name in request.parts}
@@ -198,12 +213,16 @@ class Here:
                 stack.enter_context(torch.random.fork_rng(devices=[]))
                 _seed(request)
                 stack.enter_context(_replaced(component, parts))
-                with self._limit:
+                # What a library made for a module is its work as much as what it computes later.
+                with functions if functions.libraries else nullcontext(), self._limit:
                     called = component if request.build is None else _module(component, request, reply)
+                with self._limit:
                     if request.fit is not None and isinstance(called, torch.nn.Module):
                         fit(called, **request.fit)
                         called.train(request.training)
                 _seed(request)  # again: what building a module drew is nobody's business
+                if request.device == "meta":
+                    stack.enter_context(OnMeta())
                 if request.watch_memory:
                     stack.enter_context(memory)
                 if request.build is not None:
@@ -289,18 +308,24 @@ def _module(component: Callable[..., Any], request: Request, reply: Reply) -> An
             if given is not None and given.shape == tensor.shape:
                 tensor.copy_(given)
             elif name in parameters and not request.as_made:
-                tensor.copy_(Numbers(f"weights {name}").tensor(*tensor.shape, low=-1.0, high=1.0))
+                tensor.copy_(_pattern(name, tensor.shape))
     floats = [
         value for value in request.arguments.values() if isinstance(value, torch.Tensor) and value.is_floating_point()
     ]
     floats += list(request.weights.values())
     # To move what need not move takes a tenth of the time of a large model's check.
-    held = itertools.chain(module.parameters(), module.buffers())
-    if floats and any(tensor.is_floating_point() and tensor.dtype != floats[0].dtype for tensor in held):
+    held = {tensor.dtype for tensor in itertools.chain(state.values(), module.buffers())}
+    if floats and any(dtype.is_floating_point and dtype != floats[0].dtype for dtype in held):
         module.to(floats[0].dtype)
     if request.device:
         module.to(request.device)
     return module.train(request.training)
+
+
+@functools.lru_cache(maxsize=1024)
+def _pattern(name: str, shape: torch.Size) -> torch.Tensor:
+    """Return what fills a parameter without a weight; it is shared, and must not change."""
+    return Numbers(f"weights {name}").tensor(*shape, low=-1.0, high=1.0)
 
 
 def number_for(name: str, weights: Mapping[str, torch.Tensor]) -> torch.Tensor | None:
@@ -476,11 +501,12 @@ def _replaced(component: Callable[..., Any], parts: Mapping[str, Callable[..., A
 
 
 class _Functions(TorchFunctionMode):
-    """Remembers which of the forbidden torch functions run."""
+    """Remembers which of the forbidden torch functions run, and whether a forbidden library called any function."""
 
     def __init__(self, forbidden: Collection[str]) -> None:
         super().__init__()
         self.forbidden = set(forbidden)
+        self.libraries = {name for name in forbidden if name.endswith(LIBRARY)}
         self.used: set[str] = set()
 
     def __torch_function__(
@@ -489,10 +515,27 @@ class _Functions(TorchFunctionMode):
         name = getattr(function, "__name__", "")
         if name in self.forbidden:
             self.used.add(name)
+        if self.libraries:
+            self.used |= self.libraries & set(_author(sys._getframe(1)))
         return function(*args, **(kwargs or {}))
 
 
-class _Memory(TorchDispatchMode):
+def _author(frame: FrameType | None) -> tuple[str, ...]:
+    """Return the names of the library whose code called a function of torch; () if that is nobody's but an answer's.
+
+    Torch calls itself, and Python's own library calls what it is given: whoever called these is meant.
+    """
+    while frame is not None:
+        package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+        if package not in PYTHON_AND_TORCH:
+            # This package may be installed there as well: it builds an answer's module, and fills it with numbers.
+            is_another = INSTALLED.search(frame.f_code.co_filename) and package != __name__.partition(".")[0]
+            return (f"{package}{LIBRARY}", *([ANY_LIBRARY] if is_another else []))
+        frame = frame.f_back
+    return ()
+
+
+class _Memory(LightMode):
     """Counts the numbers that live in tensors made during a call, and remembers the most."""
 
     def __init__(self) -> None:

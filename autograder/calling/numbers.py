@@ -1,5 +1,7 @@
 """Inputs for probes: numbers that are the same on every platform."""
 
+import itertools
+import math
 import random
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
@@ -11,8 +13,12 @@ T = TypeVar("T")
 # The same numbers are asked for again and again, for one answer after the other, and drawing them takes longer than
 # most calls do: so what was made of them is kept, by the place in the stream where they begin.
 KEPT = 10_000
-GROWTH = 0.4  # how often there is a gap between two sizes that are neighbours usually
+FURTHER = 0.2  # how often a size that is prime is not the next prime that is free, but the one after it
 _kept: dict[tuple[object, ...], tuple[Any, int]] = {}
+
+
+def _is_prime(size: int) -> bool:
+    return size > 1 and all(size % divisor for divisor in range(2, math.isqrt(size) + 1))
 
 
 class Numbers:
@@ -51,14 +57,24 @@ class Numbers:
         return usual if self._usual else least + int(self._next() * (most - least + 1))
 
     def axis(self, usual: int) -> int:
-        """Return the size of an axis: the usual one, or in official grading another one near it.
+        """Return the size of an axis: the usual one, or in official grading a larger one.
 
-        Sizes that differ still differ, in the same order, and equal ones stay equal; 0 and 1 stay what they are. So
-        what the usual sizes were chosen for holds for the others, too.
+        Sizes that differ still differ, in the same order, and equal ones stay equal; a prime stays a prime, and 0 and 1
+        stay what they are. So what the usual sizes were chosen for holds for the others, too: two that differ have no
+        divisor in common, and heads times features of a head are as many as no other axis that is prime.
         """
         while len(self._sizes) <= usual:
-            self._sizes.append(self._sizes[-1] + 1 + (not self._usual and self._growth.random() < GROWTH))
+            self._sizes.append(len(self._sizes) if self._usual else self._larger(len(self._sizes)))
         return self._sizes[usual]
+
+    def _larger(self, usual: int) -> int:
+        """Return what the next usual size is here: no less than one more, and more than all before it."""
+        size = max(self._sizes[-1], usual) + 1
+        if _is_prime(usual):
+            for _ in range(1 + (self._growth.random() < FURTHER)):
+                size = next(other for other in itertools.count(size) if _is_prime(other)) + 1
+            size -= 1
+        return size
 
     def axes(self, *usual: int) -> tuple[int, ...]:
         """Return the sizes of several axes, each as `axis` does."""

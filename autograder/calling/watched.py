@@ -5,13 +5,13 @@ official one alike, so that code which behaves where it is looked at earns no mo
 """
 
 import inspect
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import Field, replace
 from types import CodeType
 from typing import Any, ClassVar, NoReturn, Protocol, TypeVar
 
-from .local import Here, Reply, Request, Source, Stub
+from .local import ANY_LIBRARY, LIBRARY, Here, Reply, Request, Source, Stub
 
 FLAG = "Its points stand, and a person looks at this answer: {doubt}."
 HABIT_KEEPS = 0.5  # of its points, in an answer that is right but for a habit of which the lesson says nothing
@@ -40,21 +40,24 @@ E = TypeVar("E", bound=Earned)
 class Watched:
     """A submission whose every call is watched.
 
-    used     forbidden functions that any call used
+    used     forbidden functions and libraries that any call used
     changed  arguments that any call changed in place
     self_reported  True: a call asked for what follows from no number, and what only the submission's own process can
              tell: which functions were called, how much memory was held, how a stub was used, what a module has
     calls    (request, reply) of all calls
+    calls_helpers  True: its code may call one of the helpers, for all that is known
     Where an answer is right with right helpers, `keep_only` forgets what calls with its own ones did.
 
     submission  what answers the calls
-    forbidden   names of torch functions that the exercise forbids
+    forbidden   names of torch functions, and of libraries, that the exercise forbids
+    helpers     names of the components that its answer may call
     """
 
-    def __init__(self, submission: Source, forbidden: Iterable[str] = ()) -> None:
-        self.submission, self.forbidden = submission, tuple(forbidden)
+    def __init__(self, submission: Source, forbidden: Iterable[str] = (), helpers: Iterable[str] = ()) -> None:
+        self.submission, self.forbidden, self.helpers = submission, tuple(forbidden), tuple(helpers)
         self.limit = submission.limit
         self.self_reported = bool(forbidden)
+        self.calls_helpers = False
         self.calls: list[tuple[Request, Reply]] = []
         self._change: Callable[[Any], Any] | None = None
         # (name, the right helpers that it was called with)
@@ -79,7 +82,9 @@ class Watched:
                 type(value).report is not Stub.report for value in request.arguments.values() if isinstance(value, Stub)
             )
         )
+        before, self.calls_helpers = self.calls_helpers, True  # of a call that does not come back nothing is known
         reply = self.submission.call(self._asked(request))
+        self.calls_helpers = before or reply.helpers != ()
         parts = tuple(request.parts)
         self._used.update((name, parts) for name in reply.used)
         self._changed.update((name, parts) for name in reply.changed)
@@ -103,7 +108,8 @@ class Watched:
         self.submission.expect(map(self._asked, requests))
 
     def _asked(self, request: Request) -> Request:
-        return replace(request, forbidden=tuple(sorted({*request.forbidden, *self.forbidden})))
+        forbidden = tuple(sorted({*request.forbidden, *self.forbidden}))
+        return replace(request, forbidden=forbidden, helpers=self.helpers)
 
     def keep_only(self, parts: Iterable[str]) -> None:
         """Forget what was used and changed in calls with other helpers than these."""
@@ -120,11 +126,7 @@ def own(record: Recorded, found: E, watched: Watched, doubt: str = "") -> E:
     if not found.earned:
         return found
     if watched.used:
-        return withheld(
-            found,
-            "This exercise forbids a library call that your code made while it ran: "
-            f"`{sorted(watched.used)[0]}`. Write it yourself.",
-        )
+        return withheld(found, _not_own(sorted(watched.used)))
     credit = credit_in_place(record, found.mistakes)
     if credit is not None and watched.changed:
         return replace(
@@ -141,6 +143,26 @@ def own(record: Recorded, found: E, watched: Watched, doubt: str = "") -> E:
     return found
 
 
+def libraries(used: Iterable[str]) -> list[str]:
+    """Return the libraries among what an answer used, as they are told: by name where that is known."""
+    found = [name for name in used if name.endswith(LIBRARY)]
+    named = [name.removesuffix(LIBRARY) for name in found if name != ANY_LIBRARY]
+    return sorted(named) or ["another library"] * bool(found)
+
+
+def _not_own(used: Sequence[str]) -> str:
+    """Return why an answer's work is not its own.
+
+    used  forbidden functions and libraries, of which there is one at least
+    """
+    if others := libraries(used):
+        return (
+            "This exercise asks for torch alone, and a part of what your code computed came from "
+            f"{', '.join(f'`{name}`' if name.isidentifier() else name for name in others)}. Write that part yourself."
+        )
+    return f"This exercise forbids a library call that your code made while it ran: `{used[0]}`. Write it yourself."
+
+
 def withheld(found: E, reason: str) -> E:
     """Return a result without its points, for a reason."""
     return replace(found, earned=0.0, passed=False, mistakes=(), says=[reason])
@@ -152,11 +174,12 @@ def credit_in_place(record: Recorded, mistakes: Collection[str] = ()) -> float |
     mistakes  that the answer is known to make
     """
     asked = {probe for probe, seen in record.reference.items() if IN_PLACE in seen}
-    if not asked or any("in_place" in name for name in mistakes):
+    if not asked or any(name.endswith("in_place") for name in mistakes):
         return None
     if mistakes:
         return min(
-            (about["credit"] for name, about in record.mistakes.items() if "in_place" in name), default=HABIT_KEEPS
+            (about["credit"] for name, about in record.mistakes.items() if name.endswith("in_place")),
+            default=HABIT_KEEPS,
         )
     # Some changes show in other probes as well; such an answer is not one that is right but for them.
     known = [known for known in record.behaviours if set(known["differs"]) <= asked and len(known["mistakes"]) == 1]

@@ -214,6 +214,9 @@ def unpack_reply(about: object, buffers: Sequence[Buffer], request: Request) -> 
         },
         cut=tuple(read.sizes(about.get("cut"))),
         used=tuple(name for name in read.texts(about.get("used")) if name in request.forbidden),
+        helpers=None
+        if about.get("helpers") is None
+        else tuple(name for name in read.texts(about["helpers"]) if name in request.helpers),
         shapes={name: read.sizes(value) for name, value in read.table(about.get("shapes"))},
         trained=read.texts(about.get("trained")),
         shared=tuple(read.texts(group) for group in read.items(about.get("shared"))),

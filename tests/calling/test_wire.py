@@ -65,6 +65,7 @@ def test_a_request_arrives_whole():
         forbidden=("f", "g"),
         watch_memory=True,
         parts=("a",),
+        helpers=("b",),
     )
     came = there_and_back(request)
     assert came.arguments["sizes"] == (2, [3, "a"]) and came.arguments["mask"] is None
@@ -80,6 +81,7 @@ def test_a_request_arrives_whole():
         "forbidden",
         "watch_memory",
         "parts",
+        "helpers",
     ):
         assert getattr(came, name) == getattr(request, name)
 
@@ -127,10 +129,13 @@ def test_a_tensor_without_numbers_keeps_its_shape():
 
 
 def test_names_that_the_request_does_not_have_are_left_out():
-    request = Request("f", {"x": torch.ones(2)}, forbidden=("softmax",))
-    reply = Reply(given="", changed=("x", "y"), used=("softmax", "relu"), reports={"x": {"calls": "1"}})
+    request = Request("f", {"x": torch.ones(2)}, forbidden=("softmax",), helpers=("f",))
+    reply = Reply(
+        given="", changed=("x", "y"), used=("softmax", "relu"), helpers=("f", "g"), reports={"x": {"calls": "1"}}
+    )
     came = answered(reply, request)
-    assert (came.changed, came.used, came.reports) == (("x",), ("softmax",), {})
+    assert (came.changed, came.used, came.helpers, came.reports) == (("x",), ("softmax",), ("f",), {})
+    assert answered(Reply(given=""), request).helpers is None, "what is not known stays unknown"
 
 
 TENSOR = {"tensor": 0, "dtype": "float32", "shape": [2, 3]}

@@ -2,7 +2,7 @@
 
 A probe asserts nothing. It calls a component on chosen inputs and returns what it saw, by name; the same
 probe is run on the reference, on every known mistake and on the learner's answer. What many lessons need stands in
-the modules of `SHARED`; no lesson imports from another one.
+`bugs`, `see`, `tokens` and `weights`; no lesson imports from another one.
 """
 
 import functools
@@ -11,7 +11,6 @@ import inspect
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -27,12 +26,14 @@ from ..course import AuthorError
 class Observations:
     """Named observations of one probe, in the order in which they should be told.
 
-    values  name -> tensor or string
-    given   name -> the inputs for which it was seen
+    values   name -> tensor or string
+    given    name -> the inputs for which it was seen
+    remarks  sentences that whoever reads the result is told, right or wrong; they are compared with nothing
     """
 
     values: dict[str, Any] = field(default_factory=dict)
     given: dict[str, str] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
     fault: Fault | None = None  # the first exception that the component raised
 
     def note(self, name: str, value: object, given: str = "", label: str = "") -> None:
@@ -140,7 +141,7 @@ class Probe:
         return seen
 
 
-HOW = {field.name for field in fields(Request)} - {"component", "arguments", "forbidden", "parts"}
+HOW = {field.name for field in fields(Request)} - {"component", "arguments", "forbidden", "parts", "helpers"}
 
 
 @dataclass
@@ -162,8 +163,6 @@ class Component:
         forbidden = self.forbidden if watch_functions else ()
         return self.submission.call(Request(self.name, arguments, forbidden=forbidden, parts=self.parts, **how))
 
-
-SHARED = ("bugs", "see", "tokens", "weights")  # modules of this package that belong to no lesson
 
 _PROBES: dict[str, list[Probe]] = {}
 _FORBIDDEN: dict[str, tuple[str, ...]] = {}
@@ -204,7 +203,10 @@ def probe(exercise: str | Sequence[str], sentence: str, chooses: bool = False) -
 
 
 def forbid(exercise: str | Sequence[str], *functions: str) -> None:
-    """Declare which torch functions an answer to the exercise, or to several, may not call."""
+    """Declare which torch functions an answer to the exercise, or to several, may not call.
+
+    `*see.TORCH_ALONE` forbids the code of all libraries but torch.
+    """
     _FORBIDDEN.update(dict.fromkeys(_names(exercise), functions))
 
 
@@ -213,7 +215,7 @@ def _names(exercise: str | Sequence[str]) -> Sequence[str]:
 
 
 def forbidden(lesson: str, exercise: str) -> tuple[str, ...]:
-    """Return which torch functions an answer to the exercise may not call."""
+    """Return which torch functions an answer to the exercise may not call, and which libraries may do nothing of it."""
     load(lesson)
     return _FORBIDDEN.get(exercise, ())
 
@@ -222,11 +224,6 @@ def forbidden(lesson: str, exercise: str) -> tuple[str, ...]:
 def load(lesson: str) -> ModuleType:
     """Import the probes of a lesson. Raises ModuleNotFoundError if it has none."""
     return importlib.import_module(f"{__name__}.{lesson}")
-
-
-def files(lesson: str) -> list[Path]:
-    """Return the paths of all files on which it depends what is observed of a lesson's components."""
-    return [Path(__file__), *(Path(__file__).with_name(f"{name}.py") for name in (*SHARED, lesson))]
 
 
 def probes_of(lesson: str, exercise: str) -> tuple[Probe, ...]:

@@ -31,8 +31,9 @@ from ..calling.stubs import (
 )
 from ..calling.values import written
 from ..calling.watched import IN_PLACE
-from . import Component, Observations, kind, probe, weights
+from . import Component, Observations, forbid, kind, probe, weights
 from .see import (
+    TORCH_ALONE,
     dtypes_of,
     listed,
     made_elsewhere,
@@ -41,6 +42,7 @@ from .see import (
     see_gradients,
     see_output,
     see_value,
+    torch_alone,
     unchanged,
     with_weights,
 )
@@ -776,10 +778,11 @@ EVALUATED_VOCAB, EVALUATED_FEATURES = 11, 5
 
 def evaluated_model(numbers: Numbers, length: int, training: bool = True) -> LogitsModel:
     """Return a model whose answer depends on every token that it has read, and on its place in the piece."""
+    vocab_size, features = numbers.axes(EVALUATED_VOCAB, EVALUATED_FEATURES)
     return LogitsModel(
-        numbers.tensor(EVALUATED_VOCAB, EVALUATED_FEATURES),
-        numbers.tensor(length, EVALUATED_FEATURES),
-        numbers.tensor(EVALUATED_FEATURES, EVALUATED_VOCAB) / 2,
+        numbers.tensor(vocab_size, features),
+        numbers.tensor(length, features),
+        numbers.tensor(features, vocab_size) / 2,
         training,
     )
 
@@ -863,6 +866,8 @@ def evaluated_text_is_kept(component: Component, numbers: Numbers, seen: Observa
 
 
 # Part 3: a model from an empty cell
+
+forbid("GPT", *TORCH_ALONE)
 
 GPT_SIZES: dict[str, Any] = dict(vocab_size=11, embed_dim=12, num_heads=3, num_layers=2, max_len=7)
 
@@ -1116,6 +1121,14 @@ def gpt_follows_its_device(component: Component, numbers: Numbers, seen: Observa
     on_their_device(seen, component(tokens=tokens, build=GPT_SIZES, device="meta"))
 
 
+@probe("GPT", "torch alone computes it: nothing of workbench, and no other library")
+def gpt_is_of_torch_alone(component: Component, numbers: Numbers, seen: Observations) -> None:
+    def call(**how: Any) -> Reply:
+        return gpt_call(component, gpt_weights(numbers, GPT_SIZES), **how)
+
+    torch_alone(seen, call, tokens=token_ids(numbers, 2, 5, high=11), build=GPT_SIZES)
+
+
 # A small text to learn
 
 LESSON_SIZES: dict[str, Any] = dict(vocab_size=5, embed_dim=8, num_heads=2, num_layers=1, max_len=6)
@@ -1159,8 +1172,13 @@ def gpt_learns(component: Component, numbers: Numbers, seen: Observations) -> No
     counts = torch.bincount(training.flatten(), minlength=build["vocab_size"]) + 1.0
     unigram = F.cross_entropy(counts.log().expand(len(new), -1), answers).item()
     loss = F.cross_entropy(logits[:, -1].float(), answers).item()
-    told = f"after {LESSON_STEPS} steps: loss {loss:.2f} on a new text, {unigram:.2f} by how often each token occurs"
+    # One digit behind the point: a training adds up what each processor rounds.
+    told = f"after {LESSON_STEPS} steps: loss {loss:.1f} on a new text, {unigram:.1f} by how often each token occurs"
     seen.note("it beats the frequencies of the tokens", "yes" if loss < unigram else "no", told)
+    seen.remarks.append(
+        f"The short training: after {LESSON_STEPS} steps its loss on a new text is {loss:.1f} nats a token; whoever "
+        f"only knows how often each token occurs has {unigram:.1f}."
+    )
 
 
 # Part 4: it talks

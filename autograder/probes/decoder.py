@@ -97,113 +97,126 @@ def window_may_be_narrow_or_wide(component: Component, numbers: Numbers, seen: O
 # DecoderLayer
 
 
-def target(numbers: Numbers, queries: int = QUERIES) -> torch.Tensor:
-    return numbers.tensor(BATCH, queries, 10)
+def target(numbers: Numbers, sizes: dict[str, Any], queries: int = QUERIES) -> torch.Tensor:
+    """Return x [batch, queries, embed_dim], batch and queries as `Numbers.axis` gives them."""
+    return numbers.tensor(*numbers.axes(BATCH, queries), sizes["embed_dim"])
 
 
-def source(numbers: Numbers, keys: int = KEYS) -> torch.Tensor:
-    return numbers.tensor(BATCH, keys, 10)
+def source(numbers: Numbers, sizes: dict[str, Any], keys: int = KEYS) -> torch.Tensor:
+    """Return a memory [batch, keys, embed_dim], batch and keys as `Numbers.axis` gives them."""
+    return numbers.tensor(*numbers.axes(BATCH, keys), sizes["embed_dim"])
 
 
-def both(numbers: Numbers, build: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return a target and a source, with sizes as `Numbers.axis` gives them."""
-    (batch, queries, keys), width = numbers.axes(BATCH, QUERIES, KEYS), build["embed_dim"]
-    return numbers.tensor(batch, queries, width), numbers.tensor(batch, keys, width)
-
-
-def causal(queries: int = QUERIES) -> torch.Tensor:
-    return torch.ones(queries, queries, dtype=torch.bool).tril()
+def causal(numbers: Numbers, queries: int = QUERIES) -> torch.Tensor:
+    """Return a causal mask [queries, queries], queries as `Numbers.axis` gives them."""
+    return torch.ones(numbers.axes(queries, queries), dtype=torch.bool).tril()
 
 
 @probe("DecoderLayer", "it has the parameters of the contract, each of its own")
 def decoder_layer_has_its_parameters(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights = layer(numbers, **DECODER, **SIZES)
+    sizes = anew(numbers, SIZES)
+    weights = layer(numbers, **DECODER, **sizes)
     # As many keys as queries: an exchanged key or value shall not fail here, where the parameters are asked for.
-    reply = component(x=target(numbers), memory=source(numbers, QUERIES), build=SIZES, weights=weights)
+    reply = component(x=target(numbers, sizes), memory=source(numbers, sizes, QUERIES), build=sizes, weights=weights)
     seen.answer(reply)
     see_parameters(seen, reply, weights)
 
 
 @probe("DecoderLayer", "if all sublayers return next to nothing, the residual path is left")
 def decoder_layer_keeps_the_residual_path(component: Component, numbers: Numbers, seen: Observations) -> None:
+    sizes = anew(numbers, SIZES)
     last = ("self_attention.out_proj", "cross_attention.out_proj", "feed_forward.down_proj")
-    weights = hushed(layer(numbers, **DECODER, **SIZES), *last)
+    weights = hushed(layer(numbers, **DECODER, **sizes), *last)
     for label, norm_first in FORMS.items():
         reply = component(
-            x=target(numbers), memory=source(numbers), build=SIZES | dict(norm_first=norm_first), weights=weights
+            x=target(numbers, sizes),
+            memory=source(numbers, sizes),
+            build=sizes | dict(norm_first=norm_first),
+            weights=weights,
         )
         see_all(seen, reply, *NAMES, label=label)
 
 
 @probe("DecoderLayer", "post-norm: self-attention, cross-attention, feed-forward, each added and normalised")
 def decoder_layer_in_post_norm_form(component: Component, numbers: Numbers, seen: Observations) -> None:
-    build = anew(numbers, SIZES, "embed_dim", "ff_dim")
-    weights, (x, memory) = layer(numbers, **DECODER, **build), both(numbers, build)
+    build = anew(numbers, SIZES)
+    weights, (x, memory) = layer(numbers, **DECODER, **build), (target(numbers, build), source(numbers, build))
     see_all(seen, component(x=x, memory=memory, build=build, weights=weights), *NAMES)
 
 
 @probe("DecoderLayer", "pre-norm: each sublayer gets its input normalised, but the memory unchanged")
 def decoder_layer_in_pre_norm_form(component: Component, numbers: Numbers, seen: Observations) -> None:
-    build = anew(numbers, SIZES, "embed_dim", "ff_dim")
-    weights, (x, memory) = layer(numbers, **DECODER, **build), both(numbers, build)
+    build = anew(numbers, SIZES)
+    weights, (x, memory) = layer(numbers, **DECODER, **build), (target(numbers, build), source(numbers, build))
     see_all(seen, component(x=x, memory=memory, build=build | dict(norm_first=True), weights=weights), *NAMES)
 
 
 @probe("DecoderLayer", "the target may be as long as the source")
 def decoder_layer_with_equal_lengths(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights = layer(numbers, **DECODER, **SIZES)
+    sizes = anew(numbers, SIZES)
+    weights = layer(numbers, **DECODER, **sizes)
     for label, norm_first in FORMS.items():
-        memory_mask = numbers.mask(BATCH, 1, KEYS)
+        memory_mask = numbers.mask(*numbers.axes(BATCH, 1, KEYS))
         reply = component(
-            x=target(numbers, KEYS),
-            memory=source(numbers),
-            self_mask=causal(KEYS),
+            x=target(numbers, sizes, KEYS),
+            memory=source(numbers, sizes),
+            self_mask=causal(numbers, KEYS),
             memory_mask=memory_mask,
-            build=SIZES | dict(norm_first=norm_first),
+            build=sizes | dict(norm_first=norm_first),
             weights=weights,
         )
-        see_all(seen, reply, *NAMES, label=label, mask=dict(self_weights=causal(KEYS), cross_weights=memory_mask))
+        see_all(
+            seen, reply, *NAMES, label=label, mask=dict(self_weights=causal(numbers, KEYS), cross_weights=memory_mask)
+        )
 
 
 @probe("DecoderLayer", "what self_mask hides has no influence, so the past does not depend on the future")
 def decoder_layer_obeys_the_self_mask(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights, memory, x = layer(numbers, **DECODER, **SIZES), source(numbers), target(numbers)
+    sizes = anew(numbers, SIZES)
+    weights, memory, x = layer(numbers, **DECODER, **sizes), source(numbers, sizes), target(numbers, sizes)
     before, after = (
-        component(x=given, memory=memory, self_mask=causal(), build=SIZES, weights=weights)
+        component(x=given, memory=memory, self_mask=causal(numbers), build=sizes, weights=weights)
         for given in (x, nudged(x, 3))
     )
     seen.note("positions that move if position 3 of x is changed", moved(before, after), before.given)
-    for mask in (causal(), numbers.mask(BATCH, 1, QUERIES), numbers.mask(BATCH, QUERIES, QUERIES)):
-        reply = component(x=x, memory=memory, self_mask=mask, build=SIZES, weights=weights)
+    for mask in (
+        causal(numbers),
+        numbers.mask(*numbers.axes(BATCH, 1, QUERIES)),
+        numbers.mask(*numbers.axes(BATCH, QUERIES, QUERIES)),
+    ):
+        reply = component(x=x, memory=memory, self_mask=mask, build=sizes, weights=weights)
         see_all(seen, reply, *NAMES, label=f"self_mask {list(mask.shape)}", mask=dict(self_weights=mask))
 
 
 @probe("DecoderLayer", "what memory_mask hides has no influence, such as padding of the source")
 def decoder_layer_obeys_the_memory_mask(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights, memory, x = layer(numbers, **DECODER, **SIZES), source(numbers), target(numbers)
-    tokens = torch.arange(KEYS).expand(BATCH, 1, KEYS) < 5
+    sizes = anew(numbers, SIZES)
+    weights, memory, x = layer(numbers, **DECODER, **sizes), source(numbers, sizes), target(numbers, sizes)
+    batch, keys = numbers.axes(BATCH, KEYS)
+    tokens = torch.arange(keys).expand(batch, 1, keys) < 5
     before, after = (
-        component(x=x, memory=given, self_mask=None, memory_mask=tokens, build=SIZES, weights=weights)
-        for given in (memory, nudged(memory, 6))
+        component(x=x, memory=given, self_mask=None, memory_mask=tokens, build=sizes, weights=weights)
+        for given in (memory, nudged(memory, keys - 1))
     )
     seen.note("positions that move if padding of the memory is changed", moved(before, after), before.given)
-    for mask in (tokens, numbers.mask(QUERIES, KEYS), numbers.mask(BATCH, QUERIES, KEYS)):
-        reply = component(x=x, memory=memory, self_mask=causal(), memory_mask=mask, build=SIZES, weights=weights)
+    for mask in (tokens, numbers.mask(*numbers.axes(QUERIES, KEYS)), numbers.mask(*numbers.axes(BATCH, QUERIES, KEYS))):
+        reply = component(x=x, memory=memory, self_mask=causal(numbers), memory_mask=mask, build=sizes, weights=weights)
         see_all(
             seen,
             reply,
             *NAMES,
             label=f"memory_mask {list(mask.shape)}",
-            mask=dict(self_weights=causal(), cross_weights=mask),
+            mask=dict(self_weights=causal(numbers), cross_weights=mask),
         )
 
 
 @probe("DecoderLayer", "without masks every position sees every position, and the whole memory")
 def decoder_layer_adds_no_mask(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights, memory, x = layer(numbers, **DECODER, **SIZES), source(numbers), target(numbers)
+    sizes = anew(numbers, SIZES)
+    weights, memory, x = layer(numbers, **DECODER, **sizes), source(numbers, sizes), target(numbers, sizes)
     before, other_x, other_memory = (
-        component(x=one, memory=two, build=SIZES, weights=weights)
-        for one, two in ((x, memory), (nudged(x, 4), memory), (x, nudged(memory, 6)))
+        component(x=one, memory=two, build=sizes, weights=weights)
+        for one, two in ((x, memory), (nudged(x, -1), memory), (x, nudged(memory, -1)))
     )
     seen.note("positions that move if the last position of x is changed", moved(before, other_x), before.given)
     seen.note(
@@ -213,38 +226,48 @@ def decoder_layer_adds_no_mask(component: Component, numbers: Numbers, seen: Obs
 
 @probe("DecoderLayer", "without a memory, cross-attention is skipped with its residual and its norm")
 def decoder_layer_without_memory(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights = layer(numbers, **DECODER, **SIZES)
+    sizes = anew(numbers, SIZES)
+    weights = layer(numbers, **DECODER, **sizes)
     for label, norm_first in FORMS.items():
-        build = SIZES | dict(norm_first=norm_first)
-        see_all(seen, component(x=target(numbers), build=build, weights=weights), *NAMES, label=label)
-        reply = component(x=target(numbers), memory=None, self_mask=causal(), build=build, weights=weights)
-        see_all(seen, reply, *NAMES, label=f"{label}, causal", mask=dict(self_weights=causal()))
+        build = sizes | dict(norm_first=norm_first)
+        see_all(seen, component(x=target(numbers, sizes), build=build, weights=weights), *NAMES, label=label)
+        reply = component(
+            x=target(numbers, sizes), memory=None, self_mask=causal(numbers), build=build, weights=weights
+        )
+        see_all(seen, reply, *NAMES, label=f"{label}, causal", mask=dict(self_weights=causal(numbers)))
 
 
 @probe(
     "DecoderLayer", "made without cross-attention, it has neither cross_attention nor norm2, and the rest is the same"
 )
 def decoder_layer_without_cross_attention(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights = layer(numbers, **DECODER_ONLY, **SIZES)
+    sizes = anew(numbers, SIZES)
+    weights = layer(numbers, **DECODER_ONLY, **sizes)
     for label, norm_first in FORMS.items():
-        build = SIZES | dict(norm_first=norm_first, cross_attention=False)
-        reply = component(x=target(numbers), memory=None, self_mask=causal(), build=build, weights=weights)
+        build = sizes | dict(norm_first=norm_first, cross_attention=False)
+        reply = component(
+            x=target(numbers, sizes), memory=None, self_mask=causal(numbers), build=build, weights=weights
+        )
         seen.answer(reply, label)
         see_parameters(seen, reply, weights, label)
-        see_all(seen, reply, *NAMES, label=f"{label}, numbers", mask=dict(self_weights=causal()))
+        see_all(seen, reply, *NAMES, label=f"{label}, numbers", mask=dict(self_weights=causal(numbers)))
 
 
 @probe("DecoderLayer", "the feed-forward network gets the activation")
 def decoder_layer_passes_the_activation(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights, build = layer(numbers, **DECODER, **SIZES), SIZES | dict(activation=Activation("gelu"))
-    see_all(seen, component(x=target(numbers), memory=source(numbers), build=build, weights=weights), *NAMES)
+    sizes = anew(numbers, SIZES)
+    weights, build = layer(numbers, **DECODER, **sizes), sizes | dict(activation=Activation("gelu"))
+    see_all(
+        seen, component(x=target(numbers, sizes), memory=source(numbers, sizes), build=build, weights=weights), *NAMES
+    )
 
 
 @probe("DecoderLayer", "dropout acts on the sublayers' outputs, in training only")
 def decoder_layer_drops_outputs(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights, x, memory = layer(numbers, **DECODER, **SIZES), target(numbers), source(numbers)
+    sizes = anew(numbers, SIZES)
+    weights, x, memory = layer(numbers, **DECODER, **sizes), target(numbers, sizes), source(numbers, sizes)
     for label, norm_first in FORMS.items():
-        build = SIZES | dict(dropout=1.0, norm_first=norm_first)
+        build = sizes | dict(dropout=1.0, norm_first=norm_first)
         for when, training in (("evaluation", False), ("training, all dropped", True)):
             reply = component(x=x, memory=memory, build=build, weights=weights, training=training)
             see_all(seen, reply, *NAMES, label=f"{label}, {when}")
@@ -268,12 +291,13 @@ def decoder_layer_drops_inside(component: Component, numbers: Numbers, seen: Obs
 
 @probe("DecoderLayer", "gradients reach the target, the memory and all parameters")
 def decoder_layer_passes_gradients(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights, x, memory = doubled(layer(numbers, **DECODER, **SIZES)), target(numbers), source(numbers)
+    sizes = anew(numbers, SIZES)
+    weights, x, memory = doubled(layer(numbers, **DECODER, **sizes)), target(numbers, sizes), source(numbers, sizes)
     for label, norm_first in FORMS.items():
         reply = component(
             x=x.double(),
             memory=memory.double(),
-            build=SIZES | dict(norm_first=norm_first),
+            build=sizes | dict(norm_first=norm_first),
             weights=weights,
             gradients=True,
         )
@@ -282,14 +306,15 @@ def decoder_layer_passes_gradients(component: Component, numbers: Numbers, seen:
 
 @probe("DecoderLayer", "the arguments are not changed")
 def decoder_layer_changes_nothing(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights = layer(numbers, **DECODER, **SIZES)
+    sizes = anew(numbers, SIZES)
+    weights = layer(numbers, **DECODER, **sizes)
     for label, norm_first in FORMS.items():
         reply = component(
-            x=target(numbers),
-            memory=source(numbers),
-            self_mask=causal(),
-            memory_mask=numbers.mask(QUERIES, KEYS),
-            build=SIZES | dict(norm_first=norm_first),
+            x=target(numbers, sizes),
+            memory=source(numbers, sizes),
+            self_mask=causal(numbers),
+            memory_mask=numbers.mask(*numbers.axes(QUERIES, KEYS)),
+            build=sizes | dict(norm_first=norm_first),
             weights=weights,
         )
         unchanged(seen, reply, label)
@@ -299,7 +324,7 @@ def decoder_layer_changes_nothing(component: Component, numbers: Numbers, seen: 
 
 
 def stack(
-    numbers: Numbers, num_layers: int, norm_first: bool = False, sizes: dict[str, Any] = SIZES
+    numbers: Numbers, num_layers: int, norm_first: bool = False, *, sizes: dict[str, Any]
 ) -> dict[str, torch.Tensor]:
     """Return the weights of a stack of decoder layers."""
     return stack_of(numbers, num_layers, norm_first, **DECODER, **sizes)
@@ -307,13 +332,14 @@ def stack(
 
 @probe("Decoder", "it has as many layers as asked for, each with parameters of its own, and a final norm if pre-norm")
 def decoder_has_its_parameters(component: Component, numbers: Numbers, seen: Observations) -> None:
+    sizes = anew(numbers, SIZES)
     for label, norm_first, num_layers in (("post-norm", False, 3), ("pre-norm", True, 2)):
-        weights = stack(numbers, num_layers, norm_first)
+        weights = stack(numbers, num_layers, norm_first, sizes=sizes)
         reply = component(
-            x=target(numbers),
-            memory=source(numbers),
+            x=target(numbers, sizes),
+            memory=source(numbers, sizes),
             weights=weights,
-            build=SIZES | dict(num_layers=num_layers, norm_first=norm_first),
+            build=sizes | dict(num_layers=num_layers, norm_first=norm_first),
         )
         seen.answer(reply, label)
         see_parameters(seen, reply, weights, label)
@@ -321,35 +347,42 @@ def decoder_has_its_parameters(component: Component, numbers: Numbers, seen: Obs
 
 @probe("Decoder", "post-norm: each layer works on the output of the one before it, and on the memory")
 def decoder_in_post_norm_form(component: Component, numbers: Numbers, seen: Observations) -> None:
-    build = anew(numbers, SIZES, "embed_dim", "ff_dim")
-    weights, (x, memory) = stack(numbers, 3, sizes=build), both(numbers, build)
+    build = anew(numbers, SIZES)
+    weights, (x, memory) = stack(numbers, 3, sizes=build), (target(numbers, build), source(numbers, build))
     reply = component(x=x, memory=memory, build=build | dict(num_layers=3), weights=weights)
     see_stack(seen, reply, *NAMES)
 
 
 @probe("Decoder", "pre-norm: the final norm comes after the last layer")
 def decoder_in_pre_norm_form(component: Component, numbers: Numbers, seen: Observations) -> None:
-    build = anew(numbers, SIZES, "embed_dim", "ff_dim")
-    weights, (x, memory) = stack(numbers, 2, True, sizes=build), both(numbers, build)
+    build = anew(numbers, SIZES)
+    weights, (x, memory) = stack(numbers, 2, True, sizes=build), (target(numbers, build), source(numbers, build))
     build |= dict(num_layers=2, norm_first=True)
     see_stack(seen, component(x=x, memory=memory, build=build, weights=weights), *NAMES)
 
 
 @probe("Decoder", "a stack may have a single layer")
 def decoder_of_one_layer(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights, build = stack(numbers, 1), SIZES | dict(num_layers=1)
-    see_stack(seen, component(x=target(numbers), memory=source(numbers), build=build, weights=weights), *NAMES)
+    sizes = anew(numbers, SIZES, *SIZES)
+    weights, build = stack(numbers, 1, sizes=sizes), sizes | dict(num_layers=1)
+    see_stack(
+        seen, component(x=target(numbers, sizes), memory=source(numbers, sizes), build=build, weights=weights), *NAMES
+    )
 
 
 @probe("Decoder", "every layer obeys both masks")
 def decoder_obeys_the_masks(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights, build = stack(numbers, 2), SIZES | dict(num_layers=2)
+    sizes = anew(numbers, SIZES)
+    weights, build = stack(numbers, 2, sizes=sizes), sizes | dict(num_layers=2)
     # The first target is as long as the source, so masks that are exchanged fit.
-    for length, memory_mask in ((KEYS, numbers.mask(BATCH, KEYS, KEYS)), (QUERIES, numbers.mask(BATCH, 1, KEYS))):
-        mask = causal(length)
+    for length, memory_mask in (
+        (KEYS, numbers.mask(*numbers.axes(BATCH, KEYS, KEYS))),
+        (QUERIES, numbers.mask(*numbers.axes(BATCH, 1, KEYS))),
+    ):
+        mask = causal(numbers, length)
         reply = component(
-            x=target(numbers, length),
-            memory=source(numbers),
+            x=target(numbers, sizes, length),
+            memory=source(numbers, sizes),
             self_mask=mask,
             memory_mask=memory_mask,
             build=build,
@@ -366,9 +399,10 @@ def decoder_obeys_the_masks(component: Component, numbers: Numbers, seen: Observ
 
 @probe("Decoder", "with a causal mask the past does not depend on the future, without one it may")
 def decoder_adds_no_mask(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights, build = stack(numbers, 2), SIZES | dict(num_layers=2)
-    x, memory = target(numbers), source(numbers)
-    for label, mask in (("causal mask", causal()), ("no mask", None)):
+    sizes = anew(numbers, SIZES)
+    weights, build = stack(numbers, 2, sizes=sizes), sizes | dict(num_layers=2)
+    x, memory = target(numbers, sizes), source(numbers, sizes)
+    for label, mask in (("causal mask", causal(numbers)), ("no mask", None)):
         before, after = (
             component(x=given, memory=memory, self_mask=mask, build=build, weights=weights)
             for given in (x, nudged(x, 3))
@@ -378,33 +412,43 @@ def decoder_adds_no_mask(component: Component, numbers: Numbers, seen: Observati
 
 @probe("Decoder", "without a memory it is a stack of masked self-attention, with None for each layer's cross weights")
 def decoder_without_memory(component: Component, numbers: Numbers, seen: Observations) -> None:
+    sizes = anew(numbers, SIZES)
     for label, norm_first in FORMS.items():
-        weights, build = stack(numbers, 2, norm_first), SIZES | dict(num_layers=2, norm_first=norm_first)
-        reply = component(x=target(numbers), memory=None, self_mask=causal(), build=build, weights=weights)
-        see_stack(seen, reply, *NAMES, label=label, mask=dict(self_weights=causal()))
+        weights, build = stack(numbers, 2, norm_first, sizes=sizes), sizes | dict(num_layers=2, norm_first=norm_first)
+        reply = component(
+            x=target(numbers, sizes), memory=None, self_mask=causal(numbers), build=build, weights=weights
+        )
+        see_stack(seen, reply, *NAMES, label=label, mask=dict(self_weights=causal(numbers)))
 
 
 @probe("Decoder", "made without cross-attention, no layer has it")
 def decoder_without_cross_attention(component: Component, numbers: Numbers, seen: Observations) -> None:
+    sizes = anew(numbers, SIZES)
     for label, norm_first in FORMS.items():
-        weights = stack_of(numbers, 2, norm_first, **DECODER_ONLY, **SIZES)
-        build = SIZES | dict(num_layers=2, norm_first=norm_first, cross_attention=False)
-        reply = component(x=target(numbers), memory=None, self_mask=causal(), build=build, weights=weights)
+        weights = stack_of(numbers, 2, norm_first, **DECODER_ONLY, **sizes)
+        build = sizes | dict(num_layers=2, norm_first=norm_first, cross_attention=False)
+        reply = component(
+            x=target(numbers, sizes), memory=None, self_mask=causal(numbers), build=build, weights=weights
+        )
         seen.answer(reply, label)
         see_parameters(seen, reply, weights, label)
-        see_stack(seen, reply, *NAMES, label=f"{label}, numbers", mask=dict(self_weights=causal()))
+        see_stack(seen, reply, *NAMES, label=f"{label}, numbers", mask=dict(self_weights=causal(numbers)))
 
 
 @probe("Decoder", "the layers get the activation")
 def decoder_passes_the_activation(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights, build = stack(numbers, 2), SIZES | dict(num_layers=2, activation=Activation("gelu"))
-    see_stack(seen, component(x=target(numbers), memory=source(numbers), build=build, weights=weights), *NAMES)
+    sizes = anew(numbers, SIZES)
+    weights, build = stack(numbers, 2, sizes=sizes), sizes | dict(num_layers=2, activation=Activation("gelu"))
+    see_stack(
+        seen, component(x=target(numbers, sizes), memory=source(numbers, sizes), build=build, weights=weights), *NAMES
+    )
 
 
 @probe("Decoder", "the layers get the dropout, which acts in training only")
 def decoder_passes_the_dropout(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights, x, memory = stack(numbers, 2), target(numbers), source(numbers)
-    build = SIZES | dict(num_layers=2, dropout=1.0)
+    sizes = anew(numbers, SIZES)
+    weights, x, memory = stack(numbers, 2, sizes=sizes), target(numbers, sizes), source(numbers, sizes)
+    build = sizes | dict(num_layers=2, dropout=1.0)
     for label, training in (("evaluation", False), ("training, all dropped", True)):
         reply = component(x=x, memory=memory, build=build, weights=weights, training=training)
         see_stack(seen, reply, *NAMES, label=label)
@@ -412,11 +456,12 @@ def decoder_passes_the_dropout(component: Component, numbers: Numbers, seen: Obs
 
 @probe("Decoder", "gradients reach the target, the memory and all parameters")
 def decoder_passes_gradients(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights = doubled(stack(numbers, 2, True))
+    sizes = anew(numbers, SIZES)
+    weights = doubled(stack(numbers, 2, True, sizes=sizes))
     reply = component(
-        x=target(numbers).double(),
-        memory=source(numbers).double(),
-        build=SIZES | dict(num_layers=2, norm_first=True),
+        x=target(numbers, sizes).double(),
+        memory=source(numbers, sizes).double(),
+        build=sizes | dict(num_layers=2, norm_first=True),
         weights=weights,
         gradients=True,
     )
@@ -425,13 +470,14 @@ def decoder_passes_gradients(component: Component, numbers: Numbers, seen: Obser
 
 @probe("Decoder", "the arguments are not changed")
 def decoder_changes_nothing(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights = stack(numbers, 2)
+    sizes = anew(numbers, SIZES)
+    weights = stack(numbers, 2, sizes=sizes)
     reply = component(
-        x=target(numbers),
-        memory=source(numbers),
-        self_mask=causal(),
-        memory_mask=numbers.mask(QUERIES, KEYS),
-        build=SIZES | dict(num_layers=2),
+        x=target(numbers, sizes),
+        memory=source(numbers, sizes),
+        self_mask=causal(numbers),
+        memory_mask=numbers.mask(*numbers.axes(QUERIES, KEYS)),
+        build=sizes | dict(num_layers=2),
         weights=weights,
     )
     unchanged(seen, reply)

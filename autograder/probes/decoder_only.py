@@ -70,14 +70,26 @@ def loss_without_padding_counts_all(component: Component, numbers: Numbers, seen
 
 @probe("next_token_loss", "the arguments are not changed")
 def loss_changes_nothing(component: Component, numbers: Numbers, seen: Observations) -> None:
-    unchanged(seen, component(logits=numbers.tensor(3, 7, 11), tokens=token_ids(numbers, 3, 7, high=3), pad_id=2))
+    unchanged(
+        seen,
+        component(
+            logits=numbers.tensor(*numbers.axes(3, 7, 11)),
+            tokens=token_ids(numbers, *numbers.axes(3, 7), high=3),
+            pad_id=2,
+        ),
+    )
 
 
 @probe("next_token_loss", "it works on the device of the inputs")
 def loss_follows_the_inputs(component: Component, numbers: Numbers, seen: Observations) -> None:
     on_their_device(
         seen,
-        component(logits=numbers.tensor(3, 7, 11), tokens=token_ids(numbers, 3, 7, high=11), pad_id=2, device="meta"),
+        component(
+            logits=numbers.tensor(*numbers.axes(3, 7, 11)),
+            tokens=token_ids(numbers, *numbers.axes(3, 7), high=11),
+            pad_id=2,
+            device="meta",
+        ),
     )
 
 
@@ -97,8 +109,9 @@ def model_weights(numbers: Numbers, build: Mapping[str, Any]) -> dict[str, torch
 
 @probe("LanguageModel", "embedding, decoder and head have the parameters of the contract")
 def model_has_its_parameters(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights = model_weights(numbers, SIZES)
-    reply = component(tokens=token_ids(numbers, 3, 5, high=11), build=SIZES, weights=weights)
+    build = anew(numbers, SIZES)
+    weights = model_weights(numbers, build)
+    reply = component(tokens=token_ids(numbers, *numbers.axes(3, 5), high=11), build=build, weights=weights)
     seen.answer(reply)
     # Others use the head by its name, generate_with_cache for example: it is there although the table is another's.
     see_names(seen, reply, weights)
@@ -106,7 +119,7 @@ def model_has_its_parameters(component: Component, numbers: Numbers, seen: Obser
 
 @probe("LanguageModel", "tokens go through embedding, decoder and head")
 def model_computes(component: Component, numbers: Numbers, seen: Observations) -> None:
-    build = anew(numbers, SIZES, "vocab_size", "embed_dim", "ff_dim", "max_len")
+    build = anew(numbers, SIZES)
     weights = model_weights(numbers, build)
     tokens = token_ids(numbers, *numbers.axes(3, 5), high=build["vocab_size"])
     see_model(seen, component(tokens=tokens, build=build, weights=weights))
@@ -181,13 +194,15 @@ def model_follows_its_device(component: Component, numbers: Numbers, seen: Obser
 SHARES = (0.37, 0.23, 0.16, 0.11, 0.07, 0.04, 0.02)
 
 
-def rows_of_logits(numbers: Numbers, *leading: int) -> torch.Tensor:
-    """Return logits [*leading, 7] of the probabilities above, in an order and with a constant of each row's own."""
+def rows_of_logits(numbers: Numbers, *leading: int, tokens: int = 7) -> torch.Tensor:
+    """Return logits [*leading, tokens] of the probabilities above, in an order and with a constant of each row's own.
+
+    tokens  how many: those beyond 7 have next to no share, each half as much as the one before
+    """
     rows = torch.Size(leading).numel()
-    logits = [
-        torch.tensor(SHARES)[numbers.permutation(7)].log() + constant for constant in numbers.tensor(rows).tolist()
-    ]
-    return torch.stack(logits).reshape(*leading, 7)
+    shares = torch.tensor([*SHARES, *(0.001 / 2**place for place in range(tokens - len(SHARES)))])
+    logits = [shares[numbers.permutation(tokens)].log() + constant for constant in numbers.tensor(rows).tolist()]
+    return torch.stack(logits).reshape(*leading, tokens)
 
 
 def see_filtered(seen: Observations, reply: Reply, label: str) -> None:
@@ -213,14 +228,15 @@ def filter_keeps_all(component: Component, numbers: Numbers, seen: Observations)
 @probe("filter_logits", "logits are divided by the temperature")
 def filter_has_a_temperature(component: Component, numbers: Numbers, seen: Observations) -> None:
     for temperature in (0.5, 3.0):
-        reply = component(logits=rows_of_logits(numbers, numbers.axis(3)), **settings(temperature))
+        logits = rows_of_logits(numbers, numbers.axis(3), tokens=numbers.axis(7))
+        reply = component(logits=logits, **settings(temperature))
         see_filtered(seen, reply, f"temperature {temperature}")
 
 
 @probe("filter_logits", "top_k keeps the k largest of each row")
 def filter_keeps_the_top_k(component: Component, numbers: Numbers, seen: Observations) -> None:
     for top_k in (1, 3, 6):
-        logits = rows_of_logits(numbers, numbers.axis(3))
+        logits = rows_of_logits(numbers, numbers.axis(3), tokens=numbers.axis(7))
         see_filtered(seen, component(logits=logits, **settings(top_k=top_k)), f"top_k {top_k}")
 
 
@@ -297,7 +313,7 @@ def filter_changes_nothing(component: Component, numbers: Numbers, seen: Observa
 
 # generate
 
-VOCAB, FEATURES, MAX_LEN = 11, 5, 7
+VOCAB, FEATURES, MAX_LEN = 11, 5, 7  # tokens that texts are made of, and usual sizes of the model
 
 
 def text_model(numbers: Numbers) -> TextModel:
@@ -306,8 +322,9 @@ def text_model(numbers: Numbers) -> TextModel:
     It is so sure of each answer that whoever draws where nothing should be drawn gets the likeliest token, too: a
     mistake then looks the same on every machine.
     """
-    head = numbers.tensor(FEATURES, VOCAB) + torch.arange(VOCAB) / 8192  # so that no two logits are equal
-    return TextModel(numbers.tensor(VOCAB, FEATURES), numbers.tensor(MAX_LEN, FEATURES), 1024 * head)
+    vocab_size, features, max_len = numbers.axes(VOCAB, FEATURES, MAX_LEN)
+    head = numbers.tensor(features, vocab_size) + torch.arange(vocab_size) / 8192  # so that no two logits are equal
+    return TextModel(numbers.tensor(vocab_size, features), numbers.tensor(max_len, features), 1024 * head)
 
 
 def how(
@@ -339,10 +356,11 @@ def text_is_greedy(component: Component, numbers: Numbers, seen: Observations) -
 
 @probe("generate", "the model gets the last max_len tokens of a longer text", chooses=True)
 def text_outgrows_the_context(component: Component, numbers: Numbers, seen: Observations) -> None:
-    for time, new in ((5, 6), (7, 3), (10, 3)):
+    max_len = numbers.axis(MAX_LEN)
+    for time, new in ((max_len - 2, 6), (max_len, 3), (max_len + 3, 3)):
         tokens = token_ids(numbers, 3, time, high=VOCAB)
         reply = component(model=text_model(numbers), tokens=tokens, max_new_tokens=new, **how())
-        see_text(seen, reply, tokens, f"{time} tokens, {new} more, max_len {MAX_LEN}")
+        see_text(seen, reply, tokens, f"{time} tokens, {new} more, max_len {max_len}")
 
 
 @probe("generate", "the model is in evaluation mode, and no gradients are recorded", chooses=True)
@@ -452,21 +470,23 @@ def text_changes_nothing(component: Component, numbers: Numbers, seen: Observati
 GPT: dict[str, Any] = dict(vocab_size=31, embed_dim=10, num_heads=2, ff_dim=13, num_layers=2, max_len=13)
 
 
-def gpt(numbers: Numbers) -> Gpt:
+def gpt(numbers: Numbers, build: dict[str, Any] | None = None) -> Gpt:
     """Return a small GPT-2 whose text changes with every token, every place and every layer."""
-    weights = model_weights(numbers, GPT)
+    build = build or anew(numbers, GPT)
+    weights = model_weights(numbers, build)
     for name in weights:
         if name.endswith(("out_proj.weight", "down_proj.weight", "q_proj.weight", "k_proj.weight")):
             weights[name] *= 3
-    return Gpt(GPT, weights)
+    return Gpt(build, weights)
 
 
 @probe("generate_with_cache", "the text is the one that the model writes without a cache", chooses=True)
 def cached_text_is_the_same(component: Component, numbers: Numbers, seen: Observations) -> None:
-    sevens = numbers.axis(7)
+    sevens, layers = numbers.axis(7), numbers.size(2, 3, 3)
+    build = anew(numbers, GPT, "vocab_size", "embed_dim", "num_heads", "ff_dim", "max_len") | dict(num_layers=layers)
     for batch, time, new in ((sevens, 3, 10), (numbers.axis(2), 1, numbers.size(9, 6, 12)), (5, 9, 1)):
         tokens = token_ids(numbers, batch, time, high=31)
-        reply = component(model=gpt(numbers), tokens=tokens, max_new_tokens=new, **how())
+        reply = component(model=gpt(numbers, build), tokens=tokens, max_new_tokens=new, **how())
         see_text(seen, reply, tokens, f"{batch} x {time} tokens, {new} more")
 
 
@@ -481,10 +501,11 @@ def cached_keys_are_kept(component: Component, numbers: Numbers, seen: Observati
 
 @probe("generate_with_cache", "once the context slides, everything is computed anew", chooses=True)
 def cached_text_outgrows_the_context(component: Component, numbers: Numbers, seen: Observations) -> None:
-    for time, new in ((10, 8), (13, 3), (17, 3)):
+    max_len = numbers.axis(13)
+    for time, new in ((max_len - 3, 8), (max_len, 3), (max_len + 4, 3)):
         tokens = token_ids(numbers, 7, time, high=31)
         reply = component(model=gpt(numbers), tokens=tokens, max_new_tokens=new, **how())
-        see_text(seen, reply, tokens, f"{time} tokens, {new} more, max_len 13")
+        see_text(seen, reply, tokens, f"{time} tokens, {new} more, max_len {max_len}")
 
 
 @probe("generate_with_cache", "drawn text is the same as that of generate", chooses=True)

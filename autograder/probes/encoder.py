@@ -29,6 +29,11 @@ SIZES: dict[str, Any] = dict(embed_dim=10, num_heads=2, ff_dim=11)
 BATCH, TIME = 3, 7
 
 
+def positions(numbers: Numbers, build: dict[str, Any]) -> torch.Tensor:
+    """Return x [batch, time, embed_dim], batch and time as `Numbers.axis` gives them."""
+    return numbers.tensor(*numbers.axes(BATCH, TIME), build["embed_dim"])
+
+
 # FeedForward
 
 FEED_FORWARD: dict[str, Any] = dict(embed_dim=5, ff_dim=11)
@@ -36,15 +41,16 @@ FEED_FORWARD: dict[str, Any] = dict(embed_dim=5, ff_dim=11)
 
 @probe("FeedForward", "it has two linear layers, up_proj and down_proj")
 def feed_forward_has_two_layers(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights = feed_forward(numbers, "", **FEED_FORWARD)
-    reply = component(x=numbers.tensor(BATCH, TIME, 5), build=FEED_FORWARD, weights=weights)
+    build = anew(numbers, FEED_FORWARD)
+    weights = feed_forward(numbers, "", **build)
+    reply = component(x=positions(numbers, build), build=build, weights=weights)
     seen.answer(reply)
     see_parameters(seen, reply, weights)
 
 
 @probe("FeedForward", "up, activation, down: in this order")
 def feed_forward_computes(component: Component, numbers: Numbers, seen: Observations) -> None:
-    build = anew(numbers, FEED_FORWARD, *FEED_FORWARD)
+    build = anew(numbers, FEED_FORWARD)
     weights = feed_forward(numbers, "", **build)
     for leading in (numbers.axes(BATCH, TIME), numbers.axes(TIME), ()):
         reply = component(x=numbers.tensor(*leading, build["embed_dim"]), build=build, weights=weights)
@@ -54,26 +60,27 @@ def feed_forward_computes(component: Component, numbers: Numbers, seen: Observat
 @probe("FeedForward", "each position is treated alone")
 def feed_forward_treats_positions_alone(component: Component, numbers: Numbers, seen: Observations) -> None:
     # As many positions as features: whoever mixes positions meets no error here.
-    weights, x = feed_forward(numbers, "", **FEED_FORWARD), numbers.tensor(BATCH, 5, 5)
-    before, after = (component(x=given, build=FEED_FORWARD, weights=weights) for given in (x, nudged(x, 3)))
+    build = anew(numbers, FEED_FORWARD)
+    weights, x = feed_forward(numbers, "", **build), numbers.tensor(*numbers.axes(BATCH, 5, 5))
+    before, after = (component(x=given, build=build, weights=weights) for given in (x, nudged(x, 3)))
     seen.note("positions that move if position 3 is changed", moved(before, after), before.given)
     see_all(seen, before, "output")
 
 
 @probe("FeedForward", "the activation is the one that was asked for")
 def feed_forward_takes_an_activation(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights = feed_forward(numbers, "", **FEED_FORWARD)
+    build = anew(numbers, FEED_FORWARD)
+    weights = feed_forward(numbers, "", **build)
     for name in ("gelu", "tanh"):
-        reply = component(
-            x=numbers.tensor(BATCH, TIME, 5), build=FEED_FORWARD | dict(activation=Activation(name)), weights=weights
-        )
+        reply = component(x=positions(numbers, build), build=build | dict(activation=Activation(name)), weights=weights)
         see_all(seen, reply, "output", label=name)
 
 
 @probe("FeedForward", "dropout acts on the hidden numbers, in training only")
 def feed_forward_drops_hidden_numbers(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights, x = feed_forward(numbers, "", **FEED_FORWARD), numbers.tensor(BATCH, TIME, 5)
-    build = FEED_FORWARD | dict(dropout=1.0)
+    sizes = anew(numbers, FEED_FORWARD)
+    weights, x = feed_forward(numbers, "", **sizes), positions(numbers, sizes)
+    build = sizes | dict(dropout=1.0)
     for label, training in (("evaluation", False), ("training, all dropped", True)):
         see_all(seen, component(x=x, build=build, weights=weights, training=training), "output", label=label)
     # tanh(3) = 0.995. Dropout doubles what it keeps: behind tanh this gives 1.99, in front of it tanh(6) = 1.
@@ -91,16 +98,16 @@ def feed_forward_drops_hidden_numbers(component: Component, numbers: Numbers, se
 
 @probe("FeedForward", "gradients reach the input and all parameters")
 def feed_forward_passes_gradients(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights = doubled(feed_forward(numbers, "", **FEED_FORWARD))
-    see_gradients(
-        seen, component(x=numbers.tensor(BATCH, TIME, 5).double(), build=FEED_FORWARD, weights=weights, gradients=True)
-    )
+    build = anew(numbers, FEED_FORWARD)
+    weights = doubled(feed_forward(numbers, "", **build))
+    see_gradients(seen, component(x=positions(numbers, build).double(), build=build, weights=weights, gradients=True))
 
 
 @probe("FeedForward", "the argument is not changed")
 def feed_forward_changes_nothing(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights = feed_forward(numbers, "", **FEED_FORWARD)
-    reply = component(x=numbers.tensor(BATCH, TIME, 5), build=FEED_FORWARD, weights=weights)
+    build = anew(numbers, FEED_FORWARD)
+    weights = feed_forward(numbers, "", **build)
+    reply = component(x=positions(numbers, build), build=build, weights=weights)
     unchanged(seen, reply)
 
 
@@ -118,15 +125,16 @@ def gated(numbers: Numbers, embed_dim: int, ff_dim: int) -> dict[str, torch.Tens
 
 @probe("GatedFeedForward", "it has three linear layers without bias: gate_proj, up_proj and down_proj")
 def gated_has_three_layers(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights = gated(numbers, **FEED_FORWARD)
-    reply = component(x=numbers.tensor(BATCH, TIME, 5), build=FEED_FORWARD, weights=weights)
+    build = anew(numbers, FEED_FORWARD)
+    weights = gated(numbers, **build)
+    reply = component(x=positions(numbers, build), build=build, weights=weights)
     seen.answer(reply)
     see_parameters(seen, reply, weights)
 
 
 @probe("GatedFeedForward", "the activated gate multiplies the other branch")
 def gated_computes(component: Component, numbers: Numbers, seen: Observations) -> None:
-    build = anew(numbers, FEED_FORWARD, *FEED_FORWARD)
+    build = anew(numbers, FEED_FORWARD)
     weights = gated(numbers, **build)
     for leading in (numbers.axes(BATCH, TIME), numbers.axes(TIME), ()):
         reply = component(x=numbers.tensor(*leading, build["embed_dim"]), build=build, weights=weights)
@@ -135,18 +143,18 @@ def gated_computes(component: Component, numbers: Numbers, seen: Observations) -
 
 @probe("GatedFeedForward", "the activation is the one that was asked for")
 def gated_takes_an_activation(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights = gated(numbers, **FEED_FORWARD)
+    build = anew(numbers, FEED_FORWARD)
+    weights = gated(numbers, **build)
     for name in ("gelu", "sigmoid"):
-        reply = component(
-            x=numbers.tensor(BATCH, TIME, 5), build=FEED_FORWARD | dict(activation=Activation(name)), weights=weights
-        )
+        reply = component(x=positions(numbers, build), build=build | dict(activation=Activation(name)), weights=weights)
         see_all(seen, reply, "output", label=name)
 
 
 @probe("GatedFeedForward", "dropout acts on the hidden numbers, in training only")
 def gated_drops_hidden_numbers(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights, x = gated(numbers, **FEED_FORWARD), numbers.tensor(BATCH, TIME, 5)
-    build = FEED_FORWARD | dict(dropout=1.0)
+    sizes = anew(numbers, FEED_FORWARD)
+    weights, x = gated(numbers, **sizes), positions(numbers, sizes)
+    build = sizes | dict(dropout=1.0)
     for label, training in (("evaluation", False), ("training, all dropped", True)):
         see_all(seen, component(x=x, build=build, weights=weights, training=training), "output", label=label)
     # Where dropout acts on the hidden numbers, it halves or doubles what all features share; behind down_proj it
@@ -163,74 +171,78 @@ def gated_drops_hidden_numbers(component: Component, numbers: Numbers, seen: Obs
 
 @probe("GatedFeedForward", "gradients reach the input and all parameters")
 def gated_passes_gradients(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights = doubled(gated(numbers, **FEED_FORWARD))
-    see_gradients(
-        seen, component(x=numbers.tensor(BATCH, TIME, 5).double(), build=FEED_FORWARD, weights=weights, gradients=True)
-    )
+    build = anew(numbers, FEED_FORWARD)
+    weights = doubled(gated(numbers, **build))
+    see_gradients(seen, component(x=positions(numbers, build).double(), build=build, weights=weights, gradients=True))
 
 
 @probe("GatedFeedForward", "the argument is not changed")
 def gated_changes_nothing(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights = gated(numbers, **FEED_FORWARD)
-    reply = component(x=numbers.tensor(BATCH, TIME, 5), build=FEED_FORWARD, weights=weights)
+    build = anew(numbers, FEED_FORWARD)
+    weights = gated(numbers, **build)
+    reply = component(x=positions(numbers, build), build=build, weights=weights)
     unchanged(seen, reply)
 
 
 # EncoderLayer
 
 
-def positions(numbers: Numbers, build: dict[str, Any]) -> torch.Tensor:
-    """Return x [batch, time, embed_dim], batch and time as `Numbers.axis` gives them."""
-    return numbers.tensor(*numbers.axes(BATCH, TIME), build["embed_dim"])
-
-
 @probe("EncoderLayer", "it has the parameters of the contract, each of its own")
 def encoder_layer_has_its_parameters(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights = layer(numbers, **SIZES)
-    reply = component(x=numbers.tensor(BATCH, TIME, 10), build=SIZES, weights=weights)
+    sizes = anew(numbers, SIZES)
+    weights = layer(numbers, **sizes)
+    reply = component(x=positions(numbers, sizes), build=sizes, weights=weights)
     seen.answer(reply)
     see_parameters(seen, reply, weights)
 
 
 @probe("EncoderLayer", "if all sublayers return next to nothing, the residual path is left")
 def encoder_layer_keeps_the_residual_path(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights = hushed(layer(numbers, **SIZES), "self_attention.out_proj", "feed_forward.down_proj")
+    sizes = anew(numbers, SIZES)
+    weights = hushed(layer(numbers, **sizes), "self_attention.out_proj", "feed_forward.down_proj")
     for label, norm_first in FORMS.items():
-        reply = component(x=numbers.tensor(BATCH, TIME, 10), build=SIZES | dict(norm_first=norm_first), weights=weights)
+        reply = component(x=positions(numbers, sizes), build=sizes | dict(norm_first=norm_first), weights=weights)
         see_all(seen, reply, "x", "weights", label=label)
 
 
 @probe("EncoderLayer", "post-norm: each sublayer's output is added to its input, and the sum is normalised")
 def encoder_layer_in_post_norm_form(component: Component, numbers: Numbers, seen: Observations) -> None:
-    build = anew(numbers, SIZES, "embed_dim", "ff_dim")
+    build = anew(numbers, SIZES)
     weights = layer(numbers, **build)
     see_all(seen, component(x=positions(numbers, build), build=build, weights=weights), "x", "weights")
 
 
 @probe("EncoderLayer", "pre-norm: each sublayer gets the normalised input, and its output is added to the input itself")
 def encoder_layer_in_pre_norm_form(component: Component, numbers: Numbers, seen: Observations) -> None:
-    build = anew(numbers, SIZES, "embed_dim", "ff_dim")
+    build = anew(numbers, SIZES)
     weights, x = layer(numbers, **build), positions(numbers, build)
     see_all(seen, component(x=x, build=build | dict(norm_first=True), weights=weights), "x", "weights")
 
 
 @probe("EncoderLayer", "without a mask every position sees every position")
 def encoder_layer_sees_everything(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights, x = layer(numbers, **SIZES), numbers.tensor(BATCH, TIME, 10)
-    for position in (0, TIME - 1):
-        before, after = (component(x=given, build=SIZES, weights=weights) for given in (x, nudged(x, position)))
+    sizes = anew(numbers, SIZES)
+    weights, x = layer(numbers, **sizes), positions(numbers, sizes)
+    for position in (0, numbers.axis(TIME) - 1):
+        before, after = (component(x=given, build=sizes, weights=weights) for given in (x, nudged(x, position)))
         seen.note(f"positions that move if position {position} is changed", moved(before, after), before.given)
 
 
 @probe("EncoderLayer", "what the mask hides has no influence")
 def encoder_layer_obeys_the_mask(component: Component, numbers: Numbers, seen: Observations) -> None:
-    build = anew(numbers, SIZES, "embed_dim", "ff_dim")
+    build = anew(numbers, SIZES)
     weights = layer(numbers, **build)
     shapes = ((TIME, TIME), (BATCH, 1, TIME), (BATCH, TIME, TIME), (TIME, TIME))
     for (label, norm_first), shape in zip([*FORMS.items()] * 2, shapes, strict=True):
         mask, x = numbers.mask(*numbers.axes(*shape)), positions(numbers, build)
         reply = component(x=x, mask=mask, build=build | dict(norm_first=norm_first), weights=weights)
         see_all(seen, reply, "x", "weights", label=f"{label}, mask {list(mask.shape)}", mask=dict(weights=mask))
+
+
+def padded_behind_five(numbers: Numbers) -> torch.Tensor:
+    """Return a mask [batch, 1, time] that hides all positions behind the first five."""
+    batch, time = numbers.axes(BATCH, TIME)
+    return torch.arange(time).expand(batch, 1, time) < 5
 
 
 def see_padding(seen: Observations, padded: Reply, short: Reply) -> None:
@@ -243,32 +255,36 @@ def see_padding(seen: Observations, padded: Reply, short: Reply) -> None:
 
 @probe("EncoderLayer", "padding changes nothing for the tokens in front of it")
 def encoder_layer_ignores_padding(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights, x = layer(numbers, **SIZES), numbers.tensor(BATCH, TIME, 10)
-    tokens = torch.arange(TIME).expand(BATCH, 1, TIME) < 5
-    padded = component(x=x, mask=tokens, build=SIZES, weights=weights)
-    see_padding(seen, padded, component(x=x[:, :5], build=SIZES, weights=weights))
+    sizes = anew(numbers, SIZES)
+    weights, x = layer(numbers, **sizes), positions(numbers, sizes)
+    tokens = padded_behind_five(numbers)
+    padded = component(x=x, mask=tokens, build=sizes, weights=weights)
+    see_padding(seen, padded, component(x=x[:, :5], build=sizes, weights=weights))
     see_all(seen, padded, "x", "weights", label="padded", mask=dict(weights=tokens))
 
 
 @probe("EncoderLayer", "positions, sequences, heads and features may be equally many")
 def encoder_layer_with_equal_sizes(component: Component, numbers: Numbers, seen: Observations) -> None:
-    sizes: dict[str, Any] = dict(embed_dim=4, num_heads=4, ff_dim=4)
-    mask = numbers.mask(4, 4, 4)
-    reply = component(x=numbers.tensor(4, 4, 4), mask=mask, build=sizes, weights=layer(numbers, **sizes))
+    size = numbers.axis(4)
+    sizes: dict[str, Any] = dict(embed_dim=size, num_heads=size, ff_dim=size)
+    mask = numbers.mask(size, size, size)
+    reply = component(x=numbers.tensor(size, size, size), mask=mask, build=sizes, weights=layer(numbers, **sizes))
     see_all(seen, reply, "x", "weights", mask=dict(weights=mask))
 
 
 @probe("EncoderLayer", "the feed-forward network gets the activation")
 def encoder_layer_passes_the_activation(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights, build = layer(numbers, **SIZES), SIZES | dict(activation=Activation("gelu"))
-    see_all(seen, component(x=numbers.tensor(BATCH, TIME, 10), build=build, weights=weights), "x", "weights")
+    sizes = anew(numbers, SIZES)
+    weights, build = layer(numbers, **sizes), sizes | dict(activation=Activation("gelu"))
+    see_all(seen, component(x=positions(numbers, sizes), build=build, weights=weights), "x", "weights")
 
 
 @probe("EncoderLayer", "dropout acts on the sublayers' outputs, in training only")
 def encoder_layer_drops_outputs(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights, x = layer(numbers, **SIZES), numbers.tensor(BATCH, TIME, 10)
+    sizes = anew(numbers, SIZES)
+    weights, x = layer(numbers, **sizes), positions(numbers, sizes)
     for label, norm_first in FORMS.items():
-        build = SIZES | dict(dropout=1.0, norm_first=norm_first)
+        build = sizes | dict(dropout=1.0, norm_first=norm_first)
         for when, training in (("evaluation", False), ("training, all dropped", True)):
             reply = component(x=x, build=build, weights=weights, training=training)
             see_all(seen, reply, "x", "weights", label=f"{label}, {when}")
@@ -290,20 +306,22 @@ def encoder_layer_drops_inside(component: Component, numbers: Numbers, seen: Obs
 
 @probe("EncoderLayer", "gradients reach the input and all parameters")
 def encoder_layer_passes_gradients(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights, x = doubled(layer(numbers, **SIZES)), numbers.tensor(BATCH, TIME, 10).double()
+    sizes = anew(numbers, SIZES)
+    weights, x = doubled(layer(numbers, **sizes)), positions(numbers, sizes).double()
     for label, norm_first in FORMS.items():
-        reply = component(x=x, build=SIZES | dict(norm_first=norm_first), weights=weights, gradients=True)
+        reply = component(x=x, build=sizes | dict(norm_first=norm_first), weights=weights, gradients=True)
         see_gradients(seen, reply, label)
 
 
 @probe("EncoderLayer", "the arguments are not changed")
 def encoder_layer_changes_nothing(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights = layer(numbers, **SIZES)
+    sizes = anew(numbers, SIZES)
+    weights = layer(numbers, **sizes)
     for label, norm_first in FORMS.items():
         reply = component(
-            x=numbers.tensor(BATCH, TIME, 10),
-            mask=numbers.mask(TIME, TIME),
-            build=SIZES | dict(norm_first=norm_first),
+            x=positions(numbers, sizes),
+            mask=numbers.mask(*numbers.axes(TIME, TIME)),
+            build=sizes | dict(norm_first=norm_first),
             weights=weights,
         )
         unchanged(seen, reply, label)
@@ -314,12 +332,13 @@ def encoder_layer_changes_nothing(component: Component, numbers: Numbers, seen: 
 
 @probe("Encoder", "it has as many layers as asked for, each with parameters of its own, and a final norm if pre-norm")
 def encoder_has_its_parameters(component: Component, numbers: Numbers, seen: Observations) -> None:
+    sizes = anew(numbers, SIZES)
     for label, norm_first, num_layers in (("post-norm", False, 3), ("pre-norm", True, 2)):
-        weights = stack(numbers, num_layers, norm_first, **SIZES)
+        weights = stack(numbers, num_layers, norm_first, **sizes)
         reply = component(
-            x=numbers.tensor(BATCH, TIME, 10),
+            x=positions(numbers, sizes),
             weights=weights,
-            build=SIZES | dict(num_layers=num_layers, norm_first=norm_first),
+            build=sizes | dict(num_layers=num_layers, norm_first=norm_first),
         )
         seen.answer(reply, label)
         see_parameters(seen, reply, weights, label)
@@ -327,7 +346,7 @@ def encoder_has_its_parameters(component: Component, numbers: Numbers, seen: Obs
 
 @probe("Encoder", "post-norm: each layer works on the output of the one before it")
 def encoder_in_post_norm_form(component: Component, numbers: Numbers, seen: Observations) -> None:
-    build = anew(numbers, SIZES, "embed_dim", "ff_dim")
+    build = anew(numbers, SIZES)
     weights, x = stack(numbers, 3, **build), positions(numbers, build)
     reply = component(x=x, build=build | dict(num_layers=3), weights=weights)
     see_stack(seen, reply, "x", "weights")
@@ -335,7 +354,7 @@ def encoder_in_post_norm_form(component: Component, numbers: Numbers, seen: Obse
 
 @probe("Encoder", "pre-norm: the final norm comes after the last layer")
 def encoder_in_pre_norm_form(component: Component, numbers: Numbers, seen: Observations) -> None:
-    build = anew(numbers, SIZES, "embed_dim", "ff_dim")
+    build = anew(numbers, SIZES)
     weights, x = stack(numbers, 2, True, **build), positions(numbers, build)
     build |= dict(num_layers=2, norm_first=True)
     see_stack(seen, component(x=x, build=build, weights=weights), "x", "weights")
@@ -343,23 +362,26 @@ def encoder_in_pre_norm_form(component: Component, numbers: Numbers, seen: Obser
 
 @probe("Encoder", "a stack may have a single layer")
 def encoder_of_one_layer(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights, build = stack(numbers, 1, **SIZES), SIZES | dict(num_layers=1)
-    see_stack(seen, component(x=numbers.tensor(BATCH, TIME, 10), build=build, weights=weights), "x", "weights")
+    sizes = anew(numbers, SIZES, *SIZES)
+    weights, build = stack(numbers, 1, **sizes), sizes | dict(num_layers=1)
+    see_stack(seen, component(x=positions(numbers, sizes), build=build, weights=weights), "x", "weights")
 
 
 @probe("Encoder", "every layer obeys the mask")
 def encoder_obeys_the_mask(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights = stack(numbers, 2, **SIZES)
+    sizes = anew(numbers, SIZES)
+    weights = stack(numbers, 2, **sizes)
     for shape in ((BATCH, 1, TIME), (TIME, TIME), (BATCH, TIME, TIME)):
-        mask, x = numbers.mask(*shape), numbers.tensor(BATCH, TIME, 10)
-        reply = component(x=x, mask=mask, build=SIZES | dict(num_layers=2), weights=weights)
-        see_stack(seen, reply, "x", "weights", label=f"mask {list(shape)}", mask=dict(weights=mask))
+        mask, x = numbers.mask(*numbers.axes(*shape)), positions(numbers, sizes)
+        reply = component(x=x, mask=mask, build=sizes | dict(num_layers=2), weights=weights)
+        see_stack(seen, reply, "x", "weights", label=f"mask {list(mask.shape)}", mask=dict(weights=mask))
 
 
 @probe("Encoder", "padding changes nothing for the tokens in front of it")
 def encoder_ignores_padding(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights, x, build = stack(numbers, 2, **SIZES), numbers.tensor(BATCH, TIME, 10), SIZES | dict(num_layers=2)
-    tokens = torch.arange(TIME).expand(BATCH, 1, TIME) < 5
+    sizes = anew(numbers, SIZES)
+    weights, x, build = stack(numbers, 2, **sizes), positions(numbers, sizes), sizes | dict(num_layers=2)
+    tokens = padded_behind_five(numbers)
     padded = component(x=x, mask=tokens, build=build, weights=weights)
     see_padding(seen, padded, component(x=x[:, :5], build=build, weights=weights))
     seen.note("answer", kind(padded), padded.given)
@@ -367,24 +389,27 @@ def encoder_ignores_padding(component: Component, numbers: Numbers, seen: Observ
 
 @probe("Encoder", "the layers get the activation")
 def encoder_passes_the_activation(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights, build = stack(numbers, 2, **SIZES), SIZES | dict(num_layers=2, activation=Activation("gelu"))
-    see_stack(seen, component(x=numbers.tensor(BATCH, TIME, 10), build=build, weights=weights), "x", "weights")
+    sizes = anew(numbers, SIZES)
+    weights, build = stack(numbers, 2, **sizes), sizes | dict(num_layers=2, activation=Activation("gelu"))
+    see_stack(seen, component(x=positions(numbers, sizes), build=build, weights=weights), "x", "weights")
 
 
 @probe("Encoder", "the layers get the dropout, which acts in training only")
 def encoder_passes_the_dropout(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights, x = stack(numbers, 2, **SIZES), numbers.tensor(BATCH, TIME, 10)
-    build = SIZES | dict(num_layers=2, dropout=1.0)
+    sizes = anew(numbers, SIZES)
+    weights, x = stack(numbers, 2, **sizes), positions(numbers, sizes)
+    build = sizes | dict(num_layers=2, dropout=1.0)
     for label, training in (("evaluation", False), ("training, all dropped", True)):
         see_stack(seen, component(x=x, build=build, weights=weights, training=training), "x", "weights", label=label)
 
 
 @probe("Encoder", "gradients reach the input and all parameters")
 def encoder_passes_gradients(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights = doubled(stack(numbers, 2, True, **SIZES))
+    sizes = anew(numbers, SIZES)
+    weights = doubled(stack(numbers, 2, True, **sizes))
     reply = component(
-        x=numbers.tensor(BATCH, TIME, 10).double(),
-        build=SIZES | dict(num_layers=2, norm_first=True),
+        x=positions(numbers, sizes).double(),
+        build=sizes | dict(num_layers=2, norm_first=True),
         weights=weights,
         gradients=True,
     )
@@ -393,11 +418,12 @@ def encoder_passes_gradients(component: Component, numbers: Numbers, seen: Obser
 
 @probe("Encoder", "the arguments are not changed")
 def encoder_changes_nothing(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights = stack(numbers, 2, **SIZES)
+    sizes = anew(numbers, SIZES)
+    weights = stack(numbers, 2, **sizes)
     reply = component(
-        x=numbers.tensor(BATCH, TIME, 10),
-        mask=numbers.mask(TIME, TIME),
-        build=SIZES | dict(num_layers=2),
+        x=positions(numbers, sizes),
+        mask=numbers.mask(*numbers.axes(TIME, TIME)),
+        build=sizes | dict(num_layers=2),
         weights=weights,
     )
     unchanged(seen, reply)

@@ -77,8 +77,9 @@ def affine(numbers: Numbers, embed_dim: int) -> torch.Tensor:
 @probe("LayerNorm", "the parameters are `weight` and `bias`, one number per feature each")
 @probe("RMSNorm", "the only parameter is `weight`, one number per feature")
 def parameters_have_their_names(component: Component, numbers: Numbers, seen: Observations) -> None:
-    reply = norm(component, numbers.tensor(2, 3, 5), *affine(numbers, 5))
-    see_each_parameter(seen, reply, {"weight": [5]} if component.name == "RMSNorm" else {"weight": [5], "bias": [5]})
+    reply = norm(component, numbers.tensor(*numbers.axes(2, 3, 5)), *affine(numbers, numbers.axis(5)))
+    shapes = dict(weight=numbers.axes(5), bias=numbers.axes(5))
+    see_each_parameter(seen, reply, {"weight": shapes["weight"]} if component.name == "RMSNorm" else shapes)
 
 
 @probe("layer_norm", "the features of each position get mean 0 and variance 1")
@@ -115,7 +116,7 @@ def features_are_scaled_and_shifted(component: Component, numbers: Numbers, seen
 @probe(("layer_norm", "LayerNorm"), "eps is added to the variance, under the root")
 @probe("RMSNorm", "eps is added to the mean square, under the root")
 def eps_stands_under_the_root(component: Component, numbers: Numbers, seen: Observations) -> None:
-    x, (weight, bias) = numbers.tensor(2, 3, 5) / 4, affine(numbers, 5)
+    x, (weight, bias) = numbers.tensor(*numbers.axes(2, 3, 5)) / 4, affine(numbers, numbers.axis(5))
     for eps in (0.5, 0.125):
         see_output(seen, norm(component, x, weight, bias, eps=eps), label=f"eps {eps}")
 
@@ -123,7 +124,7 @@ def eps_stands_under_the_root(component: Component, numbers: Numbers, seen: Obse
 @probe(NORMS, "the default of eps is 1e-5")
 def eps_has_its_default(component: Component, numbers: Numbers, seen: Observations) -> None:
     # Features this close to each other have a variance of about 1e-5 themselves.
-    see_output(seen, norm(component, numbers.tensor(2, 3, 5) / 256, *affine(numbers, 5)))
+    see_output(seen, norm(component, numbers.tensor(*numbers.axes(2, 3, 5)) / 256, *affine(numbers, numbers.axis(5))))
 
 
 @probe(("layer_norm", "LayerNorm"), "features that are all equal give the bias, and no NaN")
@@ -162,24 +163,26 @@ def standard(x: torch.Tensor) -> torch.Tensor:
 @probe(("layer_norm", "LayerNorm"), "gradients reach x, weight and bias, and flow through mean and variance")
 @probe("RMSNorm", "gradients reach x and weight, and flow through the mean square")
 def gradients_reach_everything(component: Component, numbers: Numbers, seen: Observations) -> None:
-    seen.gradients(norm(component, numbers.tensor(2, 3, 5), *affine(numbers, 5), gradients=True))
+    seen.gradients(
+        norm(component, numbers.tensor(*numbers.axes(2, 3, 5)), *affine(numbers, numbers.axis(5)), gradients=True)
+    )
 
 
 @probe("layer_norm", "the arguments are not changed")
 @probe(("LayerNorm", "RMSNorm"), "x is not changed")
 def norms_change_nothing(component: Component, numbers: Numbers, seen: Observations) -> None:
-    unchanged(seen, norm(component, numbers.tensor(2, 3, 5), *affine(numbers, 5)))
+    unchanged(seen, norm(component, numbers.tensor(*numbers.axes(2, 3, 5)), *affine(numbers, numbers.axis(5))))
 
 
 @probe("layer_norm", "dtype and device are those of the inputs")
 @probe(("LayerNorm", "RMSNorm"), "dtype and device are those of x")
 def norms_follow_the_inputs(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weight, bias = affine(numbers, 5)
+    weight, bias = affine(numbers, numbers.axis(5))
     device_and_dtype(
         seen,
         lambda x, weight, bias, **how: norm(component, x, weight, bias, **how),
         dtype_of,
-        x=numbers.tensor(2, 3, 5),
+        x=numbers.tensor(*numbers.axes(2, 3, 5)),
         weight=weight,
         bias=bias,
     )
@@ -187,15 +190,20 @@ def norms_follow_the_inputs(component: Component, numbers: Numbers, seen: Observ
 
 @probe(NORMS, "float16 and bfloat16 come back as they came")
 def norms_keep_half_precision(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weight, bias = affine(numbers, 5)
+    weight, bias = affine(numbers, numbers.axis(5))
     half_precision(
-        seen, lambda **given: norm(component, **given), dtype_of, x=numbers.tensor(2, 3, 5), weight=weight, bias=bias
+        seen,
+        lambda **given: norm(component, **given),
+        dtype_of,
+        x=numbers.tensor(*numbers.axes(2, 3, 5)),
+        weight=weight,
+        bias=bias,
     )
 
 
 @probe("LayerNorm", "training and evaluation give the same: nothing is remembered of other inputs")
 def norm_is_the_same_in_training(component: Component, numbers: Numbers, seen: Observations) -> None:
-    x, (weight, bias) = numbers.tensor(2, 3, 5), affine(numbers, 5)
+    x, (weight, bias) = numbers.tensor(*numbers.axes(2, 3, 5)), affine(numbers, numbers.axis(5))
     training, evaluation = (norm(component, x, weight, bias, training=mode) for mode in (True, False))
     seen.note("answer in training", kind(training), training.given)
     seen.note("training differs from evaluation", _differs(training, evaluation), training.given)
@@ -203,8 +211,14 @@ def norm_is_the_same_in_training(component: Component, numbers: Numbers, seen: O
 
 @probe(NORMS, "it makes no library call that the exercise forbids")
 def norms_call_no_library_norm(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weight, bias = affine(numbers, 5)
-    library_calls(seen, lambda **given: norm(component, **given), x=numbers.tensor(2, 3, 5), weight=weight, bias=bias)
+    weight, bias = affine(numbers, numbers.axis(5))
+    library_calls(
+        seen,
+        lambda **given: norm(component, **given),
+        x=numbers.tensor(*numbers.axes(2, 3, 5)),
+        weight=weight,
+        bias=bias,
+    )
 
 
 # ResidualConnection
@@ -214,15 +228,14 @@ def residual(
     component: Component,
     numbers: Numbers,
     norm_first: bool,
-    shape: tuple[int, ...] = (2, 3, 5),
     matrix: torch.Tensor | None = None,
     **how: Any,
 ) -> Reply:
-    """Call a residual connection around a linear sublayer."""
-    embed_dim = shape[-1]
+    """Call a residual connection around a linear sublayer, or around one with this matrix."""
+    *leading, embed_dim = numbers.axes(2, 3, 5)
     weight, bias = affine(numbers, embed_dim)
     matrix = numbers.tensor(embed_dim, embed_dim, low=-1.0, high=1.0) if matrix is None else matrix
-    return around(component, numbers.tensor(*shape), Sublayer(matrix), norm_first, weight, bias, **how)
+    return around(component, numbers.tensor(*leading, embed_dim), Sublayer(matrix), norm_first, weight, bias, **how)
 
 
 def around(
@@ -246,7 +259,7 @@ def around(
 @probe("ResidualConnection", "the parameters are `norm.weight` and `norm.bias`, one number per feature each")
 def residual_has_one_norm(component: Component, numbers: Numbers, seen: Observations) -> None:
     reply = residual(component, numbers, norm_first=True)
-    see_each_parameter(seen, reply, {"norm.weight": [5], "norm.bias": [5]})
+    see_each_parameter(seen, reply, {"norm.weight": numbers.axes(5), "norm.bias": numbers.axes(5)})
 
 
 @probe("ResidualConnection", "the sublayer is called once, and sees x in post-norm and the normalised x in pre-norm")
@@ -261,21 +274,24 @@ def residual_calls_the_sublayer_once(component: Component, numbers: Numbers, see
 @probe("ResidualConnection", "around a sublayer that returns 0, post-norm is the norm of x and pre-norm is x itself")
 def residual_lets_the_input_pass(component: Component, numbers: Numbers, seen: Observations) -> None:
     for form, norm_first in FORMS.items():
-        see_output(seen, residual(component, numbers, norm_first, matrix=torch.zeros(5, 5)), label=form)
+        see_output(seen, residual(component, numbers, norm_first, matrix=torch.zeros(numbers.axes(5, 5))), label=form)
 
 
 @probe("ResidualConnection", "post-norm is norm(x + sublayer(x)), pre-norm is x + sublayer(norm(x))")
 def residual_has_two_forms(component: Component, numbers: Numbers, seen: Observations) -> None:
     for form, norm_first in FORMS.items():
-        see_output(seen, residual(component, numbers, norm_first, numbers.axes(2, 3, 5)), label=form)
+        see_output(seen, residual(component, numbers, norm_first), label=form)
 
 
 @probe("ResidualConnection", "the norm has the default eps of LayerNorm, and normalises each position on its own")
 def residual_normalises_as_layer_norm_does(component: Component, numbers: Numbers, seen: Observations) -> None:
     # As many positions as features, and numbers so small that eps counts.
     for form, norm_first in FORMS.items():
-        weight, bias = affine(numbers, 5)
-        x, sublayer = numbers.tensor(5, 5, 5) / 256, Sublayer(numbers.tensor(5, 5, low=-0.5, high=0.5))
+        weight, bias = affine(numbers, numbers.axis(5))
+        x, sublayer = (
+            numbers.tensor(*numbers.axes(5, 5, 5)) / 256,
+            Sublayer(numbers.tensor(*numbers.axes(5, 5), low=-0.5, high=0.5)),
+        )
         see_output(seen, around(component, x, sublayer, norm_first, weight, bias), label=form)
 
 
@@ -283,9 +299,9 @@ def residual_normalises_as_layer_norm_does(component: Component, numbers: Number
 def residual_starts_with_a_plain_norm(component: Component, numbers: Numbers, seen: Observations) -> None:
     for form, norm_first in FORMS.items():
         reply = component(
-            x=numbers.tensor(2, 3, 5),
-            sublayer=Sublayer(numbers.tensor(5, 5, low=-1.0, high=1.0)),
-            build={"embed_dim": 5, "norm_first": norm_first},
+            x=numbers.tensor(*numbers.axes(2, 3, 5)),
+            sublayer=Sublayer(numbers.tensor(*numbers.axes(5, 5), low=-1.0, high=1.0)),
+            build={"embed_dim": numbers.axis(5), "norm_first": norm_first},
             as_made=True,
         )
         see_output(seen, reply, label=form)
@@ -294,9 +310,14 @@ def residual_starts_with_a_plain_norm(component: Component, numbers: Numbers, se
 @probe("ResidualConnection", "training and evaluation give the same: there is no dropout here")
 def residual_has_no_dropout(component: Component, numbers: Numbers, seen: Observations) -> None:
     for form, norm_first in FORMS.items():
-        x, matrix = numbers.tensor(2, 3, 5), numbers.tensor(5, 5, low=-1.0, high=1.0)
+        x, matrix = numbers.tensor(*numbers.axes(2, 3, 5)), numbers.tensor(*numbers.axes(5, 5), low=-1.0, high=1.0)
         training, evaluation = (
-            component(x=x, sublayer=Sublayer(matrix), build={"embed_dim": 5, "norm_first": norm_first}, training=mode)
+            component(
+                x=x,
+                sublayer=Sublayer(matrix),
+                build={"embed_dim": numbers.axis(5), "norm_first": norm_first},
+                training=mode,
+            )
             for mode in (True, False)
         )
         seen.note("answer in training", kind(training), training.given, form)

@@ -45,6 +45,12 @@ def refusal(seen: Observations, reply: Reply, sizes: Iterable[int], label: str) 
 # split_heads
 
 
+def positions(numbers: Numbers) -> dict[str, Any]:
+    """Return x [batch, time, embed_dim] and the number of its heads as keyword arguments."""
+    batch, time, num_heads, head_dim = numbers.axes(2, 5, 3, 7)
+    return dict(x=numbers.tensor(batch, time, num_heads * head_dim), num_heads=num_heads)
+
+
 @probe("split_heads", "each head gets its own part of the features of every position")
 def split_shares_out_the_features(component: Component, numbers: Numbers, seen: Observations) -> None:
     batch, time, num_heads, head_dim = numbers.axes(2, 5, 3, 7)
@@ -57,8 +63,8 @@ def split_shares_out_the_features(component: Component, numbers: Numbers, seen: 
 
 @probe("split_heads", "one head takes all features, and as many heads as features take one each")
 def split_into_one_and_into_all(component: Component, numbers: Numbers, seen: Observations) -> None:
-    for num_heads in (1, 7):
-        reply = component(x=numbers.tensor(2, 5, 7), num_heads=num_heads)
+    for num_heads in numbers.axes(1, 7):
+        reply = component(x=numbers.tensor(*numbers.axes(2, 5, 7)), num_heads=num_heads)
         label = f"num_heads {num_heads}"
         see_output(seen, reply, label, "split x")
 
@@ -73,18 +79,18 @@ def split_refuses_what_does_not_divide(component: Component, numbers: Numbers, s
 
 @probe("split_heads", "gradients reach x")
 def split_passes_gradients(component: Component, numbers: Numbers, seen: Observations) -> None:
-    seen.gradients(component(x=numbers.tensor(2, 5, 21), num_heads=3, gradients=True))
+    seen.gradients(component(**positions(numbers), gradients=True))
 
 
 @probe("split_heads", "x is not changed")
 def split_changes_nothing(component: Component, numbers: Numbers, seen: Observations) -> None:
-    unchanged(seen, component(x=numbers.tensor(2, 5, 21), num_heads=3))
+    unchanged(seen, component(**positions(numbers)))
 
 
 @probe("split_heads", "dtype and device are those of x")
 def split_follows_x(component: Component, numbers: Numbers, seen: Observations) -> None:
-    device_and_dtype(seen, component, x=numbers.tensor(2, 5, 21), num_heads=3)
-    half_precision(seen, component, x=numbers.tensor(2, 5, 21), num_heads=3)
+    device_and_dtype(seen, component, **positions(numbers))
+    half_precision(seen, component, **positions(numbers))
 
 
 # merge_heads
@@ -108,18 +114,18 @@ def merge_of_one(component: Component, numbers: Numbers, seen: Observations) -> 
 
 @probe("merge_heads", "gradients reach x")
 def merge_passes_gradients(component: Component, numbers: Numbers, seen: Observations) -> None:
-    seen.gradients(component(x=numbers.tensor(2, 3, 5, 7), gradients=True))
+    seen.gradients(component(x=numbers.tensor(*numbers.axes(2, 3, 5, 7)), gradients=True))
 
 
 @probe("merge_heads", "x is not changed")
 def merge_changes_nothing(component: Component, numbers: Numbers, seen: Observations) -> None:
-    unchanged(seen, component(x=numbers.tensor(2, 3, 5, 7)))
+    unchanged(seen, component(x=numbers.tensor(*numbers.axes(2, 3, 5, 7))))
 
 
 @probe("merge_heads", "dtype and device are those of x")
 def merge_follows_x(component: Component, numbers: Numbers, seen: Observations) -> None:
-    device_and_dtype(seen, component, x=numbers.tensor(2, 3, 5, 7))
-    half_precision(seen, component, x=numbers.tensor(2, 3, 5, 7))
+    device_and_dtype(seen, component, x=numbers.tensor(*numbers.axes(2, 3, 5, 7)))
+    half_precision(seen, component, x=numbers.tensor(*numbers.axes(2, 3, 5, 7)))
 
 
 # MultiHeadAttention and GroupedQueryAttention: the same is asked of both
@@ -153,6 +159,15 @@ def inputs(
     )
 
 
+def other_call(numbers: Numbers, name: str, *heads: str, **more: Any) -> dict[str, Any]:
+    """Return how to build a module, its weights and its arguments, of other sizes, as `Numbers.axis` gives them.
+
+    heads  "num_heads", if there are to be others, too
+    """
+    build = anew(numbers, SIZES[name], "embed_dim", *heads)
+    return module(numbers, build, **more) | inputs(numbers, build, *numbers.axes(5, 3, 7))
+
+
 def see_heads(seen: Observations, reply: Reply, mask: torch.Tensor | None = None, label: str = "") -> None:
     """Note weights [batch, heads, queries, keys] and output; the mask has no axis of heads."""
     see_attention(seen, reply, None if mask is None else mask.unsqueeze(-3), label)
@@ -160,21 +175,19 @@ def see_heads(seen: Observations, reply: Reply, mask: torch.Tensor | None = None
 
 @probe(BOTH, "the parameters have the names and shapes of the docstring")
 def parameters_are_as_agreed(component: Component, numbers: Numbers, seen: Observations) -> None:
-    build = SIZES[component.name]
-    call = module(numbers, build)
-    see_each_projection(seen, component(**call, **inputs(numbers, build)), call["weights"])
+    call = other_call(numbers, component.name)
+    see_each_projection(seen, component(**call), call["weights"])
 
 
 @probe(BOTH, "every head has weights of its own, and the output is made of all heads")
 def every_head_attends(component: Component, numbers: Numbers, seen: Observations) -> None:
-    build = anew(numbers, SIZES[component.name], "embed_dim")
-    see_heads(seen, component(**module(numbers, build), **inputs(numbers, build, *numbers.axes(5, 3, 7))))
+    heads = ("num_heads",) if component.name == "MultiHeadAttention" else ()
+    see_heads(seen, component(**other_call(numbers, component.name, *heads)))
 
 
 @probe(BOTH, "a key that the mask hides has no influence in any head")
 def hidden_keys_have_no_influence(component: Component, numbers: Numbers, seen: Observations) -> None:
-    build = anew(numbers, SIZES[component.name], "embed_dim")
-    call = module(numbers, build) | inputs(numbers, build, *numbers.axes(5, 3, 7))
+    call = other_call(numbers, component.name)
     for shape in ((3, 7), (5, 1, 7), (5, 3, 7)):
         mask = numbers.mask(*numbers.axes(*shape))
         see_heads(seen, component(**call, mask=mask), mask, f"mask {list(mask.shape)}")
@@ -193,10 +206,9 @@ def equal_sizes_are_nothing_special(component: Component, numbers: Numbers, seen
 
 @probe(BOTH, "a query that may attend to nothing gets weights of exactly 0, and no NaN in the gradients")
 def empty_rows_get_zero_weights(component: Component, numbers: Numbers, seen: Observations) -> None:
-    build = SIZES[component.name]
-    mask = numbers.mask(3, 7)
+    mask = numbers.mask(*numbers.axes(3, 7))
     mask[1] = False
-    reply = component(**module(numbers, build), **inputs(numbers, build), mask=mask, gradients=True)
+    reply = component(**other_call(numbers, component.name), mask=mask, gradients=True)
     see_heads(seen, reply, mask)
     for name in ("query", "key", "value"):
         seen.gradient(f"gradient of {name}", reply.gradients.get(name), reply.given)
@@ -223,7 +235,7 @@ def scores_of_any_size_do_no_harm(component: Component, numbers: Numbers, seen: 
 
 @probe("MultiHeadAttention", "a single head works, and so do heads of a single feature")
 def one_head_and_single_features(component: Component, numbers: Numbers, seen: Observations) -> None:
-    for embed_dim, num_heads in ((7, 1), (5, 5)):
+    for embed_dim, num_heads in (numbers.axes(7, 1), numbers.axes(5, 5)):
         build = dict(embed_dim=embed_dim, num_heads=num_heads)
         reply = component(**module(numbers, build), **inputs(numbers, build, batch=2))
         see_heads(seen, reply, label=f"num_heads {num_heads}")
@@ -231,16 +243,15 @@ def one_head_and_single_features(component: Component, numbers: Numbers, seen: O
 
 @probe("GroupedQueryAttention", "there may be one group, or as many groups as heads")
 def one_group_and_as_many_as_heads(component: Component, numbers: Numbers, seen: Observations) -> None:
-    for num_groups in (1, 3):
-        build = dict(embed_dim=15, num_heads=3, num_groups=num_groups)
+    for num_groups in numbers.axes(1, 3):
+        build = anew(numbers, dict(embed_dim=15, num_heads=3), "embed_dim", "num_heads") | dict(num_groups=num_groups)
         reply = component(**module(numbers, build), **inputs(numbers, build, batch=2))
         see_heads(seen, reply, label=f"num_groups {num_groups}")
 
 
 @probe(BOTH, "gradients reach the arguments and all parameters")
 def gradients_reach_everything(component: Component, numbers: Numbers, seen: Observations) -> None:
-    build = SIZES[component.name]
-    see_gradients_of_projections(seen, component(**module(numbers, build), **inputs(numbers, build), gradients=True))
+    see_gradients_of_projections(seen, component(**other_call(numbers, component.name), gradients=True))
 
 
 @probe(BOTH, "dropout acts between the returned weights and the value, and in training only")
@@ -285,22 +296,20 @@ def indivisible_sizes_are_refused(component: Component, numbers: Numbers, seen: 
 
 @probe(BOTH, "the arguments are not changed")
 def modules_change_nothing(component: Component, numbers: Numbers, seen: Observations) -> None:
-    build = SIZES[component.name]
-    unchanged(seen, component(**module(numbers, build), **inputs(numbers, build), mask=numbers.mask(5, 3, 7)))
+    mask = numbers.axes(5, 3, 7)
+    unchanged(seen, component(**other_call(numbers, component.name), mask=numbers.mask(*mask)))
 
 
 @probe(BOTH, "dtype and device are those of the inputs")
 def modules_follow_the_inputs(component: Component, numbers: Numbers, seen: Observations) -> None:
-    build = SIZES[component.name]
-    given = module(numbers, build) | inputs(numbers, build)
-    device_and_dtype(seen, component, **given, mask=numbers.mask(3, 7))
-    half_precision(seen, component, **given, mask=numbers.mask(3, 7))
+    given = other_call(numbers, component.name)
+    device_and_dtype(seen, component, **given, mask=numbers.mask(*numbers.axes(3, 7)))
+    half_precision(seen, component, **given, mask=numbers.mask(*numbers.axes(3, 7)))
 
 
 @probe(BOTH, "it makes no library call that the exercise forbids")
 def modules_call_no_library_attention(component: Component, numbers: Numbers, seen: Observations) -> None:
-    build = SIZES[component.name]
-    library_calls(seen, component, **module(numbers, build), **inputs(numbers, build), mask=numbers.mask(3, 7))
+    library_calls(seen, component, **other_call(numbers, component.name), mask=numbers.mask(*numbers.axes(3, 7)))
 
 
 # multi_head_bug_input: the learner supplies an input, the probe runs the broken module and a right one on it

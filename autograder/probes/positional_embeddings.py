@@ -103,7 +103,8 @@ def learned(
     max_len: int = 7,
     **how: Any,
 ) -> Reply:
-    """Call a learned positional embedding."""
+    """Call a learned positional embedding, with sizes as `Numbers.axis` gives them for these."""
+    batch, time, embed_dim, max_len = numbers.axes(batch, time, embed_dim, max_len)
     return added(component, numbers.tensor(batch, time, embed_dim), numbers.tensor(max_len, embed_dim), **how)
 
 
@@ -117,7 +118,7 @@ def added(component: Component, x: torch.Tensor, weight: torch.Tensor, **how: An
 
 @probe("LearnedPositionalEmbedding", "its only parameter is `weight`, one row per position")
 def learned_table_is_a_parameter(component: Component, numbers: Numbers, seen: Observations) -> None:
-    see_each_parameter(seen, learned(component, numbers), {"weight": [7, 3]})
+    see_each_parameter(seen, learned(component, numbers), {"weight": numbers.axes(7, 3)})
 
 
 @probe("LearnedPositionalEmbedding", "the rows start at numbers of their own")
@@ -132,23 +133,23 @@ def learned_rows_start_at_random(component: Component, numbers: Numbers, seen: O
 
 @probe("LearnedPositionalEmbedding", "each position of each sequence gets its own row added")
 def learned_rows_are_added(component: Component, numbers: Numbers, seen: Observations) -> None:
-    batch, time, embed_dim, max_len = numbers.axes(2, 5, 3, 7)
-    see_output(seen, learned(component, numbers, batch, time, embed_dim, max_len))
+    see_output(seen, learned(component, numbers))
 
 
 @probe("LearnedPositionalEmbedding", "any batch and any length up to max_len are accepted")
 def learned_rows_fit_every_length(component: Component, numbers: Numbers, seen: Observations) -> None:
-    embed_dim, max_len = numbers.axes(3, 7)
-    for batch, time in (numbers.axes(1, 5), numbers.axes(5, 2), numbers.axes(3, 7), numbers.axes(11, 1)):
-        reply = learned(component, numbers, batch, time, embed_dim, max_len)
-        see_output(seen, reply, label=f"batch {batch}, time {time}")
+    for batch, time in ((1, 5), (5, 2), (3, 7), (11, 1)):
+        reply = learned(component, numbers, batch, time)
+        see_output(seen, reply, label=f"batch {numbers.axis(batch)}, time {numbers.axis(time)}")
     see_output(seen, learned(component, numbers, 5, 5, 5, 5), label="all sizes equal")
 
 
 @probe("LearnedPositionalEmbedding", "a sequence longer than max_len causes a ValueError that names both lengths")
 def learned_table_has_an_end(component: Component, numbers: Numbers, seen: Observations) -> None:
-    for time in (8, 14):
-        see_refusal(seen, learned(component, numbers, time=time), time, 7, label=f"time {time}, max_len 7")
+    max_len = numbers.axis(7)
+    for usual in (8, 14):
+        reply, time = learned(component, numbers, time=usual), numbers.axis(usual)
+        see_refusal(seen, reply, time, max_len, label=f"time {time}, max_len {max_len}")
 
 
 @probe("LearnedPositionalEmbedding", "gradients reach x and the rows that were used")
@@ -163,7 +164,7 @@ def learned_rows_change_nothing(component: Component, numbers: Numbers, seen: Ob
 
 @probe("LearnedPositionalEmbedding", "dtype and device are those of x")
 def learned_rows_follow_x(component: Component, numbers: Numbers, seen: Observations) -> None:
-    given = dict(x=numbers.tensor(2, 5, 3), weight=numbers.tensor(7, 3))
+    given = dict(x=numbers.tensor(*numbers.axes(2, 5, 3)), weight=numbers.tensor(*numbers.axes(7, 3)))
     device_and_dtype(seen, lambda **how: added(component, **how), dtype_of, **given)
     half_precision(seen, lambda **how: added(component, **how), dtype_of, **given)
 
@@ -171,16 +172,28 @@ def learned_rows_follow_x(component: Component, numbers: Numbers, seen: Observat
 # TransformerEmbedding
 
 KINDS = ("sinusoidal", "learned")
-VOCAB, WIDTH, LONGEST = 13, 6, 7
+
+
+def sizes(numbers: Numbers) -> tuple[int, int, int]:
+    """Return vocab_size, embed_dim and max_len, as `Numbers.axis` gives them."""
+    vocab_size, half, max_len = numbers.axes(13, 3, 7)
+    return vocab_size, 2 * half, max_len
 
 
 def some_tokens(numbers: Numbers, batch: int = 2, time: int = 5) -> torch.Tensor:
     """Return tokens, none of which is 0: what a model makes of its padding is its own business."""
-    return token_ids(numbers, batch, time, low=1, high=VOCAB)
+    return token_ids(numbers, *numbers.axes(batch, time), low=1, high=sizes(numbers)[0])
+
+
+def token_table(numbers: Numbers) -> torch.Tensor:
+    """Return one row for each token."""
+    vocab_size, embed_dim, _ = sizes(numbers)
+    return numbers.tensor(vocab_size, embed_dim)
 
 
 def embedding(
     component: Component,
+    numbers: Numbers,
     tokens: torch.Tensor,
     table: torch.Tensor,
     positions: str | None,
@@ -192,42 +205,48 @@ def embedding(
 
     The name of the position's entry is only known to begin with "position", so the first call asks for it.
     """
-    build: dict[str, Any] = {"vocab_size": VOCAB, "embed_dim": WIDTH, "max_len": LONGEST}
+    build: dict[str, Any] = dict(zip(("vocab_size", "embed_dim", "max_len"), sizes(numbers), strict=True))
     build |= {name: value for name, value in (("positions", positions), ("dropout", dropout)) if value is not None}
 
     def call(weights: Mapping[str, torch.Tensor], **how: Any) -> Reply:
-        if rows is not None and (name := rows_entry(component(tokens=tokens, build=build, weights=weights))):
+        if rows is not None and (name := rows_entry(component(tokens=tokens, build=build, weights=weights), numbers)):
             weights = {**weights, name: rows}
         return component(tokens=tokens, build=build, weights=weights, **how)
 
     return with_weights(lambda weights: call(weights, **how), {"token.weight": table}, lambda _: "token.weight")
 
 
-def position_entry(reply: Reply) -> str | None:
+def position_entry(reply: Reply, numbers: Numbers) -> str | None:
     """Return the name of the state-dict entry that holds the positions, or None."""
-    return next(
-        (name for name, shape in reply.shapes.items() if name.startswith("position") and shape == [LONGEST, WIDTH]),
-        None,
-    )
+    return next((name for name in _of_shape(reply, numbers) if name.startswith("position")), None)
 
 
-def rows_entry(reply: Reply) -> str | None:
+def rows_entry(reply: Reply, numbers: Numbers) -> str | None:
     """Return the same, or the name of the only entry that could hold the positions, whatever it is called."""
-    others = [name for name, shape in reply.shapes.items() if shape == [LONGEST, WIDTH]]
-    return position_entry(reply) or (others[0] if len(others) == 1 else None)
+    others = _of_shape(reply, numbers)
+    return position_entry(reply, numbers) or (others[0] if len(others) == 1 else None)
 
 
-def _elsewhere(reply: Reply) -> str:
+def _of_shape(reply: Reply, numbers: Numbers) -> list[str]:
+    """Return the names of all state-dict entries of [max_len, embed_dim]."""
+    _, embed_dim, max_len = sizes(numbers)
+    return [name for name, shape in reply.shapes.items() if shape == [max_len, embed_dim]]
+
+
+def _elsewhere(reply: Reply, numbers: Numbers) -> str:
+    _, embed_dim, max_len = sizes(numbers)
     other = any(
-        torch.Size(shape).numel() == LONGEST * WIDTH and name != "token.weight" for name, shape in reply.shapes.items()
+        torch.Size(shape).numel() == max_len * embed_dim and name != "token.weight"
+        for name, shape in reply.shapes.items()
     )
     return "under another name, or of another shape" if other else "missing"
 
 
 def given(numbers: Numbers, positions: str, batch: int = 2, time: int = 5) -> dict[str, Any]:
     """Return tokens, a token table, the kind of positions and, if it is learned, their rows, as keyword arguments."""
-    tokens, table = some_tokens(numbers, batch, time), numbers.tensor(VOCAB, WIDTH)
-    rows = numbers.tensor(LONGEST, WIDTH)
+    tokens, table = some_tokens(numbers, batch, time), token_table(numbers)
+    _, embed_dim, max_len = sizes(numbers)
+    rows = numbers.tensor(max_len, embed_dim)
     return dict(tokens=tokens, table=table, positions=positions, rows=rows if positions == "learned" else None)
 
 
@@ -246,14 +265,16 @@ def see_sum(
 @probe("TransformerEmbedding", "the state dict holds `token.weight` and one table `position...`, trained if learned")
 def embedding_has_two_tables(component: Component, numbers: Numbers, seen: Observations) -> None:
     for positions in KINDS:
-        reply = embedding(component, some_tokens(numbers), numbers.tensor(VOCAB, WIDTH), positions)
-        shape, name = reply.shapes.get("token.weight"), position_entry(reply)
+        reply = embedding(component, numbers, some_tokens(numbers), token_table(numbers), positions)
+        shape, name = reply.shapes.get("token.weight"), position_entry(reply, numbers)
         others = [one for one in reply.trained if one not in ("token.weight", name)]
         for what, value in {
             "answer": kind(reply),
             "token.weight in the state dict": "missing" if shape is None else str(shape),
             "token.weight is trained": "yes" if "token.weight" in reply.trained else "no",
-            "entry position... of [max_len, embed_dim] in the state dict": "found" if name else _elsewhere(reply),
+            "entry position... of [max_len, embed_dim] in the state dict": "found"
+            if name
+            else _elsewhere(reply, numbers),
             "entry position... is trained": "yes" if name in reply.trained else "no",
             "other trained parameters": listed(str(reply.shapes[one]) for one in others),
         }.items():
@@ -264,14 +285,14 @@ def embedding_has_two_tables(component: Component, numbers: Numbers, seen: Obser
 @probe("TransformerEmbedding", "the output is the tokens' rows plus the positions' rows")
 def embedding_is_a_sum(component: Component, numbers: Numbers, seen: Observations) -> None:
     for positions in KINDS:
-        some = given(numbers, positions, numbers.axis(2), numbers.size(5, 3, LONGEST))
-        see_sum(seen, embedding(component, **some), label=positions, **some)
+        some = given(numbers, positions)
+        see_sum(seen, embedding(component, numbers, **some), label=positions, **some)
 
 
 @probe("TransformerEmbedding", "positions are sinusoidal by default")
 def embedding_has_its_defaults(component: Component, numbers: Numbers, seen: Observations) -> None:
-    tokens, table = some_tokens(numbers), numbers.tensor(VOCAB, WIDTH)
-    reply = embedding(component, tokens, table, None, training=True)
+    tokens, table = some_tokens(numbers), token_table(numbers)
+    reply = embedding(component, numbers, tokens, table, None, training=True)
     see_sum(seen, reply, tokens, table, label="training mode")
 
 
@@ -280,15 +301,17 @@ def embedding_fits_every_length(component: Component, numbers: Numbers, seen: Ob
     for positions in KINDS:
         for batch, time in ((1, 5), (5, 5), (3, 7), (11, 1)):
             some = given(numbers, positions, batch, time)
-            see_output(seen, embedding(component, **some), label=f"{positions}, batch {batch}, time {time}")
+            label = f"{positions}, batch {numbers.axis(batch)}, time {numbers.axis(time)}"
+            see_output(seen, embedding(component, numbers, **some), label=label)
 
 
 @probe("TransformerEmbedding", "a sequence longer than max_len causes a ValueError that names both lengths")
 def embedding_has_an_end(component: Component, numbers: Numbers, seen: Observations) -> None:
     for positions in KINDS:
-        for time in (8, 14):
-            reply = embedding(component, some_tokens(numbers, 2, time), numbers.tensor(VOCAB, WIDTH), positions)
-            see_refusal(seen, reply, time, LONGEST, label=f"{positions}, time {time}, max_len {LONGEST}")
+        for usual in (8, 14):
+            reply = embedding(component, numbers, some_tokens(numbers, 2, usual), token_table(numbers), positions)
+            time, max_len = numbers.axes(usual, 7)
+            see_refusal(seen, reply, time, max_len, label=f"{positions}, time {time}, max_len {max_len}")
 
 
 @probe("TransformerEmbedding", "dropout acts on the whole sum, in training and not in evaluation")
@@ -296,7 +319,7 @@ def embedding_drops_the_sum(component: Component, numbers: Numbers, seen: Observ
     for positions in KINDS:
         some = given(numbers, positions)
         for dropout, training in ((1.0, True), (0.5, False), (0.0, True)):
-            reply = embedding(component, dropout=dropout, training=training, **some)
+            reply = embedding(component, numbers, dropout=dropout, training=training, **some)
             see_output(seen, reply, f"{positions}, {'training' if training else 'evaluation'} with dropout {dropout}")
 
 
@@ -304,7 +327,9 @@ def embedding_drops_the_sum(component: Component, numbers: Numbers, seen: Observ
 def embedding_makes_up_for_what_is_dropped(component: Component, numbers: Numbers, seen: Observations) -> None:
     for positions in KINDS:
         some = given(numbers, positions, 5)
-        training, evaluation = (embedding(component, dropout=0.5, training=mode, **some) for mode in (True, False))
+        training, evaluation = (
+            embedding(component, numbers, dropout=0.5, training=mode, **some) for mode in (True, False)
+        )
         seen.note("answer", kind(training), training.given, positions)
         becomes = becoming(training.output, evaluation.output)
         seen.note("each number becomes, in training", becomes, training.given, positions)
@@ -327,9 +352,9 @@ def becoming(training: Any, evaluation: Any) -> str:
 
 @probe("TransformerEmbedding", "the row of every token is trained, that of token 0 as well")
 def embedding_trains_every_row(component: Component, numbers: Numbers, seen: Observations) -> None:
-    tokens, table = some_tokens(numbers), numbers.tensor(VOCAB, WIDTH)
+    tokens, table = some_tokens(numbers), token_table(numbers)
     tokens[0, 1], tokens[1, 3] = 0, 0
-    reply = embedding(component, tokens, table, "sinusoidal", gradients=True)
+    reply = embedding(component, numbers, tokens, table, "sinusoidal", gradients=True)
     seen.note("answer", kind(reply), reply.given)
     gradient = reply.gradients.get("weights.token.weight")
     row = None if gradient is None or not gradient.dim() else gradient[0]
@@ -340,9 +365,9 @@ def embedding_trains_every_row(component: Component, numbers: Numbers, seen: Obs
 def embedding_passes_gradients(component: Component, numbers: Numbers, seen: Observations) -> None:
     for positions in KINDS:
         some = given(numbers, positions)
-        reply = embedding(component, gradients=True, **some)
+        reply = embedding(component, numbers, gradients=True, **some)
         seen.note("answer", kind(reply), reply.given, positions)
-        for label, name in (("tokens", "token.weight"), ("positions", rows_entry(reply))):
+        for label, name in (("tokens", "token.weight"), ("positions", rows_entry(reply, numbers))):
             seen.gradient(
                 f"gradient of the table of {label}", reply.gradients.get(f"weights.{name}"), reply.given, positions
             )
@@ -351,23 +376,26 @@ def embedding_passes_gradients(component: Component, numbers: Numbers, seen: Obs
 @probe("TransformerEmbedding", "the tokens are not changed")
 def embedding_changes_nothing(component: Component, numbers: Numbers, seen: Observations) -> None:
     for positions in KINDS:
-        reply = embedding(component, some_tokens(numbers), numbers.tensor(VOCAB, WIDTH), positions)
+        reply = embedding(component, numbers, some_tokens(numbers), token_table(numbers), positions)
         unchanged(seen, reply, positions)
 
 
 @probe("TransformerEmbedding", "dtype is that of the parameters, device that of tokens and parameters")
 def embedding_follows_its_parameters(component: Component, numbers: Numbers, seen: Observations) -> None:
-    tokens, table = some_tokens(numbers), numbers.tensor(VOCAB, WIDTH)
+    tokens, table = some_tokens(numbers), token_table(numbers)
     for positions in KINDS:
-        reply = embedding(component, tokens, table.double(), positions)
+        reply = embedding(component, numbers, tokens, table.double(), positions)
         dtype = str(reply.output.dtype) if isinstance(reply.output, torch.Tensor) else kind(reply)
         seen.note("answer for float64", dtype, reply.given, positions)
         for half in (torch.float16, torch.bfloat16):
             name = str(half).removeprefix("torch.")
             seen.note(
-                f"dtype for {name}", dtype_of(embedding(component, tokens, table.to(half), positions)), "", positions
+                f"dtype for {name}",
+                dtype_of(embedding(component, numbers, tokens, table.to(half), positions)),
+                "",
+                positions,
             )
-        on_their_device(seen, embedding(component, tokens, table, positions, device="meta"), positions)
+        on_their_device(seen, embedding(component, numbers, tokens, table, positions, device="meta"), positions)
 
 
 # rotary_embedding
@@ -406,12 +434,13 @@ def rotary_scores_know_distances(component: Component, numbers: Numbers, seen: O
 
 @probe("rotary_embedding", "positions may begin anywhere and may differ from sequence to sequence")
 def rotary_takes_positions(component: Component, numbers: Numbers, seen: Observations) -> None:
-    x = numbers.tensor(2, 3, 5, 6)
-    order = torch.tensor(numbers.permutation(13)[:5])
-    see_turned(seen, component(x=x, positions=order), x, "positions [5]")
-    each = torch.tensor([numbers.permutation(11)[:5] for _ in range(2)]).unsqueeze(1)
-    see_turned(seen, component(x=x, positions=each), x, "positions [2, 1, 5]")
-    x = numbers.tensor(2, 1, 6)
+    batch, heads, time, half = numbers.axes(2, 3, 5, 3)
+    x = numbers.tensor(batch, heads, time, 2 * half)
+    order = torch.tensor(numbers.permutation(numbers.axis(13))[:time])
+    see_turned(seen, component(x=x, positions=order), x, f"positions [{time}]")
+    each = torch.tensor([numbers.permutation(numbers.axis(11))[:time] for _ in range(batch)]).unsqueeze(1)
+    see_turned(seen, component(x=x, positions=each), x, f"positions [{batch}, 1, {time}]")
+    x = numbers.tensor(batch, 1, 2 * half)
     see_turned(seen, component(x=x, positions=torch.tensor([9])), x, "one position")
 
 
@@ -424,35 +453,44 @@ def rotary_uses_its_base(component: Component, numbers: Numbers, seen: Observati
 
 @probe("rotary_embedding", "any leading axes and any sizes are accepted")
 def rotary_takes_leading_axes(component: Component, numbers: Numbers, seen: Observations) -> None:
-    for shape in ((5, 6), (3, 7, 2), (2, 3, 1, 5, 4), (4, 4, 4, 4)):
+    equal = [2 * numbers.axis(2)] * 4
+    usual = ((5, 3), (3, 7, 1), (2, 3, 1, 5, 2))
+    for shape in (*([*numbers.axes(*leading), 2 * numbers.axis(half)] for *leading, half in usual), equal):
         x = numbers.tensor(*shape)
         see_turned(seen, component(x=x), x, f"x {list(shape)}")
 
 
 @probe("rotary_embedding", "an odd head_dim causes a ValueError that names it")
 def odd_head_dim_is_refused(component: Component, numbers: Numbers, seen: Observations) -> None:
-    for head_dim in (7, 13):
-        see_refusal(seen, component(x=numbers.tensor(2, 5, head_dim)), head_dim, label=f"head_dim {head_dim}")
+    for head_dim in numbers.axes(7, 13):
+        see_refusal(
+            seen, component(x=numbers.tensor(*numbers.axes(2, 5), head_dim)), head_dim, label=f"head_dim {head_dim}"
+        )
 
 
 @probe("rotary_embedding", "gradients reach x")
 def rotary_passes_gradients(component: Component, numbers: Numbers, seen: Observations) -> None:
-    seen.gradients(component(x=numbers.tensor(2, 3, 5, 6), gradients=True))
+    seen.gradients(component(x=numbers.tensor(*numbers.axes(2, 3, 5), 2 * numbers.axis(3)), gradients=True))
 
 
 @probe("rotary_embedding", "the arguments are not changed")
 def rotary_changes_nothing(component: Component, numbers: Numbers, seen: Observations) -> None:
-    unchanged(seen, component(x=numbers.tensor(2, 3, 5, 6), positions=torch.arange(5)))
+    unchanged(
+        seen,
+        component(
+            x=numbers.tensor(*numbers.axes(2, 3, 5), 2 * numbers.axis(3)), positions=torch.arange(numbers.axis(5))
+        ),
+    )
 
 
 @probe("rotary_embedding", "dtype and device are those of x")
 def rotary_follows_x(component: Component, numbers: Numbers, seen: Observations) -> None:
-    device_and_dtype(seen, component, dtype_of, x=numbers.tensor(2, 3, 5, 6))
+    device_and_dtype(seen, component, dtype_of, x=numbers.tensor(*numbers.axes(2, 3, 5), 2 * numbers.axis(3)))
 
 
 @probe("rotary_embedding", "float16 and bfloat16 come back as they came")
 def rotary_keeps_half_precision(component: Component, numbers: Numbers, seen: Observations) -> None:
-    half_precision(seen, component, dtype_of, x=numbers.tensor(2, 3, 5, 6))
+    half_precision(seen, component, dtype_of, x=numbers.tensor(*numbers.axes(2, 3, 5), 2 * numbers.axis(3)))
 
 
 # position_bug_input: the learner supplies a sequence in two pieces, the probe runs a broken and a right embedding on it

@@ -45,18 +45,26 @@ def scores_take_leading_axes(component: Component, numbers: Numbers, seen: Obser
 
 @probe("attention_scores", "gradients reach the query and the key")
 def scores_pass_gradients(component: Component, numbers: Numbers, seen: Observations) -> None:
-    seen.gradients(component(query=numbers.tensor(2, 3, 7), key=numbers.tensor(2, 5, 7), gradients=True))
+    seen.gradients(
+        component(
+            query=numbers.tensor(*numbers.axes(2, 3, 7)), key=numbers.tensor(*numbers.axes(2, 5, 7)), gradients=True
+        )
+    )
 
 
 @probe("attention_scores", "the arguments are not changed")
 def scores_change_nothing(component: Component, numbers: Numbers, seen: Observations) -> None:
-    unchanged(seen, component(query=numbers.tensor(2, 3, 7), key=numbers.tensor(2, 5, 7)))
+    unchanged(seen, component(query=numbers.tensor(*numbers.axes(2, 3, 7)), key=numbers.tensor(*numbers.axes(2, 5, 7))))
 
 
 @probe("attention_scores", "dtype and device are those of the inputs")
 def scores_follow_the_inputs(component: Component, numbers: Numbers, seen: Observations) -> None:
-    device_and_dtype(seen, component, query=numbers.tensor(2, 3, 7), key=numbers.tensor(2, 5, 7))
-    half_precision(seen, component, query=numbers.tensor(2, 3, 7), key=numbers.tensor(2, 5, 7))
+    device_and_dtype(
+        seen, component, query=numbers.tensor(*numbers.axes(2, 3, 7)), key=numbers.tensor(*numbers.axes(2, 5, 7))
+    )
+    half_precision(
+        seen, component, query=numbers.tensor(*numbers.axes(2, 3, 7)), key=numbers.tensor(*numbers.axes(2, 5, 7))
+    )
 
 
 # attention_weights
@@ -81,9 +89,9 @@ def hidden_keys_get_no_weight(component: Component, numbers: Numbers, seen: Obse
 
 @probe("attention_weights", "a query that may attend to nothing gets weights of exactly 0, and no NaN in the gradient")
 def empty_rows_get_zero_weights(component: Component, numbers: Numbers, seen: Observations) -> None:
-    mask = numbers.mask(3, 5)
+    mask = numbers.mask(*numbers.axes(3, 5))
     mask[1] = False
-    reply = component(scores=numbers.tensor(2, 3, 5), mask=mask, gradients=True)
+    reply = component(scores=numbers.tensor(*numbers.axes(2, 3, 5)), mask=mask, gradients=True)
     for value in seen.see(reply, "weights").values():
         see_weights(seen, value, mask, reply.given)
     if reply.gradients:
@@ -127,8 +135,8 @@ def ranks(numbers: Numbers, mask: torch.Tensor) -> torch.Tensor:
 def largest_score_may_be_hidden(component: Component, numbers: Numbers, seen: Observations) -> None:
     for size in (1e3, 1e5):
         # Multiples of 1/64 next to a whole number: float32 holds their differences exactly, in whatever order.
-        mask = numbers.mask(3, 5)
-        scores = numbers.tensor(2, 3, 5) + size * ~mask
+        mask = numbers.mask(*numbers.axes(3, 5))
+        scores = numbers.tensor(*numbers.axes(2, 3, 5)) + size * ~mask
         reply = component(scores=scores, mask=mask)
         label = f"hidden scores near {size:g}"
         for value in seen.see(reply, "weights", label=label).values():
@@ -147,24 +155,35 @@ def weights_take_leading_axes(component: Component, numbers: Numbers, seen: Obse
 
 @probe("attention_weights", "gradients reach the scores")
 def weights_pass_gradients(component: Component, numbers: Numbers, seen: Observations) -> None:
-    seen.gradients(component(scores=numbers.tensor(2, 3, 5), gradients=True), label="no mask")
-    seen.gradients(component(scores=numbers.tensor(2, 3, 5), mask=numbers.mask(3, 5), gradients=True), label="mask")
+    seen.gradients(component(scores=numbers.tensor(*numbers.axes(2, 3, 5)), gradients=True), label="no mask")
+    seen.gradients(
+        component(
+            scores=numbers.tensor(*numbers.axes(2, 3, 5)), mask=numbers.mask(*numbers.axes(3, 5)), gradients=True
+        ),
+        label="mask",
+    )
 
 
 @probe("attention_weights", "the arguments are not changed")
 def weights_change_nothing(component: Component, numbers: Numbers, seen: Observations) -> None:
-    unchanged(seen, component(scores=numbers.tensor(2, 3, 5), mask=numbers.mask(2, 3, 5)))
+    unchanged(seen, component(scores=numbers.tensor(*numbers.axes(2, 3, 5)), mask=numbers.mask(*numbers.axes(2, 3, 5))))
 
 
 @probe("attention_weights", "dtype and device are those of the inputs")
 def weights_follow_the_inputs(component: Component, numbers: Numbers, seen: Observations) -> None:
-    device_and_dtype(seen, component, scores=numbers.tensor(2, 3, 5), mask=numbers.mask(3, 5))
-    half_precision(seen, component, scores=numbers.tensor(2, 3, 5), mask=numbers.mask(3, 5))
+    device_and_dtype(
+        seen, component, scores=numbers.tensor(*numbers.axes(2, 3, 5)), mask=numbers.mask(*numbers.axes(3, 5))
+    )
+    half_precision(
+        seen, component, scores=numbers.tensor(*numbers.axes(2, 3, 5)), mask=numbers.mask(*numbers.axes(3, 5))
+    )
 
 
 @probe("attention_weights", "it makes no library call that the exercise forbids")
 def weights_call_no_library_attention(component: Component, numbers: Numbers, seen: Observations) -> None:
-    library_calls(seen, component, scores=numbers.tensor(2, 3, 5), mask=numbers.mask(3, 5))
+    library_calls(
+        seen, component, scores=numbers.tensor(*numbers.axes(2, 3, 5)), mask=numbers.mask(*numbers.axes(3, 5))
+    )
 
 
 # scaled_dot_product_attention
@@ -206,9 +225,9 @@ def hidden_keys_have_no_influence(component: Component, numbers: Numbers, seen: 
     "a query that may attend to nothing gets an output of 0, and no NaN in the gradients",
 )
 def empty_rows_give_zero_output(component: Component, numbers: Numbers, seen: Observations) -> None:
-    mask = numbers.mask(3, 5)
+    mask = numbers.mask(*numbers.axes(3, 5))
     mask[1] = False
-    reply = component(**inputs(numbers, 2), mask=mask, gradients=True)
+    reply = component(**other_inputs(numbers, 2), mask=mask, gradients=True)
     see_attention(seen, reply, mask)
     for name, gradient in reply.gradients.items():
         seen.gradient(f"gradient of {name}", gradient, reply.given)
@@ -217,7 +236,7 @@ def empty_rows_give_zero_output(component: Component, numbers: Numbers, seen: Ob
 
 @probe("scaled_dot_product_attention", "there may be as many queries as keys")
 def square_inputs_are_nothing_special(component: Component, numbers: Numbers, seen: Observations) -> None:
-    see_attention(seen, component(**inputs(numbers, 5, queries=5, keys=5, head_dim=5, value_dim=5)))
+    see_attention(seen, component(**other_inputs(numbers, 5, queries=5, keys=5, head_dim=5, value_dim=5)))
 
 
 @probe("scaled_dot_product_attention", "large scores do not overflow, and hidden keys leak nothing")
@@ -249,7 +268,7 @@ def far_apart(
 @probe("scaled_dot_product_attention", "a hidden key has no influence, however large its score")
 def largest_score_may_be_hidden_here(component: Component, numbers: Numbers, seen: Observations) -> None:
     for size in (1e3, 1e5):
-        mask, given = numbers.mask(1, 5), inputs(numbers, 2)
+        mask, given = numbers.mask(1, numbers.axis(5)), other_inputs(numbers, 2)
         given["query"][..., 0], given["key"][..., 0] = 1.0, (~mask[0]) * size
         see_attention(seen, component(**given, mask=mask), mask, f"hidden keys {size:g} long")
 
@@ -264,24 +283,26 @@ def attention_takes_leading_axes(component: Component, numbers: Numbers, seen: O
 
 @probe("scaled_dot_product_attention", "gradients reach query, key and value")
 def attention_passes_gradients(component: Component, numbers: Numbers, seen: Observations) -> None:
-    seen.gradients(component(**inputs(numbers, 2), gradients=True), label="no mask")
-    seen.gradients(component(**inputs(numbers, 2), mask=numbers.mask(3, 5), gradients=True), label="mask")
+    seen.gradients(component(**other_inputs(numbers, 2), gradients=True), label="no mask")
+    seen.gradients(
+        component(**other_inputs(numbers, 2), mask=numbers.mask(*numbers.axes(3, 5)), gradients=True), label="mask"
+    )
 
 
 @probe("scaled_dot_product_attention", "the arguments are not changed")
 def attention_changes_nothing(component: Component, numbers: Numbers, seen: Observations) -> None:
-    unchanged(seen, component(**inputs(numbers, 2), mask=numbers.mask(2, 3, 5)))
+    unchanged(seen, component(**other_inputs(numbers, 2), mask=numbers.mask(*numbers.axes(2, 3, 5))))
 
 
 @probe("scaled_dot_product_attention", "dtype and device are those of the inputs")
 def attention_follows_the_inputs(component: Component, numbers: Numbers, seen: Observations) -> None:
-    device_and_dtype(seen, component, **inputs(numbers, 2), mask=numbers.mask(3, 5))
-    half_precision(seen, component, **inputs(numbers, 2), mask=numbers.mask(3, 5))
+    device_and_dtype(seen, component, **other_inputs(numbers, 2), mask=numbers.mask(*numbers.axes(3, 5)))
+    half_precision(seen, component, **other_inputs(numbers, 2), mask=numbers.mask(*numbers.axes(3, 5)))
 
 
 @probe("scaled_dot_product_attention", "it makes no library call that the exercise forbids")
 def attention_calls_no_library_attention(component: Component, numbers: Numbers, seen: Observations) -> None:
-    library_calls(seen, component, **inputs(numbers, 2), mask=numbers.mask(3, 5))
+    library_calls(seen, component, **other_inputs(numbers, 2), mask=numbers.mask(*numbers.axes(3, 5)))
 
 
 # streaming_attention
@@ -338,18 +359,18 @@ def streaming_takes_leading_axes(component: Component, numbers: Numbers, seen: O
 
 @probe("streaming_attention", "the arguments are not changed")
 def streaming_changes_nothing(component: Component, numbers: Numbers, seen: Observations) -> None:
-    unchanged(seen, component(**inputs(numbers, 2, keys=13), block_size=5))
+    unchanged(seen, component(**other_inputs(numbers, 2, keys=13), block_size=numbers.axis(5)))
 
 
 @probe("streaming_attention", "dtype and device are those of the inputs")
 def streaming_follows_the_inputs(component: Component, numbers: Numbers, seen: Observations) -> None:
-    device_and_dtype(seen, component, **inputs(numbers, 2, keys=13), block_size=5)
-    half_precision(seen, component, **inputs(numbers, 2, keys=13), block_size=5)
+    device_and_dtype(seen, component, **other_inputs(numbers, 2, keys=13), block_size=numbers.axis(5))
+    half_precision(seen, component, **other_inputs(numbers, 2, keys=13), block_size=numbers.axis(5))
 
 
 @probe("streaming_attention", "it makes no library call that the exercise forbids")
 def streaming_calls_no_library_attention(component: Component, numbers: Numbers, seen: Observations) -> None:
-    library_calls(seen, component, **inputs(numbers, 2, keys=13), block_size=5)
+    library_calls(seen, component, **other_inputs(numbers, 2, keys=13), block_size=numbers.axis(5))
 
 
 # attention_bug_input: the learner supplies an input, the probe runs the broken component and a right one on it

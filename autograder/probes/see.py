@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from ..calling import values
-from ..calling.local import Reply
-from ..calling.watched import IN_PLACE
+from ..calling.local import ANY_LIBRARY, Reply
+from ..calling.watched import IN_PLACE, libraries
 from . import Component, Observations
 
 # What is forbidden in exercises on attention: all functions with which PyTorch computes it
@@ -22,6 +22,9 @@ LIBRARY_ATTENTION = (
     "_native_multi_head_attention",
     "_scaled_dot_product_attention_math",
 )
+
+# What is forbidden where an answer is written with torch alone; of a library without a name here only that is told
+TORCH_ALONE = ("workbench.*", "transformers.*", ANY_LIBRARY)
 
 # Scores of modules, as (label, a number that is added to all keys, and one to hidden keys): exponentials of numbers
 # beyond 88 leave float32, and those of much larger numbers would be told apart by rounding alone.
@@ -197,10 +200,9 @@ def see_weights(
 
 def broadcasts(mask: torch.Tensor, weights: torch.Tensor) -> bool:
     """Tell whether a mask can be used for weights, or scores, of this shape."""
-    try:
-        return bool(torch.broadcast_shapes(mask.shape, weights.shape) == weights.shape)
-    except RuntimeError:
-        return False
+    # torch.broadcast_shapes takes half a second of modules to say the same.
+    pairs = zip(mask.shape[::-1], weights.shape[::-1], strict=False)
+    return mask.dim() <= weights.dim() and all(size in (1, full) for size, full in pairs)
 
 
 # Parameters and gradients
@@ -336,6 +338,12 @@ def library_calls(seen: Observations, call: Callable[..., Reply], **arguments: A
     """Note which forbidden library functions the answer calls; `call` is the component, or calls it."""
     reply = call(**arguments, watch_functions=True)
     seen.note("library calls that this exercise forbids", ", ".join(reply.used) or "none", reply.given)
+
+
+def torch_alone(seen: Observations, call: Callable[..., Reply], **arguments: Any) -> None:
+    """Note which libraries besides torch compute a part of the answer; `call` is the component, or calls it."""
+    reply = call(**arguments, watch_functions=True)
+    seen.note("computed by other libraries", listed(libraries(reply.used)), reply.given)
 
 
 def dtype_of(reply: Reply) -> str:

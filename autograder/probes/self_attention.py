@@ -68,18 +68,19 @@ def agree(one: torch.Tensor | None, other: torch.Tensor | None) -> str:
 
 @probe(BOTH, "the parameters have the names and shapes of the docstring")
 def parameters_are_as_agreed(component: Component, numbers: Numbers, seen: Observations) -> None:
-    given = call(numbers, SIZES[component.name])
+    given = other_call(numbers, component.name)
     see_each_projection(seen, component(**given), given["weights"])
 
 
 @probe("SelfAttention", "no sequence of the batch sees another one")
 def sequences_do_not_meet(component: Component, numbers: Numbers, seen: Observations) -> None:
-    given = call(numbers, SIZES["SelfAttention"])
+    given = other_call(numbers, "SelfAttention")
     before = component(**given)
     given["x"] = given["x"].clone()
-    given["x"][1] = numbers.tensor(5, 11)
+    given["x"][1] = numbers.tensor(*numbers.axes(5, 11))
     outputs = [first(reply) for reply in (before, component(**given))]
-    outputs = [None if output is None or len(output) != 3 else output[::2] for output in outputs]
+    batch = len(given["x"])
+    outputs = [None if output is None or len(output) != batch else output[:3:2] for output in outputs]
     seen.fault = before.fault
     seen.note("the outputs of sequences 0 and 2 stay when sequence 1 is another one", agree(*outputs), before.given)
 
@@ -112,9 +113,9 @@ def hidden_keys_have_no_influence(component: Component, numbers: Numbers, seen: 
 
 @probe(BOTH, "a query that may attend to nothing gets weights and output of exactly 0, and no NaN in the gradients")
 def empty_rows_get_zero_weights(component: Component, numbers: Numbers, seen: Observations) -> None:
-    mask = numbers.mask(5, 5)
+    mask = numbers.mask(*numbers.axes(5, 5))
     mask[1] = False
-    reply = component(**call(numbers, SIZES[component.name]), mask=mask, gradients=True)
+    reply = component(**other_call(numbers, component.name), mask=mask, gradients=True)
     see_attention(seen, reply, mask)
     seen.gradient("gradient of x", reply.gradients.get("x"), reply.given)
     seen.through(reply)
@@ -136,9 +137,10 @@ def scores_of_any_size_do_no_harm(component: Component, numbers: Numbers, seen: 
 
 @probe(BOTH, "all sizes may be equal")
 def equal_sizes_are_nothing_special(component: Component, numbers: Numbers, seen: Observations) -> None:
-    given = call(numbers, EQUAL[component.name], batch=5)
+    size, equal = numbers.axis(5), EQUAL[component.name]
+    given = call(numbers, anew(numbers, equal, *equal), batch=size, time=size)
     see_attention(seen, component(**given), label="no mask")
-    for shape in ((5, 5), (5, 1, 5)):
+    for shape in ((size, size), (size, 1, size)):
         mask = numbers.mask(*shape)
         see_attention(seen, component(**given, mask=mask), mask, f"mask {list(shape)}")
 
@@ -154,24 +156,24 @@ def any_length_is_welcome(component: Component, numbers: Numbers, seen: Observat
 
 @probe(BOTH, "gradients reach x and all parameters")
 def gradients_reach_everything(component: Component, numbers: Numbers, seen: Observations) -> None:
-    see_gradients_of_projections(seen, component(**call(numbers, SIZES[component.name]), gradients=True))
+    see_gradients_of_projections(seen, component(**other_call(numbers, component.name), gradients=True))
 
 
 @probe(BOTH, "the arguments are not changed")
 def modules_change_nothing(component: Component, numbers: Numbers, seen: Observations) -> None:
-    unchanged(seen, component(**call(numbers, SIZES[component.name]), mask=numbers.mask(3, 5, 5)))
+    unchanged(seen, component(**other_call(numbers, component.name), mask=numbers.mask(*numbers.axes(3, 5, 5))))
 
 
 @probe(BOTH, "dtype and device are those of x")
 def modules_follow_x(component: Component, numbers: Numbers, seen: Observations) -> None:
-    given = call(numbers, SIZES[component.name])
-    device_and_dtype(seen, component, **given, mask=numbers.mask(5, 5))
-    half_precision(seen, component, **given, mask=numbers.mask(5, 5))
+    given = other_call(numbers, component.name)
+    device_and_dtype(seen, component, **given, mask=numbers.mask(*numbers.axes(5, 5)))
+    half_precision(seen, component, **given, mask=numbers.mask(*numbers.axes(5, 5)))
 
 
 @probe(BOTH, "it makes no library call that the exercise forbids")
 def modules_call_no_library_attention(component: Component, numbers: Numbers, seen: Observations) -> None:
-    library_calls(seen, component, **call(numbers, SIZES[component.name]), mask=numbers.mask(5, 5))
+    library_calls(seen, component, **other_call(numbers, component.name), mask=numbers.mask(*numbers.axes(5, 5)))
 
 
 # RelativeSelfAttention
@@ -189,7 +191,7 @@ def distance_alone(component: Component, numbers: Numbers, seen: Observations) -
 
 @probe("RelativeSelfAttention", "at first the distance counts nothing: distance_bias begins with zeros")
 def bias_begins_with_zeros(component: Component, numbers: Numbers, seen: Observations) -> None:
-    given = call(numbers, SIZES["RelativeSelfAttention"])
+    given = other_call(numbers, "RelativeSelfAttention")
     del given["weights"]["distance_bias"]
     see_attention(seen, component(**given, as_made=True))
 
@@ -227,7 +229,7 @@ def see_mask(seen: Observations, reply: Reply, label: str) -> None:
 
 @probe("padding_mask", "the mask is True for every key that is not padding, the same for all queries")
 def padding_is_hidden(component: Component, numbers: Numbers, seen: Observations) -> None:
-    time = numbers.size(7, 6, 13)
+    time = numbers.size(7, 8, 13)
     for pad_id in (0, 4, 10):
         reply = component(tokens=token_ids(numbers, (5, 2, min(time, 10)), pad_id, time=time), pad_id=pad_id)
         see_mask(seen, reply, f"pad_id {pad_id}")

@@ -71,7 +71,7 @@ def collect(
 
 @probe("collect_attention", "it returns all weights of one sentence, without dropout, one tensor per layer")
 def weights_of_a_sentence_come_out(component: Component, numbers: Numbers, seen: Observations) -> None:
-    build = anew(numbers, SIZES, "ff_dim", "max_len")
+    build = anew(numbers, SIZES, "source_vocab_size", "target_vocab_size", "ff_dim", "max_len")
     see_collected(seen, collect(component, numbers, build, batch=1, keys=numbers.axis(7), queries=numbers.axis(5)))
 
 
@@ -113,7 +113,7 @@ def stack_of(numbers: Numbers, layers: int, *shape: int, causal: bool = False) -
 
 @probe("show_self_attention", "the view gets all layers and heads of one sentence, and a token for each position")
 def self_attention_is_shown(component: Component, numbers: Numbers, seen: Observations) -> None:
-    heads, time = numbers.axis(2), numbers.size(7, 3, 7)
+    heads, time = numbers.axis(2), numbers.size(7, 3, 6)
     for layers in numbers.axes(1, 3):
         attention = stack_of(numbers, layers, 1, heads, time, time)
         see_shown(seen, component(view=View(), attention=attention, tokens=Words(WORDS[:time])), f"{layers} layers")
@@ -161,23 +161,26 @@ def show_all(
     decoder_layers: int,
     source: list[str] = SOURCE,
     target: list[str] = TARGET,
+    heads: int = 2,
+    begin: str = "<bos>",
 ) -> Reply:
     keys, queries = len(source), len(target)
     return component(
         view=View(),
-        encoder=stack_of(numbers, encoder_layers, 1, 2, keys, keys),
-        decoder=stack_of(numbers, decoder_layers, 1, 2, queries, queries, causal=True),
-        cross=stack_of(numbers, decoder_layers, 1, 2, queries, keys),
+        encoder=stack_of(numbers, encoder_layers, 1, heads, keys, keys),
+        decoder=stack_of(numbers, decoder_layers, 1, heads, queries, queries, causal=True),
+        cross=stack_of(numbers, decoder_layers, 1, heads, queries, keys),
         source_tokens=Words(source),
         target_tokens=Words(target),
-        bos_token="<bos>",
+        bos_token=begin,
     )
 
 
 @probe("show_encoder_decoder", "each kind is shown once, with the words that belong to its rows and columns")
 def three_kinds_are_shown(component: Component, numbers: Numbers, seen: Observations) -> None:
-    source, target = SOURCE[: numbers.size(5, 2, 5)], TARGET[-numbers.size(7, 3, 7) :]
-    see_shown(seen, show_all(component, numbers, 2, 2, source, target))
+    source, target = SOURCE[: numbers.size(5, 2, 4)], TARGET[-numbers.size(7, 3, 6) :]
+    begin = ("<bos>", "<s>", "<begin>")[numbers.size(0, 1, 2)]
+    see_shown(seen, show_all(component, numbers, 2, 2, source, target, numbers.axis(2), begin))
 
 
 @probe("show_encoder_decoder", "all layers are shown, even if encoder and decoder have different numbers of layers")
@@ -247,12 +250,13 @@ def sizes_are_nothing_special(component: Component, numbers: Numbers, seen: Obse
 
 @probe(MEASURES, "the given weights are not changed")
 def measuring_changes_nothing(component: Component, numbers: Numbers, seen: Observations) -> None:
-    unchanged(seen, component(attention=table(numbers, 2, 3, 7, keys_of(component), causal=True)))
+    sizes = numbers.axes(2, 3, 7, keys_of(component))
+    unchanged(seen, component(attention=table(numbers, *sizes, causal=True)))
 
 
 @probe(MEASURES, "dtype and device are those of the weights")
 def measures_follow_the_weights(component: Component, numbers: Numbers, seen: Observations) -> None:
-    weights = table(numbers, 2, 3, 7, keys_of(component))
+    weights = table(numbers, *numbers.axes(2, 3, 7, keys_of(component)))
     for dtype in (torch.float32, torch.float64):
         reply = component(attention=weights.to(dtype))
         found = reply.output.dtype if isinstance(reply.output, torch.Tensor) else kind(reply)

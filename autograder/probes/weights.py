@@ -20,13 +20,14 @@ DECODER_ONLY: dict[str, Any] = dict(norms=(1, 3))  # of one without cross-attent
 def anew(numbers: Numbers, build: Mapping[str, Any], *names: str) -> dict[str, Any]:
     """Return the arguments of a constructor with other sizes, as `Numbers.axis` gives them.
 
-    names  of the sizes; embed_dim stays divisible by num_heads, which stays as it is
+    names  of the sizes; if none are given, all that do not begin with "num_"
+    Where num_heads stays as it is, and where it does not, embed_dim is divisible by it.
     """
-    heads = build.get("num_heads", 1)
-    sizes = {
-        name: heads * numbers.axis(build[name] // heads) if name == "embed_dim" else numbers.axis(build[name])
-        for name in names
-    }
+    names = names or tuple(name for name in build if not name.startswith("num_"))
+    sizes = {name: numbers.axis(build[name]) for name in names}
+    if "embed_dim" in names:
+        usual = build.get("num_heads", 1)
+        sizes["embed_dim"] = sizes.get("num_heads", usual) * numbers.axis(build["embed_dim"] // usual)
     return {**build, **sizes}
 
 

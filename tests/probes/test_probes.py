@@ -10,12 +10,14 @@ from lessons import LESSONS
 from autograder import probes
 from autograder.calling.local import Fault, Reply
 from autograder.course import AuthorError
+from autograder.grading import basis
 
 
 @pytest.mark.parametrize("lesson", LESSONS)
-def test_all_that_a_lessons_probes_import_beside_them_is_among_their_files(lesson):
-    files = set(probes.files(lesson))
-    assert all(path.is_file() for path in files) and probes.load(lesson).__file__ in map(str, files)
+def test_all_that_a_lessons_probes_import_beside_them_is_among_what_its_grades_depend_on(lesson):
+    folder = Path(probes.__file__).parent
+    files = {path for path in basis.judges(lesson, folder.parent) if path.parent == folder}
+    assert not {path.stem for path in files} & {*LESSONS} - {lesson} and probes.load(lesson).__file__ in map(str, files)
     for path in files:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and node.level == 1:

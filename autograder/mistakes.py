@@ -146,6 +146,24 @@ class Catalogue:
 
         return declare
 
+    def take_in(self, other: "Catalogue") -> None:
+        """Take over all that another catalogue of the same lesson declares; no name may stand in both."""
+        first_ways = {name: next(iter(one.behaviours[0][0].values())) for name, one in other.mistakes.items()}
+        for kind, own, more in (
+            ("step", self.steps, other.steps),
+            ("component", self.components, {name: written for name, (written, _) in other.components.items()}),
+            ("mistake", self.mistakes, first_ways),
+        ):
+            if twice := sorted(own.keys() & more.keys()):
+                raise AuthorError(
+                    f"{kind} {twice[0]!r} is declared in two files of the lesson",
+                    "choose another name in one of them",
+                    more[twice[0]],
+                )
+        self.steps |= other.steps
+        self.components |= other.components
+        self.mistakes |= other.mistakes
+
     def inherit(
         self, other: "Catalogue", *steps: str, only: str | Iterable[str] = (), without: Collection[str] = ()
     ) -> None:
@@ -236,7 +254,7 @@ class Catalogue:
     def singles(self, exercise: str) -> list[Wrong]:
         """Return every way of every mistake that this exercise can show, as `Wrong`."""
         return [
-            self._wrong(exercise, (mistake.name,), replaced)
+            self.combined(exercise, (mistake.name,), replaced)
             for mistake in self.mistakes.values()
             for replaced, only in mistake.behaviours
             if self._shows(exercise, replaced, only)
@@ -253,7 +271,7 @@ class Catalogue:
             if exercise not in wrong.replaced and len(firsts) < PAIRED:
                 firsts.setdefault(wrong.mistakes[0], wrong.replaced)
         return [
-            self._wrong(exercise, (one, other), firsts[one] | firsts[other])
+            self.combined(exercise, (one, other), firsts[one] | firsts[other])
             for one, other in itertools.combinations(firsts, 2)
             if not firsts[one].keys() & firsts[other].keys()
         ]
@@ -299,7 +317,8 @@ class Catalogue:
             return False
         return exercise in replaced or all(part in steps for part in replaced)
 
-    def _wrong(self, exercise: str, names: tuple[str, ...], replaced: Replaced) -> Wrong:
+    def combined(self, exercise: str, names: tuple[str, ...], replaced: Replaced) -> Wrong:
+        """Return the wrong answer that makes these mistakes, by these steps in place of the right ones."""
         return Wrong(exercise, names, replaced, self._build(exercise, replaced))
 
     def _build(self, exercise: str, replaced: Replaced) -> Callable[..., Any]:
@@ -410,9 +429,22 @@ def source_of(function: Callable[..., Any], name: str) -> str:
     return ast.unparse(node)
 
 
+def files(path: Path | str) -> list[Path]:
+    """Return the files in which a lesson's mistakes are written, in their order; none if there is none.
+
+    path  NAME.py. Where many pages would stand in it, there is a folder NAME in its place, with a file for each part of
+          the lesson; each has a `catalogue` of its own
+    """
+    path = Path(path)
+    return [path] if path.is_file() else sorted(path.with_suffix("").glob("*.py"))
+
+
 def read(path: Path | str) -> Catalogue:
-    """Import a module of mistakes and return its `catalogue`. Raises FileNotFoundError if there is none."""
-    catalogue: Catalogue = module(path).catalogue
+    """Import a lesson's mistakes and return their `catalogue`, one for all `files`. Raises FileNotFoundError."""
+    first, *others = [module(one) for one in files(path) or [Path(path)]]
+    catalogue: Catalogue = first.catalogue
+    for other in others:
+        catalogue.take_in(other.catalogue)
     return catalogue
 
 

@@ -22,6 +22,7 @@ from autograder.authoring import ways as authored
 from autograder.calling.watched import Own, closed_boxes
 from autograder.checking.way import text_way
 from autograder.diagnosing import fingerprint, records, ways
+from autograder.diagnosing.comparison import NUMBERS
 
 UNTOLD = "its own step has no numbers"
 ELSEWHERE = "it fails only where no way is kept: gradients, dtype, refusals"
@@ -80,7 +81,14 @@ def told(lesson: str, exercise: str, most: int | None = None, chosen: Sequence[i
             }
             way = ways.of_answer(record, submission, component, failing, record.uses)
         if way is None:
-            kind = NOTHING if failing.intersection(run.probe for run in ways.read(lesson, exercise)) else ELSEWHERE
+            numbers = {
+                probe
+                for known in record.behaviours
+                if known["mistakes"] == list(wrong.mistakes)
+                for probe, aspects in known["differs"].items()
+                if NUMBERS in aspects
+            }
+            kind = NOTHING if numbers.intersection(run.probe for run in ways.read(lesson, exercise)) else ELSEWHERE
             yield Told(exercise, wrong.mistakes[0], None, kind, [], looked.seconds)
             continue
         key = looked.run.probe, looked.run.call

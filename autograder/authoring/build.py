@@ -19,6 +19,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from autograder import course
+from autograder.authoring import setup_cell
 from autograder.authoring.draft import CHOICE, dedented_demo
 from autograder.authoring.lesson import Cell, Choice, Fault, Lesson, LessonError, read
 from autograder.notebooks import meaning
@@ -27,6 +28,7 @@ KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "nam
 # What a kernel reports holds its exact version, which would change the notebook from machine to machine.
 LANGUAGE = {"file_extension": ".py", "mimetype": "text/x-python", "name": "python", "pygments_lexer": "ipython3"}
 CELL_SECONDS = 300
+LONG = 18  # lines; a demo of more is folded
 ADDRESS = re.compile(r" at 0x[0-9a-f]{6,}")
 
 
@@ -47,7 +49,13 @@ def code_cell(cell: Cell) -> NotebookNode:
 
 
 def demo_cell(cell: Cell) -> NotebookNode:
-    made: NotebookNode = new_code_cell(dedented_demo(cell.source), metadata=meaning.metadata(cell.trained))
+    """Return the cell of a demo, folded if it is long: it is run for what it shows, and three dots open it."""
+    source = dedented_demo(cell.source) or ""  # a rule has refused what cannot be moved
+    metadata = meaning.metadata(cell.trained)
+    if source.count("\n") >= LONG:
+        metadata["tags"] = [*metadata.get("tags", []), "hide-input"]  # for the book
+        metadata["jupyter"] = {"source_hidden": True}  # for JupyterLab and Notebook
+    made: NotebookNode = new_code_cell(source, metadata=metadata)
     return made
 
 
@@ -117,7 +125,18 @@ def expanded(lesson: Lesson) -> list[tuple[Cell, NotebookNode]]:
             count += 1
         seen.add(name)
         node.id = name
-    return pairs
+    return with_setup(lesson, pairs)
+
+
+def with_setup(lesson: Lesson, pairs: list[tuple[Cell, NotebookNode]]) -> list[tuple[Cell, NotebookNode]]:
+    """Put the cell that says how to install the course behind the head of a notebook, and links into the head."""
+    root = lesson.path.resolve().parent.parent
+    (head, title), *others = pairs
+    if opened := setup_cell.links(root, lesson.folder, lesson.name):
+        title.source += f"\n\n{opened}"
+    cell = Cell("setup", setup_cell.setup_source(root), head.line, head.first_line)
+    made = new_code_cell(cell.source, id="setup", metadata={"jupyter": {"source_hidden": True}})
+    return [(head, title), (cell, made), *others]
 
 
 def solved(lesson: Lesson) -> NotebookNode:
@@ -170,6 +189,7 @@ def execute(lesson: Lesson, folder: Path) -> NotebookNode:
             timeout=CELL_SECONDS,
             record_timing=False,
             coalesce_streams=True,
+            store_widget_state=False,
             resources={"metadata": {"path": str(folder)}},
             on_cell_start=lambda cell, cell_index: begun.append(cell_index),
         )
@@ -178,11 +198,19 @@ def execute(lesson: Lesson, folder: Path) -> NotebookNode:
         except (CellExecutionError, CellTimeoutError, DeadKernelError, CellControlSignal, RuntimeError) as error:
             raise LessonError([failure(lesson, begun[-1] if begun else 0, notebook, error)]) from error
     notebook.metadata["language_info"] = LANGUAGE
+    without_widgets(notebook)
     if faults := [
         fault for pair in zip(expanded(lesson), notebook.cells, strict=True) for fault in unfit(lesson, *pair)
     ]:
         raise LessonError(faults)
     return notebook
+
+
+def without_widgets(notebook: NotebookNode) -> None:
+    """Leave the still picture of each widget in place of the widget, which only the kernel that made it can move."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            output.get("data", {}).pop(meaning.WIDGET, None)
 
 
 def kernel(scratch: str) -> dict[str, Any]:

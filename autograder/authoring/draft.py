@@ -15,6 +15,7 @@ import jupytext
 from jupytext.stringparser import StringParser
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
+TODO = "TODO"  # a sentence that begins with it is still to be written
 CHOICE = re.compile(r"- \[([ x])\] (\S.*?) :: (\S.*)")
 MARKER = re.compile(r"# %%(\s.*)?")
 # What jupytext, Spyder or an older IPython take for the beginning of a cell.

@@ -17,11 +17,12 @@ from typing import Any, cast
 import torch
 
 from .. import course, mistakes, probes
-from ..calling.local import Here, Reply, Request
+from ..calling.local import Reply, Request
 from ..course import AuthorError, nearest
 from ..diagnosing import claims, records
 from ..notebooks.definitions import LoadedModule, load
-from . import recorder
+from . import drawn, recorder
+from .draft import TODO
 from .lesson import Fault, Lesson, LessonError
 from .lesson import read as read_lesson
 
@@ -61,7 +62,8 @@ def told(lesson: Lesson) -> Iterator[None]:
 
 def fault_of(error: BaseException, lesson: Lesson) -> Fault | None:
     """Return the `Fault` that an exception amounts to; None if nothing that the author wrote has a part in it."""
-    own = [Path(lesson.path), beside(lesson, "mistakes"), beside(lesson, "alternatives"), probes_path(lesson)]
+    own = [Path(lesson.path), beside(lesson, "alternatives"), probes_path(lesson)]
+    own += mistakes.files(beside(lesson, "mistakes"))
     files = {path.resolve(): path for path in own}
     place = _place(error, files)
     if place is None:
@@ -161,21 +163,22 @@ def _probes(lesson: Lesson) -> ModuleType:
 
 def _catalogue(lesson: Lesson) -> mistakes.Catalogue:
     path = beside(lesson, "mistakes")
-    if not path.is_file():
+    if not (files := mistakes.files(path)):
         raise _of_text(lesson, "the lesson has no mistakes", f"write {_shown(path)}, as docs/add-a-mistake.md shows")
-    catalogue = getattr(mistakes.module(path), "catalogue", None)
-    if not isinstance(catalogue, mistakes.Catalogue):
+    for one in files:
+        if isinstance(getattr(mistakes.module(one), "catalogue", None), mistakes.Catalogue):
+            continue
         raise LessonError(
             [
                 Fault(
-                    _shown(path),
+                    _shown(one),
                     1,
                     "the file declares no catalogue of mistakes",
                     "begin with `catalogue = Catalogue()` and take step, component, mistake from it",
                 )
             ]
         )
-    return catalogue
+    return mistakes.read(path)
 
 
 def _of_text(lesson: Lesson, fact: str, remedy: str) -> LessonError:
@@ -189,11 +192,32 @@ def examine(lesson: Lesson) -> Written:
         raise LessonError(dict.fromkeys(faults))
     for exercise in lesson.exercises.values():
         with told(lesson):
-            reference = getattr(found.reference, exercise.name)
-            seen = probes.observe(lesson.name, exercise.name, _Reference({exercise.name: reference}), records.SEED)
+            usual, others = (_Reference({exercise.name: getattr(found.reference, exercise.name)}) for _ in range(2))
+            seen = probes.observe(lesson.name, exercise.name, usual, records.SEED)
             for one in probes.probes_of(lesson.name, exercise.name):
                 _refuse_strange(one, seen[one.name])
+            probes.observe(lesson.name, exercise.name, others, drawn.ANOTHER)
+            drawn.refuse_fixed(lesson.name, exercise.name, usual.asked, others.asked)
     return found
+
+
+def advice(found: Written, exercises: Collection[str] = ()) -> Iterator[Fault]:
+    """Yield what would be better otherwise, though it is no fault: probes whose sizes official grading does not draw.
+
+    exercises  names of those that are looked at; all if empty
+    """
+    lesson = found.lesson
+    for name in lesson.exercises:
+        if exercises and name not in exercises:
+            continue
+        if drawn.sizes_are_fixed(*drawn.under_two_seeds(lesson.name, name, getattr(found.reference, name))):
+            yield Fault(
+                _shown(probes_path(lesson)),
+                where(probes.probes_of(lesson.name, name)[0].observe)[1],
+                f"the probes of {name!r} ask with the same sizes whatever the seed is, so that an answer with these "
+                "sizes written into it is right in official grading, too",
+                "take sizes from numbers.axes, as in numbers.tensor(*numbers.axes(2, 3, 7))",
+            )
 
 
 def _refuse_strange(probe: probes.Probe, seen: probes.Observations) -> None:
@@ -207,7 +231,7 @@ def _refuse_strange(probe: probes.Probe, seen: probes.Observations) -> None:
             )
 
 
-class _Reference(Here):
+class _Reference(drawn.Noting):
     """The reference, which no probe may call in a way that it does not answer."""
 
     def call(self, request: Request) -> Reply:
@@ -265,7 +289,7 @@ def probed(found: Written) -> Iterator[Fault]:
 def mistaken(found: Written) -> Iterator[Fault]:
     """Each exercise is a component in the mistakes, and has one mistake or more."""
     lesson, catalogue = found.lesson, found.catalogue
-    path = _shown(beside(lesson, "mistakes"))
+    path = _shown(mistakes.files(beside(lesson, "mistakes"))[0])
     for name in lesson.exercises:
         if name not in catalogue.components:
             yield Fault(
@@ -308,7 +332,28 @@ def claimed(found: Written) -> Iterator[Fault]:
                 yield Fault(_shown(path), line, f"shows= of mistake {mistake.name!r}: {fact}", remedy)
 
 
-RULES: list[Callable[[Written], Iterator[Fault]]] = [names_of_others, probed, mistaken, accepted, claimed]
+def told_in_full(found: Written) -> Iterator[Fault]:
+    """The sentences of each mistake are written: `add-mistake` leaves them to a person."""
+    for mistake in found.catalogue.mistakes.values():
+        for what, sentence in (("symptom", mistake.symptom), ("cause", mistake.cause), ("place", mistake.place)):
+            if sentence.startswith(TODO):
+                path, line = where(next(iter(mistake.behaviours[0][0].values())))
+                yield Fault(
+                    _shown(path),
+                    line,
+                    f"the {what} of mistake {mistake.name!r} is not written yet",
+                    "write it for learners",
+                )
+
+
+RULES: list[Callable[[Written], Iterator[Fault]]] = [
+    names_of_others,
+    probed,
+    mistaken,
+    accepted,
+    claimed,
+    told_in_full,
+]
 
 
 def first(found: Written, exercise: str, **how: Any) -> records.Record:
@@ -318,7 +363,9 @@ def first(found: Written, exercise: str, **how: Any) -> records.Record:
     """
     made = recorded(found, exercise, pairs=False, draws={}, **how)
     failed = {probe for known in made.behaviours for probe in known["differs"]}
-    if idle := [one for one in probes.probes_of(found.lesson.name, exercise) if one.name not in failed]:
+    unfailed = [one for one in probes.probes_of(found.lesson.name, exercise) if one.name not in failed]
+    right = found.catalogue.right(exercise)
+    if idle := [one for one in unfailed if not recorder.notices_a_habit(made, one.name, right)]:
         path = _shown(probes_path(found.lesson))
         remedy = "write one that it shows, or remove the probe"
         raise LessonError(

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple, cast
 
 from autograder.authoring.draft import BEGIN, CHOICE, END, Rough, draft
 from autograder.authoring.rules import RULES
+from autograder.course import CourseError
 from autograder.notebooks.definitions import definitions, load
 
 __all__ = ["Cell", "Choice", "Exercise", "Fault", "Lesson", "LessonError", "Question", "definitions", "load", "read"]
@@ -39,7 +40,7 @@ class Fault(NamedTuple):
         return f"{self.path}:{self.line}: {self.fact}; {self.remedy}"
 
 
-class LessonError(ValueError):
+class LessonError(CourseError):
     """A lesson that cannot be used, with every fault found in it."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:
@@ -55,7 +56,7 @@ class Choice(NamedTuple):
 
 @dataclass(frozen=True)
 class Cell:
-    role: str  # lesson, prose, code, demo, exercise, hint, check, predict or question
+    role: str  # lesson, prose, code, demo, exercise, hint, check, predict or question; setup: one that the builder adds
     source: str  # the code, or the markdown without its quotes
     line: int  # of the `# %%` line
     first_line: int  # of the source

@@ -18,6 +18,7 @@ from typing import Any, cast
 from ..mistakes import Catalogue, Replaced, helpers_of, imports_of, source_of
 
 WIDTH = 96  # columns of a line
+HELD = "steps_of_the_catalogue"  # what holds the steps here, whatever it is called in the catalogue
 MOST_ROUNDS = 400  # calls that are replaced in one function; none of ours has a tenth of it
 
 Simple = (ast.Name, ast.Constant, ast.Attribute)
@@ -89,15 +90,15 @@ def written(catalogue: Catalogue, exercise: str, replaced: Replaced, style: Styl
 
 def _function(catalogue: Catalogue, exercise: str, replaced: Replaced, style: Style) -> str:
     chosen = catalogue.steps | replaced
-    inner = {f"step.{name}": Inner(_syntax(function), False) for name, function in chosen.items()}
+    inner = {f"{HELD}.{name}": Inner(_syntax(function), False) for name, function in chosen.items()}
     touched = {
         name
         for name in catalogue.components
         if name != exercise and _uses(catalogue, name, replaced.keys() | style.opened)
     }
-    inner |= {name: Inner(_syntax(catalogue.components[name][0]), True) for name in touched}
+    inner |= {name: Inner(_held(catalogue.components[name][0]), True) for name in touched}
     plain = set(catalogue.components) - touched - {exercise}
-    tree = _in_place(_syntax(catalogue.components[exercise][0]), inner)
+    tree = _in_place(_held(catalogue.components[exercise][0]), inner)
     tree.args.args = tree.args.args[1:]
     made: list[ast.stmt] = [tree]
     left = _left(tree, inner)
@@ -105,7 +106,7 @@ def _function(catalogue: Catalogue, exercise: str, replaced: Replaced, style: St
         left.remove(name := max(left))
         if name in {each.name for each in made if isinstance(each, ast.FunctionDef)}:
             continue
-        helper = _in_place(copy.deepcopy(inner[f"step.{name}"].function), inner)
+        helper = _in_place(copy.deepcopy(inner[f"{HELD}.{name}"].function), inner)
         made.insert(0, helper)
         left |= _left(helper, inner)
     module = _Bare(plain).visit(ast.Module(made, []))
@@ -113,6 +114,17 @@ def _function(catalogue: Catalogue, exercise: str, replaced: Replaced, style: St
     texts = [text for function in chosen.values() for text in helpers_of(function) if function in replaced.values()]
     used = _read([module]) - _stored([module])
     return _text([*_needed(texts, used, catalogue), *module.body])
+
+
+def _held(component: Callable[..., Any]) -> ast.FunctionDef:
+    """Return the syntax of a component in which `HELD` holds the steps: an answer may have an argument of that name."""
+    tree = _syntax(component)
+    own = tree.args.args[0].arg
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and node.id == own:
+            node.id = HELD
+    tree.args.args[0].arg = HELD
+    return tree
 
 
 def _needed(texts: Iterable[str], used: Collection[str], catalogue: Catalogue) -> list[ast.stmt]:
@@ -135,7 +147,7 @@ def _left(tree: ast.AST, inner: Mapping[str, Inner]) -> set[str]:
     return {
         node.attr
         for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute) and _dotted(node) in inner and _dotted(node).startswith("step.")
+        if isinstance(node, ast.Attribute) and _dotted(node) in inner and _dotted(node).startswith(f"{HELD}.")
     }
 
 
@@ -147,12 +159,12 @@ class _Bare(ast.NodeTransformer):
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         self.generic_visit(node)
-        return ast.Name(node.attr, node.ctx) if isinstance(node.value, ast.Name) and node.value.id == "step" else node
+        return ast.Name(node.attr, node.ctx) if isinstance(node.value, ast.Name) and node.value.id == HELD else node
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
         first = node.args[0] if node.args else None
-        if isinstance(first, ast.Name) and first.id == "step":
+        if isinstance(first, ast.Name) and first.id == HELD:
             node.args = node.args[1:]
         return node
 

@@ -47,6 +47,7 @@ def record(
     workers: int | None = None,
     progress: Callable[[str, int, int], object] = lambda what, done, every: None,
     written: Callable[[Lesson, bool], object] = lambda lesson, changed: None,
+    advised: Callable[[Fault], object] = lambda advice: None,
     again: bool = False,
 ) -> bool:
     """Write the recorded answers of lessons, those of a lesson all or none; return whether anything changed.
@@ -55,6 +56,7 @@ def record(
     workers   how many processes record, one exercise each at a time; None: one for each processor
     progress  function of (what is done, how many are done, of how many)
     written   function of (lesson, whether anything changed), called whenever one is written
+    advised   function of what would be better otherwise, called for each of these before anything is written
     again     True: only what lies beside the records is made, of those that there are, which is faster
     Raises LessonError with every fault that is found. What can be seen in a moment is found before anything is observed
     many times, and then nothing is written.
@@ -65,6 +67,9 @@ def record(
     with quiet():
         found = {str(lesson.path): faults.examine(lesson) for lesson in lessons}
         todo = _todo(found, only)
+        for one in found.values():
+            for advice in faults.advice(one, only):
+                advised(advice)
         with _at_work(min(workers or cores(), len(todo)), found) as results:
             if not again:
                 _all_or_raise(results(FIRST, todo), functools.partial(progress, FIRST), len(todo))
@@ -238,6 +243,17 @@ def run(args: argparse.Namespace) -> int:
         done = f"recorded{'' if changed else ', unchanged'} ({time.perf_counter() - begun:.0f} s)"
         console.print(f"{lesson.folder} ... {done}", highlight=False)
 
+    def advised(advice: Fault) -> None:
+        console.print(f"Advice: {advice}", highlight=False, markup=False, soft_wrap=True)
+
     with shown_progress(console) as shown:
-        record(lessons, only=args.only, workers=args.workers, progress=shown, written=told, again=args.again)
+        record(
+            lessons,
+            only=args.only,
+            workers=args.workers,
+            progress=shown,
+            written=told,
+            advised=advised,
+            again=args.again,
+        )
     return 0

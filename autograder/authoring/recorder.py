@@ -1,8 +1,9 @@
 """Make the record of an exercise: what its right and wrong answers show, so that each can be told apart."""
 
+import itertools
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,6 +15,7 @@ from ..diagnosing.comparison import Behaviour, agree, differences, may_be, value
 from ..diagnosing.explanation import explain
 from ..diagnosing.records import FOLDER, SEED, Record, plain
 from ..diagnosing.steady import Answer, Jump, draw, observe
+from .habitual import ALWAYS_DOUBLE, HABITS, with_habit
 
 if TYPE_CHECKING:
     from ..mistakes import Catalogue, Wrong
@@ -121,12 +123,59 @@ def record(
     for answer in right[2:]:
         if differs[answer.name] and not any(agree(differs[answer.name], known) for known in found.accepted):
             found.accepted.append(differs[answer.name])
-    for name, wrong in singles.items():
+    for name, wrong in singles.items() if seed == SEED else ():  # what is claimed may tell the sizes of these numbers
         if shown[name].differs:
             _refuse_untrue(found.exercise, name, wrong, catalogue, expected, values(seen[name]))
     _add_mistakes(found, catalogue, singles, shown)
-    _add_pairs(found, {name: wrong for name, wrong in doubles.items() if name not in unsteady}, shown)
+    steady = {name: wrong for name, wrong in doubles.items() if name not in unsteady}
+
+    def alike(name: str) -> list[tuple[str, ...]]:
+        rivals = _rivals(found, steady[name], list(singles.values()), catalogue, seen[name])
+        return [one.mistakes for one in rivals if _shows_the_same(found, one, expected, shown[name], seed)]
+
+    _add_pairs(found, steady, shown, alike)
     return found
+
+
+def _rivals(
+    found: Record, wrong: "Wrong", singles: Sequence["Wrong"], catalogue: "Catalogue", seen: probes.Observed
+) -> Iterator["Wrong"]:
+    """Yield pairs that may show what a pair does in which one mistake covers what the other one shows alone.
+
+    seen  what the pair showed
+    What is covered is known by nothing of its own, so whatever else stands in the same steps may be meant instead.
+    """
+    expected, exercise = found.expected(), found.exercise
+    firsts = {name: next(one for one in singles if one.mistakes[0] == name).replaced for name in wrong.mistakes}
+    for covered, stays in itertools.permutations(wrong.mistakes):
+        if not claims.untrue(found.mistakes[covered].get("shows", ()), expected, values(seen)):
+            continue
+        for one in singles:
+            name, steps = one.mistakes[0], one.replaced.keys()
+            if name not in wrong.mistakes and steps & firsts[covered].keys() and not steps & {exercise, *firsts[stays]}:
+                yield catalogue.combined(exercise, (name, stays), firsts[stays] | one.replaced)
+
+
+def _shows_the_same(found: Record, wrong: "Wrong", expected: claims.Values, shown: Behaviour, seed: str | int) -> bool:
+    """Tell whether a pair shows what another one does in every probe; the first that is different decides."""
+    answer = Answer(" + ".join(wrong.mistakes), wrong.call)
+    for probe, _ in found.probes:
+        observed = {probe: observe(found.lesson, found.exercise, probe, seed, found.draws.get(probe, 0), answer)}
+        differs = differences(expected, values(observed))
+        there = {probe: shown.differs[probe]} if probe in shown.differs else {}
+        if not agree(differs, there, APART):
+            return False
+    return True
+
+
+def notices_a_habit(found: Record, probe: str, right: Callable[..., Any], seed: str | int = SEED) -> bool:
+    """Tell whether a probe sees something else where a right answer has one of the habits that all lessons share."""
+    for habit in (*HABITS.values(), ALWAYS_DOUBLE):
+        answer = Answer("a habit", with_habit(right, habit))
+        seen = observe(found.lesson, found.exercise, probe, seed, found.draws.get(probe, 0), answer)
+        if differences(found.expected(), values({probe: seen})):
+            return True
+    return False
 
 
 def right_answers(
@@ -241,8 +290,15 @@ def _add_mistakes(
             found.behaviours.append(seen.named([name]))
 
 
-def _add_pairs(found: Record, doubles: Mapping[str, "Wrong"], shown: Mapping[str, Behaviour]) -> None:
+def _add_pairs(
+    found: Record,
+    doubles: Mapping[str, "Wrong"],
+    shown: Mapping[str, Behaviour],
+    same: Callable[[str], list[tuple[str, ...]]],
+) -> None:
     """Add pairs of mistakes whose names do not follow from what each shows alone.
+
+    same  function of a pair's name: the names of other pairs, of any way to make their mistakes, that look the same
 
     A pair of which one hides the other is named as the one that shows. Pairs that look the same get no name, unless it
     is one that all of them have.
@@ -255,7 +311,7 @@ def _add_pairs(found: Record, doubles: Mapping[str, "Wrong"], shown: Mapping[str
             continue
         alike = next((pairs for other, pairs in groups if seen.looks_like(other.named(()), APART)), None)
         if alike is None:
-            groups.append((seen, [wrong.mistakes]))
+            groups.append((seen, [wrong.mistakes, *same(name)]))
         else:
             alike.append(wrong.mistakes)
     left = groups

@@ -116,16 +116,17 @@ def unsolved(lesson: Lesson, notebook: NotebookNode, config: Any) -> Iterator[Fa
 def leaks(lesson: Lesson, notebook: NotebookNode, folder: Path) -> Iterator[Fault]:
     """Yield a fault for each line of a solution that is in the release, or in another file of its folder."""
     lines = {node.id: cell.line for cell, node in expanded(lesson)}
-    places = {
-        f"the cell of line {lines.get(cell.id, '?')}": squeezed("\n".join(strings(cell))) for cell in notebook.cells
-    }
-    places["the notebook's metadata"] = squeezed("\n".join(strings(notebook.metadata)))
+    # Pairs, for two cells of a notebook may be of one line: the builder adds one to the head.
+    places = [
+        (f"the cell of line {lines.get(cell.id, '?')}", squeezed("\n".join(strings(cell)))) for cell in notebook.cells
+    ]
+    places.append(("the notebook's metadata", squeezed("\n".join(strings(notebook.metadata)))))
     target = folder / f"{lesson.name}.ipynb"
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path != target:
-            places[str(course.from_here(path))] = squeezed(file_text(path))
+            places.append((str(course.from_here(path)), squeezed(file_text(path))))
     for line, name, text in secrets(lesson):
-        for place, content in places.items():
+        for place, content in places:
             if squeezed(text) in content:
                 fact = f"`{text}`, from the solution of {name}, would be released in {place}"
                 yield Fault(str(lesson.path), line, fact, "remove it there, or write one of the two in another way")

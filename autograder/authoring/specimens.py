@@ -5,7 +5,7 @@ import difflib
 import functools
 import inspect
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from ..calling.local import Here, Request
@@ -23,6 +23,7 @@ SECONDS = 20.0
 MOST_LINES = 4  # that may be wrong: an answer that is wrong all over has no line to look for
 MOST_REPAIRED = 8  # lines that are put right
 LONGEST = 70  # lines that one reads in a few minutes
+LONGER = 4 / 3  # times as long as a right answer a wrong one may always be
 
 Repair = tuple[int, int, tuple[str, ...]]
 
@@ -93,7 +94,7 @@ def _rights(found: Written, wrong: Wrong) -> Iterator[str]:
         yield natural.of_source(ast.unparse(ast.Module(kept, [])))
 
 
-def _specimen(found: Written, wrong: Wrong, rights: Iterable[str], record: Record) -> Specimen | None:
+def _specimen(found: Written, wrong: Wrong, rights: Collection[str], record: Record) -> Specimen | None:
     """Return a wrong answer as a specimen, None if it does not fit."""
     public = _public(getattr(found.reference, wrong.exercise))
     try:
@@ -104,7 +105,8 @@ def _specimen(found: Written, wrong: Wrong, rights: Iterable[str], record: Recor
     lines = marked(written.code, repairs)
     if not lines or _statements(written.code, repairs) > min(MOST_LINES, max(2, len(_units(written.code)) // 2)):
         return None
-    if len(written.code.split("\n")) > LONGEST or sum(len(right) for _, _, right in repairs) > MOST_REPAIRED:
+    longest = max(LONGEST, LONGER * min(len(right.split("\n")) for right in rights))
+    if len(written.code.split("\n")) > longest or sum(len(right) for _, _, right in repairs) > MOST_REPAIRED:
         return None
     try:
         answer = component(wrong.exercise, written.imports, written.code, record.uses)

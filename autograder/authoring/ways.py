@@ -4,7 +4,7 @@ import collections
 import functools
 import inspect
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,10 +19,11 @@ from ..calling.local import Here, Reply, Request
 from ..calling.noted import LEAVE
 from ..course import AuthorError
 from ..diagnosing import fingerprint, ways
+from ..diagnosing.comparison import NUMBERS
 from ..diagnosing.fingerprint import Fingerprint
 from ..diagnosing.records import FOLDER, SEED, Record
 from ..diagnosing.ways import Run, Step
-from ..mistakes import Catalogue
+from ..mistakes import Catalogue, Wrong
 from .recorder import APART, close_enough
 
 FEWEST = 2  # steps in a way; an answer of one step is right or wrong, and there is nothing between
@@ -307,8 +308,13 @@ class _Asked(Here):
 
 
 def runs(record: Record, catalogue: Catalogue) -> list[Run]:
-    """Return the right ways of an exercise, of each probe the one with most steps, the smallest first."""
-    found = []
+    """Return the right ways of an exercise, of each probe the one with most steps, the smallest first.
+
+    Some mistakes are right there, and show in another call: where all scores are very low, or with a mask. Behind the
+    others stands one way for each such call.
+    """
+    found, other = [], list[Run]()
+    requests: dict[tuple[str, int], Request] = {}
     for name, _ in record.probes:
         submission = _Asked({record.exercise: catalogue.right(record.exercise)})
         probes.observe(record.lesson, record.exercise, submission, SEED, only={name}, draws=record.draws)
@@ -319,8 +325,28 @@ def runs(record: Record, catalogue: Catalogue) -> list[Run]:
         ]
         tried = [run(catalogue, record.exercise, name, *one) for one in calls[:MOST_CALLS]]
         if known := [one for one in tried if one is not None]:
-            found.append(max(known, key=lambda one: (len({step.words for step in one.steps}), -_size(one), -one.call)))
+            known.sort(key=lambda one: (-len({step.words for step in one.steps}), _size(one), one.call))
+            found.append(known[0])
+            other += known[1:]
+            requests |= {(name, call): request for call, request in calls}
+    for wrong in catalogue.singles(record.exercise):
+        failing = {
+            probe
+            for known in record.behaviours
+            if known["mistakes"] == list(wrong.mistakes)
+            for probe, aspects in known["differs"].items()
+            if NUMBERS in aspects
+        }
+        if not failing or any(_shows(wrong, one, requests) for one in found if one.probe in failing):
+            continue
+        found += [one for one in other if one.probe in failing and _shows(wrong, one, requests)][:1]
     return found
+
+
+def _shows(wrong: Wrong, one: Run, requests: Mapping[tuple[str, int], Request]) -> bool:
+    """Tell whether a wrong answer is wrong on the input of a way."""
+    reply = Here({wrong.exercise: wrong.call}).call(replace(requests[one.probe, one.call], gradients=False))
+    return not ways.is_right(one, reply)
 
 
 def _size(one: Run) -> int:

@@ -48,6 +48,12 @@ def _larger(one: torch.Tensor, other: torch.Tensor) -> bool:
     return bool(apart.any() and (one > other)[apart].all())
 
 
+def _lost(expected: torch.Tensor, seen: torch.Tensor) -> bool:
+    """Tell whether every number that is not the expected one is 0 or NaN, and there is one."""
+    apart = ~torch.isclose(seen, expected, rtol=MARGIN, atol=1e-6)
+    return bool(apart.any() and ((seen == 0) | seen.isnan())[apart].all())
+
+
 def _has_another_shape(expected: object, seen: object) -> bool:
     if isinstance(expected, torch.Tensor) and isinstance(seen, torch.Tensor):
         return expected.shape != seen.shape
@@ -80,6 +86,7 @@ RELATIONS: dict[str, Callable[[object, object], bool]] = {
     "zero": _seen(lambda seen: not seen.any()),
     "not zero": _seen(lambda seen: (seen != 0).any()),
     "NaN": lambda expected, seen: seen == "holds NaN" or isinstance(seen, torch.Tensor) and bool(seen.isnan().any()),
+    "0 or NaN": _numbers(_lost),
     "infinite": _seen(lambda seen: seen.isinf().any()),
     "not negative": _seen(lambda seen: (seen >= 0).all()),
     "constant": _seen(lambda seen: same(seen.flatten()[:1].expand(seen.numel()), seen.flatten())),

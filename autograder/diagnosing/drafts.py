@@ -45,6 +45,7 @@ IMPORTS = {
     "functools": "import functools",
     "itertools": "import itertools",
 }
+GIVE_THOSE = "Give it those of the exercise, in the same order and with the same defaults."
 ORDINALS = ("first", "second", "third", "fourth")
 
 
@@ -102,6 +103,28 @@ def told(
     """
     answer = _Answer(record, observed, calls, again)
     return next(filter(None, _sentences(answer)), "")
+
+
+def elsewhere(sentence: str, observed: Mapping[str, Observations]) -> dict[str, Observations]:
+    """Return {probe: Observations} of the probes in which what an answer shows does not follow from what it is told.
+
+    That is nothing, but for an answer that lacks a parameter which some probes alone give it, such as an argument that
+    the exercise had not always: under the others it shows what else is wrong.
+    """
+    if not sentence.endswith(GIVE_THOSE):
+        return {}
+    return {probe: seen for probe, seen in observed.items() if _is_taken(seen)}
+
+
+def _is_taken(seen: Observations) -> bool:
+    if seen.fault:
+        return not _is_of_parameters(seen.fault)
+    # Not every probe keeps the exception, of which it notes no more than the type.
+    return not any("raised TypeError" in value for value in seen.values.values() if isinstance(value, str))
+
+
+def _is_of_parameters(fault: Fault) -> bool:
+    return fault.type == "TypeError" and not fault.lines and bool(OTHER_PARAMETERS.match(fault.message))
 
 
 def _sentences(answer: _Answer) -> Iterator[str]:
@@ -191,10 +214,7 @@ def _parameters(answer: _Answer, request: Request, reply: Reply, fault: Fault) -
     if own is None:
         return ""
     yours = ", ".join(one for one in own if one != "self") or "nothing"
-    return (
-        f"The check calls `{called}`, and the parameters of your `{name}` are: {yours}. "
-        "Give it those of the exercise, in the same order and with the same defaults."
-    )
+    return f"The check calls `{called}`, and the parameters of your `{name}` are: {yours}. " + GIVE_THOSE
 
 
 def is_known_class(reply: Reply) -> bool:

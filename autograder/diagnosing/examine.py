@@ -14,7 +14,7 @@ from ..calling.local import Source
 from ..calling.watched import Watched
 from . import drafts
 from .comparison import NUMBERS
-from .diagnosis import Diagnosis, Stopped
+from .diagnosis import Diagnosis, Stopped, symptoms
 from .habits import HABITS
 from .records import Record
 
@@ -45,7 +45,8 @@ def settle(
     diagnosis, observed = probe(())
     parts: tuple[str, ...] = ()
     note = ""
-    if record.uses and not diagnosis.passed:
+    # Who calls no helper shows with right ones what they showed already; who was only interrupted is asked again.
+    if record.uses and not diagnosis.passed and (watched.calls_helpers or not diagnosis.conclusive):
         alone, seen = probe(tuple(record.uses))
         if alone.passed:
             note = _note(record, probe, observed)
@@ -82,7 +83,11 @@ def drafted(
 
     calls = [(request, reply) for request, reply in watched.calls if request.parts == parts]
     sentence = drafts.told(record, observed, calls, again)
-    return replace(diagnosis, mistakes=(), credit=0.0, says=[sentence], draft=True) if sentence else diagnosis
+    if not sentence:
+        return diagnosis
+    beside = symptoms(record, drafts.elsewhere(sentence, observed), record.expected())
+    more = [f"Something else differs as well. {' '.join(beside)}"] if beside else []
+    return replace(diagnosis, mistakes=(), credit=0.0, says=[sentence, *more], draft=True)
 
 
 def _is_habit(record: Record, mistake: str) -> bool:

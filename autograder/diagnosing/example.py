@@ -1,6 +1,6 @@
 """The smallest input that shows what is wrong, as a table to follow by pencil, and as code to paste."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
@@ -52,9 +52,15 @@ def smallest_example(
     """
     if diagnosis.passed or not observed or any(state == "not run" for _, state in diagnosis.rows):
         return None
-    known = small.telling(
-        record.lesson, record.exercise, comparison.differing_aspects(record.expected(), comparison.values(observed))
-    )
+    return smallest_of(record, comparison.differing_aspects(record.expected(), comparison.values(observed)), submission)
+
+
+def smallest_of(record: Record, differs: Mapping[str, Collection[str]], submission: Source) -> Example | None:
+    """Return the smallest known input that a wrong answer gets wrong, as `smallest_example` does.
+
+    differs  {probe: its aspects} in which the answer shows anything else than the reference
+    """
+    known = small.telling(record.lesson, record.exercise, differs)
 
     def alone(request: Request) -> Reply:
         return submission.call(replace(request, parts=tuple(record.uses)))

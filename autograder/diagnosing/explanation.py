@@ -78,16 +78,17 @@ def explain(
     named = [known for known in behaviours if known["mistakes"]]
     every = [_candidate(known, shown, unusable, raised) for known in named]
     candidates = [one for one in every if one.explains and _shows_all(one, every, raised)]
-    names = _shared(_smallest(frozenset(shown), candidates), untrue)
+    names = _shared(_smallest(frozenset(shown), candidates), untrue, raised)
     if not names:
         numbers = frozenset(place for place in shown if place[1] == NUMBERS)
-        all_numbers = _shared(_smallest(numbers, candidates), untrue) if numbers else frozenset()
+        all_numbers = _shared(_smallest(numbers, candidates), untrue, raised) if numbers else frozenset()
         of_numbers = frozenset[Place]().union(*(one.explains for one in candidates if one.mistakes <= all_numbers))
         certain = [one for one in candidates if _is_certain(one, shown, raised) and not one.explains <= of_numbers]
         # Where two mistakes cancel, they show a part of what one of them shows alone.
         most = [one for one in certain if not any(one.explains < other.explains for other in certain)]
         there = [one for one in every if one.places <= shown.keys()]
         names = all_numbers.union(*(_unambiguous(one, there) for one in most))
+    names = _with_evidence(names, named, untrue)
     used = [one for one in candidates if one.mistakes <= names]
     rest = frozenset(shown).difference(*(one.explains for one in used))
     makers = {place: [one.mistakes for one in used if place in one.places] for place in rest}
@@ -144,9 +145,58 @@ def _shows_all(one: _Candidate, every: Sequence[_Candidate], raised: frozenset[P
 def _unambiguous(one: _Candidate, others: Iterable[_Candidate]) -> frozenset[str]:
     """Return the mistakes of a candidate that all share which show as much as it here, or more.
 
-    Any of those may be made as well, and be changed by another mistake where it shows otherwise.
+    Any of those may be made as well, and be changed by another mistake where it shows otherwise. Of a recorded pair
+    that holds for what each of the two shows beside the other one.
     """
-    return one.mistakes.intersection(*(other.mistakes for other in others if one.explains <= other.alike))
+    others = list(others)
+    shared = one.mistakes.intersection(*(other.mistakes for other in others if one.explains <= other.alike))
+    if len(one.mistakes) == 1:
+        return shared
+    alone = {name: [other.alike for other in others if other.mistakes == {name}] for name in one.mistakes}
+    shares = {
+        name: one.explains.difference(*(alike for other in one.mistakes - {name} for alike in alone[other]))
+        for name in one.mistakes
+    }
+    return frozenset(
+        name
+        for name in shared
+        if not any(shares[name] <= other.alike and name not in other.mistakes for other in others if shares[name])
+    )
+
+
+def _with_evidence(
+    names: frozenset[str], named: Iterable[Mapping[str, Any]], untrue: Collection[str]
+) -> frozenset[str]:
+    """Return the mistakes without those that another one accounts for: it shows all that they show, and more.
+
+    Numbers decide: whoever does not register a parameter gets those of one who leaves it out. Of what shows in no
+    numbers all of it has to be there, and its symptom has to be untrue of the answer.
+    """
+    if len(names) < 2:
+        return names
+    alone: dict[str, list[dict[Place, Signature]]] = {name: [] for name in names}
+    for known in named:
+        if len(known["mistakes"]) == 1 and known["mistakes"][0] in names:
+            alone[known["mistakes"][0]].append(_places(known["differs"]))
+
+    def accounts(larger: Mapping[Place, Signature], smaller: Mapping[Place, Signature], name: str) -> bool:
+        numbers = {place for place in smaller if place[1] == NUMBERS}
+        if not numbers and name not in untrue:
+            return False
+        kept = numbers or smaller.keys()
+        there = {place for place in larger if not numbers or place[1] == NUMBERS}
+        return kept < there and all(same_signature(smaller[place], larger[place]) for place in kept)
+
+    return frozenset(
+        name
+        for name in names
+        if not any(
+            accounts(larger, smaller, name)
+            for other in names - {name}
+            for larger in alone[other]
+            for smaller in alone[name]
+        )
+    )
 
 
 def _smallest(shown: frozenset[Place], candidates: Sequence[_Candidate]) -> list[tuple[_Candidate, ...]]:
@@ -169,19 +219,26 @@ def _covers(left: frozenset[Place], candidates: Sequence[_Candidate], most: int)
                 yield one, *others
 
 
-def _shared(found: Sequence[tuple[_Candidate, ...]], untrue: Collection[str]) -> frozenset[str]:
+def _shared(
+    found: Sequence[tuple[_Candidate, ...]], untrue: Collection[str], raised: frozenset[Place]
+) -> frozenset[str]:
     """Return the names that stand in all of several explanations; none if all of those are patchworks."""
-    if not any(_is_believed(used, untrue) for used in found):
+    if not any(_is_believed(used, untrue, raised) for used in found):
         return frozenset()
     return frozenset.intersection(*(frozenset[str]().union(*(one.mistakes for one in used)) for used in found))
 
 
-def _is_believed(used: Collection[_Candidate], untrue: Collection[str]) -> bool:
+def _is_believed(used: Sequence[_Candidate], untrue: Collection[str], raised: frozenset[Place]) -> bool:
     """Tell whether a set of candidates is more than a patchwork.
 
     What two mistakes show together was recorded because it does not follow from what each of them shows, so a part of
-    it tells little: it counts where the symptoms of both are true, and something else is there as a whole.
+    it tells little: it counts where the symptoms of both are true, and something else is there as a whole. Nor does a
+    part of what a mistake shows alone tell anything that adds nothing but exceptions: whatever raises hides the rest.
     """
+    for index, one in enumerate(used):
+        others = frozenset[Place]().union(*(other.explains for other in (*used[:index], *used[index + 1 :])))
+        if one.explains != one.places and one.explains - others <= raised:
+            return False
     parts = [one for one in used if len(one.mistakes) > 1 and not one.is_whole]
     return not parts or (any(one.is_whole for one in used) and all(one.mistakes.isdisjoint(untrue) for one in parts))
 

@@ -11,10 +11,13 @@ from typing import Any
 
 import torch
 
-from .comparison import bare, by_aspect, differing, is_missing_part
+from .comparison import GRADIENTS, bare, by_aspect, differing, is_missing_part
 from .explanation import Explanation, Place
+from .observation import is_exception
 
 MOVED = ("dtype", "device")  # what a module hands on to its parameters
+OF_PARAMETER = re.compile(r"gradient of (weights\.|the table of )")
+AUTOGRAD = "about autograd"  # ends what is seen of an exception by which torch forbids a change in place
 THROUGH = "gradient through "  # an output: what it lacks changes the numbers that arrive through the others
 FLOAT = re.compile(r"(torch\.)?b?float\d+")
 
@@ -90,23 +93,43 @@ def with_habits(
     seen      {probe: {observation: value}} of the answer
     unusable  (probe, aspect) of what came to an exception or to another kind of answer, which shows no habit
 
-    Where a parameter is missing, what takes its place stays behind when the module moves: that is no habit.
+    Where a parameter is missing, what takes its place stays behind when the module moves, and gets no gradient: that
+    is no habit. Where arguments are changed in place, what asks for their gradients may end in an exception.
     """
     lacks = any(is_missing_part(name, value) for values in seen.values() for name, value in values.items())
+    untrained = any(
+        _is_untrained(name, value) and value != expected[probe].get(name)
+        for probe, values in seen.items()
+        for name, value in values.items()
+    )
     aspects = set(HABITS).difference(MOVED if lacks else ())
+    left = (meant.rest | meant.joint).difference(unusable)
+    follows = {
+        (probe, aspect)
+        for probe, aspect in left
+        if untrained and aspect == GRADIENTS and _is_of_parameters(expected[probe], seen[probe])
+    }
     found = {
         (probe, aspect): HABITS[aspect][0]
-        for probe, aspect in (meant.rest | meant.joint).difference(unusable)
+        for probe, aspect in left - follows
         if aspect in aspects and _shows(expected[probe], seen[probe], aspect, (probe, aspect) in meant.changed)
     }
+    changed, _ = HABITS["arguments"]
+    if changed in found.values() or any(name.endswith("in_place") for name in meant.mistakes):
+        forbidden = {probe for probe, values in seen.items() if _is_forbidden(expected[probe], values)}
+        found |= {(probe, aspect): changed for probe, aspect in meant.rest & set(unusable) if probe in forbidden}
     order = [*meant.mistakes, *(name for name, _ in HABITS.values() if name in found.values())]
     symptoms = {
-        name: _symptom(aspect, [(expected[probe], seen[probe]) for probe, other in sorted(found) if other == aspect])
+        name: _symptom(
+            aspect,
+            [(expected[one[0]], seen[one[0]]) for one in sorted(found) if found[one] == name and one not in unusable],
+        )
         for aspect, (name, _) in HABITS.items()
         if name in found.values() and name not in meant.mistakes
     }
+    accounted = found.keys() | (follows & meant.changed)
     return Explanation(
-        tuple(dict.fromkeys(order)), meant.rest - found.keys(), meant.changed, meant.joint - found.keys(), symptoms
+        tuple(dict.fromkeys(order)), meant.rest - accounted, meant.changed, meant.joint - accounted, symptoms
     )
 
 
@@ -137,6 +160,27 @@ def _and(words: Iterable[str], most: int = 4) -> str:
     known = list(dict.fromkeys(words))
     shown = known[:most] + ([f"{len(known) - most} more"] if len(known) > most else [])
     return " and ".join(filter(None, [", ".join(shown[:-1]), shown[-1]]))
+
+
+def _is_forbidden(expected: Mapping[str, Any], seen: Mapping[str, Any]) -> bool:
+    """Tell whether a probe ended in exceptions, all of them of autograd."""
+    raised = [value for name, value in seen.items() if is_exception(value) and value != expected.get(name)]
+    return bool(raised) and all(value.endswith(AUTOGRAD) for value in raised)
+
+
+def _is_untrained(name: str, seen: object) -> bool:
+    """Tell whether an observation says that a tensor of the contract is no parameter, or is not there."""
+    if not isinstance(seen, str):
+        return False
+    trained = bare(name).endswith("is trained") and seen == "no"
+    return trained or seen.endswith("not learned") or is_missing_part(name, seen)
+
+
+def _is_of_parameters(expected: Mapping[str, Any], seen: Mapping[str, Any]) -> bool:
+    """Tell whether parameters are all that gradients do not arrive at in a probe."""
+    right, other = by_aspect(expected, seen)[GRADIENTS]
+    cut = [name for name in differing(right, other) if _does_not_arrive(right.get(name), other.get(name))]
+    return all(OF_PARAMETER.match(bare(name)) for name in cut)
 
 
 def _shows(expected: Mapping[str, Any], seen: Mapping[str, Any], aspect: str, beside: bool) -> bool:

@@ -47,8 +47,9 @@ def signature(expected: Mapping[str, Any], seen: Mapping[str, Any]) -> Signature
     expected  {observation: value} of the reference; it sets the unit of each observation
     seen      {observation: value} of the answer
 
-    The text stands for names, shapes, strings, NaN and infinities; three weighted sums stand for all numbers,
-    and a difference in any number moves them. A whole mistake takes some hundred bytes, and reveals no answers.
+    The text stands for names, shapes, strings, and where NaN and infinities stand; three weighted sums stand for all
+    numbers, and a difference in any number moves them. A whole mistake takes some hundred bytes, and reveals no
+    answers.
     """
     words, numbers = [], []
     for name, value in seen.items():
@@ -56,9 +57,9 @@ def signature(expected: Mapping[str, Any], seen: Mapping[str, Any]) -> Signature
             words.append(f"{name}={value}")
             continue
         flat = value.double().flatten()
-        odd = [0, 0, 0]
+        odd = "[0, 0, 0]"  # how many NaN and infinities there are, and where
         if not torch.isfinite(flat).all():
-            odd = [int(torch.isnan(flat).sum()), int((flat == math.inf).sum()), int((flat == -math.inf).sum())]
+            odd = _odd(flat)
             flat = torch.nan_to_num(flat, nan=0.0, posinf=0.0, neginf=0.0)
         words.append(f"{name}={list(value.shape)}{odd}")
         numbers.append(flat / scale(expected.get(name)))
@@ -66,6 +67,12 @@ def signature(expected: Mapping[str, Any], seen: Mapping[str, Any]) -> Signature
     sums = [*(_weights(len(flat)) @ flat).tolist(), flat.norm().item()]
     text = hashlib.sha256("\n".join(words).encode()).hexdigest()[:12]
     return [text, *(float(f"{number:.6g}") for number in sums)]
+
+
+def _odd(flat: torch.Tensor) -> str:
+    """Return how many places of a tensor hold NaN, infinity and minus infinity, and which, as a text."""
+    kinds = torch.stack([flat.isnan(), flat == math.inf, flat == -math.inf])
+    return f"{kinds.sum(1).tolist()} {kinds.nonzero().tolist()}"
 
 
 def same_signature(one: Signature, other: Signature, slack: float = 1.0) -> bool:

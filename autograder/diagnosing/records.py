@@ -4,6 +4,7 @@ They are made once from the instructor's side and travel with the learner's copy
 side needs neither solutions nor mistakes, and gets its answer as fast as the probes run.
 """
 
+import functools
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +50,11 @@ class Record:
     empty: bool = False
 
     def expected(self) -> dict[str, dict[str, Any]]:
-        """Return {probe: {observation: what the reference shows}}, as tensors and strings."""
+        """Return {probe: {observation: what the reference shows}}, as tensors and strings; the tensors are shared."""
+        return {probe: dict(seen) for probe, seen in self._expected.items()}
+
+    @functools.cached_property
+    def _expected(self) -> dict[str, dict[str, Any]]:
         import torch  # here, so that what only counts exercises does not wait for it
 
         def value(kept: Any) -> Any:

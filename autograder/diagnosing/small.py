@@ -4,6 +4,7 @@ They are found once, by the side that has the solutions (`authoring.shrink`), an
 `recorded/LESSON/small/EXERCISE.json`. Only a wrong answer is called with them.
 """
 
+import functools
 import importlib
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -188,10 +189,19 @@ def telling(
 
     Each is made when it is asked for: of a hundred, the first few usually do.
     """
-    place = path(lesson, exercise, folder)
-    known = json.loads(place.read_text(encoding="utf-8")) if place.exists() else []
+    known = _packed_in(path(lesson, exercise, folder))
     fit = [one for one in known if any(one["aspect"] in differs.get(probe, ()) for probe in one["probes"])]
     yield from map(_unpacked, sorted(fit, key=lambda one: LOOKS.index(one["look"])))
+
+
+@functools.lru_cache(maxsize=1)
+def _read_once(place: Path, written: int) -> Any:
+    return json.loads(place.read_text(encoding="utf-8"))
+
+
+def _packed_in(place: Path) -> Any:
+    """Return what a file holds, parsed once for one wrong answer after the other; [] where there is none."""
+    return _read_once(place, place.stat().st_mtime_ns) if place.exists() else []
 
 
 def text(known: Collection[Small]) -> str:

@@ -230,7 +230,7 @@ def _differences(one: Reply, other: Reply) -> Iterator[str]:
     if one.shapes != other.shapes:
         yield "the parameters"
     pairs = list(_pairs(one.output, other.output))
-    if not all(same(*pair) for pair in pairs):
+    if not all(same(*pair) for pair in pairs) or repr(one.value) != repr(other.value):  # plain values, as of a text
         yield RESULT
     if any(isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor) and a.dtype != b.dtype for a, b in pairs):
         yield "the dtype of the result"

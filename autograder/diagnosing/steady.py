@@ -12,11 +12,11 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
 from .. import probes
 from ..calling.local import Here, Reply, Request, Stub
+from ..calling.meta import LightMode
 from .comparison import differing
 from .observation import same, same_signature, signature
 
@@ -108,7 +108,7 @@ def _narrowed(value: Any, like: Any) -> Any:
     return value
 
 
-class _InDouble(TorchDispatchMode):
+class _InDouble(LightMode):
     """Computes each operation on float32 in float64, and rounds what comes of it."""
 
     def __torch_dispatch__(

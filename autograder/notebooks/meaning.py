@@ -17,6 +17,7 @@ from typing import Any
 from nbformat import NotebookNode
 
 TAG = "trained"
+WIDGET = "application/vnd.jupyter.widget-view+json"  # stored is only the still picture beside it
 # nbval by itself leaves such a cell alone; with our pytest plugin it asks `differences`.
 TAGS = [TAG, "nbval-ignore-output"]
 NEAR = Decimal("0.02")  # how far, of itself, a number may be from the stored one
@@ -70,7 +71,7 @@ def differences(
 
 def _kind(output: Mapping[str, Any]) -> tuple[str, ...]:
     """Return what kind of output this is, and the kinds of data in it."""
-    return (output["output_type"], output.get("name", ""), *sorted(output.get("data", {})))
+    return (output["output_type"], output.get("name", ""), *sorted(set(output.get("data", {})) - {WIDGET}))
 
 
 def _listed(kinds: Iterable[tuple[str, ...]]) -> str:
@@ -85,7 +86,7 @@ def _output(cell: Mapping[str, Any], old: Mapping[str, Any], new: Mapping[str, A
         texts, pictures = functools.partial(text_differs, varies=varies), _size_differs
     else:
         texts, pictures = _letters_differ, _picture_differs
-    for kind in old.get("data", {}):
+    for kind in sorted(set(old.get("data", {})) - {WIDGET}):
         compare = pictures if kind == "image/png" else texts
         if said := compare(_text(old["data"][kind]), _text(new["data"][kind])):
             yield f"{kind}: {said}"

@@ -31,7 +31,8 @@ from .reach_lists import (
     TORCH,
     UTILS,
 )
-from .reach_names import MAZE, Names, constant, is_call, is_self, local_names, root, text
+from .reach_names import MAZE, Names, constant, is_call, is_self, root, text
+from .reach_scope import own_names
 
 
 @dataclass(frozen=True)
@@ -89,12 +90,12 @@ class _Watch(ast.NodeVisitor):
         self.found: list[Reach] = []
         self.called: set[ast.expr] = set()
         self.owned: set[ast.expr] = set()  # names of modules where they stand for something in them, or are only shown
-        self.own: set[ast.expr] = set()  # names that a function has for something of its own
+        self.own: set[ast.expr] = set()  # names that a function or a cell has for something of its own
         self.trusted = False  # whether `self` is surely an object of the learner's own class
         self.in_class = False
 
-    def of(self, tree: ast.AST) -> list[Reach]:
-        self.own = local_names(tree, self.names)
+    def of(self, tree: ast.Module) -> list[Reach]:
+        self.own = own_names(tree, self.names)
         self.visit(tree)
         return self.found
 

@@ -13,6 +13,7 @@ HARMLESS = {
     "bisect",
     "calendar",
     "cmath",
+    "codecs",
     "collections",
     "contextlib",
     "copy",
@@ -74,6 +75,8 @@ HARMLESS = {
 ONLY = {
     "autograder": {"check", "hint", "progress"},
     "__future__": {"annotations"},
+    # an incremental decoder is Python's own tool for a text that arrives in pieces; a registry is nobody's business
+    "codecs": {"decode", "encode", "getdecoder", "getencoder", "getincrementaldecoder", "iterdecode", "BOM_UTF8"},
     "IPython": {"display"},
     "timeit": {"default_timer"},
     "traceback": {"print_exc", "format_exc"},

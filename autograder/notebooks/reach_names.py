@@ -2,7 +2,7 @@
 
 import ast
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from types import ModuleType
 from typing import TypeGuard
 
@@ -84,8 +84,8 @@ class Names:
             "F": "torch.nn.functional",
             "math": "math",
             "figures": "workbench.figures",
-            "parts": "workbench.parts",
         }
+        self.shared: set[str] = set()  # what a function of some cell may bind for all cells
         self.texts: dict[str, list[ast.expr]] = {}
         self.known: dict[tuple[str, int], set[str] | None] = {}  # what `constants` found
         self.methods: dict[str, set[str]] = {}  # of the notebook's own classes
@@ -108,6 +108,8 @@ class Names:
                 )
             elif isinstance(node, (ast.Assign, ast.For, ast.comprehension, ast.NamedExpr)):
                 self._assign(node)
+            elif isinstance(node, ast.Global):
+                self.shared.update(node.names)
 
     def _assign(self, node: ast.Assign | ast.For | ast.comprehension | ast.NamedExpr) -> None:
         value = node.value if isinstance(node, (ast.Assign, ast.NamedExpr)) else node.iter
@@ -148,44 +150,6 @@ class Names:
                 self.known[key] = _joined(self.constants(value, depth + 1) for value in self.texts[node.id])
             return self.known[key]
         return None
-
-
-def local_names(tree: ast.AST, names: Names) -> set[ast.expr]:
-    """Return every use of a name that a function around it has given to something of its own.
-
-    Python gives a function a variable of its own for each name that it binds, throughout: whoever writes
-    `parts = x.chunk(3)` means no module. A name that is imported there, or given a module, still means one.
-    """
-    uses: set[ast.expr] = set()
-    for function in ast.walk(tree):
-        if not isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
-            continue
-        inside = list(_within(function))
-        arguments = function.args
-        bound = {one.arg for one in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)}
-        bound |= {node.id for node in inside if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
-        body = [function.body] if isinstance(function, ast.Lambda) else function.body  # defaults are of the outside
-        everywhere = [node for part in body for node in ast.walk(part)]
-        bound -= {name for node in everywhere if isinstance(node, (ast.Global, ast.Nonlocal)) for name in node.names}
-        for node in inside:
-            if isinstance(node, (ast.Import, ast.ImportFrom)):
-                bound -= {alias.asname or alias.name.split(".")[0] for alias in node.names}
-            elif isinstance(node, (ast.Assign, ast.AnnAssign, ast.NamedExpr)) and node.value is not None:
-                if names.module(node.value) is not None:
-                    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-                    bound -= {target.id for target in targets if isinstance(target, ast.Name)}
-        uses |= {node for node in everywhere if isinstance(node, ast.Name) and node.id in bound}
-    return uses
-
-
-def _within(function: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> Iterator[ast.AST]:
-    """Yield what a function holds, without what functions and classes in it hold."""
-    waiting: list[ast.AST] = [function.body] if isinstance(function, ast.Lambda) else [*function.body]
-    while waiting:
-        node = waiting.pop()
-        yield node
-        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
-            waiting += ast.iter_child_nodes(node)
 
 
 def _joined(found: Iterable[set[str] | None]) -> set[str] | None:

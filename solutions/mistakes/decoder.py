@@ -1190,9 +1190,7 @@ class missing_second_norm_touched_without_memory:
     "True; a Decoder hands it on to its layers.",
     shows=[
         ("decoder_layer_without_cross_attention", "raise"),
-        ("decoder_layer_in_post_norm_form", "right"),
         ("decoder_without_cross_attention", "raise"),
-        ("decoder_in_post_norm_form", "right"),
     ],
     only="DecoderLayer",
 )
@@ -2378,57 +2376,3 @@ def memory_mask_of_the_target():
 
 
 # Habits
-
-
-@mistake(
-    "look_back",
-    credit=0.5,
-    symptom="No gradient reaches the target or the memory: what comes before could never be trained.",
-    cause="An input was cut from autograd by detach, .data, torch.no_grad, numpy or a new torch.tensor. The encoder "
-    "learns only through the memory that the decoder reads.",
-    place="Look for one of these, and compute with the tensors as they come.",
-    shows=[("decoder_layer_passes_gradients", "is none arrives"), ("decoder_passes_gradients", "is none arrives")],
-)
-def cut_from_autograd(self, x, mask):
-    x = x.detach()
-    given = self.before(x, self.norm1)
-    change, weights = self.attend_self(x, given, mask)
-    return self.after(x, given, change, self.norm1), weights
-
-
-@also("cut_from_autograd", "attend_memory")
-def memory_cut_from_autograd(self, x, given, memory, mask):
-    memory = memory.detach()
-    return self.cross_attention(given, memory, memory, mask)
-
-
-@also("cut_from_autograd", "memory_of_layer")
-def memory_of_all_layers_cut_from_autograd(self, x, memory, index):
-    return None if memory is None else memory.detach()
-
-
-@mistake(
-    "look_back",
-    credit=0.5,
-    symptom="The caller's x is another tensor after the call.",
-    cause="An argument was changed in place: `x += ...` writes into the tensor that the caller still holds. And "
-    "where autograd needs the old numbers, it refuses.",
-    place="Write `x = x + ...`.",
-    shows=[("decoder_layer_changes_nothing", "differ"), ("decoder_changes_nothing", "differ")],
-)
-def arguments_changed_in_place(self, x, mask):
-    given = self.before(x, self.norm1)
-    change, weights = self.attend_self(x, given.clone(), mask)
-    x += self.drop(change)
-    return (x if self.norm_first else self.norm1(x)), weights
-
-
-@also("arguments_changed_in_place", "run")
-def output_of_the_stack_written_into_the_input(self, x, memory, self_mask, memory_mask):
-    self_weights, cross_weights = [], []
-    for layer in self.layers:
-        output, of_itself, of_the_memory = layer(x, memory, self_mask, memory_mask)
-        x.copy_(output)
-        self_weights.append(of_itself)
-        cross_weights.append(of_the_memory)
-    return x, self_weights, cross_weights

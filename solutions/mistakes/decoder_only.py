@@ -429,31 +429,6 @@ def detached(losses, targets):
 # Arguments, in all functions
 
 
-@mistake(
-    "leave_out",
-    credit=0.5,
-    symptom="The caller's tensor is different after the call.",
-    cause="It was changed in place: by an assignment to a part of it, by `/=`, or by a method that ends in an "
-    "underscore. A slice is a view, so changing it changes the tensor that it was cut from.",
-    place="Use what returns a new tensor: masked_fill, torch.where, `logits / temperature`, or clone first.",
-)
-def arguments_changed_in_place(targets, tokens, pad_id):
-    if pad_id is not None:
-        targets[targets == pad_id] = -100
-    return targets
-
-
-@mistake(
-    "leave_out",
-    credit=0.5,
-    symptom="It fails as soon as the inputs live on another device, such as a GPU.",
-    cause="A new tensor was made on the default device, whatever the inputs are on.",
-    place="Make it with `device=tokens.device`, or move it with `.to(tokens.device)`.",
-)
-def fixed_device(targets, tokens, pad_id):
-    return targets if pad_id is None else torch.where(targets == pad_id, torch.full(targets.shape, -100), targets)
-
-
 # LanguageModel
 
 
@@ -847,11 +822,6 @@ def weights_of_the_last_layer_only(self, x, mask):
 def weights_stacked_over_layers_and_averaged(self, x, mask):
     x, weights, _ = self.decoder(x, self_mask=mask)
     return x, [each.mean(1) for each in weights]
-
-
-@also("fixed_device", "mask")
-def mask_on_the_default_device(self, tokens):
-    return causal_mask(tokens.shape[1])
 
 
 # filter_logits, the right way
@@ -1440,24 +1410,6 @@ def sorted_logits_returned_by_top_p_and_rounding(logits, temperature=1.0, top_k=
     return logits
 
 
-@also("arguments_changed_in_place", "cool")
-def logits_divided_in_place(logits, temperature):
-    logits /= temperature
-    return logits
-
-
-@also("arguments_changed_in_place")
-class logits_filled_in_place:
-    @staticmethod
-    def cool(logits, temperature):
-        return logits if temperature == 1 else logits / temperature
-
-    @staticmethod
-    def fill(logits, remove):
-        logits[remove] = -math.inf
-        return logits
-
-
 # generate, the right way
 
 
@@ -1826,12 +1778,6 @@ def new_tokens_in_front(tokens, chosen):
 )
 def appended_along_the_batch(tokens, chosen):
     return torch.cat([tokens, chosen], dim=0)
-
-
-@also("arguments_changed_in_place", "append")
-def appended_to_the_argument_itself(tokens, chosen):
-    tokens.data = torch.cat([tokens, chosen], dim=1)
-    return tokens
 
 
 @also("appended_along_the_batch", "append")

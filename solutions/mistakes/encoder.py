@@ -2074,19 +2074,6 @@ def cut_from_autograd(self, x):
     return x.detach()
 
 
-@also("cut_from_autograd", "take_in_both")
-def cut_from_autograd_before_the_branches(self, x):
-    return x.detach()
-
-
-@also("cut_from_autograd", "first_half")
-def cut_from_autograd_in_the_layer(self, x, mask):
-    x = x.detach()
-    given = self.before(x, self.norm1)
-    change, weights = self.attend(x, given, mask)
-    return self.after(x, given, change, self.norm1), weights
-
-
 @also("cut_from_autograd", "run")
 def cut_from_autograd_between_the_layers(self, x, mask):
     weights = []
@@ -2112,46 +2099,3 @@ def weights_detached(self, x, weights):
 @also("weights_detached", "answer_of_all")
 def weights_of_all_layers_detached(self, x, weights):
     return x, [of_this_layer.detach() for of_this_layer in weights]
-
-
-@mistake(
-    "first_half",
-    credit=0.5,
-    symptom="The caller's x is another tensor after the call.",
-    cause="An argument was changed in place: `x += ...` writes into the tensor that the caller still holds. And "
-    "where autograd needs the old numbers, it refuses.",
-    place="Write `x = x + ...`.",
-    shows=[
-        ("feed_forward_changes_nothing", "differ"),
-        ("gated_changes_nothing", "differ"),
-        ("encoder_layer_changes_nothing", "differ"),
-        ("encoder_changes_nothing", "differ"),
-    ],
-)
-def arguments_changed_in_place(self, x, mask):
-    given = self.before(x, self.norm1)
-    change, weights = self.attend(x, given.clone(), mask)
-    x += self.drop(change)
-    return (x if self.norm_first else self.norm1(x)), weights
-
-
-@also("arguments_changed_in_place", "hand_out")
-def output_written_into_the_input(self, x, output):
-    x.copy_(output)
-    return x
-
-
-@also("arguments_changed_in_place", "hand_out_product")
-def product_written_into_the_input(self, x, output):
-    x.copy_(output)
-    return x
-
-
-@also("arguments_changed_in_place", "run")
-def output_of_the_stack_written_into_the_input(self, x, mask):
-    weights = []
-    for layer in self.layers:
-        output, of_this_layer = layer(x, mask)
-        x.copy_(output)
-        weights.append(of_this_layer)
-    return x, weights

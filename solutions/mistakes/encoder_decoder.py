@@ -502,20 +502,6 @@ def first_token_smeared(tokens, bos_id):
 @mistake(
     "shift_right",
     credit=0.5,
-    symptom="The caller's tokens are different after the call.",
-    cause="The tokens were shifted in place. They are the target, which the loss still needs as it was.",
-    place="Make a new tensor with torch.cat, or clone before you assign slices.",
-    shows=[("shift_changes_nothing", "differ")],
-)
-def targets_changed_in_place(tokens, bos_id):
-    tokens[:, 1:] = tokens[:, :-1].clone()
-    tokens[:, 0] = bos_id
-    return tokens
-
-
-@mistake(
-    "shift_right",
-    credit=0.5,
     symptom="The result has another dtype than the tokens.",
     cause="The begin column is made with a fixed dtype (torch.full with a float, torch.zeros, torch.tensor), and "
     "torch.cat turns everything into the wider one. Embeddings take integers only.",

@@ -1212,14 +1212,6 @@ def fixed_device(tokens, generator):
     return torch.rand(tokens.shape, generator=generator)
 
 
-@also("fixed_device", "find_special")
-def special_tokens_on_the_default_device(tokens, special_ids):
-    special = torch.zeros(tokens.shape, dtype=torch.bool)
-    for each in special_ids:
-        special = special | (tokens == each)
-    return special
-
-
 # masked_language_model_loss, the right way
 
 
@@ -1260,11 +1252,6 @@ def masked_language_model_loss(step, logits, labels):
 )
 def unasked_places_in_the_divisor(losses, labels):
     return losses.mean()
-
-
-@also("fixed_device", "price")
-def weights_of_the_classes_on_a_fixed_device(logits, labels):
-    return F.cross_entropy(logits.transpose(1, 2), labels, torch.ones(logits.shape[-1]), reduction="none")
 
 
 @mistake(
@@ -1481,13 +1468,6 @@ def detached(losses, labels):
     return (losses.sum() / (labels != -100).sum()).detach()
 
 
-@also("arguments_changed_in_place", "pair_up")
-def labels_changed_in_place(logits, labels):
-    counted = labels.clone()
-    labels[labels == -100] = 0
-    return logits, counted
-
-
 # sentence_embedding, the right way
 
 
@@ -1652,45 +1632,11 @@ class states_scaled_and_mean_not:
         return vectors
 
 
-@also("cut_from_autograd", "scale")
-def vectors_detached(vectors):
-    return (vectors / vectors.norm(dim=-1, keepdim=True)).detach()
-
-
-@also("arguments_changed_in_place", "keep")
-def states_changed_in_place(states, mask):
-    states *= mask.unsqueeze(-1)
-    return states
-
-
 @also("arguments_changed_in_place", "sentence_embedding")
 def padding_overwritten(states, mask):
     with torch.no_grad():
         states[~mask] = 0.0
     return F.normalize(states.sum(dim=1) / mask.sum(dim=1, keepdim=True), dim=-1)
-
-
-@mistake(
-    "scale",
-    credit=0.5,
-    symptom="The vectors have another dtype than the states.",
-    cause="The states, or the mask, were brought to float32, and so is all that is computed with them. A model that runs "
-    "in bfloat16 or float64 gets vectors that do not fit its other tensors.",
-    place="Look for `.float()`; `mask.to(states.dtype)` follows the states.",
-    shows=[("vectors_have_the_dtype_of_the_states", "is torch.float32")],
-)
-def fixed_dtype(vectors):
-    return (vectors / vectors.norm(dim=-1, keepdim=True)).float()
-
-
-@also("fixed_dtype", "keep")
-def mask_in_float32(states, mask):
-    return states * mask.unsqueeze(-1).float()
-
-
-@also("fixed_dtype", "keep")
-def states_in_float32(states, mask):
-    return states.float() * mask.unsqueeze(-1)
 
 
 @also("fixed_device", "keep")

@@ -1670,11 +1670,6 @@ def cut_from_autograd(x, num_heads):
     return x.detach().reshape(x.shape[0], x.shape[1], num_heads, x.shape[2] // num_heads)
 
 
-@also("cut_from_autograd", "join_features")
-def merged_without_autograd(x):
-    return x.detach().reshape(x.shape[0], x.shape[1], x.shape[2] * x.shape[3])
-
-
 @also("cut_from_autograd", "cut_features")
 def cut_in_numpy(x, num_heads):
     numbers = x.detach().numpy()
@@ -1712,37 +1707,6 @@ def inputs_without_autograd(self, query, key, value):
 
 
 @mistake(
-    "head_mask",
-    credit=0.5,
-    symptom="The caller's mask is another one after the call.",
-    cause="The mask was changed in place (a method that ends in an underscore). The caller uses the same mask for "
-    "every layer.",
-    place="Use the form that returns a new tensor, such as ~mask in place of mask.logical_not_().",
-    shows=[("modules_change_nothing", "is mask")],
-)
-def mask_changed_in_place(self, mask):
-    return None if mask is None else ~mask.logical_not_().unsqueeze(-3)
-
-
-@mistake(
-    "cut_features",
-    credit=0.5,
-    symptom="The caller's x is another one after the call.",
-    cause="x was changed in place: a method that ends in an underscore gives the caller's own tensor another shape. "
-    "The caller still needs it as it was, and autograd refuses some of these methods.",
-    place="Use reshape and transpose in place of resize_ and transpose_.",
-    shows=[("split_changes_nothing", "differ"), ("merge_changes_nothing", "differ")],
-)
-def x_changed_in_place(x, num_heads):
-    return x.resize_(x.shape[0], x.shape[1], num_heads, x.shape[2] // num_heads)
-
-
-@also("x_changed_in_place", "move_heads_back")
-def heads_moved_in_place(x):
-    return x.transpose_(1, 2)
-
-
-@mistake(
     "cut_features",
     credit=0.5,
     symptom="What comes out has another dtype than what went in, or torch refuses to multiply the two.",
@@ -1753,27 +1717,6 @@ def heads_moved_in_place(x):
 )
 def fixed_dtype(x, num_heads):
     return x.float().reshape(x.shape[0], x.shape[1], num_heads, x.shape[2] // num_heads)
-
-
-@also("fixed_dtype")
-class pieces_of_the_features_in_new_tensor:
-    @staticmethod
-    def cut_features(x, num_heads):
-        size = x.shape[2] // num_heads
-        pieces = torch.zeros(x.shape[0], x.shape[1], num_heads, size, device=x.device)
-        for i in range(num_heads):
-            pieces[:, :, i] = x[..., i * size : (i + 1) * size]
-        return pieces
-
-
-@also("fixed_dtype", "join_features")
-def merged_as_float32(x):
-    return x.float().reshape(x.shape[0], x.shape[1], x.shape[2] * x.shape[3])
-
-
-@also("fixed_dtype", "finish")
-def output_as_float32(self, output):
-    return self.out_proj(output).float()
 
 
 @also("fixed_dtype", "weigh")
@@ -1801,18 +1744,6 @@ def fixed_device(self, scores, mask):
         return torch.softmax(scores, dim=-1)
     hidden = torch.where(mask, scores, torch.full(scores.shape, -math.inf, dtype=scores.dtype))
     return torch.softmax(hidden, dim=-1).masked_fill(~mask, 0.0)
-
-
-@also("fixed_device", "cut_features")
-def features_in_new_tensor_on_the_default_device(x, num_heads):
-    pieces = torch.zeros(x.shape[0], x.shape[1], num_heads, x.shape[2] // num_heads, dtype=x.dtype)
-    return pieces + x.reshape(pieces.shape)
-
-
-@also("fixed_device", "join_features")
-def merged_in_new_tensor_on_the_default_device(x):
-    merged = torch.zeros(x.shape[0], x.shape[1], x.shape[2] * x.shape[3], dtype=x.dtype)
-    return merged + x.reshape(merged.shape)
 
 
 @mistake(

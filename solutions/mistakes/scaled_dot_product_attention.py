@@ -562,8 +562,8 @@ class mask_after_the_softmax:
     "the visible keys are 0 in float32, and no division brings them back.",
     place="Hide the scores before the softmax, or before the maximum is taken, and nothing has to be divided again.",
     shows=[
-        ("largest_score_may_be_hidden", "differ", "*: weights"),
-        ("largest_score_may_be_hidden_here", "differ", "*: weights"),
+        ("largest_score_may_be_hidden", "0 or NaN", "*: sum of each row of weights"),
+        ("largest_score_may_be_hidden_here", "0 or NaN", "*: sum of each row of weights"),
     ],
 )
 class renormalised_after_the_softmax:
@@ -659,7 +659,10 @@ class maximum_over_hidden_keys_as_well:
     "afterwards. Where every visible score lies about 100 below that 0, the hidden keys take the whole weight, and "
     "for the visible ones nothing is left to divide.",
     place="Give hidden scores minus infinity in place of 0, and take out the second use of the mask.",
-    shows=[("low_scores_do_not_leak", "differ", "*: weights"), ("extreme_scores_are_safe", "differ", "*: weights")],
+    shows=[
+        ("low_scores_do_not_leak", "0 or NaN", "*: sum of each row of weights"),
+        ("extreme_scores_are_safe", "0 or NaN", "*: sum of each row of weights"),
+    ],
 )
 class hidden_scores_zeroed_then_renormalised:
     @staticmethod
@@ -694,8 +697,8 @@ class hidden_scores_zeroed_then_renormalised_without_protection:
     "infinity minus infinity is NaN. A hidden key needs exp(score) = 0: minus infinity.",
     place="Look at the sign of the infinity.",
     shows=[
-        ("hidden_keys_get_no_weight", "differ", "*: weights"),
-        ("hidden_keys_have_no_influence", "differ", "*: weights"),
+        ("hidden_keys_get_no_weight", "0 or NaN", "*: sum of each row of weights"),
+        ("hidden_keys_have_no_influence", "0 or NaN", "*: sum of each row of weights"),
         ("weights_are_a_softmax_over_keys", "right"),
         ("output_is_a_weighted_mean_of_values", "right"),
     ],
@@ -1675,19 +1678,6 @@ def query_changed_in_place(query, key, value, mask=None):
     return weights @ value, weights
 
 
-@also("arguments_changed_in_place", "streaming_attention")
-def query_scaled_in_place_before_the_loop(query, key, value, block_size):
-    query *= query.shape[-1] ** -0.5
-    largest, total, output = first_maximum(query), 0.0, 0.0
-    for keys, values in blocks(key, value, block_size):
-        scores = product(query, keys)
-        larger = new_maximum(largest, scores)
-        shrink, powers = (largest - larger).exp(), (scores - larger).exp()
-        total, output = total * shrink + powers.sum(dim=-1, keepdim=True), output * shrink + powers @ values
-        largest = larger
-    return close(output, total)
-
-
 @mistake(
     "scale",
     credit=0.5,
@@ -1712,11 +1702,6 @@ def weights_of_fixed_dtype(scores):
     return torch.softmax(scores, dim=-1, dtype=torch.float32)
 
 
-@also("fixed_dtype", "close")
-def output_of_fixed_dtype(output, total):
-    return (output / total).to(torch.float32)
-
-
 @mistake(
     "hide",
     credit=0.5,
@@ -1731,11 +1716,6 @@ def output_of_fixed_dtype(output, total):
 )
 def fixed_device(scores, mask):
     return scores if mask is None else torch.where(mask, scores, torch.full(scores.shape, -math.inf))
-
-
-@also("fixed_device", "first_maximum")
-def maximum_on_a_fixed_device(query):
-    return torch.full((*query.shape[:-1], 1), -math.inf, dtype=query.dtype)
 
 
 @mistake(

@@ -1162,24 +1162,6 @@ def everything_after_the_first_padding_hidden(tokens, pad_id):
 @mistake(
     "compare",
     credit=0.5,
-    symptom="The tokens are others after the call.",
-    cause="They were changed in place: by a method that ends in an underscore, or by an assignment to a part.",
-    place="Use the comparison, which makes a new tensor.",
-    shows=[("mask_follows_the_tokens", "differ", "*in place")],
-)
-def tokens_changed_in_place(tokens, pad_id):
-    tokens[tokens == pad_id] = -1
-    return tokens >= 0
-
-
-@also("tokens_changed_in_place", "compare")
-def tokens_compared_in_place(tokens, pad_id):
-    return tokens.ne_(pad_id).bool()
-
-
-@mistake(
-    "compare",
-    credit=0.5,
     symptom="The mask is made on the default device, wherever the tokens are.",
     cause="It was built as a new tensor, from a list or by torch.ones, without the device of the tokens.",
     place="Compare the tensor as a whole: the result is where the tokens are.",
@@ -1259,19 +1241,6 @@ def weights_cut_from_autograd(self, weights, query, key, value):
 
 
 @mistake(
-    "see_mask",
-    credit=0.5,
-    symptom="The caller's mask is another one after the call.",
-    cause="The mask was changed in place (a method that ends in an underscore). The caller uses the same mask for "
-    "every layer.",
-    place="Use the form that returns a new tensor, such as ~mask in place of mask.logical_not_().",
-    shows=[("modules_change_nothing", "is mask")],
-)
-def mask_changed_in_place(self, mask):
-    return None if mask is None else ~mask.logical_not_()
-
-
-@mistake(
     "weigh",
     credit=0.5,
     symptom="What comes out has another dtype than what went in, or torch refuses to multiply the two.",
@@ -1285,11 +1254,6 @@ def fixed_dtype(self, scores, mask):
         return torch.softmax(scores, dim=-1, dtype=torch.float32)
     hidden = scores.masked_fill(~mask, -math.inf)
     return torch.softmax(hidden, dim=-1, dtype=torch.float32).masked_fill(~mask, 0.0)
-
-
-@also("fixed_dtype", "answer")
-def output_as_float32(self, output, weights, scores):
-    return output.float(), weights.float()
 
 
 @mistake(

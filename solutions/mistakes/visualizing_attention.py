@@ -1433,33 +1433,6 @@ def heads_in_a_list(heads):
 
 
 @mistake(
-    "result",
-    credit=0.5,
-    only=MEASURES,
-    symptom="What comes out has another dtype than the weights.",
-    cause="A dtype is fixed in the code, or a tensor takes part that does not follow the weights: float64 loses digits "
-    "without a word, and float16 and bfloat16 lose the speed and the memory they are used for.",
-    place="Look for .float(), dtype=torch.float32 or a new tensor that does not follow the weights.",
-    shows=[("measures_follow_the_weights", "differ", "dtype*")],
-)
-def fixed_dtype(numbers, weights):
-    return numbers.float()
-
-
-@mistake(
-    "distances",
-    credit=0.5,
-    symptom="It fails as soon as the weights live on another device, such as a GPU.",
-    cause="A new tensor was made on the default device, whatever the weights are on.",
-    place="Give torch.arange the argument device=weights.device.",
-    shows=[("measures_follow_the_weights", "is no", "made on*")],
-)
-def fixed_device(time, weights):
-    position = torch.arange(time)
-    return (position.unsqueeze(0) - position.unsqueeze(1)).abs()
-
-
-@mistake(
     "attention_entropy",
     credit=0.5,
     symptom="What the caller gave is different after the call.",
@@ -1472,13 +1445,6 @@ def arguments_changed_in_place(weights):
     return weights.mul_(logarithms).neg_().sum(dim=-1).mean(dim=-1)
 
 
-@also("arguments_changed_in_place", "attention_distance")
-def weighted_in_place(weights):
-    position = torch.arange(weights.shape[-1], device=weights.device)
-    weights *= (position.unsqueeze(0) - position.unsqueeze(1)).abs()
-    return weights.sum(dim=-1).mean(dim=-1)
-
-
 @also("arguments_changed_in_place", "show_self_attention")
 def list_changed_in_place(view, weights, tokens, row=0):
     refuse(weights, tokens)
@@ -1487,23 +1453,11 @@ def list_changed_in_place(view, weights, tokens, row=0):
     view(attention=weights, tokens=tokens)
 
 
-@also("arguments_changed_in_place", "decoder_input")
-def target_changed_in_place(model, target):
-    target[:, 1:] = target[:, :-1].clone()
-    target[:, 0] = model.bos_id
-    return target
-
-
 @also("arguments_changed_in_place", "decoder_words")
 def words_changed_in_place(target_tokens, bos_token):
     target_tokens.insert(0, bos_token)
     target_tokens.pop()
     return target_tokens
-
-
-@also("arguments_changed_in_place", "previous_token_score")
-def other_weights_cleared(weights):
-    return weights.tril_(-1).triu_(-1).sum(dim=(-2, -1)) / (weights.shape[-1] - 1)
 
 
 @also("arguments_changed_in_place", "find_heads")

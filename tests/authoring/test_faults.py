@@ -1,5 +1,6 @@
 """What is wrong with probes, mistakes and alternatives is told with file, line and remedy, before anything is slow."""
 
+import re
 import shutil
 
 import lessons
@@ -7,7 +8,7 @@ import own_lesson
 import pytest
 
 from autograder import __main__ as command
-from autograder.authoring import record
+from autograder.authoring import faults, record
 from autograder.authoring.lesson import LessonError
 from autograder.diagnosing import records
 
@@ -16,7 +17,7 @@ TWICE = """
 def one_mean_again(x):
     return x.mean()
 """
-UNCHANGED = "unchanged(seen, component(x=numbers.tensor(3, 7)))"
+UNCHANGED = "unchanged(seen, component(x=numbers.tensor(*numbers.axes(3, 7))))"
 LAST = "    with_no_gradient -= mean\n    return x - 0\n"
 # what is wrong -> (which file, text, what is written instead, text of the line that is blamed, words of the message)
 FAULTY = {
@@ -309,7 +310,8 @@ def refused(own):
 
 
 def test_a_new_lesson_has_no_fault_and_is_recorded(own):
-    assert record.record([own.read()], own.root / "recorded", workers=1)
+    advice = []
+    assert record.record([own.read()], own.root / "recorded", workers=1, advised=advice.append) and advice == []
     made = records.read(own.name, own.root / "recorded")
     assert [one["mistakes"] for one in made.behaviours] == [
         ["one_mean_for_everything"],
@@ -360,6 +362,24 @@ def test_a_file_that_is_missing_is_told_with_its_place(kind, words, own):
     assert words in f"{fault.fact}; {fault.remedy}" and fault.line == 1 and fault.path == f"solutions/{own.name}.py"
 
 
+def test_mistakes_in_several_files_are_one_catalogue_and_no_name_stands_in_two(own):
+    path = own.paths["mistakes"]
+    text, folder = path.read_text(), path.with_suffix("")
+    head = text[: text.index("@")]
+    folder.mkdir()
+    path.rename(folder / "part_1.py")
+    more = folder / "part_2.py"
+    more.write_text(f"{head}@step\ndef another(x):\n    return x\n")
+    assert {"mean", "another"} <= faults.written(own.read()).catalogue.steps.keys()
+    more.write_text(f"{head}\n@step\ndef mean(x):\n    return x\n")
+    (fault,) = refused(own)
+    assert "step 'mean' is declared in two files" in fault.fact and "part_2.py" in fault.path
+    assert "@step" in more.read_text().split("\n")[fault.line - 1]
+    more.write_text("# nothing yet\n")
+    (fault,) = refused(own)
+    assert "declares no catalogue" in fault.fact and "part_2.py" in fault.path
+
+
 def test_an_exercise_without_probe_or_mistake_is_told(own):
     path = own.paths["probes"]
     path.write_text(path.read_text().replace(f'@probe("{own.name}"', '@probe("another"'))
@@ -388,6 +408,22 @@ def test_an_exercise_of_another_lesson_is_not_taken_again(own):
     assert fault.fact == f"solutions/other.py has an exercise '{own.name}', too"
 
 
+def test_probes_that_ask_the_same_whatever_the_seed_is_are_refused(own):
+    path = own.paths["probes"]
+    fixed = re.sub(r"numbers\.tensor\(\*numbers\.axes\((.*?)\)\)", r"torch.ones(\1).cumsum(-1)", path.read_text())
+    path.write_text(fixed.replace("from . import", "import torch\n\nfrom . import", 1))
+    (fault,) = refused(own)
+    assert "so a list of the answers earns the points" in fault.fact and "numbers.axes" in fault.remedy
+    assert path.read_text().splitlines()[fault.line - 1].startswith(f'@probe("{own.name}", "each row')
+
+
+def test_a_lesson_with_sizes_of_its_own_is_recorded_with_the_advice_to_draw_them(own):
+    path, advice = own.paths["probes"], []
+    path.write_text(path.read_text().replace("numbers.axes(", "("))
+    assert record.record([own.read()], own.root / "recorded", workers=1, advised=advice.append)
+    assert [one.line for one in advice] == [7] and "with the same sizes whatever the seed is" in advice[0].fact
+
+
 def test_what_hangs_on_rounding_is_told_at_its_probe(own):
     # Each row sums to 0 but for what is rounded.
     own.replace(
@@ -413,12 +449,10 @@ SEVEN = lessons.read("scaled_dot_product_attention")
 
 
 def test_exercises_that_are_recorded_side_by_side_are_those_of_the_course(tmp_path):
-    known = lessons.read("layer_normalization")
-    shutil.copytree(records.FOLDER / known.name, tmp_path / known.name)
+    shutil.copytree(records.FOLDER / SEVEN.name, tmp_path / SEVEN.name)
     seen = []
-    assert not record.record(
-        [known], tmp_path, only=["layer_norm", "RMSNorm"], workers=2, progress=lambda *told: seen.append(told)
-    )
+    quick = ["attention_scores", "attention_bug_input"]
+    assert not record.record([SEVEN], tmp_path, only=quick, workers=2, progress=lambda *told: seen.append(told))
     assert seen == [(what, done, 2) for what in (record.FIRST, record.RECORD) for done in (1, 2)]
 
 

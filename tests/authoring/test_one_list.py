@@ -13,6 +13,7 @@ from lessons import REPOSITORY, TEXTS, read
 from autograder import assemble, course
 from autograder.authoring.draft import draft
 from autograder.checking import progress_map
+from autograder.learn import start
 from workbench import broken, map_boxes, parts
 
 ON_THE_MAP = list(map_boxes.LESSONS)
@@ -57,6 +58,7 @@ def test_bottom_up_in_the_readme_is_the_order_in_which_parts_are_put_together():
     rows = re.findall(r"^\| (\d+) \|.*\| (\d+)\w\w \|$", (REPOSITORY / "README.md").read_text(encoding="utf-8"), re.M)
     order = [int(number) for number, _ in sorted(rows, key=lambda row: int(row[1]))]
     assert order == [map_boxes.LESSONS[name].number for name in (*assemble.LESSONS, "visualizing_attention")]
+    assert order == list(start.BOTTOM_UP), "the learner's start page shows the same"
 
 
 @pytest.mark.parametrize("name", TEXTS)

@@ -30,6 +30,7 @@ SHOWN = [  # (relation, what is expected, what is seen that shows it, what is se
     ("not negative", -X, X, X - 0.3),
     ("NaN", X, X * float("nan"), X + 1),
     ("NaN", X, "holds NaN", "none arrives"),
+    ("0 or NaN", X, X * torch.tensor([1.0, float("nan")]), X * torch.tensor([0.0, 0.5])),
     ("infinite", X, X / 0, X + 1),
     ("constant", X, torch.ones(2, 2), X + 1),
     ("equal rows", X, X[:1].expand(2, 2), X + 1),

@@ -207,3 +207,37 @@ def test_what_raises_in_the_same_places_as_many_is_none_of_them_unless_it_is_wor
     assert explain(shown(p=11, q=11, r=3), [both], failed, failed).mistakes == ("both",), (
         "beside numbers the kind will do"
     )
+
+
+def test_what_another_mistake_accounts_for_is_not_named_beside_it():
+    """Whoever does not register a parameter gets the numbers of one who leaves it out, and others beside them."""
+    lost, left_out = known("not_registered", p=2, q=3), known("left_out", p=2)
+    eps, both = known("eps", r=5, s=7), known("left_out", "eps", r=11, s=13)
+    seen = shown(p=2, q=3, r=11, s=13)
+    assert explain(seen, [left_out, eps, both]).mistakes == ("left_out", "eps")
+    assert explain(seen, [lost, left_out, eps, both]).mistakes == ("not_registered", "eps")
+    equal = known("not_registered", p=2)
+    assert explain(shown(p=2, r=11, s=13), [equal, left_out, eps, both]).mistakes == ("left_out", "eps")
+
+
+def test_of_what_shows_in_no_numbers_the_symptom_decides_whether_another_mistake_accounts_for_it():
+    leaks, infinite = known("leaks", p_gradients=2), known("infinite", p_gradients=2, q=3, r=5)
+    both = known("leaks", "overflows", s=7, t=11)
+    alone = [leaks, infinite, known("overflows", s=13, t=17), both]
+    seen = shown(p_gradients=2, q=3, r=5, s=7, t=11)
+    assert explain(seen, alone).mistakes == ("leaks", "infinite", "overflows")
+    assert explain(seen, alone, untrue={"leaks"}).mistakes == ("infinite", "overflows")
+
+
+def test_of_a_certain_pair_only_what_nothing_else_shows_is_named():
+    pair, first, second = known("first", "second", p=2, q=3), known("first", p=2), known("second", q=3)
+    assert explain(shown(p=2, q=3, t=31), [pair, first, second]).mistakes == ("first", "second")
+    other = known("other", p=2)
+    assert explain(shown(p=2, q=3, t=31), [pair, first, second, other]).mistakes == ("second",)
+
+
+def test_a_part_of_a_mistake_that_adds_nothing_but_exceptions_is_no_evidence():
+    first, second = known("first", p=2, q=3), known("second", q=5, r=7)
+    raised = frozenset({("r", "numbers")})
+    assert explain(shown(p=2, q=3, r=7), [first, second]).mistakes == ("first", "second")
+    assert explain(shown(p=2, q=3, r=7), [first, second], raised, raised).mistakes == ("first",)

@@ -1,14 +1,14 @@
 """A habit beside a mistake hides neither: both are named, in every exercise that can show the habit."""
 
 import functools
-import inspect
 import warnings
 
 import pytest
 import tables
 import torch
-from lessons import EXERCISES, catalogue
+from lessons import EXERCISES, catalogue, names_only
 
+from autograder.authoring.habitual import HABITS, with_habit
 from autograder.checking import check
 from autograder.diagnosing import habits, records
 from autograder.diagnosing.comparison import by_aspect
@@ -145,6 +145,34 @@ def test_what_stays_behind_where_a_parameter_is_missing_is_no_habit(name):
     assert lost == Explanation(rest=rest)
 
 
+@pytest.mark.parametrize("lost", [("weight in the state dict", "[5]", "missing"), ("weight is trained", "yes", "no")])
+def test_that_no_gradient_reaches_what_is_no_parameter_is_no_habit(lost):
+    name, right, wrong = lost
+    expected = {"p": {"gradient of weights.weight": TENSOR, "gradient of x": TENSOR}, "q": {name: right}}
+    seen = {"p": {"gradient of weights.weight": "none arrives", "gradient of x": 2 * TENSOR}, "q": {name: wrong}}
+    place = frozenset({("p", "gradients")})
+    meant = Explanation(("not_registered",), place, place)
+    assert with_habits(meant, expected, seen) == Explanation(("not_registered",))
+    there = with_habits(meant, expected, seen | {"q": {name: right}})
+    assert there.mistakes == ("not_registered", "cut_from_autograd")
+    nor_x = {"p": seen["p"] | {"gradient of x": "none arrives"}, "q": {name: wrong}}
+    assert with_habits(meant, expected, nor_x).mistakes == ("not_registered", "cut_from_autograd")
+
+
+def test_what_autograd_forbids_follows_from_a_change_in_place():
+    """Whoever asks for gradients of what is changed in place gets an exception."""
+    expected = {"p": {"changed in place": "none"}, "q": {"answer": "a tensor", "gradient of x": TENSOR}}
+    raises = "raised RuntimeError about autograd"
+    rest, failed = frozenset({("p", "arguments"), ("q", "gradients")}), frozenset({("q", "gradients")})
+    for raised, left in ((raises, frozenset()), ("raised RuntimeError about sizes", failed)):
+        seen = {"p": {"changed in place": "x"}, "q": {"answer": raised}}
+        found = with_habits(Explanation(rest=rest), expected, seen, failed)
+        assert found == Explanation(("arguments_changed_in_place",), left)
+        assert found.symptoms == {"arguments_changed_in_place": "x is different after the call."}
+    alone = with_habits(Explanation(rest=failed), {"q": expected["q"]}, {"q": {"answer": raises}}, failed)
+    assert alone == Explanation(rest=failed)
+
+
 def test_a_gradient_that_another_mistake_changes_hides_no_habit():
     expected = {"gradient of x": TENSOR, "gradient of y": TENSOR}
     seen = {"gradient of x": "none arrives", "gradient of y": 2 * TENSOR}
@@ -158,49 +186,8 @@ def test_a_gradient_that_another_mistake_changes_hides_no_habit():
 TRIED = 4  # known mistakes of an exercise
 
 
-def each(value, change):
-    """Return a component's output, every floating point tensor in it changed."""
-    if isinstance(value, torch.Tensor):
-        return change(value) if value.is_floating_point() else value
-    return type(value)(each(one, change) for one in value) if isinstance(value, tuple | list) else value
-
-
-def on_output(change):
-    return lambda call: lambda *given, **named: each(call(*given, **named), change)
-
-
-def overwrites(call):
-    def overwriting(*given, **named):
-        output = call(*given, **named)
-        with torch.no_grad():
-            for one in given:
-                if isinstance(one, torch.Tensor):
-                    one.zero_()
-        return output
-
-    return overwriting
-
-
-# What the habit is called in the lessons, and what gives it to a function.
-HABITS = {
-    "cut_from_autograd": on_output(torch.Tensor.detach),
-    "fixed_dtype": on_output(torch.Tensor.float),
-    "arguments_changed_in_place": overwrites,
-}
-
-
-def with_habit(component, habit):
-    if not inspect.isclass(component):
-        return habit(component)
-
-    def forward(self, *given, **named):
-        return habit(functools.partial(component.forward, self))(*given, **named)
-
-    return type(component.__name__, (component,), {"forward": forward})
-
-
 def told(record, component):
-    with warnings.catch_warnings():
+    with names_only(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return check.examine(record, {record.exercise: component}, seconds=60)
 
@@ -209,7 +196,8 @@ WHERE = [
     (lesson, exercise, habit)
     for lesson, exercise in EXERCISES
     for aspect, (habit, _) in habits.HABITS.items()
-    if habit in HABITS and any(aspect in by_aspect(seen, {}) for seen in records.read(exercise).expected().values())
+    if habit != "fixed_device"
+    and any(aspect in by_aspect(seen, {}) for seen in records.read(exercise).expected().values())
 ]
 TITLE = "a mistake beside a habit"
 

@@ -71,6 +71,7 @@ ORDINARY = [
     "import logging, warnings\nwarnings.filterwarnings('ignore')\nlogging.basicConfig(level=logging.INFO)",
     "result = model(x)\nresult.logits = result.logits.softmax(-1)\nstate.step = 3",
     "import torch as t, numpy as n\nprint(t.randn(2), n.ones(3))",
+    "import codecs\ndecoder = codecs.getincrementaldecoder('utf-8')(errors='replace')\nprint(decoder.decode(b'a'))",
     "prnt 'this is no Python'",
     "this is a note in the wrong kind of cell",
 ]
@@ -207,6 +208,8 @@ REACHING = [
     "import typing\ntyping.get_type_hints(f)",
     "import timeit\ntimeit.timeit('x')",
     "import random\nrandom._os",
+    "import codecs\ncodecs.builtins",
+    "from codecs import register_error",
     "import collections\ncollections._sys",
     "!ls",
     "files = !ls",
@@ -254,9 +257,31 @@ OF_ITS_OWN = [
     "def f(x, math):\n    return g(math, x)",
     "f = lambda nn: g(nn)",
     "def f(x):\n    for figures in x:\n        show(figures)",
+    "parts = ['a', 'b']\ndef f():\n    return g(parts)",
+    "figures = [1, 2]\nprint(sum(figures), figures[0])\nfor one in figures:\n    g(figures)",
+    "with g() as (figures, other):\n    h(figures)\nh([one for one in figures if one in figures])",
+    "if x:\n    math = 1\nelse:\n    math = 2\ng(math)",
+    "for figures in x:\n    g(figures)",
+    "g([nn for nn in x], sum(F for F in x))",
+    "class math:\n    F = 3\n    both = F, F\ng(math())",
 ]
 OF_THE_OUTSIDE = [
-    "def f(x):\n    return g(parts)",
+    "from workbench import parts\ndef f(x):\n    return g(parts)",
+    "g(math)\nmath = 3",
+    "math = 3\ndef f():\n    return g(math)",
+    "math = 3\nf = lambda: g(math)",
+    "math = 3\nf = (math for _ in x)",
+    "math = 3\nif x:\n    import math\ng(math)",
+    "math = 3\nmath = torch\ng(math)",
+    "math = 3\nimport torch as math\ng(math)",
+    "def f():\n    global math\n    import math\nmath = 3\nf()\ng(math)",
+    "try:\n    math = 1 / 0\nexcept ZeroDivisionError:\n    pass\ng(math)",
+    "for one in x:\n    math = 3\ng(math)",
+    "if x:\n    math = 3\ng(math)",
+    "for math in x:\n    pass\ng(math)",
+    "with g():\n    math = h()\ng(math)",
+    "[math for _ in x]",
+    "math = 3\ndef f(y=math, z=torch): pass",
     "def f(x, y=g(math)):\n    math = 3",
     "def f(x):\n    global math\n    math = math\n    return g(math)",
     "def f(x):\n    math = []\n    def inner():\n        global math\n        return g(math)\n    return inner",
@@ -266,12 +291,12 @@ OF_THE_OUTSIDE = [
 
 
 @pytest.mark.parametrize("source", OF_ITS_OWN)
-def test_a_name_that_a_function_has_for_something_of_its_own_is_no_module(source):
+def test_a_name_that_a_function_or_a_cell_has_for_something_of_its_own_is_no_module(source):
     assert found(source) == []
 
 
 @pytest.mark.parametrize("source", OF_THE_OUTSIDE)
-def test_a_module_stays_one_whatever_a_function_around_it_binds(source):
+def test_a_module_stays_one_whatever_else_may_be_called_the_same(source):
     assert found(source) != []
 
 

@@ -132,10 +132,11 @@ class Jupyter:
     """A JupyterLab ("lab") or Notebook ("notebook") of its own, with nobody's settings, that serves a folder.
 
     dark  True: in its dark theme
+    keep  True: it saves with a notebook how its widgets stand, as one may choose in its settings
     """
 
-    def __init__(self, folder, app="lab", dark=False):
-        self.folder, self.app, self.dark = Path(folder), app, dark
+    def __init__(self, folder, app="lab", dark=False, keep=False):
+        self.folder, self.app, self.dark, self.keep = Path(folder), app, dark, keep
         self.token = secrets.token_hex(16)
 
     def __enter__(self):
@@ -202,8 +203,10 @@ class Jupyter:
             },
             "notebook-extension/tracker": {"windowingMode": "none"},
         }
+        settings = {f"@jupyterlab/{name}": values for name, values in settings.items()}
+        settings["@jupyter-widgets/jupyterlab-manager/plugin"] = {"saveState": self.keep}
         for name, values in settings.items():
-            path = folder / "@jupyterlab" / f"{name}.jupyterlab-settings"
+            path = folder / f"{name}.jupyterlab-settings"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(values))
 
@@ -249,7 +252,8 @@ class Jupyter:
                 window.ran = "yes";
             })().catch((error) => { window.ran = String(error); });
         }""")
-        page.wait_for_function("window.ran", timeout=1000 * seconds)
+        # Five times a second; at every frame, as is the rule, the page would do nothing but be asked.
+        page.wait_for_function("window.ran", timeout=1000 * seconds, polling=200)
         assert page.evaluate("window.ran") == "yes", page.evaluate("window.ran")
         errors = page.locator(
             ".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr'], .jp-OutputArea-output"

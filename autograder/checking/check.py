@@ -89,7 +89,7 @@ def _examine(
     cells: Sequence[str],
 ) -> Result:
     submission = Own(components, closed_boxes(record.uses))
-    watched = Watched(submission, probes.forbidden(record.lesson, record.exercise))
+    watched = Watched(submission, probes.forbidden(record.lesson, record.exercise), record.uses)
 
     def probe(parts: tuple[str, ...]) -> tuple[Diagnosis, probes.Observed]:
         observed, stopped = observe(record, watched, seconds, seed, parts)
@@ -144,6 +144,8 @@ def result(
 ) -> Result:
     """Return the `Result` that a diagnosis amounts to."""
     fault = next((seen.fault for seen in observed.values() if seen.fault), None)
+    if diagnosis.conclusive and not diagnosis.draft:
+        note = " ".join(filter(None, [note, *(remark for seen in observed.values() for remark in seen.remarks)]))
     return Result(
         exercise=record.exercise,
         points=record.points,
@@ -229,16 +231,35 @@ def _no_such_exercise(name: object) -> str:
 def hint(exercise: Any) -> Hint:
     """Open the next hint of an exercise, and show those opened before it.
 
+    A cell of a notebook that is run again shows what it has shown, and opens no other.
     Raises LookupError if there is no such exercise.
     """
     name = exercise if isinstance(exercise, str) else _name_of(exercise, _seen_by_the_caller())
     record = _record(name)
-    name = record.exercise
-    opened = min(progress_file.hints_opened(name) + 1, len(record.hints))
-    progress_file.open_hints(name, opened)
+    name, cell = record.exercise, _running_cell()
+    opened = progress_file.hints_opened(name, cell) if cell else 0
+    if not opened:
+        opened = min(progress_file.hints_opened(name) + 1, len(record.hints))
+        progress_file.open_hints(name, opened, cell)
     return Hint(name, record.hints[:opened], len(record.hints))
 
 
-def progress() -> progress_map.Progress:
-    """Show the map of the transformer and every exercise: solved, tried or not yet tried, with the points earned."""
-    return progress_map.read()
+def _running_cell() -> str | None:
+    """Return the id of the notebook's cell that is being run, as JupyterLab and Notebook tell it; None elsewhere."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    kernel = getattr(shell, "kernel", None)
+    asked = kernel.get_parent("shell") if kernel is not None else {}
+    cell = asked.get("metadata", {}).get("cellId") if isinstance(asked, dict) else None
+    return cell if isinstance(cell, str) else None
+
+
+def progress(lesson: int | str | None = None) -> progress_map.Progress:
+    """Show the map of the transformer and every exercise: solved, tried or not yet tried, with the points earned.
+
+    lesson  a number or a name: only the exercises of this lesson; None: all
+
+    `progress(7).reset()` forgets what is shown, after a copy was made.
+    Raises LookupError if there is no such lesson.
+    """
+    return progress_map.read(lesson=lesson)

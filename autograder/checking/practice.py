@@ -26,7 +26,9 @@ from .practice_words import LONGEST, called, shown_replies, typed
 LINE_TRIES = 3  # then the line is shown
 RECENT = 12  # tasks of this session that do not come again at once
 
-PRE = "background:rgba(128,128,128,.1);padding:.6em .8em;border-radius:4px;overflow-x:auto"
+# JupyterLab would wrap long lines, and what is left of them would begin where no line does.
+UNWRAPPED = "overflow-x:auto;white-space:pre"
+PRE = f"background:rgba(128,128,128,.1);padding:.6em .8em;border-radius:4px;{UNWRAPPED}"
 
 _shown: list[str] = []  # keys of cards that this session has shown, the last one at the end
 
@@ -103,12 +105,12 @@ class Told:
             f'<table style="border-collapse:collapse;font-size:inherit;margin:.3em 0">{rows}</table>' if rows else ""
         )
         says = "".join(
-            f'<pre style="background:transparent;margin:.4em 0">{escape(one)}</pre>'
+            f'<pre style="background:transparent;margin:.4em 0;{UNWRAPPED}">{escape(one)}</pre>'
             if one.startswith("  ")
             else f'<p style="margin:.4em 0">{marked_up(one)}</p>'
             for one in self.says
         )
-        after = f'<p style="margin:.4em 0;opacity:.75">{marked_up(self.after)}</p>' if self.after else ""
+        after = f'<p style="margin:.4em 0;opacity:.75">{marked_up(_as_code(self.after))}</p>' if self.after else ""
         return f'<div style="{BOX}"><b>{mark}{marked_up(self.head)}</b>{table}{says}{after}</div>'
 
 
@@ -294,7 +296,7 @@ class Task:
                 found[name] = parameter.default
             else:
                 raise TypeError(f"{name} is missing")
-        return Request(self.exercise, found, build=build, training=training)
+        return Request(self.exercise, found, build=build, training=training, plain=usual.plain, number=usual.number)
 
     def _whose(self, right: Reply, request: Request) -> str:
         """Return whose the right answer is: the learner's, if it is there and gives the same."""
@@ -346,6 +348,7 @@ class Task:
 
     def _solution(self, told: Told, after: str) -> Told:
         name = self._choice.mistake.replace("_", " ")
+        name = name[:1].upper() + name[1:]
         about = [
             f"{name}. {self._about.get('symptom', '')}",
             self._about.get("cause", ""),

@@ -6,9 +6,11 @@ from typing import Any
 import torch
 
 from ..calling.local import Reply, Request, Stub
+from ..diagnosing.observation import same
 
 MOST_NUMBERS = 24  # of a tensor that is shown in full
-LONGEST = 200  # characters of a call that is shown as an example
+LONGEST = 200  # characters of a call that is shown as an example, and of a plain value
+PLAIN = (int, float, str, bytes, bool, list, tuple, dict, type(None))
 
 
 def shown_replies(one: Reply, other: Reply, found: str = "") -> tuple[str, str]:
@@ -22,7 +24,9 @@ def _reply(reply: Reply, other: Reply, found: str) -> str:
     if reply.fault:
         message = reply.fault.message.split("\n")[0]
         return f"raises {reply.fault.type}: {message[:200]}".removesuffix(": ")
-    lines = [_shown(reply.output, other.output)]
+    value = repr(reply.value)
+    lines = [_shown(reply.output, other.output) if reply.value is None else value[:LONGEST]]
+    lines[0] += " ..." if reply.value is not None and len(value) > LONGEST else ""
     if reply.changed:
         lines.append(f"changes {', '.join(reply.changed)} in place")
     if found.startswith("the gradient of "):
@@ -50,7 +54,7 @@ def _shown(value: Any, other: Any) -> str:
     about = f"{'' if usual else str(value.dtype).removeprefix('torch.') + ' '}{list(value.shape)}"
     if value.numel() <= MOST_NUMBERS:
         return f"{about}: {_nested(value)}"
-    if isinstance(other, torch.Tensor) and other.shape == value.shape:
+    if isinstance(other, torch.Tensor) and other.shape == value.shape and not same(value, other):
         place = (value.double() - other.double()).abs().nan_to_num(nan=math.inf).argmax()
         where = ", ".join(str(int(one)) for one in torch.unravel_index(place, value.shape))
         return f"{about}: {_number(value.flatten()[place])} at [{where}]"
@@ -110,7 +114,7 @@ def _given(*arguments: Any, **named: Any) -> tuple[tuple[Any, ...], dict[str, An
 def _typed(value: Any, plain: bool) -> str | None:
     """Return an argument as it would be typed, None if that would be too long."""
     if not isinstance(value, torch.Tensor):
-        return repr(value) if isinstance(value, (int, float, str, bool, list, tuple, type(None))) else None
+        return repr(value) if isinstance(value, PLAIN) else None
     if value.dtype == torch.bool:
         kind = ", dtype=torch.bool"
     elif value.is_floating_point():

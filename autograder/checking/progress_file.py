@@ -6,6 +6,7 @@ cannot be read or written, checks and hints work without it.
 
 import json
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,12 +43,16 @@ def _write(exercise: str, **what: Any) -> None:
     entry = known.get(exercise)
     known[exercise] = (entry if isinstance(entry, dict) else {}) | what
     try:
-        path().parent.mkdir(parents=True, exist_ok=True)
-        beside = path().with_suffix(f".{os.getpid()}")
-        beside.write_text(json.dumps(known, indent=1, sort_keys=True), encoding="utf-8")
-        os.replace(beside, path())
+        _replace(known)
     except OSError:
         _unwritten[path()] = known
+
+
+def _replace(known: dict[str, Any]) -> None:
+    path().parent.mkdir(parents=True, exist_ok=True)
+    beside = path().with_suffix(f".{os.getpid()}")
+    beside.write_text(json.dumps(known, indent=1, sort_keys=True), encoding="utf-8")
+    os.replace(beside, path())
 
 
 def state(exercise: str) -> dict[str, Any]:
@@ -90,12 +95,35 @@ def keep_practice(name: str, kept: dict[str, Any]) -> None:
     _write(PRACTICE, **{name: kept})
 
 
-def hints_opened(exercise: str) -> int:
-    """Return how many hints of an exercise have been opened."""
-    opened = state(exercise).get("hints", 0)
+def hints_opened(exercise: str, cell: str | None = None) -> int:
+    """Return how many hints of an exercise have been opened, in all or by this cell of a notebook; 0 for none."""
+    known = state(exercise)
+    by_cell = known.get("hint_cells")
+    opened = known.get("hints", 0) if cell is None else by_cell.get(cell, 0) if isinstance(by_cell, dict) else 0
     return opened if isinstance(opened, int) and opened >= 0 else 0
 
 
-def open_hints(exercise: str, count: int) -> None:
-    """Remember how many hints of an exercise are open."""
-    _write(exercise, hints=count)
+def open_hints(exercise: str, count: int, cell: str | None = None) -> None:
+    """Remember how many hints of an exercise are open, and that this cell of a notebook opened the last one."""
+    by_cell = state(exercise).get("hint_cells")
+    cells = (by_cell if isinstance(by_cell, dict) else {}) | ({cell: count} if cell else {})
+    _write(exercise, hints=count, hint_cells=dict(list(cells.items())[-MOST_MADE:]))
+
+
+def forget(exercises: Collection[str]) -> Path | None:
+    """Forget these exercises, and return the copy of the file as it was; None if there was nothing to forget.
+
+    Raises OSError if the file cannot be written; then nothing is forgotten.
+    """
+    known = _read()
+    kept = {name: entry for name, entry in known.items() if name not in exercises}
+    if len(kept) == len(known):
+        return None
+    number = 1
+    while (copy := path().with_name(f"progress-{number}.json")).exists():
+        number += 1
+    path().parent.mkdir(parents=True, exist_ok=True)
+    copy.write_text(json.dumps(known, indent=1, sort_keys=True), encoding="utf-8")
+    _replace(kept)
+    _unwritten.pop(path(), None)
+    return copy

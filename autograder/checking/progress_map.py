@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from workbench.map_boxes import LESSONS, PARTS
+from workbench.map_boxes import LESSONS, ON_THE_MAP, PARTS
 from workbench.transformer_map import Map, transformer_map
 
 from ..diagnosing import records
@@ -46,8 +46,11 @@ class Exercise:
     points: float
 
 
-def read(folder: Path | str = records.FOLDER) -> "Progress":
-    """Return the `Progress` of whoever runs this in all exercises that are recorded, in the order of the course."""
+def read(folder: Path | str = records.FOLDER, lesson: int | str | None = None) -> "Progress":
+    """Return the `Progress` of whoever runs this in all exercises that are recorded, in the order of the course.
+
+    lesson  a number or a name: only the exercises of this lesson; LookupError if there is none
+    """
     found = []
     for path in sorted(Path(folder).glob("*/*.json")):
         record, done = json.loads(path.read_text(encoding="utf-8")), progress_file.state(path.stem)
@@ -62,7 +65,15 @@ def read(folder: Path | str = records.FOLDER) -> "Progress":
                 record["points"],
             )
         )
-    return Progress(sorted(found, key=_place), practice_cards.count_due(datetime.now(UTC)))
+    found.sort(key=_place)
+    if lesson is None:
+        return Progress(found, practice_cards.count_due(datetime.now(UTC)))
+    name = next((name for name in LESSONS if LESSONS[name].number == lesson), lesson)
+    chosen = [one for one in found if one.lesson == name]
+    if not chosen:
+        known = ", ".join(map(_title, dict.fromkeys(one.lesson for one in found)))
+        raise LookupError(f"there is no lesson {lesson!r}; the lessons are {known}")
+    return Progress(chosen, whole=False)
 
 
 @dataclass
@@ -71,6 +82,18 @@ class Progress:
 
     exercises: list[Exercise]
     due: int = 0  # mistakes that were practised, and that come back by now
+    whole: bool = True  # False: of one lesson, without the map
+
+    def reset(self) -> None:
+        """Forget what was done of these exercises: tries, points and opened hints. A copy of the file is kept.
+
+        Raises OSError if the file cannot be written.
+        """
+        copy = progress_file.forget([one.name for one in self.exercises])
+        if copy is None:
+            print("There is nothing to forget.")
+        else:
+            print(f"Forgotten. How it was before is kept in {copy}.")
 
     @property
     def map(self) -> Map:
@@ -94,13 +117,17 @@ class Progress:
             (f"{MARKS[one.state]} {one.state}", _title(one.lesson), one.name, f"{one.earned:g} of {one.points:g}")
             for one in self.exercises
         )
-        return f'{self.map.html}<div style="{BOX}"><b>{escape(self._total())}</b>{table}{due}</div>'
+        return (
+            f'{self.map.html if self.whole else ""}<div style="{BOX}"><b>{escape(self._total())}</b>{table}{due}</div>'
+        )
 
     def __repr__(self) -> str:
+        if not self.whole:
+            return "\n".join([self._total(), *_card(self.exercises[0].lesson, self.exercises, wide=True)])
         lessons: dict[str, list[Exercise]] = {name: [] for row in ROWS for name in row}
         for exercise in self.exercises:
             lessons.setdefault(exercise.lesson, []).append(exercise)
-        others = [(name,) for name in lessons if name not in LESSONS]  # those of an instructor's own
+        others = [(name,) for name in lessons if name not in LESSONS]  # the capstone, and those of an instructor's own
         rows = [_beside([_card(name, lessons[name], len(row) == 1) for name in row]) for row in ROWS + others]
         # The decoder asks the encoder for keys and values.
         rows[1][1] = "──▶".join((rows[1][1][: ACROSS - 1] + "├", rows[1][1][ACROSS + GAP + 1 :]))
@@ -115,14 +142,15 @@ class Progress:
 
 def _place(exercise: Exercise) -> tuple[int, str, int]:
     """Return what sorts exercises by lesson and, in a lesson, as they are built; those without a box come last."""
-    lesson = LESSONS.get(exercise.lesson)
+    lesson = ON_THE_MAP.get(exercise.lesson)
     if lesson is None:
-        return len(LESSONS) + 1, exercise.lesson, 0
-    return lesson.number, "", [*lesson.parts, exercise.name].index(exercise.name)
+        return len(LESSONS) + 2, exercise.lesson, 0
+    return lesson.number or len(LESSONS) + 1, "", [*lesson.parts, exercise.name].index(exercise.name)
 
 
 def _title(lesson: str) -> str:
-    return f"{LESSONS[lesson].number} {LESSONS[lesson].title}" if lesson in LESSONS else lesson
+    known = ON_THE_MAP.get(lesson)
+    return lesson if known is None else f"{known.number or ''} {known.title}".strip()
 
 
 def _card(lesson: str, exercises: Sequence[Exercise], wide: bool) -> list[str]:

@@ -2,7 +2,7 @@
 
 import itertools
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from .way import html_way, text_way
 
 if TYPE_CHECKING:
     from ..calling.local import Fault
+    from ..diagnosing.comparison import Aspects
     from ..diagnosing.example import Example
     from ..diagnosing.ways import Way
     from .where import Where
@@ -20,6 +21,13 @@ MARKS = {"right": "✓", "differs": "✗", "not run": "·"}
 MIME_TYPE = "application/vnd.transformer-taxonomy.result+json"
 STEPS = ("What can be seen", "Why", "Where to look")
 LOOKS = "looks for the line in your code."
+
+
+class Points(float):
+    """What a check's cell returns: nbgrader reads the number as text, and a notebook shows nothing below the result."""
+
+    def _repr_html_(self) -> str:
+        return ""
 
 
 @dataclass
@@ -43,6 +51,7 @@ class Result:
     way         how far a wrong answer is right, step by step; None if nothing can be said of that
     look        looks for the line in the learner's code; None where there is nothing to look for
     line        where the mistake is, if somebody has looked for it already and it is certain
+    differs     of a wrong answer without a name, {probe: {aspect: signature}} of what it shows; None elsewhere
     """
 
     exercise: str
@@ -63,6 +72,7 @@ class Result:
     look: "Look | None" = field(default=None, repr=False, compare=False)
     example: "Example | None" = None
     line: "Where | None" = None
+    differs: "Mapping[str, Aspects] | None" = field(default=None, repr=False)
 
     @property
     def mistake(self) -> str | None:
@@ -88,7 +98,7 @@ class Result:
     def grade(self) -> float:
         """Show the result and return the points earned, the number that nbgrader reads from a check's cell."""
         show(self)
-        return float(self.earned)
+        return Points(self.earned)
 
     def _head(self) -> str:
         verdict = "right" if self.passed else "not solved yet" if self.unsolved else "not right yet"
@@ -113,6 +123,8 @@ class Result:
             data["example"] = asdict(self.example)
         if self.line:
             data["lines"] = list(self.line.lines)
+        if self.differs is not None:
+            data["differs"] = self.differs
         return {"text/html": self._repr_html_(), "text/plain": repr(self), MIME_TYPE: data}
 
     def _repr_html_(self) -> str:
@@ -202,7 +214,9 @@ class Hint:
 
     def _rest(self) -> str:
         left = self.count - len(self.opened)
-        return f'{left} more: hint("{self.exercise}") opens the next.' if left else "That was the last hint."
+        return (
+            f'{left} more: hint("{self.exercise}") in a new cell opens the next.' if left else "That was the last hint."
+        )
 
     def _repr_markdown_(self) -> str:
         hints = "\n\n".join(f"**Hint {number} of {self.count}.** {text}" for number, text in enumerate(self.opened, 1))

@@ -72,11 +72,8 @@ class Where:
             line = escape(f"{mark} {number:>3}  {text}")
             style = ' style="background:rgba(255,193,7,.25);font-weight:bold"' if mark.strip() else ""
             rows.append(f"<span{style}>{line}</span>")
-        code = (
-            f'<pre style="font-family:monospace;line-height:1.4;overflow-x:auto">{chr(10).join(rows)}</pre>'
-            if rows
-            else ""
-        )
+        style = "font-family:monospace;line-height:1.4;overflow-x:auto;white-space:pre"
+        code = f'<pre style="{style}">{chr(10).join(rows)}</pre>' if rows else ""
         return f"{code}<p>{escape(self.says())}</p>"
 
     def text(self) -> list[str]:

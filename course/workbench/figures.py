@@ -133,7 +133,7 @@ def texts(columns: Mapping[str, str], width: int = 60, height: int | None = None
     height   how many lines have room, also where there are fewer; None: all
     """
     rows = height or max(len(text.split("\n")) for text in columns.values())
-    with _paper():
+    with on_paper():
         # At this size a letter is 0.071 inches wide, and a line 0.17 inches high.
         figure = Figure(figsize=((0.071 * width + 0.3) * len(columns), 0.17 * rows + 0.5), layout="constrained")
         for axes, (title, text) in zip(
@@ -155,7 +155,7 @@ def texts(columns: Mapping[str, str], width: int = 60, height: int | None = None
             axes.set_axis_off()
         # A picture is cut to what stands in it. This holds it to its size, whatever another machine writes.
         figure.add_artist(Rectangle((0, 0), 1, 1, transform=figure.transFigure, fill=False, linewidth=0))
-        return Picture("\n".join(f"{title}: {text}" for title, text in columns.items()), png=_png(figure))
+        return Picture("\n".join(f"{title}: {text}" for title, text in columns.items()), png=as_png(figure))
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ def curves(x: Sequence[float], panels: Sequence[Panel], xlabel: str) -> Picture:
     panels  list of Panel, drawn side by side
     xlabel  what the horizontal axis measures, with its unit
     """
-    with _paper():
+    with on_paper():
         figure = Figure(figsize=(4.6 * len(panels), 3.6), layout="constrained")
         for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
             for (name, y), (colour, marker, line) in zip(panel.series.items(), LINES, strict=False):
@@ -200,7 +200,7 @@ def curves(x: Sequence[float], panels: Sequence[Panel], xlabel: str) -> Picture:
             axes.set(title=panel.title, xlabel=xlabel, ylabel=panel.ylabel)
             axes.grid(alpha=0.3)
             axes.legend()
-        return Picture(_curves_in_words(x, panels, xlabel), png=_png(figure))
+        return Picture(_curves_in_words(x, panels, xlabel), png=as_png(figure))
 
 
 def lines(x: Sequence[float], panels: Sequence[Panel], xlabel: str, border: tuple[str, float] | None = None) -> Picture:
@@ -211,7 +211,7 @@ def lines(x: Sequence[float], panels: Sequence[Panel], xlabel: str, border: tupl
     xlabel  what the horizontal axis measures, with its unit
     border  (name, number) of a vertical line, or None
     """
-    with _paper():
+    with on_paper():
         beside = len(panels) == 1 and len(panels[0].series) > 2  # many lines leave no room for the legend
         figure = Figure(figsize=(7.2 if beside else 4.6 * len(panels), 3.6), layout="constrained")
         for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
@@ -229,7 +229,7 @@ def lines(x: Sequence[float], panels: Sequence[Panel], xlabel: str, border: tupl
             axes.set(title=panel.title, xlabel=xlabel, ylabel=panel.ylabel)
             axes.grid(alpha=0.3)
             axes.legend(**dict(loc="upper left", bbox_to_anchor=(1.01, 1)) if beside else {})
-        return Picture(_curves_in_words(x, panels, xlabel), png=_png(figure))
+        return Picture(_curves_in_words(x, panels, xlabel), png=as_png(figure))
 
 
 def heat(title: str, table: torch.Tensor, rows: str, columns: str) -> Picture:
@@ -240,7 +240,7 @@ def heat(title: str, table: torch.Tensor, rows: str, columns: str) -> Picture:
     rows     what a row is
     columns  what a column is
     """
-    with _paper():
+    with on_paper():
         figure = Figure(figsize=(7.0, 3.6), layout="constrained")
         axes = figure.subplots()
         image = axes.imshow(
@@ -249,7 +249,7 @@ def heat(title: str, table: torch.Tensor, rows: str, columns: str) -> Picture:
         figure.colorbar(image, ax=axes, label=title)
         axes.set(xlabel=columns, ylabel=rows)
         sentence = f"{title}: a table of {len(table)} rows ({rows}) and {table.shape[1]} columns ({columns})."
-        return Picture(sentence, png=_png(figure))
+        return Picture(sentence, png=as_png(figure))
 
 
 def _curves_in_words(x: Sequence[float], panels: Sequence[Panel], xlabel: str) -> str:
@@ -280,7 +280,7 @@ def weight_tables(
     rows_of, columns_of = (
         names if isinstance(names, dict) else dict.fromkeys(tables, names) for names in (row_names, column_names)
     )
-    with _paper():
+    with on_paper():
         # A cell has room for two digits, or for one letter where the weights are not written.
         across = [
             max(3.4, (0.5 if weights.shape[1] <= 12 else 0.22) * weights.shape[1] + 0.9) for weights in tables.values()
@@ -304,7 +304,7 @@ def weight_tables(
                 f"{title}: largest weight per {rows} " + ", ".join(f"{row.max():.2f}" for row in weights) + "."
                 for title, weights in tables.items()
             ),
-            png=_png(figure),
+            png=as_png(figure),
         )
 
 
@@ -330,7 +330,7 @@ def bars(names: Sequence[str], panels: Sequence[Panel], xlabel: str = "") -> Pic
     panels  list of Panel, drawn side by side; a bound is drawn as a line
     xlabel  what the names are
     """
-    with _paper():
+    with on_paper():
         figure = Figure(figsize=(sum(_wide(names, panel) for panel in panels), 3.6), layout="constrained")
         for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
             width = 0.8 / len(panel.series)
@@ -360,7 +360,7 @@ def bars(names: Sequence[str], panels: Sequence[Panel], xlabel: str = "") -> Pic
                 for panel in panels
                 for series, heights in panel.series.items()
             ),
-            png=_png(figure),
+            png=as_png(figure),
         )
 
 
@@ -384,7 +384,7 @@ def arrows(
     """
     places = [place for moves in panels.values() for move in moves.values() for place in move]
     reach = 1.3 * max([abs(number) for place in places for number in place] + [circle or 0.0])
-    with _paper():
+    with on_paper():
         figure = Figure(figsize=(3.5 * len(panels), 3.8), layout="constrained")
         for axes, (title, moves) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
             if circle:
@@ -423,7 +423,7 @@ def arrows(
                 + "."
                 for title, moves in panels.items()
             ),
-            png=_png(figure),
+            png=as_png(figure),
         )
 
 
@@ -432,13 +432,14 @@ def _place(place: Iterable[float]) -> str:
 
 
 @contextmanager
-def _paper() -> Iterator[None]:
+def on_paper() -> Iterator[None]:
     """Draw with matplotlib's own style on white, whatever style the notebook has chosen."""
     with matplotlib.style.context("default"), matplotlib.rc_context({"figure.facecolor": "white"}):
         yield
 
 
-def _png(figure: Figure) -> bytes:
+def as_png(figure: Figure) -> bytes:
+    """Return a figure as a picture, cut to what stands in it, at twice its size on the screen."""
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=2 * PIXELS_PER_INCH, bbox_inches="tight", pad_inches=0.15)
     return file.getvalue()

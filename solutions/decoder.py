@@ -14,7 +14,8 @@ other lesson has to be solved first. Three parts are closed boxes here: the feed
 **How to work.** Run the cells from top to bottom. In an exercise, replace each line `raise NotImplementedError(...)`
 by your own code and run the cell; the cell below it checks your answer and, if it is wrong, tells you which mistake
 it recognises. If you are stuck, write `hint("causal_mask")` in a new cell: every call opens one more of three hints,
-and the last one is nearly the answer. `progress()` shows where you stand.
+and the last one is nearly the answer. `progress()` shows where you stand. A long
+cell that only draws is folded; a click on its three dots opens it.
 """
 
 # %%
@@ -25,7 +26,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from autograder import check, hint, progress
-from workbench import figures, training
+from workbench import figures, training, widgets
 from workbench.broken.decoder import broken_decoder_layer
 from workbench.parts import FeedForward, MultiHeadAttention
 
@@ -188,6 +189,28 @@ it. The shift keys - queries moves the triangle into the lower right corner, and
 """
 
 # %% check="causal_mask" points=2
+
+# %% [markdown]
+r"""
+Move along a text with your mask. All scores are equal here, so each position shares its weight evenly among what it may
+see. Then lower the number of queries: with three queries and six keys, which are the queries?
+"""
+
+# %% demo
+if __name__ == "__main__":
+    words = "the cat sat on the mat".split()
+
+    def along_the_text(queries, row):
+        mask, row = causal_mask(queries, len(words)), min(row, queries - 1)
+        weights = mask.float() / mask.sum(dim=-1, keepdim=True)
+        sees, place = int(mask[row].sum()), len(words) - queries + row
+        return f"Row {row} is the word {words[place]!r} at position {place}. It sees {sees} of {len(words)} words.", [
+            widgets.Table("your mask", mask.float(), [f"row {index}" for index in range(queries)], words),
+            widgets.Bars(f"weights of row {row}", words, {"weight": weights[row]}, span=(0.0, 1.0)),
+        ]
+
+    with figures.once_solved():
+        widgets.dials(along_the_text, queries=(1, 6, 6), row=(0, 5, 3)).show()
 
 # %% [markdown]
 r"""

@@ -16,7 +16,8 @@ below, ready to use.
 **How to work.** Run the cells from top to bottom. In an exercise, replace the lines `raise NotImplementedError(...)`
 by your own code and run the cell; the cell below it checks your answer and, if it is wrong, tells you which mistake
 it recognises. If you are stuck, write `hint("next_token_loss")` in a new cell: every call opens one more of three
-hints, and the last one is nearly the answer. `progress()` shows where you stand.
+hints, and the last one is nearly the answer. `progress()` shows where you stand. A long
+cell that only draws is folded; a click on its three dots opens it.
 """
 
 # %%
@@ -30,7 +31,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from autograder import check, hint, progress
-from workbench import characters, figures, pretrained
+from workbench import characters, figures, pretrained, widgets
 from workbench.broken.decoder_only import broken_repetition_penalty
 from workbench.parts import Decoder, TransformerEmbedding, causal_mask, merge_heads, split_heads
 from workbench.training import train
@@ -583,8 +584,8 @@ r"""
 
 Every Python comes with a text that is long enough to learn from: the source of its standard library. `workbench.characters`
 takes 50 of its modules as training text, 2.4 million characters, and holds out 8 others to measure with. A token is a single
-character. Your `LanguageModel` gets two layers with four heads, 239 520 parameters, a context of 64 characters, and 700
-steps of 32 pieces of text, with your `next_token_loss`. It takes about a minute; a bar shows how far it is.
+character. Your `LanguageModel` gets two layers with four heads, 239 520 parameters, a context of 64 characters, and 500
+steps of 32 pieces of text, with your `next_token_loss`. It takes less than a minute; a bar shows how far it is.
 
 Two losses to compare with need no model at all. Whoever knows nothing gives each of the 96 characters the same probability:
 $\log 96 = 4.56$ nats. Whoever only knows how frequent each character is (a *unigram* model, which counts in the training
@@ -619,7 +620,7 @@ if __name__ == "__main__":
         held_out_loss = characters.held_out_loss(model, held_out_text, characters.MODEL["max_len"])
         print(
             f"held out: below the uniform loss {uniform:.2f}: {held_out_loss < uniform}, "
-            f"below the unigram loss {unigram:.2f}: {held_out_loss < unigram}, below 2: {held_out_loss < 2}"
+            f"below the unigram loss {unigram:.2f}: {held_out_loss < unigram}, below 2.3: {held_out_loss < 2.3}"
         )
         smooth = [sum(losses[start : start + 10]) / 10 for start in range(0, len(losses), 10)]
         steps = [start + 5 for start in range(0, len(losses), 10)]
@@ -644,8 +645,8 @@ if __name__ == "__main__":
 r"""
 What to see: the curve begins near the loss of who knows nothing: a new model whose first loss is far from it has something
 wrong with it. Within the first 100 steps it falls below the loss of who knows the frequencies of characters. All that lies below is
-made of *context*: what stood before. On held-out modules the loss is below 2 nats per character, so on average the model is
-about as undecided as among 7 equally likely characters, $e^2 = 7.4$, instead of 96.
+made of *context*: what stood before. On held-out modules the loss is below 2.3 nats per character, so on average the model is
+about as undecided as among 10 equally likely characters, $e^{2.3} = 10$, instead of 96.
 
 One line of the cell deserves a second look: `model.max_len = ... - 1`. A piece of 64 tokens gives 63 questions, so the
 64th position learned nothing about what comes next. A text that grows while it is written would make use of just this position,
@@ -700,6 +701,29 @@ no names; what it has learned is how Python *looks*. And the greedy text runs in
 (The texts differ from machine to machine: two numbers that are nearly equal come out the other way round, and from there on
 the text is another. Print your own: `print(characters.SOURCE.decode(generate(model, start, 500, sample=True)[0]))`.)
 
+## Watch it choose
+
+Here is the same model, one character at a time. The bars are the probabilities that your `filter_logits` leaves, the
+thin line in each is what the model said. Click a character to go on with it, or let one be drawn. Then move the
+sliders: at which temperature does the model stop writing words? Which top-p leaves only one character? The
+shades of the text show where one head looks from the last character.
+"""
+
+# %% demo trained
+if __name__ == "__main__":
+    with figures.once_solved():
+        _, model, _ = trained_model()
+        widgets.next_token(
+            model,
+            filter_logits,
+            encode=characters.SOURCE.encode,
+            spell=lambda token: characters.SOURCE.decode([token]) or f"<{token}>",
+            text="def __in",
+            max_len=model.max_len,
+        ).show()
+
+# %% [markdown]
+r"""
 ## A head that looks for brackets
 
 To close a bracket rightly, a model must know which one is open. Is there a head that looks for it? For each character that

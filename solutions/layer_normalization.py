@@ -13,7 +13,8 @@ You need Python and a little PyTorch: means along an axis, broadcasting, and wha
 **How to work.** Run the cells from top to bottom. In an exercise, replace each line `raise NotImplementedError(...)`
 by your own code and run the cell; the cell below it checks your answer and, if it is wrong, tells you which mistake
 it recognises. If you are stuck, write `hint("layer_norm")` in a new cell: every call opens one more of three hints,
-and the last one is nearly the answer. `progress()` shows where you stand.
+and the last one is nearly the answer. `progress()` shows where you stand. A long
+cell that only draws is folded; a click on its three dots opens it.
 """
 
 # %%
@@ -24,7 +25,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from autograder import check, hint, progress
-from workbench import figures
+from workbench import figures, widgets
 from workbench.broken.layer_normalization import broken_layer_norm
 from workbench.parts import FeedForward, MultiHeadAttention
 from workbench.training import train
@@ -202,6 +203,29 @@ if __name__ == "__main__":
         weight, bias = torch.ones(4), torch.zeros(4)
         for row in layer_norm(rows, weight, bias):
             print([round(number, 3) for number in row.tolist()])
+
+# %% [markdown]
+r"""
+Take this vector into your hand. Shift it and stretch it as you like: what does your norm leave of that? Then move the last
+feature alone, far away from the others: what happens to those that have not moved?
+"""
+
+# %% demo
+if __name__ == "__main__":
+
+    def before_and_after(shift, stretch, last_feature):
+        x = shift + stretch * torch.tensor([1.0, 3.0, 5.0, last_feature])
+        y = layer_norm(x, torch.ones(4), torch.zeros(4))
+        names = ["first", "second", "third", "last"]
+        return f"Mean {x.mean():.1f} and standard deviation {x.std(correction=0):.1f} before the norm.", [
+            widgets.Bars("before", names, {"feature": x}, span=(-40.0, 40.0)),
+            widgets.Bars("after your layer_norm", names, {"feature": y}, span=(-2.0, 2.0)),
+        ]
+
+    with figures.once_solved():
+        widgets.dials(
+            before_and_after, shift=(-10.0, 10.0, 0.0), stretch=(0.0, 3.0, 1.0), last_feature=(-10.0, 10.0, 7.0)
+        ).show()
 
 # %% [markdown]
 r"""

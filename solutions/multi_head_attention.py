@@ -14,7 +14,8 @@ attention does: scores from query and key, weights by softmax, the mean of the v
 **How to work.** Run the cells from top to bottom. In an exercise, replace the lines `raise NotImplementedError(...)`
 by your own code and run the cell; the cell below it checks your answer and, if it is wrong, tells you which mistake
 it recognises. If you are stuck, write `hint("split_heads")` in a new cell: every call opens one more of three hints,
-and the last one is nearly the answer. `progress()` shows where you stand.
+and the last one is nearly the answer. `progress()` shows where you stand. A long
+cell that only draws is folded; a click on its three dots opens it.
 """
 
 # %%
@@ -26,7 +27,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from autograder import check, hint, progress
-from workbench import figures
+from workbench import figures, widgets
 from workbench.broken.multi_head_attention import BrokenMultiHeadAttention
 from workbench.parts import attention_scores, attention_weights
 from workbench.training import train
@@ -550,6 +551,24 @@ if __name__ == "__main__":
             "Right answers with one wide head, with four heads, and with one or two of the four silenced: "
             "with a head goes one answer, a part of one, or none."
         ).show()
+
+# %% [markdown]
+r"""
+Silence other heads yourself. Is there one that nobody misses? And which two can be lost together?
+"""
+
+# %% demo trained
+if __name__ == "__main__":
+
+    def what_is_right(**heads):
+        silenced = [index for index, there in enumerate(heads.values()) if not there]
+        shares = right_in_percent(trained(num_heads=4), silenced)
+        return f"Silenced: {', '.join(map(str, silenced)) or 'none'}.", [
+            widgets.Bars("right answers in %", ["before", "after", "first"], {"right": shares}, span=(0.0, 100.0))
+        ]
+
+    with figures.once_solved():
+        widgets.dials(what_is_right, head_0=True, head_1=True, head_2=True, head_3=True).show()
 
 # %% [markdown]
 r"""

@@ -13,7 +13,8 @@ is. No other lesson has to be solved first.
 **How to work.** Run the cells from top to bottom. In an exercise, replace each line `raise NotImplementedError(...)`
 by your own code and run the cell; the cell below it checks your answer and, if it is wrong, tells you which mistake
 it recognises. If you are stuck, write `hint("sinusoidal_encoding")` in a new cell: every call opens one more of three
-hints, and the last one is nearly the answer. `progress()` shows where you stand.
+hints, and the last one is nearly the answer. `progress()` shows where you stand. A long
+cell that only draws is folded; a click on its three dots opens it.
 """
 
 # %%
@@ -25,7 +26,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from autograder import check, hint, progress
-from workbench import figures
+from workbench import figures, widgets
 from workbench.broken.positional_embeddings import BrokenEmbedding
 from workbench.parts import causal_mask, scaled_dot_product_attention
 from workbench.training import train
@@ -209,6 +210,30 @@ What to see: on the left, fast waves that change from row to row. Towards the ri
 columns hardly change in 100 positions: stripes of sines, which stay near 0, and of cosines, which stay near 1. They would
 tell positions apart in a text of thousands of tokens; in a short one, a third of the features says next to nothing.
 """
+
+# %% [markdown]
+r"""
+Walk along the table. On the left is the row of one position, on the right one wave: the sine and the cosine of a frequency,
+two neighbouring columns. Lines mark where you are. Which waves tell neighbours apart, and which only places that are far
+from each other?
+"""
+
+# %% demo
+if __name__ == "__main__":
+
+    def along_the_waves(position, wave):
+        table = sinusoidal_encoding(100, 32)
+        row = {"sines": table[position, 0::2], "cosines": table[position, 1::2]}
+        pair = {"sine": table[:, 2 * wave], "cosine": table[:, 2 * wave + 1]}
+        span = (-1.0, 1.0)
+        sine, cosine = table[position, 2 * wave : 2 * wave + 2].tolist()
+        return f"At position {position}, wave {wave} has the sine {sine:.2f} and the cosine {cosine:.2f}.", [
+            widgets.Lines("one row", range(16), row, span, "wave, from fast to slow", at=wave),
+            widgets.Lines("two columns", range(100), pair, span, "position", at=position),
+        ]
+
+    with figures.once_solved():
+        widgets.dials(along_the_waves, position=(0, 99, 20), wave=(0, 15, 3)).show()
 
 # %% [markdown] predict="same_distance"
 r"""

@@ -12,7 +12,8 @@ You need Python and a little PyTorch: `@`, `transpose` and broadcasting. No othe
 **How to work.** Run the cells from top to bottom. In an exercise, replace the line `raise NotImplementedError(...)`
 by your own code and run the cell; the cell below it checks your answer and, if it is wrong, tells you which mistake
 it recognises. If you are stuck, write `hint("attention_scores")` in a new cell: every call opens one more of three
-hints, and the last one is nearly the answer. `progress()` shows where you stand.
+hints, and the last one is nearly the answer. `progress()` shows where you stand. A long
+cell that only draws is folded; a click on its three dots opens it.
 """
 
 # %%
@@ -21,7 +22,7 @@ import math
 import torch
 
 from autograder import check, hint, progress
-from workbench import figures
+from workbench import figures, widgets
 from workbench.broken.scaled_dot_product_attention import broken_attention
 
 # %% [markdown]
@@ -158,9 +159,14 @@ if __name__ == "__main__":
 
 # %% [markdown]
 r"""
-Play with it: `look_up((3, 3, 3, 3))` asks the first question more loudly, `look_up((-1, -1, -1, -1))` asks the
-opposite. The direction of a query says what it looks for, its length how sharply.
+The direction of a query says what it looks for, its length how sharply. Take one into your hand: drag the tip of the
+query, or move the sliders. The keys have two components here, so that they fit on paper. Turn the query from *cat* to
+*car*; then stretch it until one key takes everything, and shrink it to nothing.
 """
+
+# %% demo
+if __name__ == "__main__":
+    widgets.query_by_hand().show()
 
 # %% [markdown]
 r"""
@@ -394,6 +400,33 @@ if __name__ == "__main__":
         for mask in (None, torch.tensor([[False, True, True]])):
             output, weights = scaled_dot_product_attention(query, key, value, mask)
             print("weights", [round(weight, 3) for weight in weights[0].tolist()], "output", round(output.item(), 3))
+
+# %% [markdown]
+r"""
+The promise of this lesson was the numbers of PyTorch's own function. It gives the output alone, without the weights; with a
+mask it means the same, True may attend.
+"""
+
+# %% demo
+if __name__ == "__main__":
+    with figures.once_solved():
+        torch.manual_seed(7)
+        query, key, value = torch.randn(2, 3, 11, 16), torch.randn(2, 3, 7, 16), torch.randn(2, 3, 7, 5)
+        for name, mask in {"no mask": None, "a random mask": torch.rand(11, 7) < 0.5}.items():
+            mine, _ = scaled_dot_product_attention(query, key, value, mask)
+            theirs = torch.nn.functional.scaled_dot_product_attention(query, key, value, mask)
+            print(f"{name}: shape {list(mine.shape)}, the same numbers: {torch.allclose(mine, theirs, atol=1e-5)}")
+
+# %% [markdown]
+r"""
+The query that you turned before is back, and answers with *your* functions now. Hide a key and see who gets its weight;
+hide all three. Then switch the division off: how much sharper do the weights become?
+"""
+
+# %% demo
+if __name__ == "__main__":
+    with figures.once_solved():
+        widgets.query_by_hand(attention_scores, scaled_dot_product_attention).show()
 
 # %% [markdown]
 r"""

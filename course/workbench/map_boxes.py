@@ -1,16 +1,20 @@
 """Where everything stands on the map of the transformer: its lessons, boxes, arrows and words, in pixels."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-WIDTH, HEIGHT = 880, 704
+WIDTH, HEIGHT = 880, 844
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """What the map knows of a lesson: number, title, and its components in the order in which they are built."""
+    """What the map knows of a lesson: number, title, and its components in the order in which they are built.
 
-    number: int
+    The capstone has no number.
+    """
+
+    number: int | None
     title: str
     parts: tuple[str, ...]
 
@@ -57,8 +61,19 @@ LESSONS = {
         ),
     )
 }
+# The parts of the capstone, each with its heading and the columns of its components
+CAPSTONE_PARTS = (
+    ("1. tokens", ("train_merges encode decode",)),
+    ("2. training", ("initialise text_batch learning_rate", "clip_gradients adamw_step evaluate")),
+    ("3. an empty cell", ("GPT",)),
+    ("4. it talks", ("KeyValueCache chat_prompt stream_text",)),
+    ("5. look inside", ("logit_lens induction_score patch_activation",)),
+)
+CAPSTONE = "capstone"
+_CAPSTONE_NAMES = (name for _, columns in CAPSTONE_PARTS for column in columns for name in column.split())
+ON_THE_MAP = LESSONS | {CAPSTONE: Lesson(None, "Capstone", tuple(_CAPSTONE_NAMES))}
 # Component -> its lesson. A bug to find (..._bug_input) is no part of a transformer, and has no box.
-PARTS = {part: name for name, lesson in LESSONS.items() for part in lesson.parts}
+PARTS = {part: name for name, lesson in ON_THE_MAP.items() for part in lesson.parts}
 
 
 @dataclass(frozen=True)
@@ -131,6 +146,24 @@ def _stack(x: float, y: float, *places: tuple[str, str]) -> list[Box]:
     return [_place(text, part, x, y + 30 * row, 188) for row, (text, part) in enumerate(places)]
 
 
+# (left edge, heading, width of a column, its columns of names) of each part of the capstone
+_CAPSTONE_COLUMNS = [
+    (x, heading, width, columns)
+    for (heading, columns), x, width in zip(
+        CAPSTONE_PARTS, (18, 166, 438, 570, 718), (126, 123, 110, 126, 144), strict=True
+    )
+]
+
+
+def _capstone_part(x: float, width: float, columns: Sequence[str]) -> list[Box]:
+    """Return the boxes of a part of the capstone, in columns side by side."""
+    return [
+        box
+        for number, names in enumerate(columns)
+        for box in _column(x + (width + 4) * number, 736, width, *names.split())
+    ]
+
+
 _NORM = ("add and normalize", "ResidualConnection")
 _FORWARD = ("feed-forward", "FeedForward")
 _EMBEDDING = ("token + position embedding", "TransformerEmbedding")
@@ -194,6 +227,18 @@ BOXES = [
     *_row(_RIGHT + 10, 596, "show_encoder_decoder", "previous_token_score", width=340),
     *_row(_RIGHT + 10, 620, "attention_entropy", "attention_distance", width=340),
     *_row(_RIGHT + 10, 644, "find_heads", width=340),
+    # Below the model, whose tokens and training it is about
+    Box(
+        "card",
+        "Capstone: from an empty file to a model that answers",
+        8,
+        688,
+        864,
+        124,
+        CAPSTONE,
+        marks=(CAPSTONE,),
+    ),
+    *(box for x, _, width, columns in _CAPSTONE_COLUMNS for box in _capstone_part(x, width, columns)),
 ]
 
 _UP = [
@@ -217,4 +262,12 @@ _UP = [
 ]
 # Each arrow is the list of its corners.
 ARROWS = [*([(x, start), (x, end)] for x, start, end in _UP), [(130, 246), (253, 246), (253, 442), (282, 442)]]
-WORDS = [(130, 612, "source tokens"), (376, 612, "target tokens so far"), (190, 240, "keys, values")]
+WORDS = [
+    (130, 612, "source tokens"),
+    (376, 612, "target tokens so far"),
+    (190, 240, "keys, values"),
+    *(
+        (x + (width * len(columns) + 4 * (len(columns) - 1)) / 2, 728, heading)
+        for x, heading, width, columns in _CAPSTONE_COLUMNS
+    ),
+]

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from .gguf_file import GgufFile
 from .pretrained import Boxes, PretrainedError, packaged
@@ -71,29 +72,16 @@ def load(parts: Any = None, file: str | Path | None = None) -> "SmolLM2":
             f"{place}: the architecture is {about.get('general.architecture')}, but this model is a llama whose head "
             "is its token table; choose a file of that kind"
         )
-    made = Boxes() if parts is None else parts
-    embedding = opened.tensor("token_embd.weight")
-    vocab_size, embed_dim = embedding.shape
-    model = SmolLM2(
-        made,
-        vocab_size=vocab_size,
-        embed_dim=embed_dim,
-        num_heads=about["llama.attention.head_count"],
-        num_groups=about["llama.attention.head_count_kv"],
-        ff_dim=about["llama.feed_forward_length"],
-        num_layers=about["llama.block_count"],
-        max_len=about["llama.context_length"],
-        base=about["llama.rope.freq_base"],
-        eps=about["llama.attention.layer_norm_rms_epsilon"],
-        table=embedding,
-    )
-    _fill(model.norm, "RMSNorm", {"weight": opened.tensor("output_norm.weight")})
-    for index, layer in enumerate(model.layers):
-        for theirs, ours in LAYER.items():
-            _place(layer, ours, opened.tensor(f"blk.{index}.{theirs}.weight"))
-    model.requires_grad_(False).eval()
-    model.cannot_cache = _why_not_cached(model)
-    return model
+    sizes = {
+        "num_heads": about["llama.attention.head_count"],
+        "num_groups": about["llama.attention.head_count_kv"],
+        "ff_dim": about["llama.feed_forward_length"],
+        "num_layers": about["llama.block_count"],
+        "max_len": about["llama.context_length"],
+        "base": about["llama.rope.freq_base"],
+        "eps": about["llama.attention.layer_norm_rms_epsilon"],
+    }
+    return _filled(parts, sizes, opened.tensor)
 
 
 class SmolLM2(nn.Module):
@@ -131,6 +119,15 @@ class SmolLM2(nn.Module):
         table: torch.Tensor | None = None,
     ) -> None:
         super().__init__()
+        self._sizes = dict(
+            num_heads=num_heads,
+            num_groups=num_groups,
+            ff_dim=ff_dim,
+            num_layers=num_layers,
+            max_len=max_len,
+            base=base,
+            eps=eps,
+        )
         self.max_len, self.cannot_cache = max_len, ""
         self.embedding = nn.Embedding(vocab_size, embed_dim, _weight=table)
         self.layers: Sequence[Layer] = nn.ModuleList(  # type: ignore[assignment]
@@ -156,6 +153,20 @@ class SmolLM2(nn.Module):
             x = layer(x)
         normed: torch.Tensor = self.norm(x)
         return normed
+
+    def in_parts(self, parts: Any) -> "SmolLM2":
+        """Return a model of the same numbers in other parts, in evaluation mode; the two share them in memory.
+
+        parts  what it is made of; see `load`
+        Raises PretrainedError for a part that does not keep its contract, as `load` does.
+        """
+        numbers = {"token_embd.weight": self.embedding.weight, "output_norm.weight": self.norm.weight}
+        for index, layer in enumerate(self.layers):
+            for theirs, ours in LAYER.items():
+                module = layer.get_submodule(ours)
+                module = module.linear if isinstance(module, Projection) else module
+                numbers[f"blk.{index}.{theirs}.weight"] = module.weight
+        return _filled(parts, self._sizes, lambda name: numbers[name].detach())
 
     def attention(self, tokens: torch.Tensor) -> list[torch.Tensor]:
         """Return the attention weights [batch, heads, queries, keys] of each layer.
@@ -404,10 +415,14 @@ def chat(
     choose          gives a token for logits [vocab_size]
     max_new_tokens  of one answer
     max_len         how many tokens the conversation may have; it ends where an answer would not fit
+    Who is asked may interrupt an answer: what has been written of it stands in the conversation, which goes on. With
+    `said` an interrupt raises KeyboardInterrupt, as it does in any other cell.
     """
     reading = Reading(model, cache, min(max_len, model.max_len))
     if model.cannot_cache:
         print(f"(Without a cache, and slowly: {model.cannot_cache}.)")
+    if said is None:
+        print("(Enter an empty line to end the conversation; interrupt the kernel to stop an answer.)")
     messages = [] if system is None else [{"role": "system", "content": system}]
     for words in _asked() if said is None else _repeated(said):
         messages.append({"role": "user", "content": words})
@@ -422,7 +437,12 @@ def chat(
             print(piece, end="", flush=True)
 
         print("SmolLM2: ", end="", flush=True)
-        stream(write(reading, ids, max_new_tokens, choose), show)
+        try:
+            stream(write(reading, ids, max_new_tokens, choose), show)
+        except KeyboardInterrupt:
+            if said is not None:
+                raise  # cells that wait behind this one shall not run
+            print(" (interrupted)", end="")
         print()
         messages.append({"role": "assistant", "content": "".join(answer)})
     return messages
@@ -454,6 +474,41 @@ def _repeated(said: Sequence[str]) -> Iterator[str]:
 # Weights
 
 
+def _filled(parts: Any, sizes: dict[str, Any], number_of: Callable[[str], torch.Tensor]) -> SmolLM2:
+    """Return a model in evaluation mode whose parameters are these tensors.
+
+    parts      see `load`
+    sizes      of the model, without those that the token table tells
+    number_of  gives a tensor by its name in the file; it is used as it is, without a copy
+    """
+    table = number_of("token_embd.weight")
+    vocab_size, embed_dim = table.shape
+    with _Undrawn():
+        made = Boxes() if parts is None else parts
+        model = SmolLM2(made, vocab_size=vocab_size, embed_dim=embed_dim, table=table, **sizes)
+    _fill(model.norm, "RMSNorm", {"weight": number_of("output_norm.weight")})
+    for index, layer in enumerate(model.layers):
+        for theirs, ours in LAYER.items():
+            _place(layer, ours, number_of(f"blk.{index}.{theirs}.weight"))
+    model.requires_grad_(False).eval()
+    model.cannot_cache = _why_not_cached(model)
+    return model
+
+
+class _Undrawn(TorchFunctionMode):
+    """In its block a layer does not draw the numbers that it begins with: 134 million would be drawn to be replaced."""
+
+    DRAWS = (nn.init.kaiming_uniform_, nn.init.uniform_, nn.init.normal_)  # those of nn.Linear and nn.Embedding
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        named = kwargs or {}
+        if func in self.DRAWS:
+            return named["tensor"] if "tensor" in named else args[0]
+        return func(*args, **named)
+
+
 def _place(layer: nn.Module, name: str, tensor: torch.Tensor) -> None:
     """Put a tensor into a layer, and 0 where our contract has a bias and a Llama has none."""
     where, _, projection = name.partition(".")
@@ -470,7 +525,7 @@ def _place(layer: nn.Module, name: str, tensor: torch.Tensor) -> None:
 
 
 def _fill(module: nn.Module, part: str, wanted: dict[str, torch.Tensor], prefix: str = "") -> None:
-    """Load exactly these tensors. Raises PretrainedError if a module has not exactly these parameters."""
+    """Give a module these numbers, without copies. Raises PretrainedError if it has not exactly these parameters."""
     found = dict(module.named_parameters())
     for name, tensor in wanted.items():
         if name not in found:
@@ -480,8 +535,7 @@ def _fill(module: nn.Module, part: str, wanted: dict[str, torch.Tensor], prefix:
                 f"{part}: {prefix}{name} has shape {list(found[name].shape)}, but the published one has "
                 f"{list(tensor.shape)}; correct the part, or switch it to the box"
             )
-        with torch.no_grad():
-            found[name].copy_(tensor)
+        found[name].data = tensor.to(found[name])
     if left := sorted(found.keys() - wanted.keys()):
         raise PretrainedError(
             f"{part}: there are no published numbers for its {', '.join(prefix + name for name in left)}; "

@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from .map_boxes import ARROWS, BOXES, HEIGHT, LESSONS, PARTS, WIDTH, WORDS, Box
+from .map_boxes import ARROWS, BOXES, HEIGHT, ON_THE_MAP, PARTS, WIDTH, WORDS, Box
 
 
 @dataclass(frozen=True, repr=False)
@@ -46,19 +46,20 @@ class Map:
 def transformer_map(lit: str | None = None, solved: Collection[str] = (), tried: Collection[str] = ()) -> Map:
     """Return the map of the transformer.
 
-    lit     name of the lesson that is marked as the reader's place, or None
+    lit     name of the lesson, or of the capstone, that is marked as the reader's place, or None
     solved  names of the components whose exercises are solved
     tried   names of those that were tried; what is solved as well counts as solved
     Without anything solved or tried, the boxes have no signs. Raises ValueError if a name is not on the map.
     """
     if lit is not None:
-        _known("lesson", lit, LESSONS)
+        _known("lesson", lit, ON_THE_MAP)
     for part in (*solved, *tried):
         _known("part", part, PARTS)
     states = dict.fromkeys(PARTS, "open") | dict.fromkeys(tried, "tried") | dict.fromkeys(solved, "solved")
     states = states if {*solved, *tried} else {}
     counts = [f"{sum(state == name for state in states.values())}" for name in ("solved", "tried")]
-    told = [f"you are here: {lit.replace('_', ' ')}, lesson {LESSONS[lit].number}"] if lit else []
+    number = ON_THE_MAP[lit].number if lit else None
+    told = [f"you are here: {lit.replace('_', ' ')}{f', lesson {number}' if number else ''}"] if lit else []
     if states:
         told.append(f"{counts[0]} of {len(PARTS)} parts solved, {counts[1]} tried")
     sentence = f"Map of the transformer{'; ' * bool(told)}{'; '.join(told)}."
@@ -159,11 +160,11 @@ def _card_drawn(box: Box, here: bool) -> str:
     drawn = _rectangle(box, f"{box.kind} here" if here else box.kind, 8)
     if box.lesson:
         y = box.y + box.head + 13
-        drawn += (
-            f'<circle class="badge" cx="{box.x + 16}" cy="{y}" r="9.5"/>'
-            + _text(box.x + 16, y + 4, LESSONS[box.lesson].number, "number")
-            + _text(box.x + 31, y + 4.5, box.text, "ink title", "start")
-        )
+        number = ON_THE_MAP[box.lesson].number
+        if number:
+            drawn += f'<circle class="badge" cx="{box.x + 16}" cy="{y}" r="9.5"/>'
+            drawn += _text(box.x + 16, y + 4, number, "number")
+        drawn += _text(box.x + (31 if number else 10), y + 4.5, box.text, "ink title", "start")
     return drawn + (_text(box.x + box.width - 10, box.y + 18, box.side, "soft", "end") if box.side else "")
 
 
@@ -182,7 +183,7 @@ def _box_drawn(box: Box, state: str | None, here: bool) -> str:
     drawn += _text(box.x + box.width / 2 + (6 if state and box.width < 100 else 0), box.y + 14, box.text, kind)
     numbered = box.kind == "place" and box.width > 100
     return drawn + (
-        _text(box.x + box.width - 6, box.y + 14, LESSONS[box.lesson].number, "soft", "end") if numbered else ""
+        _text(box.x + box.width - 6, box.y + 14, ON_THE_MAP[box.lesson].number, "soft", "end") if numbered else ""
     )
 
 

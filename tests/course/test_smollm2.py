@@ -1,5 +1,6 @@
 """SmolLM2 in parts from any hand gives the numbers, and writes the text, of transformers' Llama."""
 
+import functools
 import os
 import sys
 import time
@@ -235,6 +236,22 @@ def test_any_right_attention_reads_a_text_in_pieces(small, name):
     assert ours.cannot_cache == "" and texts[0] == texts[1] and len(texts[0]) == 17
 
 
+def test_a_model_in_other_parts_has_the_same_numbers_in_the_same_memory(small):
+    class Louder(boxes.RMSNorm):
+        def forward(self, x):
+            return 3 * super().forward(x)
+
+    ours, tokens = smollm2.load(None, small[0]), torch.arange(7)[None]
+    before = torch.get_rng_state()
+    other = ours.in_parts(With(RMSNorm=Louder))
+    # Only what our attention has and a Llama has not stands twice: biases, which are 0.
+    shared = {one.data_ptr() for one in ours.parameters()}
+    assert all(one.data_ptr() in shared or not one.any() for one in other.parameters())
+    assert torch.equal(torch.get_rng_state(), before)  # no number was drawn to be replaced
+    assert not torch.allclose(other(tokens), ours(tokens))
+    assert torch.equal(other.in_parts(None)(tokens), ours(tokens))
+
+
 class With:
     """The boxes with some parts exchanged: an assembly without its lessons, which take a second to load."""
 
@@ -433,6 +450,8 @@ def test_without_messages_somebody_is_asked_until_nothing_is_entered(small, caps
     messages, _ = talk(ours, None, max_new_tokens=2)
     assert [message["content"] for message in messages[::2]] == ["one", "two"]
 
+    assert "empty line to end" in capsys.readouterr().out
+
     class StdinNotImplementedError(RuntimeError):
         pass
 
@@ -441,6 +460,24 @@ def test_without_messages_somebody_is_asked_until_nothing_is_entered(small, caps
 
     monkeypatch.setattr("builtins.input", nobody)
     assert talk(ours, None)[0] == [] and "give the messages" in capsys.readouterr().out
+
+
+def test_an_answer_that_is_interrupted_stands_in_the_conversation_which_goes_on(small, capsys, monkeypatch):
+    ours, words, chosen = smollm2.load(None, small[0]), iter(["one", "two", ""]), iter([5, KeyboardInterrupt, 7, 9])
+
+    def choose(logits):
+        token = next(chosen)
+        if token is KeyboardInterrupt:
+            raise token
+        return token
+
+    monkeypatch.setattr("builtins.input", lambda prompt: next(words))
+    messages, prompts = talk(ours, None, choose=choose, max_new_tokens=2)
+    assert [message["content"] for message in messages] == ["one", "<5>", "two", "<7><9>"]
+    assert prompts[1] == messages[:3] and "SmolLM2: <5> (interrupted)\n" in capsys.readouterr().out
+    chosen = iter([5, KeyboardInterrupt])
+    with pytest.raises(KeyboardInterrupt):  # a cell with its own messages ends, and those behind it with it
+        talk(ours, ["one", "two"], choose=choose)
 
 
 # SmolLM2 itself
@@ -486,12 +523,26 @@ def theirs(published):
 
 @pytest.fixture(scope="module")
 def ours(published):
-    return smollm2.load(assemble(SOLUTIONS, check=False))
+    return loaded(assemble(SOLUTIONS, check=False))
 
 
+@functools.cache
+def opened(path):
+    """Return a `GgufFile`: the published one takes seconds to open, which are spent once."""
+    return GgufFile(path)
+
+
+def loaded(parts):
+    """Return SmolLM2 made of these parts, from the file that is opened once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(smollm2, "GgufFile", opened)
+        return smollm2.load(parts)
+
+
+@functools.cache
 def pieces_of(published):
     """Return (ids of a list of pieces that are tokens, the text of ids)."""
-    tokens = GgufFile(published).settings["tokenizer.ggml.tokens"]
+    tokens = opened(published).settings["tokenizer.ggml.tokens"]
     ids = {token: number for number, token in enumerate(tokens)}
 
     def encode(pieces):
@@ -573,10 +624,10 @@ class Tiled(OwnAttention):
         ("GroupedQueryAttention", Tiled, False, False),
     ],
 )
-def test_which_wrong_parts_are_heard(published, part, wrong, goes_on, answers):
+def test_which_wrong_parts_are_heard(published, ours, part, wrong, goes_on, answers):
     """What the capstone says of four mistakes: after which of them Paris is still there."""
     encode, decode = pieces_of(published)
-    broken = smollm2.load(With(**{part: wrong}))
+    broken = ours.in_parts(With(**{part: wrong}))
     for asked, heard in ((FRANCE, goes_on), (ASKED, answers)):
         text = decode(list(smollm2.write(smollm2.Reading(broken, max_len=64), encode(asked), 9)))
         assert ("Paris" in text) == heard, text

@@ -123,11 +123,15 @@ def test_pieces_are_cut_as_the_library_cuts_them():
 def test_letters_numbers_and_spaces_are_those_of_the_library_in_all_of_unicode():
     cut = cutting()
     characters = [chr(number) for number in range(0x110000) if not 0xD800 <= number < 0xE000]
-    # Each behind a letter, behind another sign, and twice: that tells the kinds apart.
     for begin in range(0, len(characters), 1_000):
-        text = "\n".join(f"x{one}!{one}{one}" for one in characters[begin : begin + 1_000])
+        part = characters[begin : begin + 1_000]
+        if "\U00040000" <= part[0] and not "\U000e0000" <= part[-1] <= "\U000f0000":
+            # Nobody has given these planes a character, so all are of a kind: joined, they show it as well.
+            text = f"x{''.join(part)}!"
+        else:  # each behind a letter, behind another sign, and twice: that tells the kinds apart
+            text = "\n".join(f"x{one}!{one}{one}" for one in part)
         expected = [text[low:high] for _, (low, high) in cut.pre_tokenize_str(text)]
-        assert pieces(text) == expected, f"from U+{ord(characters[begin]):04X} on"
+        assert pieces(text) == expected, f"from U+{ord(part[0]):04X} on"
 
 
 def test_letters_and_numbers_are_those_of_unicode_that_python_knows():

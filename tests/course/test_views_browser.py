@@ -1,6 +1,7 @@
 """The views in a real browser with the network cut: JupyterLab, Notebook, exported HTML, a page from disk."""
 
 import functools
+import itertools
 import json
 import subprocess
 import sys
@@ -211,13 +212,13 @@ def test_exported_html_draws_every_view_in_its_theme(exported, light, dark, them
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_a_page_from_disk_draws_every_view_in_the_theme_of_the_desktop(tmp_path, light, dark, theme):
     chromium = {"light": light, "dark": dark}[theme]
+    page = chromium.page()
     for view, model in SHOWN:
-        page = chromium.page()
         made = VIEWS[view](seen()[model], html_action="return")
-        page.goto(made.save(tmp_path / "view.html").as_uri())
+        page.goto(made.save(tmp_path / f"{view}-{model}.html").as_uri())
         compare(chromium, f"from disk {theme}", theme, {(view, model): page}, text=lambda view: view.page)
         browser.screenshot(page, f"disk-{theme}-{view}-{model}")
-        page.close()
+    page.close()
     chromium.check()
 
 
@@ -245,21 +246,26 @@ def test_an_untrusted_notebook_shows_a_sentence_and_the_still_picture(folder, no
 # What a reader does
 
 
-@pytest.fixture
-def opened(tmp_path, light):
-    """Return a function that opens a page of one view from disk."""
-    pages = []
+@pytest.fixture(scope="module")
+def reader(light):
+    """The one page of a browser in which all views of a reader are opened: another process for each would be dear."""
+    return light.page()
 
-    def opened(view, *given, chromium=light, width=1200, **named):
-        page = chromium.page(width=width)
-        pages.append(page)
-        page.goto(view(*given, html_action="return", **named).save(tmp_path / f"{len(pages)}.html").as_uri())
-        page.locator("#vis svg").wait_for()
-        return page
+
+@pytest.fixture
+def opened(tmp_path, light, reader):
+    """Return a function that opens a page of one view from disk, in place of the one before it."""
+    numbers = itertools.count()
+
+    def opened(view, *given, width=1200, **named):
+        reader.set_viewport_size({"width": width, "height": 900})
+        reader.mouse.move(0, 0)  # it would point at something of the new page
+        made = view(*given, html_action="return", **named)
+        reader.goto(made.save(tmp_path / f"{next(numbers)}.html").as_uri())
+        reader.locator("#vis svg").wait_for()
+        return reader
 
     yield opened
-    for page in pages:
-        page.close()
     light.check()
 
 

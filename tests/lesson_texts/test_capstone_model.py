@@ -1,5 +1,6 @@
 """The model of the empty cell against transformers' GPT-2, how other names are understood, and what leaks earn."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -139,3 +140,7 @@ def test_who_sees_the_future_learns_nothing_of_use(name):
 def test_other_right_styles_learn(style, component):
     result = check(component, exercise="GPT")
     assert result.passed, result
+
+
+def test_whoever_is_right_is_told_the_loss_of_the_short_training_too():
+    assert re.search(r"after 50 steps its loss on a new text is \d\.\d\d nats", check(reference.GPT).note)

@@ -247,3 +247,32 @@ def test_an_answer_from_before_cross_attention_was_a_choice_keeps_half_of_its_po
     assert result.mistake == "no_choice_of_cross_attention" and not result.passed
     assert result.earned == result.points / 2
     assert "takes no argument cross_attention" in result.says[0]
+
+
+class WithoutResiduals(DecoderLayer):
+    """A second mistake that has a name."""
+
+    def _sublayer(self, x, norm, sublayer):
+        change, weights = sublayer(norm(x) if self.norm_first else x)
+        return (self.dropout(change) if self.norm_first else norm(self.dropout(change))), weights
+
+
+class WithoutAnAnswerToNone(DecoderLayer):
+    """A second mistake that shows as exceptions only, so that neither is named."""
+
+    __init__ = DecoderLayer.__init__
+
+    def forward(self, x, memory=None, self_mask=None, memory_mask=None):
+        return parts.DecoderLayer.forward(self, x, memory[:], self_mask, memory_mask)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (WithoutResiduals, ("takes no argument cross_attention", "the input that it was given is not added")),
+        (WithoutAnAnswerToNone, ("the parameters of your `__init__` are", "Something else differs", "memory[:]")),
+    ],
+)
+def test_an_answer_from_before_with_a_second_mistake_is_told_of_both(answer, words):
+    result = check(answer, exercise="DecoderLayer")
+    assert all(word in " ".join(result.says) for word in words), result.says

@@ -224,8 +224,8 @@ def kernel(scratch: str) -> dict[str, Any]:
 
 
 def environment(scratch: str) -> dict[str, str]:
-    """Return the kernel's environment: nothing of the builder's own progress, profile or plotting backend."""
-    keep = {key: value for key, value in os.environ.items() if key != "MPLBACKEND"}
+    """Return the kernel's environment: nothing of the builder's own progress, profile, plotting backend or width."""
+    keep = {key: value for key, value in os.environ.items() if key not in ("MPLBACKEND", "COLUMNS")}
     return keep | {
         "TRANSFORMER_TAXONOMY_STATE": str(Path(scratch) / "state"),
         "IPYTHONDIR": str(Path(scratch) / "ipython"),

@@ -44,6 +44,8 @@ def test_the_released_notebook_is_byte_for_byte_that_of_the_solved_one(lesson):
 
 def shows_what_it_stored(lesson, **processor):
     """nbval runs every cell and compares every output: of a trained model in meaning, pictures by presence."""
+    # A worker of pytest sets a width of its own, by which the text of a long result would be broken elsewhere.
+    without_width = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
     done = subprocess.run(
         [
             sys.executable,
@@ -61,7 +63,7 @@ def shows_what_it_stored(lesson, **processor):
         text=True,
         timeout=600,
         cwd=SOLVED[lesson].parent,
-        env=os.environ | processor | {"TQDM_DISABLE": "1"},
+        env=without_width | processor | {"TQDM_DISABLE": "1"},
     )  # a progress bar comes only on a slow machine
     assert done.returncode == 0, done.stdout[-4000:]
 

@@ -5,7 +5,6 @@ mistake of its lesson. These find out whether it notices one.
 """
 
 import functools
-import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -59,11 +58,11 @@ ALWAYS_DOUBLE = _on_output(_always(torch.float64))  # shows where what is made f
 
 def with_habit(component: Any, habit: Habit) -> Any:
     """Return a function or a class that does what this one does, and has the habit."""
-    if not inspect.isclass(component):
+    if not isinstance(component, type):
         return habit(component)
-    own = getattr(component, "forward")  # noqa: B009, a class of any kind
+    whole: Any = component
 
     def forward(self: Any, *given: Any, **named: Any) -> Any:
-        return habit(functools.partial(own, self))(*given, **named)
+        return habit(functools.partial(whole.forward, self))(*given, **named)
 
     return type(component.__name__, (component,), {"forward": forward})

@@ -234,10 +234,15 @@ def _is_believed(used: Sequence[_Candidate], untrue: Collection[str], raised: fr
     What two mistakes show together was recorded because it does not follow from what each of them shows, so a part of
     it tells little: it counts where the symptoms of both are true, and something else is there as a whole. Nor does a
     part of what a mistake shows alone tell anything that adds nothing but exceptions: whatever raises hides the rest.
+    And a part of a pair that adds a gradient and no number, while numbers of the pair are others here, is no evidence:
+    a gradient that does not arrive looks alike whatever cut it off.
     """
     for index, one in enumerate(used):
         others = frozenset[Place]().union(*(other.explains for other in (*used[:index], *used[index + 1 :])))
-        if one.explains != one.places and one.explains - others <= raised:
+        added, numbers = one.explains - others, {place for place in one.places if place[1] == NUMBERS}
+        if one.explains != one.places and added <= raised:
+            return False
+        if len(one.mistakes) > 1 and added.isdisjoint(numbers) and not numbers <= one.explains:
             return False
     parts = [one for one in used if len(one.mistakes) > 1 and not one.is_whole]
     return not parts or (any(one.is_whole for one in used) and all(one.mistakes.isdisjoint(untrue) for one in parts))

@@ -22,7 +22,6 @@ from autograder.authoring import ways as authored
 from autograder.calling.watched import Own, closed_boxes
 from autograder.checking.way import text_way
 from autograder.diagnosing import fingerprint, records, ways
-from autograder.diagnosing.comparison import NUMBERS
 
 UNTOLD = "its own step has no numbers"
 ELSEWHERE = "it fails only where no way is kept: gradients, dtype, refusals"
@@ -81,13 +80,7 @@ def told(lesson: str, exercise: str, most: int | None = None, chosen: Sequence[i
             }
             way = ways.of_answer(record, submission, component, failing, record.uses)
         if way is None:
-            numbers = {
-                probe
-                for known in record.behaviours
-                if known["mistakes"] == list(wrong.mistakes)
-                for probe, aspects in known["differs"].items()
-                if NUMBERS in aspects
-            }
+            numbers = authored.shows_numbers(record, wrong)
             kind = NOTHING if numbers.intersection(run.probe for run in ways.read(lesson, exercise)) else ELSEWHERE
             yield Told(exercise, wrong.mistakes[0], None, kind, [], looked.seconds)
             continue

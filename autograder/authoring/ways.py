@@ -330,17 +330,22 @@ def runs(record: Record, catalogue: Catalogue) -> list[Run]:
             other += known[1:]
             requests |= {(name, call): request for call, request in calls}
     for wrong in catalogue.singles(record.exercise):
-        failing = {
-            probe
-            for known in record.behaviours
-            if known["mistakes"] == list(wrong.mistakes)
-            for probe, aspects in known["differs"].items()
-            if NUMBERS in aspects
-        }
+        failing = shows_numbers(record, wrong)
         if not failing or any(_shows(wrong, one, requests) for one in found if one.probe in failing):
             continue
         found += [one for one in other if one.probe in failing and _shows(wrong, one, requests)][:1]
     return found
+
+
+def shows_numbers(record: Record, wrong: Wrong) -> set[str]:
+    """Return the probes in which a mistake gives other numbers, in one of the ways that are recorded of it."""
+    return {
+        probe
+        for known in record.behaviours
+        if known["mistakes"] == list(wrong.mistakes)
+        for probe, aspects in known["differs"].items()
+        if NUMBERS in aspects
+    }
 
 
 def _shows(wrong: Wrong, one: Run, requests: Mapping[tuple[str, int], Request]) -> bool:

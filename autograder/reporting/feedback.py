@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbgrader.converters import GenerateFeedback
 
-from ..course import CONFIG, CourseError, find_root, with_programs
+from ..course import CourseError, find_root, with_programs
 from ..display import shown
 from ..grading.gradebook import connected_once
 from ..grading.log import logged
@@ -80,14 +80,7 @@ def batches(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "lessons",
-        nargs="*",
-        metavar="LESSON",
-        help="numbers, names or paths of lessons, or `all` (all that are graded)",
-    )
-    parser.add_argument("--root", help=f"folder of the course (the nearest one, here or above, with {CONFIG})")
-    parser.add_argument("--db", metavar="URL", help="the gradebook, such as postgresql:///class (gradebook.db)")
+    report.arguments_of_graded(parser)
     parser.add_argument("--only", nargs="+", metavar="LEARNER", help="pages of these learners only")
     parser.add_argument("--workers", type=int, metavar="N", help="pages at a time (one for each processor)")
 

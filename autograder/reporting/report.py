@@ -298,15 +298,20 @@ def tables(report: Report) -> dict[str, list[list[Any]]]:
     return {"exercises": exercises, "mistakes": beliefs, "learners": learners}
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
+def arguments_of_graded(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of all commands that look at what is graded: lessons, course, gradebook."""
     parser.add_argument(
         "lessons",
         nargs="*",
         metavar="LESSON",
         help="numbers, names or paths of lessons, or `all` (all that are graded)",
     )
-    parser.add_argument("--root", help="folder of the course (the nearest one, here or above, with nbgrader_config.py)")
+    parser.add_argument("--root", help=f"folder of the course (the nearest one, here or above, with {CONFIG})")
     parser.add_argument("--db", metavar="URL", help="the gradebook, such as postgresql:///class (gradebook.db)")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    arguments_of_graded(parser)
     parser.add_argument("--to", metavar="FOLDER", help=f"where the report is written ({FOLDER}, in the course)")
     parser.add_argument("--anonymous", action="store_true", help="numbers in the place of the learners' names")
 

@@ -438,8 +438,12 @@ def on_paper() -> Iterator[None]:
         yield
 
 
-def as_png(figure: Figure) -> bytes:
-    """Return a figure as a picture, cut to what stands in it, at twice its size on the screen."""
+def as_png(figure: Figure, whole: bool = False) -> bytes:
+    """Return a figure as a picture, at twice its size on the screen.
+
+    whole  False: cut to what stands in it; True: of the figure's own size, whatever is written in it
+    """
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=2 * PIXELS_PER_INCH, bbox_inches="tight", pad_inches=0.15)
+    cut: dict[str, Any] = {} if whole else {"bbox_inches": "tight", "pad_inches": 0.15}
+    figure.savefig(file, format="png", dpi=2 * PIXELS_PER_INCH, **cut)
     return file.getvalue()

@@ -1,15 +1,12 @@
 """A picture of a text cut into tokens."""
 
-import io
 from collections.abc import Iterator, Mapping, Sequence
 
-import matplotlib
-import matplotlib.style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from .figures import PIXELS_PER_INCH, Picture
+from .figures import Picture, as_png, on_paper
 
 COLUMNS = 84  # letters that a line has room for
 LETTER, LINE = 0.095, 0.3  # inches
@@ -24,7 +21,7 @@ def strips(rows: Mapping[str, Sequence[bytes]], lines: int = 2) -> Picture:
 
     A blank is shown as ␣, the end of a line as ⏎, and a byte that is no character by itself in hexadecimal.
     """
-    with matplotlib.style.context("default"), matplotlib.rc_context({"figure.facecolor": "white"}):
+    with on_paper():
         high = len(rows) * (lines + 1) * LINE + 0.1
         figure = Figure(figsize=(COLUMNS * LETTER + 0.3, high))
         axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
@@ -35,13 +32,11 @@ def strips(rows: Mapping[str, Sequence[bytes]], lines: int = 2) -> Picture:
             counted = f"{title}: {len(tokens)} tokens" if tokens else title
             axes.text(0, top, counted, fontsize=10, va="center", parse_math=False)
             _draw(axes, tokens, top + 1, lines)
-        file = io.BytesIO()
-        # Without a tight border: the size must not depend on what is written.
-        figure.savefig(file, format="png", dpi=2 * PIXELS_PER_INCH)
+        png = as_png(figure, whole=True)
     told = (
         f"{title}: {len(tokens)} tokens, {' '.join(map(written, tokens[:12]))} ..." for title, tokens in rows.items()
     )
-    return Picture("\n".join(told), png=file.getvalue())
+    return Picture("\n".join(told), png=png)
 
 
 def written(token: bytes) -> str:

@@ -1,13 +1,12 @@
 """A language model while it chooses its next token: temperature, top-k and top-p by the hand, and where it looks."""
 
-import io
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from matplotlib.figure import Figure
 
-from ..figures import BLUE, PIXELS_PER_INCH, Picture, on_paper
+from ..figures import BLUE, Picture, as_png, on_paper
 from .movable import Movable
 
 SHOWN = 10  # tokens with a bar of their own
@@ -136,7 +135,6 @@ def _still(asked: dict[str, Any], told: dict[str, Any]) -> Picture:
         shown = text if len(text) <= 60 else "... " + text[-56:]
         axes.set_title(repr(shown)[1:-1], family="monospace", parse_math=False)
         axes.legend(loc="lower right")
-        file = io.BytesIO()
-        figure.savefig(file, format="png", dpi=2 * PIXELS_PER_INCH)
+        png = as_png(figure, whole=True)
     # No numbers: those of a trained model differ from machine to machine.
-    return Picture(f"The likeliest tokens after {text!r}, with their probabilities.", png=file.getvalue())
+    return Picture(f"The likeliest tokens after {text!r}, with their probabilities.", png=png)

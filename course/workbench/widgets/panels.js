@@ -1,4 +1,3 @@
-const COLOURS = ["var(--tt-first)", "var(--tt-second)", "var(--tt-third)"];
 const DASHES = ["", "6 3", "2 3"];
 const WIDE = 340, HIGH = 190, LEFT = 34, RIGHT = 8, TOP = 8, BOTTOM = 34;
 const short = (number) => Number.isInteger(number) ? String(number) : String(+number.toPrecision(3));

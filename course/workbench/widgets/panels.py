@@ -1,6 +1,5 @@
 """Sliders, switches and choices before bars, lines and tables, computed anew by a function of the lesson's own cell."""
 
-import io
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -10,7 +9,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..figures import LINES, PIXELS_PER_INCH, Picture, on_paper
+from ..figures import LINES, Picture, as_png, on_paper
 from .movable import Movable
 
 Numbers = torch.Tensor | Sequence[float]
@@ -136,9 +135,7 @@ def _still(asked: dict[str, Any], told: dict[str, Any]) -> Picture:
         for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
             axes.set_title(panel["title"], parse_math=False)
             _draw(axes, panel)
-        file = io.BytesIO()
-        figure.savefig(file, format="png", dpi=2 * PIXELS_PER_INCH)
-    return Picture(told["sentence"], png=file.getvalue())
+        return Picture(told["sentence"], png=as_png(figure, whole=True))
 
 
 def _draw(axes: Axes, panel: dict[str, Any]) -> None:

@@ -1,4 +1,3 @@
-const COLOURS = ["var(--tt-first)", "var(--tt-second)", "var(--tt-third)"];
 const SIDE = 300, REACH = 3;
 const across = (x) => SIDE / 2 + (x / REACH) * (SIDE / 2 - 12);
 const down = (y) => SIDE / 2 - (y / REACH) * (SIDE / 2 - 12);

@@ -1,5 +1,6 @@
 // What all movable things need: elements, sliders, the sentence below.
 
+const COLOURS = ["var(--tt-first)", "var(--tt-second)", "var(--tt-third)"];
 const SVG = "http://www.w3.org/2000/svg";
 // In JupyterLab arrow keys fold headings and Enter opens the cell, unless the element in focus says that it wants them.
 const WITH_KEYS = ["input", "select", "button"];

@@ -14,7 +14,7 @@ box stands in its place. But what queries, keys, heads and layers are is not exp
 
 **How to work.** Run the cells from top to bottom. In an exercise, replace the line `raise NotImplementedError(...)`
 by your own code and run the cell; the cell below it checks your answer and, if it is wrong, tells you which mistake
-it recognises. If you are stuck, write `hint("collect_attention")` in a new cell: every call opens one more of three
+it recognises. If you are stuck, write `hint("collect_attention")` in a new cell: each new one opens one more of three
 hints, and the last one is nearly the answer. `progress()` shows where you stand. A long
 cell that only draws is folded; a click on its three dots opens it.
 """
